@@ -1,0 +1,68 @@
+"""The command `tclue`: parse, call, print.
+
+Bad input ends in one line on standard error and exit code 2. A "no" from `check`, `solve` or
+`leaderboard --check` is exit code 1. An interrupted command exits with 130 and says how to go on.
+Everything heavy is imported by the command that needs it, so that `tclue --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from tclue.cli.asking import bench, models
+from tclue.cli.puzzles import check, generate, grade, show, solve
+from tclue.cli.showing import leaderboard, lm_eval
+from tclue.errors import UserError
+
+
+class _Commands(click.Group):
+    """A group whose commands are listed in the order of a day's work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(self.commands)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tclue")
+def cli() -> None:
+    """Temporal Clue: who killed Mr. Boddy, with what, where, when and why.
+
+    Makes puzzles proved to have one answer, asks models to solve them, counts what each answer
+    cost, and keeps a leaderboard.
+    """
+
+
+for command in (generate, show, solve, check, grade, bench, models, leaderboard, lm_eval):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command, and turn what went wrong into one line and an exit code."""
+    try:
+        cli(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        # In one line, where click takes several.
+        path = (
+            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "tclue"
+        )
+        print(f"{path}: {error.format_message()} (see {path} --help)", file=sys.stderr)
+        sys.exit(2)
+    except UserError as error:
+        print(f"tclue: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read our output has read enough; say nothing when Python closes it, either.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        # A full disk behind standard output, above all.
+        print(f"tclue: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        print("tclue: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

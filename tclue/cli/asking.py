@@ -1,0 +1,95 @@
+"""The commands on models: bench, models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tclue.cli.common import GRADERS, JSON
+
+
+@click.command()
+@click.option("--models", required=True, help="Models, with commas between; see `tclue models`.")
+@click.option("--puzzles", default="test", show_default=True, help="A split or a puzzle file.")
+@click.option("--limit", type=int, help="Only the first puzzles.")
+@click.option("--samples", default=1, show_default=True, help="Responses for each puzzle.")
+@click.option("--seed", type=int, help="Local: 0 if not given. Hosted: sent only if given.")
+@click.option(
+    "--max-tokens", type=int, help="Most tokens of a response. Local: 2048. Hosted: the provider's."
+)
+@click.option(
+    "--temperature",
+    type=float,
+    help="Local: 0 for one sample, 1 for several. Hosted: the provider's own.",
+)
+@click.option(
+    "--concurrency", type=int, help="Requests in flight (32), or rows of a local batch (automatic)."
+)
+@click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Seconds a request.")
+@click.option("--stream", is_flag=True, help="Let hosted models stream their replies.")
+@click.option("--api-base", help="URL of an OpenAI-compatible server of your own.")
+@click.option("--price-in", type=float, help="Dollars per million input tokens.")
+@click.option("--price-out", type=float, help="Dollars per million output tokens.")
+@click.option("--hour-usd", type=float, help="Dollars per hour of this machine, for local models.")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of local weights.")
+@click.option("--grader", type=GRADERS, help="Who grades; sound if not given.")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where the run folders are.",
+)
+@JSON
+def bench(models: str, as_json: bool, **options: Any) -> None:
+    """Ask models, grade their answers, and keep every response with its cost.
+
+    The same command takes up an interrupted run and asks only what is missing.
+
+    \b
+    tclue bench --models random,solver
+    tclue bench --models hf:Qwen/Qwen2.5-0.5B-Instruct --puzzles easy-test --samples 4
+    tclue bench --models gpt-4.1-mini,deepseek/deepseek-reasoner --limit 16
+    tclue bench --models my-model --api-base http://localhost:8000/v1 --price-in 0 --price-out 0
+    """
+    from dataclasses import asdict
+
+    from tclue.bench.run import BenchOptions, StopError, run_models
+    from tclue.board import terminal
+
+    stopped: StopError | None = None
+    try:
+        summaries = run_models(models.split(","), BenchOptions(**options))
+    except StopError as error:
+        stopped, summaries = error, error.summaries
+    if as_json:
+        for summary in summaries:
+            click.echo(json.dumps(asdict(summary), ensure_ascii=False))
+    else:
+        terminal.show_summaries(summaries)
+    if stopped:
+        raise stopped
+
+
+@click.command()
+@JSON
+def models(as_json: bool) -> None:
+    """List what can be asked, what it needs, and whether its key is set.
+
+    \b
+    tclue models
+    tclue models --json
+    """
+    from dataclasses import asdict
+
+    from tclue.bench.models import list_models
+    from tclue.board import terminal
+
+    listed = list_models()
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in listed]))
+    else:
+        terminal.show_models(listed)

@@ -1,0 +1,42 @@
+"""What several commands share: options, and reading what a command names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tclue.errors import UserError
+
+if TYPE_CHECKING:
+    from tclue.puzzle.puzzle import Puzzle
+
+GRADERS = click.Choice(["sound", "published"])
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def read_source(source: str) -> list[Puzzle]:
+    """The puzzles of a shipped split or a file."""
+    from tclue.puzzle import splits
+    from tclue.puzzle.puzzle import read_puzzles
+
+    if source in splits.SPLITS or source.partition(":")[0] in splits.TRAIN_RANGES:
+        return list(splits.load_set(source).puzzles)
+    return read_puzzles(Path(source))
+
+
+def pick(source: str, which: str) -> Puzzle:
+    """One puzzle of a file, or the one whose prompt stands on standard input."""
+    from tclue.puzzle.puzzle import Puzzle
+
+    if source == "-":
+        return Puzzle.from_prompt(sys.stdin.read())
+    puzzles = read_source(source)
+    found = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
+    if not found:
+        raise UserError(
+            f"--puzzle {which}: no such puzzle in {source}: expected 1 to {len(puzzles)} or an id"
+        )
+    return found[0]

@@ -1,0 +1,64 @@
+"""The commands on what was measured: leaderboard, lm-eval."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from tclue.cli.common import JSON
+from tclue.errors import UserError
+
+
+@click.command()
+@click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path))
+@click.option("--board", default="leaderboards", show_default=True, type=click.Path(path_type=Path))
+@click.option("--check", "checking", is_flag=True, help="Write nothing; exit 1 if it is stale.")
+@JSON
+def leaderboard(results: Path, board: Path, checking: bool, as_json: bool) -> None:
+    """Derive the board from the run folders and the published figures.
+
+    \b
+    tclue leaderboard
+    tclue leaderboard --check
+    """
+    from tclue.board import leaderboard as boards
+    from tclue.board import terminal
+
+    if checking:
+        stale = boards.check(results, board)
+        if as_json:
+            click.echo(json.dumps({"stale": stale}))
+        for name in stale if not as_json else []:
+            click.echo(f"{board / name} is not what {results} gives", err=True)
+        sys.exit(1 if stale else 0)
+    built = boards.build(results)
+    boards.write(built, board)
+    if as_json:
+        click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        terminal.show_board(built)
+        click.echo(f"written to {board}", err=True)
+
+
+@click.command("lm-eval", context_settings={"ignore_unknown_options": True})
+@click.option("--register", is_flag=True, help="Let plain `lm_eval --tasks temporal_clue` find it.")
+@click.option("--unregister", is_flag=True, help="Take that back.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lm_eval(register: bool, unregister: bool, arguments: tuple[str, ...]) -> None:
+    """Run lm-eval with the task at hand, or make the task known to lm-eval itself.
+
+    \b
+    tclue lm-eval --register
+    tclue lm-eval --tasks temporal_clue --model hf --model_args pretrained=PATH
+    """
+    from tclue.bench import lm_eval_task
+
+    if register or unregister:
+        if arguments or (register and unregister):
+            raise UserError("--register and --unregister stand alone")
+        click.echo(lm_eval_task.register() if register else lm_eval_task.unregister())
+        return
+    sys.exit(lm_eval_task.run(list(arguments)))
