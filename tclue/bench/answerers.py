@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tclue.bench.costs import Prices, Usage
 from tclue.puzzle.puzzle import Puzzle
@@ -38,13 +38,17 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     compute_s: float | None = None
-    # what the tokens cost at litellm's list, by part
-    listed: Mapping[str, float] | None = None
+    # what litellm makes the tokens cost, by its own list and its own reading of them
+    litellm_usd: float | None = None
     model_id: str | None = None
     refused: bool = False
     error: str | None = None
     # what to do first, where asking on makes no sense: a key is wrong, a quota is used up
     stop: str | None = None
+    # requests that were sent for it; all but the last failed in a way that nobody is paid for
+    tries: int = 1
+    # most that a failed request may have cost, where it may have been paid for
+    at_most_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,13 @@ class Setup:
     timeout_s: float | None = None
     stream: bool = False
     api_base: str | None = None
+    # litellm's arguments, but for the messages, the seed and the key
+    request: Mapping[str, Any] = field(default_factory=dict)
+    reasoning: str | None = None
+    notes: tuple[str, ...] = ()
+    served_as: tuple[str, ...] = ()
+    # most tokens that a response can have, where anything says so
+    max_output_tokens: int | None = None
     checkpoint: str | None = None
     dtype: str | None = None
     # the packages whose versions are recorded

@@ -79,7 +79,7 @@ async def ask_missing(
 def judged(config: RunConfig, ask: Ask, reply: Reply, judge: Grader) -> Response:
     """The record of a reply."""
     grade = None if reply.error else judge.grade(ask.puzzle, reply.text)
-    parts = cost_parts(config.prices, reply.usage, reply.compute_s, reply.listed)
+    parts = cost_parts(config.prices, reply.usage, reply.compute_s)
     return Response(
         puzzle=ask.puzzle.id,
         sample=ask.sample,
@@ -94,6 +94,9 @@ def judged(config: RunConfig, ask: Ask, reply: Reply, judge: Grader) -> Response
         compute_s=reply.compute_s,
         cost_usd=sum(parts.values()) if parts is not None else None,
         cost_parts=parts,
+        cost_litellm_usd=reply.litellm_usd,
+        at_most_usd=reply.at_most_usd,
+        tries=reply.tries,
         model_id=reply.model_id,
         error=reply.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -115,9 +118,7 @@ def recounted(response: Response, config: RunConfig, puzzle: Puzzle, judge: Grad
     if not response.scored:
         return response
     grade = judge.grade(puzzle, response.text)
-    parts = response.cost_parts
-    if config.prices.source in ("given", "hour"):
-        parts = cost_parts(config.prices, response.usage, response.compute_s)
+    parts = cost_parts(config.prices, response.usage, response.compute_s)
     return replace(
         response,
         outcome=_outcome(response.finish_reason, response.outcome == "refused", grade),

@@ -82,12 +82,25 @@ def list_prices(litellm: ModuleType, model: str) -> Prices:
         info = litellm.get_model_info(model)
     except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
         return Prices("unknown", today())
-    prompt, completion = (
-        (info.get(f"{side}_cost_per_token") or 0) * 1e6 for side in ("input", "output")
-    )
+
+    def price(name: str) -> float | None:
+        """Dollars per million tokens."""
+        found = info.get(name)
+        return found * 1e6 if found else None
+
+    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
     if not prompt and not completion:
         return Prices("unknown", today())
-    return Prices("litellm", today(), version("litellm"), prompt, completion)
+    return Prices(
+        "litellm",
+        today(),
+        f"litellm {version('litellm')}",
+        prompt_usd_per_million=prompt or 0.0,
+        cached_usd_per_million=price("cache_read_input_token_cost"),
+        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
+        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
+        completion_usd_per_million=completion or 0.0,
+    )
 
 
 class Hosted:
@@ -99,18 +112,14 @@ class Hosted:
         self._litellm = load_litellm()
         self._name = name
         self._arguments: dict[str, Any] = {
+            **setup.request,
             "model": name,
             "api_base": setup.api_base,
             "api_key": key,
             "timeout": setup.timeout_s,
-            "temperature": setup.temperature,
-            "max_tokens": setup.max_tokens,
             # Retrying is done here, where it can be counted; this turns off the client's own too.
             "num_retries": 0,
         }
-        if setup.stream:
-            # Otherwise a stream does not say how many tokens it took.
-            self._arguments |= {"stream": True, "stream_options": {"include_usage": True}}
 
     def open(self) -> None:
         """Nothing to load."""
@@ -150,14 +159,17 @@ class Hosted:
         return _read(
             **parts,
             latency_s=time.perf_counter() - start,
-            listed=self._listed(usage) if usage is not None else None,
+            litellm_usd=self._litellm_usd(usage),
         )
 
-    def _listed(self, usage: Any) -> dict[str, float] | None:
-        if self.setup.prices.source != "litellm":
+    def _litellm_usd(self, usage: Any) -> float | None:
+        if usage is None or self.setup.api_base:
             return None
-        prompt, completion = self._litellm.cost_per_token(model=self._name, usage_object=usage)
-        return {"prompt_usd": prompt, "completion_usd": completion}
+        try:
+            parts = self._litellm.cost_per_token(model=self._name, usage_object=usage)
+        except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+            return None
+        return float(sum(parts)) or None
 
     def _timed_out(self) -> Reply:
         return Reply(error=f"no whole reply within {self.setup.timeout_s:g} s (--timeout)")
@@ -256,7 +268,7 @@ def _read(
     usage: Any,
     model_id: str | None,
     latency_s: float,
-    listed: Mapping[str, float] | None,
+    litellm_usd: float | None,
 ) -> Reply:
     """A reply from its parts."""
     tokens = Usage()
@@ -280,7 +292,7 @@ def _read(
         finish_reason=finish_reason,
         usage=tokens,
         latency_s=latency_s,
-        listed=listed if tokens.raw else None,
+        litellm_usd=litellm_usd if tokens.raw else None,
         model_id=model_id,
         refused=refused,
         error="the reply holds no text" if empty else None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
 from tclue.bench.costs import Prices
@@ -73,13 +73,25 @@ def _hosted(name: str, options: BenchOptions) -> Answerer:
     if missing and not options.api_base:
         raise UserError(f"{name}: no key: set {' or '.join(missing)} in the environment")
     if options.price_in is not None:
-        prices = Prices("given", today(), None, options.price_in, options.price_out)
+        prices = Prices(
+            "given",
+            today(),
+            prompt_usd_per_million=options.price_in,
+            completion_usd_per_million=options.price_out,
+        )
     elif options.api_base:
         # Another server's price is not that of the provider whose protocol it speaks.
         prices = Prices("unknown", today())
     else:
         prices = list_prices(litellm, routed)
     concurrency = options.concurrency or IN_FLIGHT
+    request: dict[str, Any] = {
+        "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
+    }
+    if options.stream:
+        # Otherwise a stream does not say how many tokens it took.
+        request |= {"stream": True, "stream_options": {"include_usage": True}}
     setup = Setup(
         variant=name,
         prices=prices,
@@ -91,6 +103,7 @@ def _hosted(name: str, options: BenchOptions) -> Answerer:
         timeout_s=options.timeout_s,
         stream=options.stream,
         api_base=options.api_base,
+        request={name: value for name, value in request.items() if value is not None},
         packages=("litellm", "openai"),
     )
     return Hosted(routed, setup, NO_KEY if missing else None)

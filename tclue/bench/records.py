@@ -39,6 +39,7 @@ _SHAPING = (
     "temperature",
     "max_tokens",
     "dtype",
+    "request",
 )
 _SECRET_NAME = re.compile(r"_(KEY|TOKEN|SECRET|PASSWORD)$|^AWS_SECRET")
 _SHORTEST_SECRET = 8  # shorter values ("none", "EMPTY") are placeholders, and words of many texts
@@ -73,6 +74,14 @@ class RunConfig:
     timeout_s: float | None = None
     stream: bool = False
     api_base: str | None = None
+    # what every hosted request held, but for the messages, the seed and the key
+    request: Mapping[str, Any] = field(default_factory=dict)
+    # the reasoning setting, in the registry's words ("none", "16k", "high"); None where it has none
+    reasoning: str | None = None
+    # what a reader must know of how it was asked: a budget that was made smaller, say
+    notes: tuple[str, ...] = ()
+    # the model ids under which the weights that were asked for answer; empty where any will do
+    served_as: tuple[str, ...] = ()
     # what the weights are: SHA-256 over a local checkpoint's files, or a hub commit
     checkpoint: str | None = None
     # number format of a local model's weights
@@ -95,7 +104,8 @@ class RunConfig:
     def from_dict(cls, data: Any) -> RunConfig:
         """The configuration that `run.json` holds."""
         prices = Prices(**data["prices"])
-        return cls(**{**data, "prices": prices, "given": tuple(data["given"])})
+        tuples = {name: tuple(data[name]) for name in ("given", "notes", "served_as")}
+        return cls(**{**data, "prices": prices, **tuples})
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,12 @@ class Response:
     # None where the price is unknown; otherwise the sum of the parts
     cost_usd: float | None
     cost_parts: Mapping[str, float] | None
+    # what litellm makes it, by its own list and its own reading of the usage; None where unknown
+    cost_litellm_usd: float | None = None
+    # most that a failed request may have cost, where it may have been paid for
+    at_most_usd: float | None = None
+    # requests that were sent for it
+    tries: int = 1
     # the model that the server says it was
     model_id: str | None = None
     # why there is no usable reply

@@ -54,8 +54,9 @@ class BenchOptions:
     temperature: float | None = None
     # hosted: requests in flight, 32 if None; local: rows in a batch, what memory allows if None
     concurrency: int | None = None
-    # seconds after which a hosted request is given up
+    # seconds after which a hosted request is given up, and the whole command
     timeout_s: float = 600.0
+    total_timeout_s: float | None = None
     # let hosted models stream their replies
     stream: bool = False
     # root of an OpenAI-compatible server, such as http://localhost:8000/v1
@@ -63,8 +64,19 @@ class BenchOptions:
     # dollars per million tokens, for hosted models; both or neither
     price_in: float | None = None
     price_out: float | None = None
+    # a serverless tier of the price book, for a model behind `api_base`
+    tier: str | None = None
     # dollars for an hour of the machine, for local models; 0.10 if None
     hour_usd: float | None = None
+    # dollars for an hour of one GPU, and how many there are, for a model behind `api_base`
+    gpu_hour_usd: float | None = None
+    gpus: int = 1
+    # most dollars that the runs may cost, what they have cost so far included
+    max_cost: float | None = None
+    # tell the expected bill first, and ask for a yes where it is above so many dollars
+    estimate: bool = False
+    ask_above_usd: float = 5.0
+    yes: bool = False
     # grader of the grades; sound if None
     grader: str | None = None
     # weights of local models, float32 or bfloat16; by the device if None
@@ -74,17 +86,27 @@ class BenchOptions:
 
     def __post_init__(self) -> None:
         """Raise UserError, naming the flag, for a value that cannot be meant."""
-        for name in ("limit", "samples", "max_tokens", "concurrency"):
+        for name in ("limit", "samples", "max_tokens", "concurrency", "gpus"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{flag(name)} is {value}: expected 1 or more")
-        for name in ("temperature", "price_in", "price_out", "hour_usd", "seed"):
+        for name in (
+            "temperature",
+            "price_in",
+            "price_out",
+            "hour_usd",
+            "gpu_hour_usd",
+            "ask_above_usd",
+            "seed",
+        ):
             value = getattr(self, name)
             # Not "< 0": that would let a NaN pass.
             if value is not None and not 0 <= value < float("inf"):
                 raise UserError(f"{flag(name)} is {value}: expected 0 or more")
-        if not 0 < self.timeout_s < float("inf"):
-            raise UserError(f"--timeout is {self.timeout_s}: expected seconds above 0")
+        for name in ("timeout_s", "total_timeout_s", "max_cost"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(f"{flag(name)} is {value}: expected a number above 0")
         if (self.price_in is None) != (self.price_out is None):
             raise UserError("--price-in and --price-out: expected both, or neither")
         if self.dtype not in (None, "float32", "bfloat16"):
@@ -102,7 +124,8 @@ class BenchOptions:
     def given(self) -> tuple[str, ...]:
         """The names of the settings that are not at their defaults."""
         names = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-        return tuple(name for name in names if name not in ("puzzles", "results"))
+        not_settings = ("puzzles", "results", "max_cost", "estimate", "ask_above_usd", "yes")
+        return tuple(name for name in names if name not in not_settings)
 
 
 class StopError(UserError):
@@ -115,7 +138,12 @@ class StopError(UserError):
 
 def flag(name: str) -> str:
     """An option as the command line writes it."""
-    return f"--{name.replace('_', '-')}"
+    names = {
+        "timeout_s": "timeout",
+        "total_timeout_s": "total-timeout",
+        "ask_above_usd": "ask-above",
+    }
+    return f"--{names.get(name, name).replace('_', '-')}"
 
 
 def run_models(
@@ -215,6 +243,10 @@ def configuration(
         timeout_s=setup.timeout_s,
         stream=setup.stream,
         api_base=setup.api_base,
+        request=setup.request,
+        reasoning=setup.reasoning,
+        notes=setup.notes,
+        served_as=setup.served_as,
         checkpoint=setup.checkpoint,
         dtype=setup.dtype,
         given=options.given,

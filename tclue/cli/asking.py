@@ -29,11 +29,27 @@ from tclue.cli.common import GRADERS, JSON
     "--concurrency", type=int, help="Requests in flight (32), or rows of a local batch (automatic)."
 )
 @click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Seconds a request.")
+@click.option(
+    "--total-timeout", "total_timeout_s", type=float, help="Seconds the command may take."
+)
 @click.option("--stream", is_flag=True, help="Let hosted models stream their replies.")
 @click.option("--api-base", help="URL of an OpenAI-compatible server of your own.")
 @click.option("--price-in", type=float, help="Dollars per million input tokens.")
 @click.option("--price-out", type=float, help="Dollars per million output tokens.")
+@click.option("--tier", help="Serverless tier whose price a self-hosted model is counted at.")
 @click.option("--hour-usd", type=float, help="Dollars per hour of this machine, for local models.")
+@click.option("--gpu-hour-usd", type=float, help="Dollars per GPU-hour, for a self-hosted model.")
+@click.option("--gpus", default=1, show_default=True, help="GPUs that it runs on.")
+@click.option("--max-cost", type=float, help="Most dollars that the runs may cost, in all.")
+@click.option("--estimate", is_flag=True, help="Tell the expected bill first.")
+@click.option(
+    "--ask-above",
+    "ask_above_usd",
+    default=5.0,
+    show_default=True,
+    help="Dollars above which --estimate asks for a yes.",
+)
+@click.option("--yes", is_flag=True, help="Say that yes beforehand.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of local weights.")
 @click.option("--grader", type=GRADERS, help="Who grades; sound if not given.")
 @click.option(
