@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import tclue
 from tclue.bench.answerers import Answerer
 from tclue.bench.engine import ask_missing, missing, recounted
-from tclue.bench.models import resolve
+from tclue.bench.models import resolve_all
 from tclue.bench.progress import Follower, Progress
 from tclue.bench.records import RunConfig, RunFolder
 from tclue.bench.stats import Summary, summarize
@@ -79,6 +79,8 @@ class BenchOptions:
     yes: bool = False
     # grader of the grades; sound if None
     grader: str | None = None
+    # a model registry to merge over the shipped one; the usual one if None
+    registry: Path | None = None
     # weights of local models, float32 or bfloat16; by the device if None
     dtype: str | None = None
     # folder of the run folders
@@ -124,7 +126,15 @@ class BenchOptions:
     def given(self) -> tuple[str, ...]:
         """The names of the settings that are not at their defaults."""
         names = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-        not_settings = ("puzzles", "results", "max_cost", "estimate", "ask_above_usd", "yes")
+        not_settings = (
+            "puzzles",
+            "results",
+            "registry",
+            "max_cost",
+            "estimate",
+            "ask_above_usd",
+            "yes",
+        )
         return tuple(name for name in names if name not in not_settings)
 
 
@@ -159,10 +169,15 @@ def run_models(
         raise UserError("--models: expected one name or more, such as random,solver")
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
-    answerers = [resolve(name, options) for name in names]
+    # An alias stands for several models; named twice, one is asked once.
+    answerers = {
+        answerer.setup.model or name: answerer
+        for name in names
+        for answerer in resolve_all(name, options)
+    }
     runs = [
         (answerer, configuration(name, answerer, options, puzzle_set))
-        for name, answerer in zip(names, answerers, strict=True)
+        for name, answerer in answerers.items()
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     try:
