@@ -41,7 +41,8 @@ Off = Literal["unset", "disabled", "zero", "effort-none", "between-tools"]
 Temperature = Literal["any", "one", "one-when-thinking"]
 
 _STRICT = {"extra": "forbid", "strict": True}
-_BUDGET = re.compile(r"(\d+)(k?)")
+# Six digits at most: eight are a date, in names such as claude-sonnet-4-5@20250929.
+_BUDGET = re.compile(r"(\d{1,6})(k?)")
 
 
 @dataclass(frozen=True)
@@ -257,10 +258,11 @@ def load(given: Path | None) -> Registry:
         # By way of JSON, where an array is a tuple; Python's lists would not be, strictly.
         registry = TypeAdapter(Registry).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        fault = error.errors()[0]
+        # A misspelt key is also one that is missing: it is the former that is told.
+        fault = min(error.errors(), key=lambda one: one["type"] == "missing")
         raise UserError(f"{source(fault['loc'])}: {_told(fault)}") from None
     for alias, facts in registry.models.items():
-        if problem := _problem(alias, facts, registry):
+        if problem := _problem(alias, facts):
             raise UserError(f"{source(('models', alias))}: models.{alias}.{problem}")
     return registry
 
@@ -312,8 +314,7 @@ def _told(fault: Any) -> str:
             return f"{where}: is missing"
         case "literal_error":
             wanted = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
-            near = _near(str(fault["input"]), wanted)
-            return f"{where} is {fault['input']!r}{near or ': expected ' + ', '.join(wanted)}"
+            return f"{where} is {fault['input']!r}{_near(str(fault['input']), wanted)}"
         case _:
             said = str(fault["msg"]).removeprefix("Input ")
             return f"{where} is {json.dumps(fault['input'])}: {said}"
@@ -325,20 +326,15 @@ def _near(word: str, words: Iterable[str]) -> str:
     return f": did you mean {near[0]}?" if near else f": expected one of {', '.join(known)}"
 
 
-def _problem(alias: str, facts: Alias, registry: Registry) -> str | None:
+def _problem(alias: str, facts: Alias) -> str | None:
     """What is wrong with an alias beyond the types of its values, key first."""
     if re.search(r"[@=,\s]", alias):
         return "about: an alias holds no @, =, comma or space"
     if not facts.hosts:
         return "hosts: expected one or more"
+    if len({host.litellm for host in facts.hosts}) < len(facts.hosts):
+        return "hosts: one is there twice"
     for number, host in enumerate(facts.hosts):
-        others = [
-            other
-            for other, m in registry.models.items()
-            if any(h.litellm == host.litellm and h is not host for h in m.hosts)
-        ]
-        if others:
-            return f"hosts.{number}.litellm: {host.litellm} is in {others[0]} already"
         for key in ("max_output_tokens", "context_tokens"):
             if (value := getattr(host, key)) is not None and value < 1:
                 return f"hosts.{number}.{key} is {value}: expected 1 or more"
