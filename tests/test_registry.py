@@ -3,14 +3,16 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import KEY, Answer, Silent, completion, serving, write_puzzles
+from bench_support import KEY, ROOT, Answer, Silent, completion, serving, write_puzzles
 from commands import call, refused
 
-from tclue.bench import hosted, known, registry
+from tclue.bench import hosted, known
 from tclue.bench.listing import list_models
 from tclue.bench.models import resolve_all
 from tclue.bench.reasoning import Limits, plan
@@ -127,6 +129,18 @@ def test_ones_own_file_is_merged_key_by_key(
     assert "mine" not in load(None).models
     (tmp_path / "config").rename(tmp_path / ".config")
     assert "mine" in load(None).models
+
+
+def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    path = mine(tmp_path, text.split("```toml\n")[1].split("```")[0])
+    facts = load(path).models["mine"]
+    model = known.registered("mine", facts, facts.hosts[0], self_hosted=False)
+    assert [plan(model, parse_setting(v), Limits()).label for v in facts.variants] == [
+        "mine@none",
+        "mine@on",
+    ]
+    assert load(path).models["claude"].variants == ("32k",)
 
 
 @pytest.mark.parametrize(
@@ -315,13 +329,9 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_registry_is_read_without_litellm() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys; from tclue.bench import registry as r; r.lookup('claude@16k', r.load(None)); "
         "print({'litellm', 'openai'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-    assert registry.SHIPPED.exists()
