@@ -84,6 +84,7 @@ def test_a_header_lifts_a_limit_only_where_that_is_needed() -> None:
         (PLAIN, "16k", {}, "llama has no reasoning that could be set"),
         (PLAIN, "on", {}, "has no reasoning"),
         (SWITCH, "high", {}, "ds can be set to on, none"),
+        (replace(PLAIN, reasoning=None), "none", {}, "nothing is known of the reasoning of llama"),
     ],
 )
 def test_what_contradicts_is_told_in_a_line(

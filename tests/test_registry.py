@@ -218,9 +218,13 @@ def test_an_alias_is_one_model_a_variant(monkeypatch: pytest.MonkeyPatch) -> Non
         ("claude-3.7", {}, "its weights are closed, so nobody else can host a copy"),
         ("openai/o1", {}, "is retired"),
         ("cluade", {}, "unknown model 'cluade': did you mean claude?"),
-        ("llama-3.1-8b=x@16k", {"api_base": "http://127.0.0.1:1"}, None),
         ("other=x", {}, "'other' is no alias"),
-        ("deepinfra/some/model@high", {"api_base": "http://127.0.0.1:1"}, None),
+        (
+            "claude-4.6@16k",
+            {"seed": 1, "api_base": "http://127.0.0.1:1"},
+            "anthropic takes no seed",
+        ),
+        ("qwen-2.5-14b@on", {"api_base": "http://127.0.0.1:1"}, "has no reasoning"),
     ],
 )
 def test_what_cannot_be_asked_is_told(name: str, options: dict[str, Any], told: str | None) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 from tclue.bench import known, models
 from tclue.bench.answerers import today
 from tclue.bench.costs import Prices
 from tclue.bench.reasoning import Limits, plan
 from tclue.bench.registry import Alias, load, parse_setting
+from tclue.bench.run import BenchOptions
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,22 @@ def list_models(registry_file: Path | None = None) -> list[Listed]:
         Listed("PROVIDER/NAME", "a name of litellm's, such as openai/gpt-5.6-luna"),
         Listed("NAME --api-base URL", "a model of an OpenAI-compatible server"),
     ]
-    litellm = None
-    if find_spec("litellm") is not None:
+    options = BenchOptions(registry=registry_file)
+    routed = [facts.hosts[0].litellm for facts in registry.models.values()]
+    priced = [models.prices(name, options, None) for name in routed]
+    if any(price.source == "unknown" for price in priced) and find_spec("litellm") is not None:
+        # Only now: its import takes seconds.
         from tclue.bench.hosted import load_litellm
 
         litellm = load_litellm()
+        priced = [models.prices(name, options, litellm) for name in routed]
     return listed + [
-        _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), litellm)
-        for name, facts in registry.models.items()
+        _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), price)
+        for (name, facts), price in zip(registry.models.items(), priced, strict=True)
     ]
 
 
-def _alias(name: str, facts: Alias, keys: tuple[str, ...], litellm: ModuleType | None) -> Listed:
+def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Listed:
     host = facts.hosts[0]
     model = known.registered(name, facts, host, self_hosted=False)
     settings = [parse_setting(text) for text in facts.variants] or [None]
@@ -93,8 +97,8 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], litellm: ModuleType |
         tuple(Variant(one.name, one.label, one.notes) for one in plans),
         facts.weights,
         tuple(host.litellm for host in facts.hosts),
-        models.list_price(litellm, host.litellm) if litellm else None,
-        f"{' or '.join(keys)}" if is_set is False else None,
+        price,
+        " or ".join(keys) if is_set is False else None,
         keys,
         is_set,
         facts.retired.on.isoformat() if facts.retired else None,

@@ -105,8 +105,8 @@ def _hosted(found: Found, registry: Registry, options: BenchOptions) -> list[Ans
     limits = Limits(options.temperature, options.max_tokens, options.stream)
     plans = [plan(model, setting, limits) for setting in found.settings]
     _check_seed(litellm, routed, found.name, options)
-    prices = _prices(litellm, routed, options)
-    setups = [_setup(one, routed, found, served_as, prices, options) for one in plans]
+    priced = prices(routed, options, litellm)
+    setups = [_setup(one, routed, found, served_as, priced, options) for one in plans]
     return [Hosted(routed, setup, NO_KEY if missing else None) for setup in setups]
 
 
@@ -154,8 +154,10 @@ def _check_seed(litellm: ModuleType, routed: str, name: str, options: BenchOptio
         raise UserError(f"{name}: {provider} takes no seed: leave --seed out")
 
 
-def _prices(litellm: ModuleType, routed: str, options: BenchOptions) -> Prices:
-    """What the costs are counted with."""
+def prices(routed: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
+    """What the costs of a model are counted with; without litellm, its list is not asked."""
+    from tclue.bench.hosted import list_prices
+
     if options.price_in is not None:
         return Prices(
             "given",
@@ -163,16 +165,9 @@ def _prices(litellm: ModuleType, routed: str, options: BenchOptions) -> Prices:
             prompt_usd_per_million=options.price_in,
             completion_usd_per_million=options.price_out,
         )
-    if options.api_base:
+    if options.api_base or litellm is None:
         # Another server's price is not that of the provider whose protocol it speaks.
         return Prices("unknown", today())
-    return list_price(litellm, routed)
-
-
-def list_price(litellm: ModuleType, routed: str) -> Prices:
-    """The list price of a model, unknown where nobody has one."""
-    from tclue.bench.hosted import list_prices
-
     return list_prices(litellm, routed)
 
 
@@ -181,7 +176,7 @@ def _setup(
     routed: str,
     found: Found,
     served_as: tuple[str, ...],
-    prices: Prices,
+    priced: Prices,
     options: BenchOptions,
 ) -> Setup:
     concurrency = options.concurrency or IN_FLIGHT
@@ -192,7 +187,7 @@ def _setup(
     return Setup(
         variant=f"{chosen.label} (self-hosted)" if own_server else chosen.label,
         model=f"{chosen.name}={found.server_name}" if found.server_name else chosen.name,
-        prices=prices,
+        prices=priced,
         slots=concurrency,
         seed=options.seed,
         temperature=options.temperature,

@@ -35,9 +35,7 @@ STREAM_ABOVE_TOKENS = 20_000
 # but `max`, which knows no bound.
 _EFFORT = ((4_000, "low"), (12_000, "medium"), (32_000, "high"))
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
-_TEMPLATE = (
-    "enable_thinking"  # what the chat templates of Qwen 3, GLM, DeepSeek V3.1 and others read
-)
+_TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and others read
 
 
 @dataclass(frozen=True)
