@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -183,7 +184,8 @@ def _interval(estimate: Estimate | None) -> str:
 
 def show_models(listed: Sequence[Listed]) -> None:
     """What can be asked, at what price and of which day, and what it still needs."""
-    table = _table("model", "$ per 1M in", "out", "price of")
+    table = _table("model", "$ per 1M in", "out")
+    table.add_column("price of", overflow="fold", max_width=22)
     table.add_column("", overflow="fold")
     for one in listed:
         price = one.prices if one.prices and one.prices.source != "unknown" else None
@@ -193,11 +195,16 @@ def show_models(listed: Sequence[Listed]) -> None:
             one.name,
             "" if dollars_in is None else f"{dollars_in:g}",
             "" if dollars_out is None else f"{dollars_out:g}",
-            f"{price.source} {price.date}" if price else "",
+            f"{price.date} {_site(price.origin or price.source)}" if price else "",
             _listed_words(one),
             style="dim" if one.retired or one.needs else None,
         )
     _console().print(table)
+
+
+def _site(origin: str) -> str:
+    """Where a price stands, short: of an address, the site."""
+    return re.sub(r"https?://([^/\s]+)\S*", r"\1", origin)
 
 
 def _listed_words(one: Listed) -> str:
