@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tclue.bench.models import Listed
+from tclue.bench import models
 from tclue.bench.stats import Estimate, Summary
 from tclue.board.leaderboard import Board
 from tclue.board.plot import dollars
@@ -18,6 +18,7 @@ from tclue.puzzle.grade_file import Graded
 from tclue.puzzle.proof import Proof
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.report import Report, history
+from tclue.puzzle.splits import Listed
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
 
@@ -62,6 +63,16 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
     if solution:
         for letter, answer in puzzle.solution.items():
             console.print(f"{letter}. {answer}", markup=False)
+
+
+def show_sets(listed: Sequence[Listed]) -> None:
+    """The named puzzle sets; a file's sum by its beginning."""
+    table = _table("set", "puzzles", "SHA-256")
+    table.add_column("", overflow="fold")
+    for one in listed:
+        size = "" if one.puzzles is None else str(one.puzzles)
+        table.add_row(one.name, size, (one.sha256 or "")[:12], one.about)
+    _console().print(table)
 
 
 def show_proof(puzzle: Puzzle, proof: Proof) -> None:
@@ -181,7 +192,7 @@ def _interval(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def show_models(listed: Sequence[Listed]) -> None:
+def show_models(listed: Sequence[models.Listed]) -> None:
     """What can be asked, at what price, and what it still needs."""
     table = _table("model", "$ per 1M in", "$ per 1M out")
     table.add_column("", overflow="fold")
