@@ -14,6 +14,7 @@ from tclue.bench.listing import Listed
 from tclue.bench.stats import Estimate, Summary
 from tclue.board.leaderboard import Board
 from tclue.board.plot import dollars
+from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grade_file import Graded
 from tclue.puzzle.proof import Proof
@@ -63,6 +64,16 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
     if solution:
         for letter, answer in puzzle.solution.items():
             console.print(f"{letter}. {answer}", markup=False)
+
+
+def show_sets(listed: Sequence[splits.Listed]) -> None:
+    """The named puzzle sets; a file's sum by its beginning."""
+    table = _table("set", "puzzles", "SHA-256")
+    table.add_column("", overflow="fold")
+    for one in listed:
+        size = "" if one.puzzles is None else str(one.puzzles)
+        table.add_row(one.name, size, (one.sha256 or "")[:12], one.about)
+    _console().print(table)
 
 
 def show_proof(puzzle: Puzzle, proof: Proof) -> None:

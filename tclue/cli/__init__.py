@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from tclue.cli.asking import bench, models
-from tclue.cli.puzzles import check, generate, grade, show, solve
+from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
 from tclue.cli.showing import leaderboard, lm_eval
 from tclue.errors import UserError
 
@@ -35,7 +35,18 @@ def cli() -> None:
     """
 
 
-for command in (generate, show, solve, check, grade, bench, models, leaderboard, lm_eval):
+for command in (
+    generate,
+    show,
+    solve,
+    check,
+    grade,
+    puzzles,
+    bench,
+    models,
+    leaderboard,
+    lm_eval,
+):
     cli.add_command(command)
 
 
