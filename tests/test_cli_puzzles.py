@@ -124,8 +124,8 @@ def test_show(folder: Path) -> None:
     by_prompt = said(folder, "show", stdin=EASY[1].prompt)
     assert by_prompt["prompt"] == EASY[1].prompt
     seen = call(folder, "show", "easy.jsonl", "--solution").stdout
-    for clue in EASY[0].prompt.split("Clues:\n")[1].split("\n\n")[0].split("\n"):
-        assert " ".join(clue.split()) in " ".join(seen.split())
+    # In a pipe the prompt is as it is, so that it can be read back.
+    assert seen.startswith(f"{EASY[0].prompt}\n")
     assert f"A. {EASY[0].solution['A']}" in seen
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from grading import GOLD, PUZZLE, SOLUTION
 from grading_forms import HOSTILE, KINDS_OF_ANSWER, REFUSED, SURFACES
+from worlds import MOTIVES, ROOMS, SUSPECTS, TIMES, WEAPONS
 
 from tclue.errors import UserError
 from tclue.puzzle import names
@@ -18,6 +19,7 @@ from tclue.puzzle.answer_words import Commit, answer_reader
 from tclue.puzzle.generate import generate
 from tclue.puzzle.grade import GRADERS, Grade, grader
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.wording import Topic
 from tclue.puzzle.world import PuzzleError
 
 SOUND = grader("sound")
@@ -50,7 +52,9 @@ def test_takes_what_models_write(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "answer"), KINDS_OF_ANSWER)
 def test_takes_every_kind_of_answer(text: str, answer: str) -> None:
-    assert found(text) == {text[0]: answer}
+    letter = re.search("[A-H]", text)
+    assert letter
+    assert found(text) == {letter[0]: answer}
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -135,6 +139,7 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         # several letters on one line
         ("A. Miss Scarlet, B. Rope; C. Hall", "A=Miss Scarlet B=Rope C=Hall"),
         ("A: Miss Scarlet B: Rope C: Hall", "A=Miss Scarlet B=Rope C=Hall"),
+        ("A:Miss Scarlet,B:Rope,C:Hall", "A=Miss Scarlet B=Rope C=Hall"),
         ("A. Miss Scarlet and B. Rope", "A=Miss Scarlet B=Rope"),
         ("(A) Miss Scarlet (B) Rope", "A=Miss Scarlet B=Rope"),
         ("C. Hall | D. 1:00 a.m. | E. Fear", "C=Hall D=01:00 AM E=Fear"),
@@ -146,6 +151,10 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         (r"\boxed{\text{A. Miss Scarlet, B. Rope}}", "A=Miss Scarlet B=Rope"),
         ("\\boxed{\n\\text{A. Miss Scarlet} \\\\\n\\text{B. Rope}\n}", "A=Miss Scarlet B=Rope"),
         ('{"B": "Rope", "A": "Miss Scarlet"}', "A=Miss Scarlet B=Rope"),
+        ('[{"question":"A","answer":"Miss Scarlet"},{"question":"B","answer":"Rope"}]',
+         "A=Miss Scarlet B=Rope"),
+        # the answer before its letter could be the letter's before it
+        ('[{"answer":"Hall","letter":"C"},{"answer":"Lounge","letter":"F"}]', ""),
         ("<p>A. Miss Scarlet<br>B. Rope</p>", "A=Miss Scarlet B=Rope"),
         # one block, though words stand in it
         ("A. Miss Scarlet\nShe was.\n\nB. Rope\nBonus:\nF. Hall", "A=Miss Scarlet B=Rope F=Hall"),
@@ -225,14 +234,14 @@ def test_gold_answers_are_right_on_published_puzzles(published: list[Puzzle]) ->
 
 def test_no_name_is_taken_for_another() -> None:
     times = names.clock_times(12, 15)
-    for kind, options in (
-        ("SUSPECT", names.SUSPECTS),
-        ("WEAPON", names.WEAPONS),
-        ("ROOM", names.ROOMS),
-        ("TIME", times),
-        ("MOTIVE", names.MOTIVES),
+    for topic, options in (
+        ("murderer", names.SUSPECTS),
+        ("weapon", names.WEAPONS),
+        ("room", names.ROOMS),
+        ("time", times),
+        ("motive", names.MOTIVES),
     ):
-        reader = answer_reader(kind, "Which one?", options)
+        reader = answer_reader(topic, "Which one?", options)
         for option in options:
             assert reader.read(plain(option)) == Commit(option, bare=True)
             for other in options:
@@ -241,14 +250,40 @@ def test_no_name_is_taken_for_another() -> None:
 
 
 def test_names_that_share_words() -> None:
-    rooms = answer_reader("ROOM", "Where?", ("Study", "Study Annex", "Annex"))
+    rooms = answer_reader("room", "Where?", ("Study", "Study Annex", "Annex"))
     assert rooms.read("study annex") == Commit("Study Annex", bare=True)
     assert rooms.read("study") == Commit("Study", bare=True)
     assert rooms.read("annex") == Commit("Annex", bare=True)
-    suspects = answer_reader("SUSPECT", "Who?", ("Mr. White", "Mrs. White", "Mr. Green"))
+    suspects = answer_reader("murderer", "Who?", ("Mr. White", "Mrs. White", "Mr. Green"))
     assert suspects.read("mrs white") == Commit("Mrs. White", bare=True)
     assert suspects.read("green") == Commit("Mr. Green", bare=True)
+    assert suspects.read("mr white") == Commit("Mr. White", bare=True)
+    assert suspects.read("miss green") == Commit("Mr. Green", bare=True)
     assert suspects.read("white") == "prose"
+    # A name in full is never another's short form.
+    suspects = answer_reader("murderer", "Who?", ("Scarlet", "Miss Scarlet", "Mr. Green"))
+    assert suspects.read("scarlet") == Commit("Scarlet", bare=True)
+    assert suspects.read("miss scarlet") == Commit("Miss Scarlet", bare=True)
+    times = answer_reader("time", "When?", ("01:00 AM", "12:00 PM", "01:00 PM"))
+    assert times.read(plain("1:00")) == "prose"
+    assert times.read(plain("13:00")) == Commit("01:00 PM", bare=True)
+    assert times.read(plain("noon")) == Commit("12:00 PM", bare=True)
+
+
+@pytest.mark.parametrize(
+    ("topic", "options"),
+    [
+        ("murderer", SUSPECTS),
+        ("weapon", [name for name in WEAPONS if name != "knife"]),
+        ("room", ROOMS),
+        ("time", TIMES),
+        ("motive", MOTIVES),
+    ],
+)
+def test_a_name_as_listed_is_taken_whatever_it_holds(topic: Topic, options: list[str]) -> None:
+    reader = answer_reader(topic, "Which one?", tuple(options))
+    for option in options:
+        assert reader.read(plain(option)) == Commit(option, bare=True)
 
 
 # The published grader

@@ -46,9 +46,10 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 
 def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: bool) -> None:
-    """The prompt, and below it how hard it is."""
+    """The prompt, and below it how hard it is; in a pipe, line by line as they are."""
     console = _console()
-    console.print(puzzle.prompt, markup=False)
+    piped = not console.is_terminal
+    console.print(puzzle.prompt, markup=False, soft_wrap=piped)
     console.rule()
     enough = (
         "and that answers every question" if measured.solved else "and more than that is needed"
@@ -58,9 +59,10 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
         f"takes {measured.steps} steps in {measured.rounds} rounds, {enough}; the proof took "
         f"{effort.conflicts} conflicts and {effort.propagations} propagations",
         markup=False,
+        soft_wrap=piped,
     )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in measured.shares.items())
-    console.print(f"clues by form: {shares}", markup=False)
+    console.print(f"clues by form: {shares}", markup=False, soft_wrap=piped)
     if solution:
         for letter, answer in puzzle.solution.items():
             console.print(f"{letter}. {answer}", markup=False)
