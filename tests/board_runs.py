@@ -54,6 +54,11 @@ def write_run(
         return folder.path
 
 
+def _grade(answer: Answer) -> Grade:
+    right = answer.accuracy == 1
+    return Grade(answer.accuracy, right, {"A": "Library"}, ("A",) if right else (), answer.accuracy)
+
+
 def _response(puzzle: str, sample: int, grader: str, answer: Answer) -> Response:
     failed = answer.outcome == "failed"
     return Response(
@@ -61,7 +66,7 @@ def _response(puzzle: str, sample: int, grader: str, answer: Answer) -> Response
         sample=sample,
         outcome=answer.outcome,
         grader=grader,
-        grade=None if failed else Grade(answer.accuracy, answer.accuracy == 1, {"A": "Library"}),
+        grade=None if failed else _grade(answer),
         text="" if failed else "A. Library",
         reasoning=None,
         finish_reason=None if failed else "stop",

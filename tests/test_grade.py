@@ -211,16 +211,20 @@ def test_whole_responses(name: Path) -> None:
 # Gold answers
 
 
+def all_right(puzzle: Puzzle) -> Grade:
+    return Grade(1.0, True, dict(puzzle.solution), tuple(puzzle.solution), 1.0)
+
+
 def test_gold_answers_are_right_on_generated_puzzles() -> None:
     for seed in range(12):
         puzzle = generate(seed, ("easy", "medium", "published-mix")[seed % 3])
-        assert SOUND.grade(puzzle, gold(puzzle)) == Grade(1.0, True, dict(puzzle.solution))
+        assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
 
 
 def test_gold_answers_are_right_on_published_puzzles(published: list[Puzzle]) -> None:
     assert len(published) == 64
     for puzzle in published:
-        assert SOUND.grade(puzzle, gold(puzzle)) == Grade(1.0, True, dict(puzzle.solution))
+        assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
 
 
 def test_no_name_is_taken_for_another() -> None:

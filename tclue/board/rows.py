@@ -16,12 +16,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tclue.bench.folders import run_folders
 from tclue.bench.records import Run, read_run, slug
 from tclue.bench.stats import Estimate, summarize
 from tclue.board.frontier import frontier
 from tclue.board.labels import clean
 from tclue.board.sanity import check_run
-from tclue.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_sets(results: Path) -> tuple[RankedSet, ...]:
     Raises UserError, naming the file and the line, where a run's records cannot be read.
     """
     tables: defaultdict[_Key, list[Row]] = defaultdict(list)
-    for folder in _run_folders(results):
+    for folder in run_folders(results):
         run = read_run(folder)
         check_run(folder, run)
         config = run.config
@@ -114,19 +114,6 @@ def _place(key: _Key) -> tuple[str, int, bool, _Key]:
     The first keeps the plain name, so that a trial on a few puzzles does not rename the others.
     """
     return _stem(key), -key[1], key[2] != "sound", key
-
-
-def _run_folders(results: Path) -> list[Path]:
-    if not results.exists():
-        return []
-    try:
-        entries = sorted(results.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(
-            f"{results}: cannot be read: {error.strerror}: expected a folder of run folders"
-        ) from None
-    records = ("run.json", "responses.jsonl")
-    return [entry for entry in entries if any((entry / name).is_file() for name in records)]
 
 
 def _row(folder_name: str, run: Run) -> Row:
