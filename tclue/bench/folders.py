@@ -32,6 +32,4 @@ def find_run(name: str, results: Path) -> Path:
     for folder in (Path(name), results / name):
         if (folder / "run.json").is_file():
             return folder
-    raise UserError(
-        f"{name}: no such run: expected a run folder, or the name of one in {results}"
-    )
+    raise UserError(f"{name}: no such run: expected a run folder, or the name of one in {results}")

@@ -63,13 +63,16 @@ def mean_interval(values: Sequence[float]) -> Estimate | None:
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 
-def rate_interval(values: Sequence[float]) -> Estimate | None:
-    """A mean of rates in [0, 1] with its score interval; None without values."""
+def rate_interval(values: Sequence[float], coins: float = math.inf) -> Estimate | None:
+    """A mean of rates in [0, 1] with its score interval; None without values.
+
+    `coins` is how many outcomes a value may stand for at most: 1 where it is the chance of one.
+    """
     if not values:
         return None
     value, error = mean(values), standard_error(values)
     effective = value * (1 - value) / error**2 if error > 0 else len(values)
-    return _score_interval(value, effective, len(values))
+    return _score_interval(value, min(effective, coins * len(values)), len(values))
 
 
 def standard_error(values: Sequence[float]) -> float:

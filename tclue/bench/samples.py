@@ -55,7 +55,7 @@ def at_k(by_puzzle: Sequence[Sequence[Mark]], k: int) -> AtK:
         avg_accuracy=mean_interval([scores(marks).accuracy for marks in enough]),
         pass_solved=rate_interval([pass_at(n, c, k) for n, c in solved]),
         consensus_accuracy=mean_interval([accuracy for accuracy, _ in votes]),
-        consensus_solved=rate_interval([all_right for _, all_right in votes]),
+        consensus_solved=rate_interval([all_right for _, all_right in votes], coins=1),
     )
 
 

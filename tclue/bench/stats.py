@@ -95,6 +95,8 @@ class Summary:
     # the model ids that came back -> responses, and those under which other weights answer
     model_ids: Mapping[str, int]
     served_otherwise: tuple[str, ...]
+    # what a reader must know of how it was asked: a budget that was made smaller, say
+    notes: tuple[str, ...]
 
 
 def summarize(
@@ -154,6 +156,7 @@ def summary(run: Tally) -> Summary:
         served_otherwise=tuple(
             name for name in ids if config.served_as and name not in config.served_as
         ),
+        notes=config.notes,
     )
 
 

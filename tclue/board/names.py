@@ -33,7 +33,7 @@ _WORDS: tuple[Callable[[RunConfig], str], ...] = (
 
 
 def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
-    """A label for each (folder name, configuration) of one table; no two are the same.
+    """A label for each (folder name, configuration) of one table.
 
     Of what differs between runs of a variant, as little as tells them apart; where nothing of it
     does, the end of the folder's name, which is a hash of all that shapes responses.
