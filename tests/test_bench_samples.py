@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tclue.bench.costs import Usage
 from tclue.bench.samples import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
 from tclue.bench.tally import Mark, Vote
 
@@ -21,7 +22,7 @@ def mark(puzzle: int, sample: int, answers: str, right: str) -> Mark:
     accuracy = fmean(vote.right for vote in votes)
     return Mark(
         f"p{puzzle:03}", sample, "answered", accuracy, accuracy == 1, accuracy, votes,
-        9, None, 1, 0, 1, 0, 1.0, 0.0, 0.0, None, None,
+        9, None, Usage(), 1.0, 0.0, 0.0, None, None,
     )  # fmt: skip
 
 

@@ -57,9 +57,8 @@ class Summary:
     missing: int
     # the same as shares of the requests that have a record
     rates: Mapping[str, float]
-    # attempts that failed, those that succeeded later included, and most that they may have cost
+    # attempts that failed, those that succeeded later included
     failed_attempts: int
-    failed_at_most_usd: float
     # whether no more than MOST_LOST of the responses asked for are failed or missing
     complete: bool
     # None where nothing was scored
@@ -85,8 +84,9 @@ class Summary:
     cost_usd: float | None
     # the same for the whole run
     total_cost_usd: float | None
-    # responses whose cost is unknown
+    # responses whose cost is unknown, and most that they and what failed may have cost in all
     unpriced: int
+    at_most_usd: float
     # mean US dollars for one response as litellm makes it, and at today's price book; None likewise
     cost_litellm_usd: float | None
     repriced_usd: float | None
@@ -131,7 +131,6 @@ def summary(run: Tally) -> Summary:
         missing=asked - len(run.marks),
         rates={k: n / len(run.marks) if run.marks else 0.0 for k, n in outcomes.items()},
         failed_attempts=run.failed_attempts,
-        failed_at_most_usd=run.failed_at_most_usd,
         complete=lost <= MOST_LOST * asked,
         accuracy=accuracy,
         solved=solved,
@@ -139,16 +138,17 @@ def summary(run: Tally) -> Summary:
         main_solved=main_solved,
         at_k=tuple(at_k(by_puzzle, k) for k in sizes(config.samples)),
         by_difficulty=_by_difficulty(by_puzzle),
-        prompt_tokens=known_mean([mark.prompt_tokens for mark in scored]),
-        cached_tokens=known_mean([mark.cached_tokens for mark in scored]),
-        completion_tokens=known_mean([mark.completion_tokens for mark in scored]),
-        reasoning_tokens=known_mean([mark.reasoning_tokens for mark in scored]),
+        prompt_tokens=known_mean([mark.usage.prompt_tokens for mark in scored]),
+        cached_tokens=known_mean([mark.usage.cached_tokens for mark in scored]),
+        completion_tokens=known_mean([mark.usage.completion_tokens for mark in scored]),
+        reasoning_tokens=known_mean([mark.usage.reasoning_tokens for mark in scored]),
         answer_tokens=known_mean([mark.answer_tokens for mark in scored]),
         latency_median_s=quantile([mark.latency_s for mark in scored], 0.5),
         latency_p95_s=quantile([mark.latency_s for mark in scored], 0.95),
         cost_usd=cost_usd,
         total_cost_usd=None if cost_usd is None else cost_usd * len(scored),
         unpriced=sum(mark.cost_usd is None for mark in scored),
+        at_most_usd=run.at_most_usd,
         cost_litellm_usd=known_mean([mark.cost_litellm_usd for mark in scored]),
         repriced_usd=known_mean([mark.repriced_usd for mark in scored]),
         cost_note=cost_note(config.prices, scored),

@@ -6,11 +6,13 @@ so a run of any size is summed up without its texts ever being in memory togethe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
+from tclue.bench.costs import Usage
 from tclue.bench.intervals import mean
 from tclue.bench.records import Outcome, Response, RunConfig
 
@@ -39,10 +41,8 @@ class Mark(NamedTuple):
     votes: tuple[Vote, ...]
     num_clues: int | None
     difficulty: str | None
-    prompt_tokens: int | None
-    cached_tokens: int | None
-    completion_tokens: int | None
-    reasoning_tokens: int | None
+    # less what the provider sent
+    usage: Usage
     latency_s: float
     cost_usd: float | None
     cost_litellm_usd: float | None
@@ -57,9 +57,8 @@ class Mark(NamedTuple):
     @property
     def answer_tokens(self) -> int | None:
         """Completion tokens that are not reasoning."""
-        if self.completion_tokens is None or self.reasoning_tokens is None:
-            return None
-        return self.completion_tokens - self.reasoning_tokens
+        completion, reasoning = self.usage.completion_tokens, self.usage.reasoning_tokens
+        return None if completion is None or reasoning is None else completion - reasoning
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class Tally:
     marks: tuple[Mark, ...]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
-    # most US dollars that they may have cost
-    failed_at_most_usd: float
+    # most US dollars that the attempts without a known cost may have cost, failed ones above all
+    at_most_usd: float
 
     @property
     def scored(self) -> list[Mark]:
@@ -95,19 +94,19 @@ def tally(
     votes: dict[Vote, Vote] = {}
     failed, at_most = 0, []
     for response in responses:
-        if not response.scored:
-            failed += 1
-            at_most.append(response.at_most_usd or 0.0)
+        failed += not response.scored
+        if response.cost_usd is None and response.at_most_usd:
+            at_most.append(response.at_most_usd)
         kept = chosen.get(response.pair)
         if kept is None or not kept.scored:
             repriced = reprice(config, response) if reprice and response.scored else None
             chosen[response.pair] = _mark(response, repriced, votes)
     marks = tuple(chosen[pair] for pair in sorted(chosen))
-    return Tally(config, marks, failed, sum(sorted(at_most)))
+    return Tally(config, marks, failed, math.fsum(at_most))
 
 
 def _mark(response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]) -> Mark:
-    grade, usage = response.grade, response.usage
+    grade = response.grade
     said = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
     return Mark(
         puzzle=response.puzzle,
@@ -119,10 +118,7 @@ def _mark(response: Response, repriced_usd: float | None, votes: dict[Vote, Vote
         votes=tuple(votes.setdefault(vote, vote) for vote in said),
         num_clues=response.num_clues,
         difficulty=response.difficulty,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
+        usage=replace(response.usage, raw={}),
         latency_s=response.latency_s,
         cost_usd=response.cost_usd,
         cost_litellm_usd=response.cost_litellm_usd,
