@@ -235,6 +235,7 @@ def test_who_answered(tmp_path: Path) -> None:
     found = summed(write_run(tmp_path, "a", ids, served_as=("m-1",)))
     assert (found.model_ids, found.served_otherwise) == ({"m-1": 2, "m-2": 1}, ("m-2",))
     assert summed(write_run(tmp_path, "b", ids)).served_otherwise == ()
+    assert summed(write_run(tmp_path, "c", ids, served_as=("m-*",))).served_otherwise == ()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import get_args
 from tclue.bench.cost_check import cost_note
 from tclue.bench.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
 from tclue.bench.records import Outcome, Response, RunConfig
+from tclue.bench.registry import is_served_as
 from tclue.bench.samples import AtK, at_k, sizes
 from tclue.bench.tally import Mark, Reprice, Tally, scores, tally
 from tclue.puzzle.bands import BANDS, band
@@ -153,9 +154,7 @@ def summary(run: Tally) -> Summary:
         repriced_usd=known_mean([mark.repriced_usd for mark in scored]),
         cost_note=cost_note(config.prices, scored),
         model_ids=dict(ids),
-        served_otherwise=tuple(
-            name for name in ids if config.served_as and name not in config.served_as
-        ),
+        served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
         notes=config.notes,
     )
 
