@@ -159,7 +159,7 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
 def show_summaries(summaries: Sequence[Summary]) -> None:
     """What each run adds up to, what a reader must know of it, and where its records are."""
     console = _console()
-    table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "$ in all", "failed")
+    table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "failed")
     for one in summaries:
         unasked = one.outcomes["failed"] + one.missing
         table.add_row(
@@ -168,12 +168,13 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
             _interval(one.solved),
             str(one.puzzles) if one.samples == 1 else f"{one.puzzles} x {one.samples}",
             _dollars(one.cost_usd),
-            _dollars(one.total_cost_usd),
             str(unasked) if unasked else "",
         )
     console.print(table)
     for one in summaries:
         told = [_several(one)] if one.samples > 1 else []
+        if one.total_cost_usd:
+            told.append(f"{dollars(one.total_cost_usd)} in all")
         for line in (*told, *notes(one)):
             console.print(f"{one.variant}: {line}", markup=False, soft_wrap=True)
     for one in summaries:
