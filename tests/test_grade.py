@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,9 @@ from tclue.puzzle import names
 from tclue.puzzle.answer_text import plain
 from tclue.puzzle.answer_words import Commit, answer_reader
 from tclue.puzzle.generate import generate
-from tclue.puzzle.grade import GRADERS, Grade, grader
+from tclue.puzzle.grade import GRADERS, Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
-from tclue.puzzle.wording import Topic
+from tclue.puzzle.wording import MAIN_TOPICS, Topic
 from tclue.puzzle.world import PuzzleError
 
 SOUND = grader("sound")
@@ -220,16 +222,37 @@ def test_whole_responses(name: Path) -> None:
 # Gold answers
 
 
+def all_right(puzzle: Puzzle) -> Grade:
+    return Grade(1.0, True, dict(puzzle.solution), tuple(puzzle.solution), 1.0)
+
+
 def test_gold_answers_are_right_on_generated_puzzles() -> None:
     for seed in range(12):
         puzzle = generate(seed, ("easy", "medium", "published-mix")[seed % 3])
-        assert SOUND.grade(puzzle, gold(puzzle)) == Grade(1.0, True, dict(puzzle.solution))
+        assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
 
 
 def test_gold_answers_are_right_on_published_puzzles(published: list[Puzzle]) -> None:
     assert len(published) == 64
     for puzzle in published:
-        assert SOUND.grade(puzzle, gold(puzzle)) == Grade(1.0, True, dict(puzzle.solution))
+        assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
+
+
+@pytest.mark.parametrize("judge", [SOUND, PUBLISHED], ids=lambda judge: judge.name)
+def test_a_grade_says_what_is_right_and_how_the_main_questions_went(judge: Grader) -> None:
+    main = [k for k, question in PUZZLE.questions.items() if question.topic in MAIN_TOPICS]
+    others = [letter for letter in SOLUTION if letter not in main]
+    assert len(main) == 5
+    # Neither is a time, which `published` cannot match.
+    wrong, right = main[0], others[0]
+    said = {letter: answer for letter, answer in SOLUTION.items() if letter in main}
+    said |= {right: SOLUTION[right]}
+    said[wrong] = next(one for one in PUZZLE.options[wrong] if one != SOLUTION[wrong])
+    grade = judge.grade(PUZZLE, "\n".join(f"{k}. {v}" for k, v in said.items()))
+    lost = [main[0]] if judge is SOUND else [main[0], main[3]]
+    assert grade.right == tuple(k for k in SOLUTION if k in said and k not in lost)
+    assert grade.main_accuracy == (5 - len(lost)) / 5
+    assert Grade.from_dict(json.loads(json.dumps(asdict(grade)))) == grade
 
 
 def test_no_name_is_taken_for_another() -> None:

@@ -100,6 +100,8 @@ def judged(config: RunConfig, ask: Ask, reply: Reply, judge: Grader) -> Response
         model_id=reply.model_id,
         error=reply.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        num_clues=ask.puzzle.num_clues,
+        difficulty=ask.puzzle.difficulty,
     )
 
 

@@ -205,9 +205,9 @@ async def _run_all(
                 stop = await ask_missing(answerer, folder, puzzles, progress)
             except BaseException:
                 with suppress(UserError):  # what ended the run is told, not what follows from it
-                    folder.write_json("summary.json", asdict(summarize(folder.run)))
+                    folder.write_json("summary.json", asdict(_summary(folder)))
                 raise
-            summary = summarize(folder.run)
+            summary = _summary(folder)
             folder.write_json("summary.json", asdict(summary))
         summaries.append(summary)
         if stop:
@@ -216,6 +216,10 @@ async def _run_all(
     if stops:
         raise StopError("; ".join(stops), summaries)
     return summaries
+
+
+def _summary(folder: RunFolder) -> Summary:
+    return summarize(folder.config, folder.run.responses)
 
 
 def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:

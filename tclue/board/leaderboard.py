@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tclue.board.markdown import page
+from tclue.board.notes import notes
 from tclue.board.plot import MADE_BY, Point, svg
 from tclue.board.published import PICTURE, Published, PublishedRow, read_published
 from tclue.board.rows import RankedSet, Row, read_sets
@@ -26,6 +27,8 @@ class Board:
 
     sets: tuple[RankedSet, ...]
     published: Published
+    # day of the price book that costs are repriced with; None where there is none
+    price_book: str | None = None
 
 
 def build(results_dir: Path) -> Board:
@@ -38,7 +41,10 @@ def build(results_dir: Path) -> Board:
 
 def files(board: Board) -> dict[str, bytes]:
     """file name -> content, for every file of the board."""
-    texts = {"README.md": page(board.sets, board.published), "board.json": _json(board)}
+    texts = {
+        "README.md": page(board.sets, board.published, board.price_book),
+        "board.json": _json(board),
+    }
     for one in board.sets:
         asked = "1 puzzle" if one.puzzles == 1 else f"{one.puzzles} puzzles"
         subtitle = f"{asked}, grader {one.grader}; bars are 95% intervals"
@@ -89,17 +95,16 @@ def _left_behind(board_dir: Path, wanted: dict[str, bytes]) -> list[Path]:
 
 def _point(row: Row) -> Point | None:
     """A row in the picture; None where its accuracy or its cost is unknown."""
-    if row.accuracy is None or row.cost_usd is None:
+    accuracy, cost_usd = row.summary.accuracy, row.cost_usd
+    if accuracy is None or cost_usd is None:
         return None
-    assert row.accuracy_low is not None
-    assert row.accuracy_high is not None
     return Point(
         row.label,
-        row.cost_usd,
-        row.accuracy,
-        (row.accuracy_low, row.accuracy_high),
+        cost_usd,
+        accuracy.value,
+        (accuracy.low, accuracy.high),
         row.on_frontier,
-        row.complete,
+        row.summary.complete,
     )
 
 
@@ -108,12 +113,32 @@ def _published_point(row: PublishedRow) -> Point:
 
 
 def _json(board: Board) -> str:
-    sets = [
-        {**asdict(one), "rows": [{**asdict(row), "complete": row.complete} for row in one.rows]}
-        for one in board.sets
-    ]
-    data = {"sets": sets, "published": {**asdict(board.published), "picture": PICTURE}}
+    sets = [{**vars(one), "rows": [_json_row(row) for row in one.rows]} for one in board.sets]
+    data = {
+        "sets": sets,
+        "price_book": board.price_book,
+        "published": {**asdict(board.published), "picture": PICTURE},
+    }
     return json.dumps(_rounded(data), indent=2) + "\n"
+
+
+def _json_row(row: Row) -> dict[str, Any]:
+    """The row and all of its summary, accuracy and solved as plain numbers."""
+    numbers = asdict(row.summary)
+    flat: dict[str, Any] = {"label": row.label, "variant": row.summary.variant, "run": row.run}
+    for name in ("accuracy", "solved"):
+        found = numbers.pop(name) or {"value": None, "low": None, "high": None}
+        flat |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+    outcomes = numbers.pop("outcomes")
+    return {
+        **flat,
+        "on_frontier": row.on_frontier,
+        "neighbour": row.neighbour and asdict(row.neighbour),
+        "notes": notes(row.summary),
+        "prices": asdict(row.config.prices),
+        **outcomes,
+        **{name: value for name, value in numbers.items() if name not in flat},
+    }
 
 
 def _rounded(value: Any) -> Any:

@@ -14,7 +14,7 @@ import click
 
 from tclue.cli.asking import bench, models
 from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
-from tclue.cli.showing import leaderboard, lm_eval
+from tclue.cli.showing import compare, leaderboard, lm_eval
 from tclue.errors import UserError
 
 
@@ -35,18 +35,9 @@ def cli() -> None:
     """
 
 
-for command in (
-    generate,
-    show,
-    solve,
-    check,
-    grade,
-    puzzles,
-    bench,
-    models,
-    leaderboard,
-    lm_eval,
-):
+for command in (generate, show, solve, check, grade, puzzles):
+    cli.add_command(command)
+for command in (bench, models, compare, leaderboard, lm_eval):
     cli.add_command(command)
 
 
