@@ -23,14 +23,14 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from random import Random
 from types import ModuleType
 from typing import Any
 
-from tclue.bench.answerers import Ask, Reply, Setup, today
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.answerers import Ask, Reply, Setup
+from tclue.bench.litellm_costs import litellm_usd
 from tclue.bench.records import mask_secrets
+from tclue.bench.wire_usage import usage_from_litellm
 from tclue.errors import UserError
 
 TRIES = 6
@@ -74,33 +74,6 @@ def clean(text: str) -> str:
     """One line of an error, short and without anything that looks like a key."""
     line = " ".join(_KEY_LIKE.sub("[key]", mask_secrets(text)).split())
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
-
-
-def list_prices(litellm: ModuleType, model: str) -> Prices:
-    """The prices of litellm's list; unknown where it has none, or has 0."""
-    try:
-        info = litellm.get_model_info(model)
-    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
-        return Prices("unknown", today())
-
-    def price(name: str) -> float | None:
-        """Dollars per million tokens."""
-        found = info.get(name)
-        return found * 1e6 if found else None
-
-    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
-    if not prompt and not completion:
-        return Prices("unknown", today())
-    return Prices(
-        "litellm",
-        today(),
-        f"litellm {version('litellm')}",
-        prompt_usd_per_million=prompt or 0.0,
-        cached_usd_per_million=price("cache_read_input_token_cost"),
-        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
-        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
-        completion_usd_per_million=completion or 0.0,
-    )
 
 
 class Hosted:
@@ -159,17 +132,10 @@ class Hosted:
         return _read(
             **parts,
             latency_s=time.perf_counter() - start,
-            litellm_usd=self._litellm_usd(usage),
+            litellm_usd=None
+            if self.setup.api_base
+            else litellm_usd(self._litellm, self._name, usage),
         )
-
-    def _litellm_usd(self, usage: Any) -> float | None:
-        if usage is None or self.setup.api_base:
-            return None
-        try:
-            parts = self._litellm.cost_per_token(model=self._name, usage_object=usage)
-        except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
-            return None
-        return float(sum(parts)) or None
 
     def _timed_out(self) -> Reply:
         return Reply(error=f"no whole reply within {self.setup.timeout_s:g} s (--timeout)")
@@ -271,17 +237,7 @@ def _read(
     litellm_usd: float | None,
 ) -> Reply:
     """A reply from its parts."""
-    tokens = Usage()
-    if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
-        prompt_details = usage.prompt_tokens_details
-        completion_details = usage.completion_tokens_details
-        tokens = Usage(
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=prompt_details and prompt_details.cached_tokens,
-            reasoning_tokens=completion_details and completion_details.reasoning_tokens,
-            raw=usage.model_dump(exclude_none=True),
-        )
+    tokens = usage_from_litellm(usage)
     refused = refusal is not None or finish_reason == "content_filter"
     # Reasoning without an answer, or cut off before one, is the model's doing; nothing at all
     # is the provider's.
@@ -292,7 +248,7 @@ def _read(
         finish_reason=finish_reason,
         usage=tokens,
         latency_s=latency_s,
-        litellm_usd=litellm_usd if tokens.raw else None,
+        litellm_usd=litellm_usd,
         model_id=model_id,
         refused=refused,
         error="the reply holds no text" if empty else None,

@@ -64,6 +64,8 @@ class BenchOptions:
     # dollars per million tokens, for hosted models; both or neither
     price_in: float | None = None
     price_out: float | None = None
+    # a price book that goes before the shipped one; the user's own, if there is one, if None
+    prices: Path | None = None
     # a serverless tier of the price book, for a model behind `api_base`
     tier: str | None = None
     # dollars for an hour of the machine, for local models; 0.10 if None
@@ -207,7 +209,8 @@ def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle])
     """Bring a run that is there to the prices and the grader that were given now, if any were."""
     counted = folder.config
     source = config.prices.source
-    priced = source == "given" or (source == "hour" and "hour_usd" in config.given)
+    asked = {"hour": "hour_usd", "book": "prices"}.get(source)
+    priced = source in ("given", "tier", "gpu-hour") or asked in config.given
     if priced and not config.prices.same_as(counted.prices):
         counted = replace(counted, prices=config.prices)
     if "grader" in config.given:
