@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import tclue
 from tclue.bench.answerers import Answerer
 from tclue.bench.engine import ask_missing, missing, recounted
+from tclue.bench.estimate import confirm
 from tclue.bench.models import resolve
 from tclue.bench.progress import Follower, Progress
 from tclue.bench.records import RunConfig, RunFolder
@@ -168,6 +169,8 @@ def run_models(
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     try:
+        if options.estimate:
+            confirm(runs, puzzles, options)
         return asyncio.run(_run_all(runs, puzzles, options, progress or Follower(sys.stderr)))
     except KeyboardInterrupt:
         print(
