@@ -27,9 +27,7 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench import engine, hosted
-from tclue.bench.answerers import Setup
-from tclue.bench.costs import Usage, cost_parts
+from tclue.bench import engine
 from tclue.bench.keys import clean
 from tclue.bench.records import Response
 from tclue.bench.run import BenchOptions, StopError, run_models
@@ -305,24 +303,6 @@ def test_tokens_that_were_not_told_are_unknown(tmp_path: Path, streamed: bool) -
     assert response.outcome == "answered"
     assert response.usage.prompt_tokens is None
     assert (response.cost_usd, summary.cost_usd) == (None, None)
-
-
-def test_prices_of_litellms_list_know_cached_tokens() -> None:
-    litellm = hosted.load_litellm()
-    prices = hosted.list_prices(litellm, "openai/gpt-4o")
-    assert (prices.source, prices.prompt_usd_per_million) == ("litellm", 2.5)
-    # gpt-4o: 2.50 a million in, 1.25 cached, 10 out.
-    usage = litellm.types.utils.Usage(**completion("")["usage"])
-    expected = {
-        "prompt_usd": 600 * 2.5 / 1e6,
-        "cached_usd": 400 * 1.25 / 1e6,
-        "completion_usd": 200 * 10 / 1e6,
-    }
-    assert cost_parts(prices, Usage(1000, 200, 400), None) == pytest.approx(expected)
-    model = hosted.Hosted("openai/gpt-4o", Setup("gpt-4o", prices))
-    assert model._litellm_usd(usage) == pytest.approx(sum(expected.values()))
-    for free_or_unlisted in ("ollama/llama3", "openai/no-such-model"):
-        assert hosted.list_prices(litellm, free_or_unlisted).source == "unknown"
 
 
 def test_another_price_counts_anew_without_asking(tmp_path: Path) -> None:

@@ -13,10 +13,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tclue.bench.answerers import Setup
-from tclue.bench.costs import Prices, Usage, cost_parts
+from tclue.bench.costs import Prices, worst_case_usd
 
 BYTES_A_TOKEN = 2
 TOKENS_AROUND = 64  # what a chat format adds to a prompt
@@ -81,29 +79,12 @@ class Ceiling:
 
     def most_usd(self, prompt: str) -> float | None:
         """Dollars; None where nobody knows yet."""
-        if self._prices.source == "free":
-            return 0.0
-        if self._output_tokens is not None:
-            tokens = len(prompt.encode("utf-8", "replace")) // BYTES_A_TOKEN + TOKENS_AROUND
-            parts = cost_parts(self._dearest_prompt(), Usage(tokens, self._output_tokens), None)
-            if parts is not None:
-                return sum(parts.values())
+        tokens = len(prompt.encode("utf-8", "replace")) // BYTES_A_TOKEN + TOKENS_AROUND
+        most_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
+        if most_usd is not None:
+            return most_usd
         return self._dearest_usd * FACTOR or None
 
     def saw(self, cost_usd: float | None) -> None:
         """A response cost so much."""
         self._dearest_usd = max(self._dearest_usd, cost_usd or 0.0)
-
-    def _dearest_prompt(self) -> Prices:
-        """The prices with every prompt token at the dearest that one may have."""
-        prices = self._prices
-        known = [
-            price
-            for price in (
-                prices.prompt_usd_per_million,
-                prices.cache_write_5m_usd_per_million,
-                prices.cache_write_1h_usd_per_million,
-            )
-            if price is not None
-        ]
-        return replace(prices, prompt_usd_per_million=max(known)) if known else prices

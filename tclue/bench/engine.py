@@ -28,6 +28,7 @@ from tclue.bench.costs import cost_parts
 from tclue.bench.failures import MAYBE_PAID, TRUNCATED, Failure
 from tclue.bench.progress import Progress
 from tclue.bench.records import Outcome, Response, RunConfig, RunFolder, spent_usd
+from tclue.bench.shared_clock import SharedClock
 from tclue.bench.throttle import Gate, Throttle
 from tclue.errors import UserError
 from tclue.puzzle.grade import Grade, Grader, grader
@@ -77,6 +78,10 @@ class Asking:
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
         self._lost = 0
+        # for a machine that is paid by the hour: who was in flight when, and seconds of the tries
+        shared = self._config.prices.source == "gpu-hour"
+        self._clock = SharedClock() if shared else None
+        self._compute_s: dict[int, float] = {}
         # why the rest is not asked
         self._stopped: str | None = None
         # what could not be written, and why
@@ -166,7 +171,18 @@ class Asking:
 
     async def _replies(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
         """The replies to a batch, or what the end of time leaves of them."""
+        async for ask, reply in self._in_time(batch):
+            if self._clock:
+                share_s = self._clock.finish(id(ask), self._loop.time())
+                # Of every try: the machine was busy with each.
+                self._compute_s[id(ask)] = share_s + self._compute_s.get(id(ask), 0.0)
+            yield ask, reply
+
+    async def _in_time(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
         left = list(batch)
+        if self._clock:
+            for ask in batch:
+                self._clock.start(id(ask), self._loop.time())
         replies = aiter(self._answerer.ask(batch))
         while left:
             try:
@@ -201,6 +217,8 @@ class Asking:
 
     async def _record(self, ask: Ask, reply: Reply, reserved_usd: float) -> float:
         """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
+        if self._clock:
+            reply = replace(reply, compute_s=self._compute_s.pop(id(ask)))
         at_most_usd = self._ceiling.most_usd(ask.puzzle.prompt) or reserved_usd or None
         response = judged(self._config, ask, reply, self._judge, at_most_usd)
         response = replace(response, key=self._key(ask.puzzle.prompt, ask.sample))

@@ -20,15 +20,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
 from tclue.bench import failures, tap, wire
-from tclue.bench.answerers import Ask, Reply, Setup, today
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.answerers import Ask, Reply, Setup
+from tclue.bench.costs import Usage
 from tclue.bench.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
 from tclue.bench.keys import clean
+from tclue.bench.litellm_costs import litellm_usd
+from tclue.bench.wire_usage import read_usage, usage_from_litellm
 from tclue.errors import UserError
 
 
@@ -49,33 +50,6 @@ def load_litellm() -> ModuleType:
     litellm.drop_params = False
     tap.install()
     return litellm
-
-
-def list_prices(litellm: ModuleType, model: str) -> Prices:
-    """The prices of litellm's list; unknown where it has none, or has 0."""
-    try:
-        info = litellm.get_model_info(model)
-    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
-        return Prices("unknown", today())
-
-    def price(name: str) -> float | None:
-        """Dollars per million tokens."""
-        found = info.get(name)
-        return found * 1e6 if found else None
-
-    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
-    if not prompt and not completion:
-        return Prices("unknown", today())
-    return Prices(
-        "litellm",
-        today(),
-        f"litellm {version('litellm')}",
-        prompt_usd_per_million=prompt or 0.0,
-        cached_usd_per_million=price("cache_read_input_token_cost"),
-        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
-        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
-        completion_usd_per_million=completion or 0.0,
-    )
 
 
 class Hosted:
@@ -126,16 +100,10 @@ class Hosted:
                 return self._failed(heard, error)
         latency_s = time.perf_counter() - start
         facts = wire.read(heard.body())
-        return _reply(carried, facts, streamed, latency_s, self._litellm_usd(carried.usage))
-
-    def _litellm_usd(self, usage: Any) -> float | None:
-        if usage is None or self.setup.api_base:
-            return None
-        try:
-            parts = self._litellm.cost_per_token(model=self._name, usage_object=usage)
-        except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
-            return None
-        return float(sum(parts)) or None
+        # Another server's price is not that of the provider whose protocol it speaks.
+        theirs = None if self.setup.api_base else carried.usage
+        theirs_usd = litellm_usd(self._litellm, self._name, theirs)
+        return _reply(carried, facts, streamed, latency_s, theirs_usd)
 
     def _failed(self, heard: tap.Heard, error: Exception) -> Reply:
         """What is left of a request that raised."""
@@ -156,7 +124,7 @@ class Hosted:
             said = f"no whole reply within {self.setup.timeout_s:g} s (--timeout)"
         if failure.kind == "refused":
             return Reply(refused=True, finish_reason="content_filter", usage=Usage())
-        usage = wire.usage(facts.usage, whole=False) if facts else Usage()
+        usage = read_usage(facts.usage, whole=False) if facts else Usage()
         model_id = facts.model_id if facts else None
         return Reply(error=said, failure=failure, usage=usage, model_id=model_id)
 
@@ -228,7 +196,7 @@ def _reply(
     facts: wire.Facts | None,
     streamed: bool,
     latency_s: float,
-    litellm_usd: float | None,
+    theirs_usd: float | None,
 ) -> Reply:
     """A reply from its text, and from what the provider said of it."""
     if facts is None:  # nothing was heard, or in no form that is known
@@ -238,9 +206,9 @@ def _reply(
             model_id=carried.model_id,
             refusal=carried.refusal,
         )
-        usage = wire.litellm_usage(carried.usage)
+        usage = usage_from_litellm(carried.usage)
     else:
-        usage = wire.usage(facts.usage, whole=facts.finish_reason is not None)
+        usage = read_usage(facts.usage, whole=facts.finish_reason is not None)
     reason = facts.blocked or facts.finish_reason
     refusal = facts.refusal or carried.refusal
     refused = bool(refusal or facts.blocked or reason in REFUSED)
@@ -254,7 +222,7 @@ def _reply(
         finish_reason=reason,
         usage=usage,
         latency_s=latency_s,
-        litellm_usd=litellm_usd if usage.raw else None,
+        litellm_usd=theirs_usd if usage.raw else None,
         model_id=facts.model_id or carried.model_id,
         refused=refused,
         error=error,

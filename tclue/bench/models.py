@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
-from tclue.bench.costs import Prices
+from tclue.bench.answerers import Answerer, Random, Setup, Solver
+from tclue.bench.price_book import prices_for
 from tclue.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def resolve(name: str, options: BenchOptions) -> Answerer:
 
 
 def _hosted(name: str, options: BenchOptions) -> Answerer:
-    from tclue.bench.hosted import Hosted, list_prices, load_litellm
+    from tclue.bench.hosted import Hosted, load_litellm
 
     litellm = load_litellm()
     routed = name
     if options.api_base and name.split("/")[0] not in litellm.provider_list:
         routed = f"openai/{name}"
     try:
-        litellm.get_llm_provider(routed, api_base=options.api_base)
+        _, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
     except litellm.BadRequestError:
         raise UserError(
             f"unknown model {name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, a name "
@@ -72,18 +72,7 @@ def _hosted(name: str, options: BenchOptions) -> Answerer:
     missing = missing_keys(routed)
     if missing and not options.api_base:
         raise UserError(f"{name}: no key: set {' or '.join(missing)} in the environment")
-    if options.price_in is not None:
-        prices = Prices(
-            "given",
-            today(),
-            prompt_usd_per_million=options.price_in,
-            completion_usd_per_million=options.price_out,
-        )
-    elif options.api_base:
-        # Another server's price is not that of the provider whose protocol it speaks.
-        prices = Prices("unknown", today())
-    else:
-        prices = list_prices(litellm, routed)
+    prices = prices_for(routed, provider, options, litellm)
     concurrency = options.concurrency or IN_FLIGHT
     request: dict[str, Any] = {
         "temperature": options.temperature,
@@ -147,12 +136,14 @@ def list_models() -> list[Listed]:
     ]
     if find_spec("litellm") is None:
         return [*listed, Listed("PROVIDER/NAME", "hosted; needs litellm", ready=False)]
-    from tclue.bench.hosted import list_prices, load_litellm
+    from tclue.bench.hosted import load_litellm
+    from tclue.bench.run import BenchOptions
 
     litellm = load_litellm()
     listed.append(Listed("NAME --api-base URL", "an OpenAI-compatible server"))
     for name in EXAMPLES:
-        prices = list_prices(litellm, name)
+        _, provider, _, _ = litellm.get_llm_provider(name)
+        prices = prices_for(name, provider, BenchOptions(), litellm)
         keys = missing_keys(name)
         listed.append(
             Listed(

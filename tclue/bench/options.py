@@ -37,6 +37,8 @@ class BenchOptions:
     # dollars per million tokens, for hosted models; both or neither
     price_in: float | None = None
     price_out: float | None = None
+    # a price book that goes before the shipped one; the user's own, if there is one, if None
+    prices: Path | None = None
     # a serverless tier of the price book, for a model behind `api_base`
     tier: str | None = None
     # dollars for an hour of the machine, for local models; 0.10 if None

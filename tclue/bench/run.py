@@ -27,6 +27,7 @@ from tclue.bench.answerers import Answerer
 from tclue.bench.budget import Budget
 from tclue.bench.costs import Prices
 from tclue.bench.engine import Asking, missing, recounted
+from tclue.bench.estimate import confirm
 from tclue.bench.keys import load_env
 from tclue.bench.models import resolve
 from tclue.bench.options import BenchOptions
@@ -77,9 +78,12 @@ def run_models(
         (answerer, configuration(name, answerer, options, puzzle_set))
         for name, answerer in zip(names, answerers, strict=True)
     ]
-    command = _Command(runs, puzzle_set.puzzles[: options.limit], options, progress)
+    puzzles = puzzle_set.puzzles[: options.limit]
+    command = _Command(runs, puzzles, options, progress)
     # Left at once on a second Ctrl-C: cancelled, or interrupted before there was a loop.
     with suppress(KeyboardInterrupt, asyncio.CancelledError):
+        if options.estimate:
+            confirm(runs, puzzles, options)
         summaries = asyncio.run(command.run())
         if not command.interrupted:
             return summaries
@@ -209,9 +213,8 @@ def _known(prices: Prices) -> bool:
 def _counted(before: RunConfig, config: RunConfig) -> RunConfig:
     """A run that is there, with the prices and the grader that were given now, if any were."""
     source = config.prices.source
-    priced = source in ("given", "tier", "gpu-hour") or (
-        source == "hour" and "hour_usd" in config.given
-    )
+    asked = {"hour": "hour_usd", "book": "prices"}.get(source)
+    priced = source in ("given", "tier", "gpu-hour") or asked in config.given
     if priced and not config.prices.same_as(before.prices):
         before = replace(before, prices=config.prices)
     return replace(before, grader=config.grader) if "grader" in config.given else before

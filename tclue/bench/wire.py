@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-from tclue.bench.costs import Usage
 
 
 @dataclass
@@ -44,24 +42,6 @@ def read(body: bytes) -> Facts | None:
     for event in _events(body):
         known |= _take(facts, event)
     return facts if known else None
-
-
-def usage(raw: Mapping[str, Any], *, whole: bool = True) -> Usage:
-    """The tokens of a usage object; of a reply that was cut off, only the prompt's are final."""
-    details = raw.get("prompt_tokens_details") or {}
-    reasoned = raw.get("completion_tokens_details") or {}
-    read = Usage(
-        prompt_tokens=raw.get("prompt_tokens") or None,
-        completion_tokens=raw.get("completion_tokens") if whole else None,
-        cached_tokens=details.get("cached_tokens"),
-        reasoning_tokens=reasoned.get("reasoning_tokens") if whole else None,
-    )
-    return replace(read if read.prompt_tokens else Usage(), raw=dict(raw))
-
-
-def litellm_usage(found: Any) -> Usage:
-    """The tokens of litellm's own usage object, where the wire's is not at hand."""
-    return usage(found.model_dump(exclude_none=True)) if found is not None else Usage()
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:

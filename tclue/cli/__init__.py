@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from tclue.bench.keys import guard
 from tclue.cli.asking import bench, models
 from tclue.cli.puzzles import check, generate, grade, show, solve
 from tclue.cli.showing import leaderboard, lm_eval
@@ -41,6 +42,7 @@ for command in (generate, show, solve, check, grade, bench, models, leaderboard,
 
 def main() -> NoReturn:
     """Run the command, and turn what went wrong into one line and an exit code."""
+    guard()
     try:
         cli(standalone_mode=False)
         sys.stdout.flush()
