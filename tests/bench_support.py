@@ -129,6 +129,7 @@ class Server(ThreadingHTTPServer):
         self.behave = behave
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str] = set()
+        self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
@@ -147,6 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.bodies.append(body)
             self.server.keys.add(self.headers.get("Authorization", ""))
+            self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
         answer = self.server.behave(body)
         time.sleep(answer.pause_s)
         raw = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()

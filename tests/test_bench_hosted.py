@@ -341,7 +341,8 @@ def test_a_setting_that_the_model_does_not_take_stops_it(tmp_path: Path) -> None
         serving(lambda _: Answer(completion("A. x"))) as server,
         pytest.raises(StopError, match=r"does not take a setting.*temperature"),
     ):
-        bench("openai/o3", puzzles, tmp_path / "r", api_base=server.url, temperature=0.3)
+        # Not in litellm's map, so that nothing is known before litellm looks at the name.
+        bench("openai/gpt-5-x", puzzles, tmp_path / "r", api_base=server.url, temperature=0.3)
     assert not server.bodies
 
 

@@ -12,7 +12,6 @@ from bench_support import ROOT, Silent, bench, the_run, write_puzzles
 
 from tclue.bench.answerers import Ask, Random
 from tclue.bench.engine import missing
-from tclue.bench.models import list_models
 from tclue.bench.progress import Follower
 from tclue.bench.records import read_run
 from tclue.bench.run import BenchOptions, run_models
@@ -138,18 +137,6 @@ def test_what_failed_is_missing(tmp_path: Path) -> None:
     assert len(missing(puzzles, replace(run.config, seed=5), done)) == 4
     reworded = [replace(puzzle, prompt=f"{puzzle.prompt} ") for puzzle in puzzles]
     assert len(missing(reworded, run.config, done)) == 4
-
-
-def test_the_models_that_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-planted")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    listed = {model.name: model for model in list_models()}
-    assert {"random", "solver", "hf:PATH-OR-HUB-NAME"} <= set(listed)
-    assert listed["anthropic/claude-sonnet-4-5"].ready
-    assert listed["anthropic/claude-sonnet-4-5"].prompt_usd_per_million == pytest.approx(3.0)
-    assert not listed["openai/gpt-5-mini"].ready
-    assert listed["openai/gpt-5-mini"].about == "set OPENAI_API_KEY"
-    assert "planted" not in repr(listed)
 
 
 def test_progress_in_a_log(tmp_path: Path) -> None:

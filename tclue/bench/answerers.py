@@ -56,6 +56,8 @@ class Setup:
 
     variant: str
     prices: Prices
+    # what asks for this variant alone; None where the command line's name does
+    model: str | None = None
     # requests, or local batches, in flight
     slots: int = 1
     seed: int | None = None

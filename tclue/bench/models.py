@@ -1,22 +1,33 @@
-"""From a name on the command line to a model that can be asked.
+"""From a name on the command line to models that can be asked.
 
 * `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, and `tiny` the
   one that this package brings.
-* Any other name is litellm's. With `--api-base`, a name without one of litellm's provider prefixes
-  is that server's own, spoken to as OpenAI's; the server is sent OPENAI_API_KEY where that is set.
-* An unknown name or a missing key is told here, before anything is asked.
+* An alias of the registry stands for one model or several: its weights at each of its reasoning
+  settings. Any other name is litellm's.
+* With `--api-base`, both are asked of that server, spoken to as OpenAI's: an alias under the name
+  of its weights or the one given behind `=`, any other name as it is unless it begins with one of
+  litellm's providers. The server is sent OPENAI_API_KEY where that is set.
+* An unknown name or variant, a missing key and a retired model are told here, before anything is
+  asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from tclue.bench.answerers import Answerer, Random, Setup, Solver
+from tclue.bench import known
+from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
+from tclue.bench.costs import Prices
 from tclue.bench.price_book import prices_for
+from tclue.bench.reasoning import Limits, Model, Plan, plan
+from tclue.bench.registry import Alias, Found, Registry, load, lookup
 from tclue.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,131 +38,160 @@ TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 IN_FLIGHT = 32
 # For a server that wants no key: litellm sends none without it.
 NO_KEY = "none"
-EXAMPLES = (
-    "openai/gpt-5-mini",
-    "anthropic/claude-sonnet-4-5",
-    "gemini/gemini-2.5-flash",
-    "deepseek/deepseek-reasoner",
-    "groq/openai/gpt-oss-120b",
-)
 
 
-def resolve(name: str, options: BenchOptions) -> Answerer:
-    """The model of a name, with the options that concern it.
+def resolve_all(name: str, options: BenchOptions) -> list[Answerer]:
+    """The models that a name stands for, with the options that concern them: one a variant.
 
     Raises UserError where there is none, or something is missing to ask it.
     """
     if name == "random":
-        return Random(options.seed)
+        return [Random(options.seed)]
     if name == "solver":
-        return Solver()
+        return [Solver()]
     if name.startswith("hf:") or name == "tiny":
         from tclue.bench.local import Local
 
         local = Local(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
             local.setup = replace(local.setup, variant="tiny")
-        return local
-    return _hosted(name, options)
+        return [local]
+    registry = load(options.registry)
+    found = lookup(name, registry)
+    if found.facts and not options.api_base:
+        _check_registered(found, registry)
+    return _hosted(found, registry, options)
 
 
-def _hosted(name: str, options: BenchOptions) -> Answerer:
+def _check_registered(found: Found, registry: Registry) -> None:
+    """Refuse what is retired, and what there is no key for, before litellm takes its seconds."""
+    facts, host = found.facts, found.host
+    assert facts is not None
+    assert host is not None
+    if facts.retired and facts.retired_by(today()):
+        raise UserError(
+            f"{found.name} is retired: {host.provider} serves it no more since {facts.retired.on}, "
+            f"and recommends {facts.retired.successor}; {_copy(facts)}"
+        )
+    variables = registry.keys.get(host.provider, ())
+    if variables and not any(map(key_is_set, variables)):
+        raise _no_key(found.name, variables)
+
+
+def _copy(facts: Alias) -> str:
+    """What a copy of some weights on a server of one's own needs."""
+    if facts.self_hosted is None:
+        return "its weights are closed, so nobody else can host a copy"
+    return f"a copy behind --api-base needs {facts.self_hosted}"
+
+
+def _no_key(name: str, variables: Sequence[str]) -> UserError:
+    return UserError(f"{name}: no key: set {' or '.join(variables)} in the environment")
+
+
+def key_is_set(variable: str) -> bool:
+    """Whether the environment holds a key."""
+    return bool(os.environ.get(variable))
+
+
+def _hosted(found: Found, registry: Registry, options: BenchOptions) -> list[Answerer]:
     from tclue.bench.hosted import Hosted, load_litellm
 
     litellm = load_litellm()
-    routed = name
-    if options.api_base and name.split("/")[0] not in litellm.provider_list:
-        routed = f"openai/{name}"
-    try:
-        _, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
-    except litellm.BadRequestError:
-        raise UserError(
-            f"unknown model {name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, a name "
-            "that litellm knows such as openai/gpt-5-mini, or --api-base URL and that server's name"
-        ) from None
-    missing = missing_keys(routed)
+    routed, model, served_as = _routed(litellm, found, registry, options)
+    checked = found.host is not None and found.host.provider in registry.keys
+    missing = [] if checked and not options.api_base else missing_keys(litellm, routed)
     if missing and not options.api_base:
-        raise UserError(f"{name}: no key: set {' or '.join(missing)} in the environment")
-    prices = prices_for(routed, provider, options, litellm)
-    concurrency = options.concurrency or IN_FLIGHT
-    request: dict[str, Any] = {
-        "temperature": options.temperature,
-        "max_tokens": options.max_tokens,
-    }
-    if options.stream:
-        # Otherwise a stream does not say how many tokens it took.
-        request |= {"stream": True, "stream_options": {"include_usage": True}}
-    setup = Setup(
-        variant=name,
-        prices=prices,
-        slots=concurrency,
-        seed=options.seed,
-        temperature=options.temperature,
-        max_tokens=options.max_tokens,
-        concurrency=concurrency,
-        timeout_s=options.timeout_s,
-        stream=options.stream,
-        api_base=options.api_base,
-        request={name: value for name, value in request.items() if value is not None},
-        packages=("litellm", "openai"),
-    )
-    return Hosted(routed, setup, NO_KEY if missing else None)
+        raise _no_key(found.name, missing)
+    limits = Limits(options.temperature, options.max_tokens, options.stream)
+    plans = [plan(model, setting, limits) for setting in found.settings]
+    _check_seed(litellm, routed, found.name, options)
+    priced = prices(routed, options, litellm)
+    setups = [_setup(one, routed, found, served_as, priced, options) for one in plans]
+    return [Hosted(routed, setup, NO_KEY if missing else None) for setup in setups]
 
 
-def missing_keys(name: str) -> list[str]:
+def _routed(
+    litellm: ModuleType, found: Found, registry: Registry, options: BenchOptions
+) -> tuple[str, Model, tuple[str, ...]]:
+    """Under which name litellm is asked, what is known of the model, the ids it may answer with."""
+    facts, host = found.facts, found.host
+    if facts and host:
+        # Closed weights behind a URL: a gateway to their provider, in its own protocol.
+        own_server = options.api_base and (facts.self_hosted or found.server_name)
+        if not own_server:
+            model = known.registered(found.name, facts, host, self_hosted=False)
+            return host.litellm, model, host.served_as
+        served = found.server_name or facts.weights
+        model = known.registered(found.name, facts, host, self_hosted=True)
+        return f"openai/{served}", model, (served,)
+    routed = found.name
+    if options.api_base and routed.split("/")[0] not in litellm.provider_list:
+        routed = f"openai/{routed}"
+    try:
+        return routed, *known.unregistered(litellm, found.name, routed, options.api_base)
+    except litellm.BadRequestError:
+        near = difflib.get_close_matches(found.name, registry.models, 1)
+        if near:
+            raise UserError(f"unknown model {found.name!r}: did you mean {near[0]}?") from None
+        raise UserError(
+            f"unknown model {found.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, an "
+            "alias that `tclue models` lists, a name that litellm knows such as openai/gpt-5-mini, "
+            "or --api-base URL and that server's name"
+        ) from None
+
+
+def missing_keys(litellm: ModuleType, name: str) -> list[str]:
     """The environment variables with a key that a litellm name needs and that are not set."""
-    from tclue.bench.hosted import load_litellm
-
-    missing = load_litellm().validate_environment(name)["missing_keys"]
+    missing = litellm.validate_environment(name)["missing_keys"]
     return [variable for variable in missing if variable.endswith("_KEY")]
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A line of `tclue models`."""
-
-    name: str
-    # what it is, or what it needs
-    about: str
-    # dollars per million tokens; None where there is no such price
-    prompt_usd_per_million: float | None = None
-    completion_usd_per_million: float | None = None
-    # whether what it needs is there
-    ready: bool = True
+def _check_seed(litellm: ModuleType, routed: str, name: str, options: BenchOptions) -> None:
+    """Refuse a seed that litellm would not send."""
+    model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+    taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
+    if options.seed is not None and taken and "seed" not in taken:
+        raise UserError(f"{name}: {provider} takes no seed: leave --seed out")
 
 
-def list_models() -> list[Listed]:
-    """The built-in names, the kinds of names, and some hosted examples with litellm's prices.
+def prices(routed: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
+    """What the costs of a model are counted with; without litellm, its list is not asked."""
+    provider = None
+    if litellm is not None:
+        _, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+    return prices_for(routed, provider, options, litellm)
 
-    Of a key it says whether it is set, and nothing else. Asks no network.
-    """
-    has_torch = find_spec("torch") is not None and find_spec("transformers") is not None
-    listed = [
-        Listed("random", "chance: a legal option for each question"),
-        Listed("solver", "the ceiling: proves the puzzle"),
-        Listed("tiny", "the shipped checkpoint; needs torch and transformers", ready=has_torch),
-        Listed(
-            "hf:PATH-OR-HUB-NAME", "a checkpoint; needs torch and transformers", ready=has_torch
-        ),
-    ]
-    if find_spec("litellm") is None:
-        return [*listed, Listed("PROVIDER/NAME", "hosted; needs litellm", ready=False)]
-    from tclue.bench.hosted import load_litellm
-    from tclue.bench.run import BenchOptions
 
-    litellm = load_litellm()
-    listed.append(Listed("NAME --api-base URL", "an OpenAI-compatible server"))
-    for name in EXAMPLES:
-        _, provider, _, _ = litellm.get_llm_provider(name)
-        prices = prices_for(name, provider, BenchOptions(), litellm)
-        keys = missing_keys(name)
-        listed.append(
-            Listed(
-                name,
-                f"set {' or '.join(keys)}" if keys else "key is set",
-                prices.prompt_usd_per_million,
-                prices.completion_usd_per_million,
-                ready=not keys,
-            )
-        )
-    return listed
+def _setup(
+    chosen: Plan,
+    routed: str,
+    found: Found,
+    served_as: tuple[str, ...],
+    priced: Prices,
+    options: BenchOptions,
+) -> Setup:
+    concurrency = options.concurrency or IN_FLIGHT
+    notes, facts = chosen.notes, found.facts
+    if facts and facts.retired and not options.api_base:
+        notes += (f"served until {facts.retired.on}, then retired",)
+    own_server = routed != (found.host.litellm if found.host else routed)
+    return Setup(
+        variant=f"{chosen.label} (self-hosted)" if own_server else chosen.label,
+        model=f"{chosen.name}={found.server_name}" if found.server_name else chosen.name,
+        prices=priced,
+        slots=concurrency,
+        seed=options.seed,
+        temperature=options.temperature,
+        max_tokens=chosen.request.get("max_tokens"),
+        concurrency=concurrency,
+        timeout_s=options.timeout_s,
+        stream=chosen.stream,
+        api_base=options.api_base,
+        request={"model": routed, **chosen.request},
+        reasoning=chosen.setting,
+        notes=notes,
+        served_as=served_as,
+        max_output_tokens=chosen.max_output_tokens,
+        packages=("litellm", "openai"),
+    )

@@ -54,6 +54,8 @@ class BenchOptions:
     yes: bool = False
     # grader of the grades; sound if None
     grader: str | None = None
+    # a model registry to merge over the shipped one; the usual one if None
+    registry: Path | None = None
     # weights of local models, float32 or bfloat16; by the device if None
     dtype: str | None = None
     # folder of the run folders
@@ -99,7 +101,15 @@ class BenchOptions:
     def given(self) -> tuple[str, ...]:
         """The names of the settings that are not at their defaults."""
         names = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-        not_settings = ("puzzles", "results", "max_cost", "estimate", "ask_above_usd", "yes")
+        not_settings = (
+            "puzzles",
+            "results",
+            "registry",
+            "max_cost",
+            "estimate",
+            "ask_above_usd",
+            "yes",
+        )
         return tuple(name for name in names if name not in not_settings)
 
 

@@ -29,7 +29,7 @@ from tclue.bench.costs import Prices
 from tclue.bench.engine import Asking, missing, recounted
 from tclue.bench.estimate import confirm
 from tclue.bench.keys import load_env
-from tclue.bench.models import resolve
+from tclue.bench.models import resolve_all
 from tclue.bench.options import BenchOptions
 from tclue.bench.progress import Follower, Progress
 from tclue.bench.records import (
@@ -73,10 +73,15 @@ def run_models(
     load_env()
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
-    answerers = [resolve(name, options) for name in names]
+    # An alias stands for several models; named twice, one is asked once.
+    answerers = {
+        answerer.setup.model or name: answerer
+        for name in names
+        for answerer in resolve_all(name, options)
+    }
     runs = [
         (answerer, configuration(name, answerer, options, puzzle_set))
-        for name, answerer in zip(names, answerers, strict=True)
+        for name, answerer in answerers.items()
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     command = _Command(runs, puzzles, options, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tclue.bench.models import Listed
+from tclue.bench.listing import Listed
 from tclue.bench.stats import Estimate, Summary
 from tclue.board.leaderboard import Board
 from tclue.board.plot import dollars
@@ -182,14 +183,42 @@ def _interval(estimate: Estimate | None) -> str:
 
 
 def show_models(listed: Sequence[Listed]) -> None:
-    """What can be asked, at what price, and what it still needs."""
-    table = _table("model", "$ per 1M in", "$ per 1M out")
+    """What can be asked, at what price and of which day, and what it still needs."""
+    table = _table("model", "$ per 1M in", "out")
+    table.add_column("price of", overflow="fold", max_width=22)
     table.add_column("", overflow="fold")
     for one in listed:
-        prices = (one.prompt_usd_per_million, one.completion_usd_per_million)
-        shown = ["" if price is None else f"{price:g}" for price in prices]
-        table.add_row(one.name, *shown, one.about, style=None if one.ready else "dim")
+        price = one.prices if one.prices and one.prices.source != "unknown" else None
+        dollars_in = price.prompt_usd_per_million if price else None
+        dollars_out = price.completion_usd_per_million if price else None
+        table.add_row(
+            one.name,
+            "" if dollars_in is None else f"{dollars_in:g}",
+            "" if dollars_out is None else f"{dollars_out:g}",
+            f"{price.date} {_site(price.origin or price.source)}" if price else "",
+            _listed_words(one),
+            style="dim" if one.retired or one.needs else None,
+        )
     _console().print(table)
+
+
+def _site(origin: str) -> str:
+    """Where a price stands, short: of an address, the site."""
+    return re.sub(r"https?://([^/\s]+)\S*", r"\1", origin)
+
+
+def _listed_words(one: Listed) -> str:
+    words = [one.about]
+    labels = [variant.label.removeprefix(one.name) for variant in one.variants]
+    if any(labels):
+        words.append(", ".join(labels))
+    if one.retired_on:
+        words.append(f"retired {'on' if one.retired else 'from'} {one.retired_on}")
+    if one.needs and not one.retired:
+        words.append(f"needs {one.needs}")
+    elif one.key_is_set:
+        words.append("key is set")
+    return "; ".join(words)
 
 
 def show_board(board: Board) -> None:

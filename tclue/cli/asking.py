@@ -10,6 +10,12 @@ import click
 
 from tclue.cli.common import GRADERS, JSON
 
+REGISTRY = click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="A file with aliases of your own; ~/.config/tclue/models.toml if not given.",
+)
+
 
 @click.command()
 @click.option("--models", required=True, help="Models, with commas between; see `tclue models`.")
@@ -55,6 +61,7 @@ from tclue.cli.common import GRADERS, JSON
     help="Dollars above which --estimate asks for a yes.",
 )
 @click.option("--yes", is_flag=True, help="Say that yes beforehand.")
+@REGISTRY
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of local weights.")
 @click.option("--grader", type=GRADERS, help="Who grades; sound if not given.")
 @click.option(
@@ -73,7 +80,8 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     \b
     tclue bench --models random,solver
     tclue bench --models hf:Qwen/Qwen2.5-0.5B-Instruct --puzzles easy-test --samples 4
-    tclue bench --models gpt-4.1-mini,deepseek/deepseek-reasoner --limit 16
+    tclue bench --models claude,deepseek-r1,openai/gpt-5.6-luna@high --limit 16
+    tclue bench --models claude-4.6@16k --samples 4
     tclue bench --models my-model --api-base http://localhost:8000/v1 --price-in 0 --price-out 0
     """
     from dataclasses import asdict
@@ -96,22 +104,25 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
+@REGISTRY
 @JSON
-def models(as_json: bool) -> None:
-    """List what can be asked, what it needs, and whether its key is set.
+def models(registry: Path | None, as_json: bool) -> None:
+    """List what can be asked, at what price, and whether its key is set.
+
+    An alias stands for its variants; ALIAS@16k, ALIAS@high or ALIAS@none picks or makes one.
 
     \b
     tclue models
-    tclue models --json
+    tclue models --registry mine.toml --json
     """
     from dataclasses import asdict
 
     from tclue.bench.keys import load_env
-    from tclue.bench.models import list_models
+    from tclue.bench.listing import list_models
     from tclue.board import terminal
 
     load_env()
-    listed = list_models()
+    listed = list_models(registry)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in listed]))
     else:

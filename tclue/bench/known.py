@@ -1,0 +1,127 @@
+"""What litellm's map says of a model that is not registered, and of a server of one's own.
+
+The map says whether a model reasons and how many tokens it gives. How a provider is told how much
+to reason is known here, by provider; what is not known cannot be set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from tclue.bench.reasoning import Model
+from tclue.bench.registry import Alias, Host, Level, Off, Reasoning, Temperature
+
+# Anthropic's least budget: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+_LEAST_CLAUDE_BUDGET = 1024
+# A server may serve anything: levels and the switch are passed on, and it heeds what it knows.
+_ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
+
+
+def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> Model:
+    """The model that the registry describes, at a host or on a server of one's own."""
+    if self_hosted:
+        control = facts.reasoning
+        if control.kind not in ("none", "always"):
+            control = _ANY_SERVER
+        return Model(name, "self-hosted", control, registered=True)
+    return Model(
+        name,
+        host.provider,
+        facts.reasoning,
+        facts.temperature,
+        host.max_output_tokens,
+        host.context_tokens,
+        host.lift,
+        registered=True,
+    )
+
+
+def unregistered(
+    litellm: ModuleType, name: str, routed: str, api_base: str | None
+) -> tuple[Model, tuple[str, ...]]:
+    """The model that litellm's map describes, and the ids it may answer with.
+
+    Raises litellm.BadRequestError where litellm does not know who serves it.
+    """
+    model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=api_base)
+    info = _info(litellm, routed)
+    if api_base and not info and provider in ("openai", *litellm.openai_compatible_providers):
+        return Model(name, "self-hosted", _ANY_SERVER), ()
+    control, temperature = _control(model_id, provider, info)
+    if info.get("supports_reasoning") and control is None:
+        taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
+        effort = "reasoning_effort" in taken
+        control = Reasoning("effort", ("low", "medium", "high")) if effort else Reasoning("always")
+    model = Model(
+        name,
+        "anthropic" if _is_claude(model_id, provider) else provider,
+        control,
+        temperature,
+        info.get("max_output_tokens"),
+        info.get("max_input_tokens"),
+    )
+    # A dated snapshot of the same name is the same model; what a server is called is its owner's.
+    return model, () if api_base else (model_id, f"{model_id}-2*", f"{model_id}@2*")
+
+
+def _info(litellm: ModuleType, routed: str) -> Mapping[str, Any]:
+    """The map's own entry, with flags that litellm's reading of it leaves out."""
+    try:
+        key = litellm.get_model_info(routed)["key"]
+    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+        return {}
+    entry: Mapping[str, Any] = litellm.model_cost.get(key, {})
+    return entry
+
+
+def _is_claude(model_id: str, provider: str) -> bool:
+    hosts = ("anthropic", "bedrock", "vertex_ai", "azure_ai")
+    return provider in hosts and "claude" in model_id
+
+
+def _control(
+    model_id: str, provider: str, info: Mapping[str, Any]
+) -> tuple[Reasoning | None, Temperature]:
+    """How reasoning is set, None where that is not known; and what temperatures are taken."""
+    if provider == "openrouter":
+        # It translates for every provider behind it, and the map lists few of its models.
+        return Reasoning("effort", ("low", "medium", "high"), "disabled"), "any"
+    if not info:
+        return None, "any"
+    if not info.get("supports_reasoning"):
+        return Reasoning("none"), "any"
+    if _is_claude(model_id, provider):
+        temperature: Temperature = (
+            "one" if info.get("supports_sampling_params") is False else "one-when-thinking"
+        )
+        if info.get("supports_adaptive_thinking") and not info.get("supports_legacy_thinking"):
+            off: Off | None = None if info.get("thinking_always_on") else "disabled"
+            return Reasoning("effort", _levels(info), off), temperature
+        return Reasoning("budget", (), "unset", _LEAST_CLAUDE_BUDGET), temperature
+    if provider in ("openai", "azure"):
+        can_stop = info.get("supports_none_reasoning_effort")
+        return Reasoning("effort", _levels(info), "effort-none" if can_stop else None), "one"
+    if provider in ("gemini", "vertex_ai") and "gemini-2.5" in model_id:
+        # https://ai.google.dev/gemini-api/docs/thinking
+        if "pro" in re.split(r"\W", model_id):
+            return Reasoning("budget", (), None, 128, 32_768), "any"
+        return Reasoning("budget", (), "zero", 512 if "lite" in model_id else 1, 24_576), "any"
+    if provider == "deepseek":
+        return Reasoning("switch", (), "disabled"), "any"
+    return None, "any"
+
+
+def _levels(info: Mapping[str, Any]) -> tuple[Level, ...]:
+    """The effort levels that the map's flags name."""
+    extra: tuple[Level, ...] = ("xhigh", "max")
+    least: tuple[Level, ...] = ("minimal",) if info.get("supports_minimal_reasoning_effort") else ()
+    return (
+        *least,
+        "low",
+        "medium",
+        "high",
+        *(level for level in extra if info.get(f"supports_{level}_reasoning_effort")),
+    )

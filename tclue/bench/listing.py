@@ -1,0 +1,109 @@
+"""`tclue models`: what can be asked, at what price, and what it still needs.
+
+Of a key it says whether it is set, and nothing else. Asks no network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from tclue.bench import known, models
+from tclue.bench.answerers import today
+from tclue.bench.costs import Prices
+from tclue.bench.reasoning import Limits, plan
+from tclue.bench.registry import Alias, load, parse_setting
+from tclue.bench.run import BenchOptions
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A reasoning setting that an alias stands for."""
+
+    # what asks for it alone, and how it is shown
+    name: str
+    label: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of `tclue models`."""
+
+    name: str
+    # what it is
+    about: str
+    variants: tuple[Variant, ...] = ()
+    # name of the weights, and of who serves them: the first is asked
+    weights: str | None = None
+    hosts: tuple[str, ...] = ()
+    # at the first host; None for what is not paid by the token
+    prices: Prices | None = None
+    # what it needs, where that is not there; of keys, any one
+    needs: str | None = None
+    keys: tuple[str, ...] = ()
+    key_is_set: bool | None = None
+    # the first day without them, ISO, and whether it has come
+    retired_on: str | None = None
+    retired: bool = False
+    # what a copy of one's own needs
+    self_hosted: str | None = None
+    # the day on which the facts were read, ISO, and where
+    checked: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+def list_models(registry_file: Path | None = None) -> list[Listed]:
+    """The built-in names, the kinds of names, and the registry's aliases.
+
+    Raises UserError where a registry file is not one.
+    """
+    registry = load(registry_file)
+    torch = find_spec("torch") is not None and find_spec("transformers") is not None
+    needs = None if torch else "torch and transformers"
+    listed = [
+        Listed("random", "chance: a legal option for each question"),
+        Listed("solver", "the ceiling: proves the puzzle"),
+        Listed("tiny", "the shipped checkpoint", needs=needs),
+        Listed("hf:PATH-OR-HUB-NAME", "a checkpoint, on this machine", needs=needs),
+        Listed("PROVIDER/NAME", "a name of litellm's, such as openai/gpt-5.6-luna"),
+        Listed("NAME --api-base URL", "a model of an OpenAI-compatible server"),
+    ]
+    options = BenchOptions(registry=registry_file)
+    routed = [facts.hosts[0].litellm for facts in registry.models.values()]
+    priced = [models.prices(name, options, None) for name in routed]
+    if any(price.source == "unknown" for price in priced) and find_spec("litellm") is not None:
+        # Only now: its import takes seconds.
+        from tclue.bench.hosted import load_litellm
+
+        litellm = load_litellm()
+        priced = [models.prices(name, options, litellm) for name in routed]
+    return listed + [
+        _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), price)
+        for (name, facts), price in zip(registry.models.items(), priced, strict=True)
+    ]
+
+
+def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Listed:
+    host = facts.hosts[0]
+    model = known.registered(name, facts, host, self_hosted=False)
+    settings = [parse_setting(text) for text in facts.variants] or [None]
+    plans = [plan(model, setting, Limits()) for setting in settings]
+    is_set = any(map(models.key_is_set, keys)) if keys else None
+    return Listed(
+        name,
+        facts.about,
+        tuple(Variant(one.name, one.label, one.notes) for one in plans),
+        facts.weights,
+        tuple(host.litellm for host in facts.hosts),
+        price,
+        " or ".join(keys) if is_set is False else None,
+        keys,
+        is_set,
+        facts.retired.on.isoformat() if facts.retired else None,
+        facts.retired_by(today()),
+        facts.self_hosted,
+        facts.checked.isoformat(),
+        facts.sources,
+    )

@@ -1,0 +1,306 @@
+"""From a reasoning setting to what a provider is really sent, checked before anything is.
+
+    plan(model, Setting("16k", 16_000), Limits())
+
+* A budget and `ANSWER_TOKENS` for the answer must fit into what the model can give. A budget that
+  fits only without the answer is made smaller, and the variant's label says so; one that does not
+  fit at all is refused.
+* Where a provider knows effort levels, or on and off, and no budgets, the budget becomes one of
+  those and a limit: thinking and answer together get budget + `ANSWER_TOKENS`. Label and notes say
+  so.
+* The requests are in litellm's terms, chosen so that it forwards them whole. Left to itself it
+  (1.106.2) makes any budget from 8,192 tokens `xhigh` where Claude takes effort alone, drops a
+  budget for DeepSeek, sends Gemini an empty configuration for `disabled`, and checks no budget
+  against a limit. `tests/test_reasoning.py` holds what each provider gets.
+* Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that says nothing for
+  that long does not last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tclue.bench.registry import Lift, Off, Reasoning, Setting, Temperature
+from tclue.errors import UserError
+
+# Left for the answer when a budget is all that limits thinking.
+ANSWER_TOKENS = 4_000
+# The limit of a registered model that does not think: the answers are short, and a provider's own
+# limit may be far too low, or so high that --max-cost would have to reserve dollars a request.
+ALONE_TOKENS = 16_000
+STREAM_ABOVE_TOKENS = 20_000
+# Budgets as effort, for who knows no budgets: up to so many tokens, this level; above, the highest
+# but `max`, which knows no bound.
+_EFFORT = ((4_000, "low"), (12_000, "medium"), (32_000, "high"))
+_LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
+_TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and others read
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is known of a model at its host, before a setting is chosen."""
+
+    # as the command line names it
+    name: str
+    # litellm's provider; "self-hosted" for a server of one's own
+    provider: str
+    # None where nothing is known of it
+    reasoning: Reasoning | None
+    temperature: Temperature = "any"
+    # most tokens of a response, thinking included; None where nobody says
+    max_output_tokens: int | None = None
+    context_tokens: int | None = None
+    lift: Lift | None = None
+    # its facts are in the registry: what its requests hold is decided here, not by the provider
+    registered: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the command line asks of every request."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A variant: what is sent, and how it is shown."""
+
+    # what asks for this variant, how it is shown, and its setting
+    name: str
+    label: str
+    setting: str | None
+    # litellm's arguments
+    request: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    stream: bool = False
+    # most tokens that a response can have, where anything says so
+    max_output_tokens: int | None = None
+    # the thinking budget that is sent, or that the limit is made of
+    budget_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a setting comes to: arguments, and the budget if it is one."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    budget_tokens: int | None = None
+    # limit of the response that the budget makes
+    total_tokens: int | None = None
+    thinks: bool = True
+    # shown behind the name, and noted
+    shown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan(model: Model, setting: Setting | None, limits: Limits) -> Plan:
+    """The request of a model at a setting; None leaves the setting to the provider.
+
+    Raises UserError where the model has no such setting, or a budget, a limit or a temperature
+    contradicts what it takes.
+    """
+    name = f"{model.name}@{setting.text}" if setting else model.name
+    limit, given = model.max_output_tokens, limits.max_tokens
+    if given is not None and (most := _most(model)) is not None and given > most:
+        raise UserError(f"--max-tokens is {given}: {model.name} gives at most {most} tokens")
+    choice = _choice(model, setting, given, name)
+    _check_temperature(model, limits.temperature, choice.thinks, name)
+    total = choice.total_tokens or given or _usual(model, choice.thinks)
+    notes, headers = choice.notes, None
+    if model.lift and limit is not None and (total or 0) > limit:
+        headers = {model.lift.header: model.lift.value}
+        notes += (f"the output limit is lifted by {model.lift.header}: {model.lift.value}",)
+    most_tokens = total or limit or model.context_tokens
+    # Anthropic's requests always hold a limit: litellm puts in the model's highest.
+    asked = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
+    stream = limits.stream or (asked or 0) > STREAM_ABOVE_TOKENS
+    request = {
+        "temperature": limits.temperature,
+        "max_tokens": total,
+        **choice.arguments,
+        "extra_headers": headers,
+        "stream": True if stream else None,
+        # Otherwise a stream does not say how many tokens it took.
+        "stream_options": {"include_usage": True} if stream else None,
+    }
+    return Plan(
+        name,
+        f"{name} ({', '.join(choice.shown)})" if choice.shown else name,
+        setting.text if setting else None,
+        {key: value for key, value in request.items() if value is not None},
+        notes,
+        stream,
+        most_tokens,
+        choice.budget_tokens,
+    )
+
+
+def _most(model: Model) -> int | None:
+    """Most tokens that the model can be brought to give."""
+    return model.lift.max_output_tokens if model.lift else model.max_output_tokens
+
+
+def _usual(model: Model, thinks: bool) -> int | None:
+    """The limit where none was given."""
+    if not model.registered or model.provider == "self-hosted":
+        return None
+    if thinks:
+        return model.max_output_tokens
+    # Prompt and answer share the context.
+    half = model.context_tokens and model.context_tokens // 2
+    return min(ALONE_TOKENS, model.max_output_tokens or ALONE_TOKENS, half or ALONE_TOKENS)
+
+
+def _fitted(model: Model, budget: int, given: int | None, name: str) -> tuple[int, int, str | None]:
+    """The budget that fits, the limit of the response, and what there is to note of it."""
+    most, total = _most(model), budget + ANSWER_TOKENS
+    if given is not None:
+        if given < total:
+            raise UserError(
+                f"{name}: --max-tokens is {given}, and a budget of {budget} with {ANSWER_TOKENS} "
+                f"for the answer takes {total}"
+            )
+        return budget, given, None
+    if most is None:
+        return budget, total, "the output limit is not known: the budget was not checked"
+    if budget > most:
+        raise UserError(
+            f"{name}: a budget of {budget}, and {model.name} gives at most {most} tokens, thinking "
+            f"and answer together: expected {most - ANSWER_TOKENS} or less"
+        )
+    if total <= most:
+        return budget, total, None
+    sent = most - ANSWER_TOKENS
+    note = f"a budget of {sent}, not {budget}: the output limit is {most}, {ANSWER_TOKENS} of it "
+    return sent, most, note + "left for the answer"
+
+
+def _check_temperature(model: Model, given: float | None, thinks: bool, name: str) -> None:
+    demanded = model.temperature == "one" or (model.temperature != "any" and thinks)
+    if demanded and given not in (None, 1):
+        when = "while it thinks " if model.temperature == "one-when-thinking" else ""
+        raise UserError(
+            f"{name}: --temperature is {given:g}, and {when}the model takes none but 1: leave it "
+            "out"
+        )
+
+
+def _choice(model: Model, setting: Setting | None, given: int | None, name: str) -> _Choice:
+    """What a setting comes to at a model; `given` is --max-tokens."""
+    control = model.reasoning
+    if setting is None:
+        return _Choice(thinks=control is not None and control.kind != "none")
+    if control is None:
+        raise UserError(
+            f"{name}: nothing is known of the reasoning of {model.name}: put it in a registry file"
+        )
+    if setting.text == "none":
+        if control.kind == "none":
+            return _Choice(thinks=False)
+        if control.off is None:
+            known = _settings(model, control)
+            raise UserError(f"{name}: its thinking cannot be turned off; {known}")
+        return _Choice(_off(model, control.off), thinks=False)
+    if setting.budget_tokens is not None:
+        return _budget(model, control, setting.budget_tokens, given, name)
+    if setting.text == "on" and _has_switch(model, control):
+        return _Choice(_switch(model, on=True))
+    if control.kind != "effort" or setting.text not in control.levels:
+        raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
+    return _Choice(_effort(model, setting.text))
+
+
+def _has_switch(model: Model, control: Reasoning) -> bool:
+    """Whether thinking can be turned on, and no more be said of it in tokens."""
+    return control.kind == "switch" or (
+        control.kind == "effort" and model.provider == "self-hosted"
+    )
+
+
+def _settings(model: Model, control: Reasoning) -> str:
+    """What a model can be set to, for an error."""
+    match control.kind:
+        case "none":
+            return f"{model.name} has no reasoning that could be set"
+        case "always":
+            return f"{model.name} always thinks, for as long as it will: it has no settings"
+    known: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
+    known += ["a budget such as 16k"] if control.kind == "budget" else []
+    known += ["none"] if control.off else []
+    return f"{model.name} can be set to {', '.join(known)}"
+
+
+def _budget(model: Model, control: Reasoning, asked: int, given: int | None, name: str) -> _Choice:
+    """A budget, in the provider's own terms."""
+    if control.kind in ("none", "always"):
+        raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
+    low, high = control.min_budget or 1, control.max_budget
+    if asked < low or (high is not None and asked > high):
+        bounds = f"{low} to {high}" if high is not None else f"{low} or more"
+        raise UserError(f"{name}: a budget of {asked}: {model.name} takes {bounds}")
+    budget, total, note = _fitted(model, asked, given, name)
+    shown = () if budget == asked else (f"{budget / 1000:g}k sent",)
+    notes = (note,) if note else ()
+    if control.kind == "budget":
+        arguments: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}
+        if model.provider == "openrouter":
+            arguments = {"extra_body": {"reasoning": {"max_tokens": budget}}}
+        return _Choice(arguments, budget, total, shown=shown, notes=notes)
+    if _has_switch(model, control):
+        word, arguments = "on", _switch(model, on=True)
+        note = "thinking is on: there are no budgets here"
+    else:
+        level = _level(budget, control.levels)
+        word, arguments = f"effort {level}", _effort(model, level)
+        note = f"effort {level}: there are no budgets here"
+    note += f"; thinking and answer together get {total} tokens"
+    return _Choice(arguments, budget, total, shown=(*shown, word), notes=(*notes, note))
+
+
+def _level(budget: int, levels: tuple[str, ...]) -> str:
+    """The level for a budget: of those that a model knows, the nearest."""
+    wanted = next((level for most, level in _EFFORT if budget <= most), "xhigh")
+    at = _LEVELS.index(wanted)
+    known = [level for level in levels if level != "max"] or list(levels)
+    return min(known, key=lambda level: abs(_LEVELS.index(level) - at))
+
+
+def _effort(model: Model, level: str) -> dict[str, Any]:
+    match model.provider:
+        case "anthropic":
+            # `summarized`, so that there is thinking to record; it is billed either way.
+            thinking = {"type": "adaptive", "display": "summarized"}
+            return {"thinking": thinking, "output_config": {"effort": level}}
+        case "openrouter":
+            return {"extra_body": {"reasoning": {"effort": level}}}
+        case "self-hosted":
+            return {"extra_body": {"reasoning_effort": level}}
+    return {"reasoning_effort": level}
+
+
+def _switch(model: Model, on: bool) -> dict[str, Any]:
+    match model.provider:
+        case "deepseek" | "anthropic":
+            return {"thinking": {"type": "enabled" if on else "disabled"}}
+        case "openrouter":
+            return {"extra_body": {"reasoning": {"enabled": on}}}
+    return {"extra_body": {"chat_template_kwargs": {_TEMPLATE: on}}}
+
+
+def _off(model: Model, off: Off) -> dict[str, Any]:
+    match off:
+        case "unset":
+            return {}
+        case "zero":
+            # litellm makes an empty configuration of `disabled`, and then Gemini thinks.
+            return {"thinking": {"type": "enabled", "budget_tokens": 0}}
+        case "effort-none":
+            return {"reasoning_effort": "none"}
+        case "between-tools":
+            return {"thinking": {"type": "between_tools"}}
+    return _switch(model, on=False)

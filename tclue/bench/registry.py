@@ -1,0 +1,348 @@
+"""The model registry: what an alias means, who serves those weights, how they can reason.
+
+    lookup("claude@16k", load(None))
+
+* `data/models.toml` is shipped. A user's own file is merged over it, key by key; a list replaces a
+  list. It is the one that `--registry` names, else `tclue/models.toml` in $XDG_CONFIG_HOME
+  (~/.config) where there is one.
+* An alias names weights. A retired one stays listed and is not replaced by another.
+* A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a server of one's own
+  calls the weights NAME, or whatever litellm calls a model, with `@SETTING` too.
+* Reading is strict: a key that nobody reads, a value of another type or a name that is not on a
+  list is told with the file, the alias and the key. Nothing here imports litellm.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tclue.errors import UserError
+
+SHIPPED = Path(str(files("tclue.bench") / "data" / "models.toml"))
+
+# Kinds of control: there is no thinking; a budget in tokens; levels of effort; on and off; or it
+# thinks as long as it will.
+Kind = Literal["none", "budget", "effort", "switch", "always"]
+Level = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+# How thinking is turned off: by sending nothing; `disabled`; a budget of 0; effort `none`; or
+# Anthropic's `between_tools`, which without tools is no thinking.
+Off = Literal["unset", "disabled", "zero", "effort-none", "between-tools"]
+# What a temperature may be: any; 1 alone; 1 alone while the model thinks.
+Temperature = Literal["any", "one", "one-when-thinking"]
+
+_STRICT = {"extra": "forbid", "strict": True}
+# Six digits at most: eight are a date, in names such as claude-sonnet-4-5@20250929.
+_BUDGET = re.compile(r"(\d{1,6})(k?)")
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """What the reasoning of some weights can be set to."""
+
+    __pydantic_config__ = _STRICT
+
+    kind: Kind
+    # of kind "effort": the levels it knows
+    levels: tuple[Level, ...] = ()
+    # how it is turned off; None where it cannot be
+    off: Off | None = None
+    # of kind "budget": fewest and most tokens of one
+    min_budget: int | None = None
+    max_budget: int | None = None
+
+
+@dataclass(frozen=True)
+class Lift:
+    """A header that lets a model give more tokens."""
+
+    __pydantic_config__ = _STRICT
+
+    header: str
+    value: str
+    max_output_tokens: int
+
+
+@dataclass(frozen=True)
+class Host:
+    """Someone who serves some weights."""
+
+    __pydantic_config__ = _STRICT
+
+    # litellm's name; what stands before the first slash is the provider
+    litellm: str
+    # most tokens of a response, thinking included; None where nobody says
+    max_output_tokens: int | None = None
+    # most tokens of prompt and response together
+    context_tokens: int | None = None
+    # the model ids it answers with; one that ends in * is a prefix
+    served_as: tuple[str, ...] = ()
+    lift: Lift | None = None
+
+    @property
+    def provider(self) -> str:
+        """The provider, as litellm calls it."""
+        return self.litellm.split("/")[0]
+
+
+@dataclass(frozen=True)
+class Retired:
+    """That the host no longer serves some weights."""
+
+    __pydantic_config__ = _STRICT
+
+    # the first day without them
+    on: datetime.date
+    # what the host recommends in their place
+    successor: str
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Some weights under a short name."""
+
+    __pydantic_config__ = _STRICT
+
+    # what they are, in a few words
+    about: str
+    # the name by which their maker, or a model hub, knows them
+    weights: str
+    reasoning: Reasoning
+    # the first is asked; each other one when asked for by its litellm name
+    hosts: tuple[Host, ...]
+    # the day on which the sources were read, and where they are
+    checked: datetime.date
+    sources: tuple[str, ...]
+    # the settings that the bare alias stands for; none: the provider's own default
+    variants: tuple[str, ...] = ()
+    temperature: Temperature = "any"
+    retired: Retired | None = None
+    # what a copy of one's own needs; None where the weights are not to be had
+    self_hosted: str | None = None
+
+    def retired_by(self, day: str) -> bool:
+        """Whether the host has stopped serving them on that day, ISO."""
+        return self.retired is not None and self.retired.on.isoformat() <= day
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All aliases, and the variables that hold the providers' keys."""
+
+    __pydantic_config__ = _STRICT
+
+    models: Mapping[str, Alias]
+    # provider to environment variables, any one of which will do
+    keys: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A reasoning setting: "none", "on", a level, or a budget such as "16k" (16,000 tokens)."""
+
+    text: str
+    budget_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name means."""
+
+    # the name without setting and server's name
+    name: str
+    # the alias's name and facts, and who is asked; None for a name that is not registered
+    alias: str | None = None
+    facts: Alias | None = None
+    host: Host | None = None
+    # the settings asked for; (None,) where there is none to ask for
+    settings: tuple[Setting | None, ...] = (None,)
+    # the setting was named, not a default
+    picked: bool = False
+    # what a server of one's own calls the weights
+    server_name: str | None = None
+
+
+def parse_setting(text: str) -> Setting | None:
+    """The setting that a text names, or None."""
+    if text in ("none", "on", *get_args(Level)):
+        return Setting(text)
+    if found := _BUDGET.fullmatch(text):
+        tokens = int(found[1]) * (1000 if found[2] else 1)
+        return Setting(text, tokens) if tokens else None
+    return None
+
+
+def is_served_as(model_id: str, served_as: Iterable[str]) -> bool:
+    """Whether an id that a server answered with is one of those; any is, where none is listed."""
+    names = tuple(served_as)
+    return not names or any(
+        model_id.startswith(name[:-1]) if name.endswith("*") else model_id == name for name in names
+    )
+
+
+def lookup(name: str, registry: Registry) -> Found:
+    """What a name on the command line means.
+
+    Raises UserError for a setting that there is none of.
+    """
+    asked, _, server_name = name.partition("=")
+    base, at, suffix = asked.rpartition("@")
+    if not at or not (base in registry.models or parse_setting(suffix)):
+        # Some providers' own names hold an @.
+        base, suffix = asked, ""
+    setting = parse_setting(suffix)
+    by_host = {host.litellm: alias for alias, m in registry.models.items() for host in m.hosts}
+    alias = base if base in registry.models else by_host.get(base)
+    if alias is None:
+        if server_name:
+            raise UserError(f"{name}: {base!r} is no alias; give the server's own name alone")
+        return Found(base, settings=(setting,), picked=setting is not None)
+    facts = registry.models[alias]
+    host = next((h for h in facts.hosts if h.litellm == base), facts.hosts[0])
+    if suffix and setting is None:
+        listed = ", ".join(f"{base}@{text}" for text in facts.variants) or f"{base} alone"
+        raise UserError(
+            f"unknown variant {asked!r}: its variants are {listed}; a budget is written as 16k"
+        )
+    defaults = tuple(parse_setting(text) for text in facts.variants) or (None,)
+    return Found(
+        base,
+        alias,
+        facts,
+        host,
+        (setting,) if setting else defaults,
+        setting is not None,
+        server_name or None,
+    )
+
+
+def user_file(given: Path | None) -> Path | None:
+    """The user's own registry file: the one that was given, else the usual one if it is there."""
+    if given is not None:
+        return given
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    usual = Path(config) / "tclue" / "models.toml"
+    return usual if usual.exists() else None
+
+
+def load(given: Path | None) -> Registry:
+    """The shipped registry with the user's own merged over it.
+
+    Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
+    """
+    data, own = _toml(SHIPPED), user_file(given)
+    mine: dict[str, Any] = {}
+    if own is not None:
+        mine = _toml(own)
+        data = _merged(data, mine)
+
+    def source(loc: tuple[Any, ...]) -> Path:
+        """The file that a fault is in: the user's, where it says anything of that alias."""
+        section = mine.get(loc[0]) if loc else mine
+        named = isinstance(section, dict) and (len(loc) < 2 or loc[1] in section)
+        return own if own is not None and named else SHIPPED
+
+    # Needed by nothing else, and takes its time to import.
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # By way of JSON, where an array is a tuple; Python's lists would not be, strictly.
+        registry = TypeAdapter(Registry).validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        # A misspelt key is also one that is missing: it is the former that is told.
+        fault = min(error.errors(), key=lambda one: one["type"] == "missing")
+        raise UserError(f"{source(fault['loc'])}: {_told(fault)}") from None
+    for alias, facts in registry.models.items():
+        if problem := _problem(alias, facts):
+            raise UserError(f"{source(('models', alias))}: models.{alias}.{problem}")
+    return registry
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML: {error}") from None
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables merged key by key; of anything else the upper one."""
+    both = {
+        key: _merged(below[key], value)
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+        else value
+        for key, value in above.items()
+    }
+    return {**below, **both}
+
+
+_KEYS = {
+    name: [field.name for field in fields(kind)]
+    for name, kind in (
+        ("registry", Registry),
+        ("model", Alias),
+        ("reasoning", Reasoning),
+        ("hosts", Host),
+        ("lift", Lift),
+        ("retired", Retired),
+    )
+}
+
+
+def _told(fault: Any) -> str:
+    """A fault that pydantic found, in our words."""
+    loc = [str(part) for part in fault["loc"]]
+    where = ".".join(loc)
+    match fault["type"]:
+        case "unexpected_keyword_argument":
+            # The table that the key stands in: the last part of the path that names one.
+            tables = [part for part in loc[:-1] if part in _KEYS]
+            table = tables[-1] if tables else "registry" if len(loc) == 1 else "model"
+            return f"{where}: no such key{_near(loc[-1], _KEYS[table])}"
+        case "missing":
+            return f"{where}: is missing"
+        case "literal_error":
+            wanted = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
+            return f"{where} is {fault['input']!r}{_near(str(fault['input']), wanted)}"
+        case _:
+            said = str(fault["msg"]).removeprefix("Input ")
+            return f"{where} is {json.dumps(fault['input'])}: {said}"
+
+
+def _near(word: str, words: Iterable[str]) -> str:
+    known = list(words)
+    near = difflib.get_close_matches(word, known, 1)
+    return f": did you mean {near[0]}?" if near else f": expected one of {', '.join(known)}"
+
+
+def _problem(alias: str, facts: Alias) -> str | None:
+    """What is wrong with an alias beyond the types of its values, key first."""
+    if re.search(r"[@=,\s]", alias):
+        return "about: an alias holds no @, =, comma or space"
+    if not facts.hosts:
+        return "hosts: expected one or more"
+    if len({host.litellm for host in facts.hosts}) < len(facts.hosts):
+        return "hosts: one is there twice"
+    for number, host in enumerate(facts.hosts):
+        for key in ("max_output_tokens", "context_tokens"):
+            if (value := getattr(host, key)) is not None and value < 1:
+                return f"hosts.{number}.{key} is {value}: expected 1 or more"
+    if facts.reasoning.kind == "effort" and not facts.reasoning.levels:
+        return "reasoning.levels: expected one or more, of kind effort"
+    for text in facts.variants:
+        if parse_setting(text) is None:
+            return f"variants: {text!r} is no setting: expected none, on, high, 16k or the like"
+    if len(set(facts.variants)) < len(facts.variants):
+        return "variants: one is there twice"
+    return None
