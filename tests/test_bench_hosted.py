@@ -1,6 +1,5 @@
 """Hosted models over a real loopback server: what each reply and each failure becomes."""
 
-import asyncio
 import os
 import signal
 import time
@@ -28,12 +27,12 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench import hosted
-from tclue.bench.answerers import Setup
-from tclue.bench.costs import Usage, cost_parts
+from tclue.bench import engine
+from tclue.bench.keys import clean
 from tclue.bench.records import Response
 from tclue.bench.run import BenchOptions, StopError, run_models
 from tclue.bench.stats import Summary
+from tclue.bench.throttle import Gate
 from tclue.errors import UserError
 
 
@@ -48,14 +47,11 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that a retry would have waited; it waits none."""
     asked: list[float] = []
-    real = asyncio.sleep
 
-    async def nap(seconds: float) -> None:
-        if seconds:
-            asked.append(seconds)
-        await real(0)
+    async def nap(self: Gate, seconds: float) -> None:
+        asked.append(seconds)
 
-    monkeypatch.setattr("tclue.bench.hosted.asyncio.sleep", nap)
+    monkeypatch.setattr(Gate, "pause", nap)
     return asked
 
 
@@ -147,6 +143,7 @@ def test_what_is_the_models_doing_is_scored(tmp_path: Path, answer: Answer, outc
         stream({"content": "A. Miss"}, finish=None),
         Answer(b"data: hello\n\n", headers={"Content-Type": "text/event-stream"}),
         replace(stream({"content": "A. Miss"}, finish=None), lost=99),
+        Answer(b'{"id": "c", "choices": [', lost=99),
     ],
 )
 def test_rubbish_fails_once_and_is_not_scored(
@@ -173,18 +170,22 @@ def flaky(*failures: Answer) -> Callable[[dict[str, Any]], Answer]:
 def test_what_may_pass_is_tried_again(tmp_path: Path, naps: list[float]) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     failures = [
-        Answer({"error": {"message": "slow down"}}, 429, {"Retry-After": "7"}),
+        Answer({"error": {"message": "slow down"}}, 429, {"Retry-After": "0.3"}),
         Answer({"error": {"message": "oops"}}, 500),
         Answer(b"<html>bad gateway</html>", 502),
-        Answer(b'{"id": "c", "choices": [', lost=99),
+        Answer(b"", 500, lost=99),
         Answer(b"busy", 503, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}),
     ]
     with serving(flaky(*failures)) as server:
+        start = time.monotonic()
         summary = bench("m", puzzles, tmp_path / "r", api_base=server.url)
+        assert time.monotonic() - start > 0.3
     assert (len(server.bodies), summary.responses) == (6, 1)
-    assert naps[0] == 7.0
-    assert all(later > 1.5 * sooner for sooner, later in pairwise(naps[1:]))
+    assert (naps[0], naps[-1]) == (0.3, 0.0)  # as long as the server asks for
+    assert all(later > 1.5 * sooner for sooner, later in pairwise(naps[1:-1]))
     assert summary.failed_attempts == 0
+    (response,) = the_run(tmp_path / "r").responses
+    assert response.tries == 6
 
 
 def test_a_server_that_stays_broken_fails_and_the_next_run_asks_again(
@@ -192,9 +193,9 @@ def test_a_server_that_stays_broken_fails_and_the_next_run_asks_again(
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     broken = Answer({"error": {"message": "oops"}}, 500)
-    with serving(flaky(*[broken] * hosted.TRIES)) as server:
+    with serving(flaky(*[broken] * engine.TRIES)) as server:
         summary = bench("m", puzzles, tmp_path / "r", api_base=server.url)
-        assert (len(server.bodies), len(naps)) == (hosted.TRIES, hosted.TRIES - 1)
+        assert (len(server.bodies), len(naps)) == (engine.TRIES, engine.TRIES - 1)
         assert (summary.responses, summary.outcomes["failed"]) == (0, 1)
         summary = bench("m", puzzles, tmp_path / "r", api_base=server.url)
     assert (summary.responses, summary.outcomes["failed"], summary.failed_attempts) == (1, 0, 1)
@@ -208,13 +209,14 @@ def test_a_server_that_is_not_there(tmp_path: Path, naps: list[float]) -> None:
     (response,) = the_run(tmp_path / "r").responses
     assert response.outcome == "failed"
     assert "onnection" in (response.error or "")
-    assert len(naps) == hosted.TRIES - 1
+    assert len(naps) == engine.TRIES - 1
 
 
 def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> None:
     slow = Answer({"error": {"message": "slow"}}, 429, {"Retry-After": "86400"})
-    _, response, server = one(tmp_path, slow)
-    assert (response.outcome, len(server.bodies), naps) == ("failed", 1, [])
+    with pytest.raises(StopError, match="asks to wait 1440 minutes: try again then"):
+        one(tmp_path, slow)
+    assert naps == []
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -303,24 +305,6 @@ def test_tokens_that_were_not_told_are_unknown(tmp_path: Path, streamed: bool) -
     assert (response.cost_usd, summary.cost_usd) == (None, None)
 
 
-def test_prices_of_litellms_list_know_cached_tokens() -> None:
-    litellm = hosted.load_litellm()
-    prices = hosted.list_prices(litellm, "openai/gpt-4o")
-    assert (prices.source, prices.prompt_usd_per_million) == ("litellm", 2.5)
-    # gpt-4o: 2.50 a million in, 1.25 cached, 10 out.
-    usage = litellm.types.utils.Usage(**completion("")["usage"])
-    expected = {
-        "prompt_usd": 600 * 2.5 / 1e6,
-        "cached_usd": 400 * 1.25 / 1e6,
-        "completion_usd": 200 * 10 / 1e6,
-    }
-    assert cost_parts(prices, Usage(1000, 200, 400), None) == pytest.approx(expected)
-    model = hosted.Hosted("openai/gpt-4o", Setup("gpt-4o", prices))
-    assert model._litellm_usd(usage) == pytest.approx(sum(expected.values()))
-    for free_or_unlisted in ("ollama/llama3", "openai/no-such-model"):
-        assert hosted.list_prices(litellm, free_or_unlisted).source == "unknown"
-
-
 def test_another_price_counts_anew_without_asking(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 3)
     with serving(lambda _: Answer(completion("A. x"))) as server:
@@ -369,7 +353,7 @@ def test_errors_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
         "https://me:word@host/v1 http://host/?key=abc123 plain-looking-value "
         "hf_abcdefghijkl\nnext   line " + "x" * 999
     )
-    cleaned = hosted.clean(dirty)
+    cleaned = clean(dirty)
     for secret in ("abcdef1234", "12345678", "me:word", "abc123", "plain-looking", "hf_abc"):
         assert secret not in cleaned
     assert "\n" not in cleaned
@@ -420,7 +404,12 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
             assert process.poll() is None, process.communicate()
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate()
+        assert process.stderr
+        told = process.stderr.readline()
+        assert "waiting for 3 in flight" in told
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told = process.communicate()[1]
         assert process.returncode == 130
         assert "the same command asks for the rest" in told.splitlines()[-1]
         assert "Traceback" not in told

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,17 @@ def test_what_failed_is_missing(tmp_path: Path) -> None:
     path, puzzles = write_puzzles(tmp_path, 2)
     bench("random", path, tmp_path / "r", samples=2)
     run = the_run(tmp_path / "r")
-    assert missing(puzzles, 2, run.responses) == []
-    kept = [r for r in run.responses if r.pair != (puzzles[1].id, 0)]
-    assert missing(puzzles, 2, kept) == [Ask(puzzles[1], 0)]
-    assert missing(puzzles, 3, run.responses) == [Ask(puzzles[0], 2), Ask(puzzles[1], 2)]
+    done = {r.key for r in run.responses}
+    assert len(done) == 4
+    assert missing(puzzles, run.config, done) == []
+    kept = {r.key for r in run.responses if r.pair != (puzzles[1].id, 0)}
+    assert missing(puzzles, run.config, kept) == [Ask(puzzles[1], 0)]
+    more = replace(run.config, samples=3)
+    assert missing(puzzles, more, done) == [Ask(puzzles[0], 2), Ask(puzzles[1], 2)]
+    # Other settings are other responses, and so is another prompt.
+    assert len(missing(puzzles, replace(run.config, seed=5), done)) == 4
+    reworded = [replace(puzzle, prompt=f"{puzzle.prompt} ") for puzzle in puzzles]
+    assert len(missing(reworded, run.config, done)) == 4
 
 
 def test_progress_in_a_log(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tclue.bench.costs import Prices, Usage
+from tclue.bench.failures import Failure
 from tclue.puzzle.puzzle import Puzzle
 
 DEFAULT_SEED = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One request: a puzzle, and which of its samples this is."""
 
@@ -43,12 +44,10 @@ class Reply:
     model_id: str | None = None
     refused: bool = False
     error: str | None = None
-    # what to do first, where asking on makes no sense: a key is wrong, a quota is used up
-    stop: str | None = None
+    # what is to be done about an error; None: that request alone cannot be answered
+    failure: Failure | None = None
     # requests that were sent for it; all but the last failed in a way that nobody is paid for
     tries: int = 1
-    # most that a failed request may have cost, where it may have been paid for
-    at_most_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Answerer(Protocol):
         """The requests in the groups and order in which `ask` takes them."""
 
     def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
-        """Answer each request of a batch, as each is done."""
+        """Answer each request of a batch, as each is done; the engine tries again, not it."""
 
 
 def today() -> str:

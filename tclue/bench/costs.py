@@ -2,18 +2,24 @@
 
 * A built-in model is free. A local model costs the wall time it took, at a price for the hour.
 * A hosted model costs its tokens, at the run's prices. Completion tokens hold the reasoning tokens,
-  as providers bill them.
+  as providers bill them. Where the provider itself says what it billed, that is the cost, unless
+  the price was given by hand.
+* A server of one's own costs its tokens at a named tier, or its share of the time of its GPUs.
 * An unknown price, or a reply that does not say how many tokens it took, makes the cost None. It
   is never 0, and neither is the price of a model that litellm lists at 0.
+* There are two calculators, ours (the wire's usage at the run's prices) and litellm's (its own
+  reading of the usage, at its own list). Both are recorded, and where they differ it is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 HOUR_USD = 0.10  # about what a cloud machine with 2 CPU cores costs
+TOLERANCE = 0.005  # by which two calculators may differ
 
 
 @dataclass(frozen=True)
@@ -67,23 +73,23 @@ def cost_parts(prices: Prices, usage: Usage, compute_s: float | None) -> dict[st
     price of their own are paid for like the rest of the prompt.
     """
     match prices.source:
+        case "book" | "litellm" | "unknown" if usage.reported_usd is not None:
+            return {"reported_usd": usage.reported_usd}
         case "free":
             return {"free_usd": 0.0}
         case "hour" | "gpu-hour" if compute_s is not None and prices.hour_usd is not None:
             return {"compute_usd": compute_s * prices.hour_usd * (prices.gpus or 1) / 3600}
         case "tier" | "given" | "book" | "litellm":
-            return _token_parts(prices, usage)
+            return token_parts(prices, usage)
     return None
 
 
-def _token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
+def token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
+    """The dollars for the tokens alone, whatever the provider says; None where unknown."""
     full, completion = prices.prompt_usd_per_million, prices.completion_usd_per_million
-    if None in (full, completion, usage.prompt_tokens, usage.completion_tokens):
+    prompt_tokens, completion_tokens = usage.prompt_tokens, usage.completion_tokens
+    if full is None or completion is None or prompt_tokens is None or completion_tokens is None:
         return None
-    assert full is not None
-    assert completion is not None
-    assert usage.prompt_tokens is not None
-    assert usage.completion_tokens is not None
     special = {
         "cached_usd": (usage.cached_tokens, prices.cached_usd_per_million),
         "cache_write_5m_usd": (usage.cache_write_5m_tokens, prices.cache_write_5m_usd_per_million),
@@ -94,9 +100,101 @@ def _token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
         for name, (tokens, price) in special.items()
         if tokens and price is not None
     }
-    apart = sum(t for t, price in special.values() if t and price is not None)
+    apart = sum(tokens for tokens, price in special.values() if tokens and price is not None)
+    if apart > prompt_tokens:
+        return None  # a count that contradicts itself is not known
     return {
-        "prompt_usd": (usage.prompt_tokens - apart) * full / 1e6,
+        "prompt_usd": (prompt_tokens - apart) * full / 1e6,
         **parts,
-        "completion_usd": usage.completion_tokens * completion / 1e6,
+        "completion_usd": completion_tokens * completion / 1e6,
     }
+
+
+def worst_case_usd(
+    prices: Prices, prompt_tokens: int, max_output_tokens: int | None
+) -> float | None:
+    """The most that a request can cost: the dearest kind of prompt token, the longest answer.
+
+    None where there is no such bound. Time on a machine has none: it is not paid by the request.
+    """
+    if prices.source == "free":
+        return 0.0
+    kinds = (
+        prices.prompt_usd_per_million,
+        prices.cache_write_5m_usd_per_million,
+        prices.cache_write_1h_usd_per_million,
+    )
+    completion = prices.completion_usd_per_million
+    if kinds[0] is None or completion is None or max_output_tokens is None:
+        return None
+    dearest = max(kind for kind in kinds if kind is not None)
+    return (prompt_tokens * dearest + max_output_tokens * completion) / 1e6
+
+
+def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> float | None:
+    """The most that an answer can have cost that was cut off: its prompt, and the longest answer.
+
+    `usage` is what is known of it: the prompt's counts, if the provider sent them first.
+    """
+    parts = token_parts(prices, replace(usage, completion_tokens=max_output_tokens))
+    return None if parts is None else math.fsum(parts.values())
+
+
+def repriced(usage: Usage, prices: Prices) -> float | None:
+    """What the same tokens cost at other prices, such as the price book's of today."""
+    parts = token_parts(prices, usage)
+    return None if parts is None else math.fsum(parts.values())
+
+
+def agree(ours_usd: float, theirs_usd: float) -> bool:
+    """Whether two calculators come to the same, to 0.5%."""
+    return math.isclose(ours_usd, theirs_usd, rel_tol=TOLERANCE)
+
+
+class Billed(Protocol):
+    """What of a recorded response two calculators are compared by."""
+
+    @property
+    def usage(self) -> Usage:
+        """Its tokens."""
+
+    @property
+    def cost_litellm_usd(self) -> float | None:
+        """What litellm makes it."""
+
+
+def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
+    """Where the calculators differ on a run, or one does not know, in words; else None.
+
+    Responses are compared one by one, so that errors cannot cancel. Prices that were given by hand,
+    and those of a machine or a tier, are nobody else's to know: None.
+    """
+    if prices.source not in ("book", "litellm", "unknown"):
+        return None
+    bills = [
+        (repriced(r.usage, prices), r.usage.reported_usd, r.cost_litellm_usd) for r in responses
+    ]
+    if not bills:
+        return None
+    notes = []
+    if prices.source == "unknown":
+        notes.append("no price is known")
+    elif prices.source == "litellm":
+        notes.append("not in the price book: counted at litellm's price")
+    for name, theirs in (
+        ("the provider", [(ours, reported) for ours, reported, _ in bills if reported is not None]),
+        ("litellm", [(ours, litellm) for ours, _, litellm in bills if litellm is not None]),
+    ):
+        both = [(mine, other) for mine, other in theirs if mine is not None]
+        if differing := sum(not agree(mine, other) for mine, other in both):
+            ours_usd, theirs_usd = (math.fsum(column) for column in zip(*both, strict=True))
+            notes.append(
+                f"calculators differ on {differing} of {len(both)} responses: ${ours_usd:.6g} "
+                f"by our prices, ${theirs_usd:.6g} by {name}"
+            )
+    unknown = sum(litellm is None for _, _, litellm in bills)
+    if unknown == len(bills):
+        notes.append("litellm does not know this model")
+    elif unknown:
+        notes.append(f"litellm does not know {unknown} of {len(bills)} responses")
+    return "; ".join(notes) or None

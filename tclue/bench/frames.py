@@ -71,7 +71,7 @@ def build(results: Path, *, texts: bool = False) -> pandas.DataFrame:
 
 
 def _rows(folder: Path, texts: bool) -> Iterator[dict[str, Any]]:
-    run = read_run(folder)
+    run = read_run(folder, texts=texts)
     for response in run.final():
         row = _row(folder.name, run.config, response)
         if texts:

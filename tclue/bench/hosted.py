@@ -1,17 +1,15 @@
-"""Hosted models, and any OpenAI-compatible server: litellm carries the request, and no more.
+"""Hosted models, and any OpenAI-compatible server: litellm carries a request, and no more.
 
-* One request a sample. Neither temperature nor limit nor seed is sent unless it was given, and
-  none is dropped silently: a model that does not take one is not asked. With several samples, the
-  seed that is sent goes up by one with each.
-* What fails without a reply (no connection, or one that was lost; 429; 5xx) is tried again, after
-  as long as the server asks for or 2, 4, 8, ... seconds. A time-out, an unreadable reply and a
-  stream that breaks off are not: they may have been paid for. They are recorded as failed, and
-  asked again when the run is taken up again. A wrong key, a used-up quota or an unknown model stops
-  the run.
-* Keys come from the environment alone (litellm would read a `.env` file too; that is turned off),
-  and errors are cleaned of everything that looks like one.
-* litellm invents what a reply leaves out: zero tokens, an estimate of them when streaming, a
-  finish reason for a stream that was cut. None of these is taken for a fact here.
+* One request a sample, sent once: trying again is the engine's, where it is counted. Neither
+  temperature nor limit nor seed is sent unless it was given, and none is dropped silently: a model
+  that does not take one is not asked. With several samples, the seed that is sent goes up by one
+  with each.
+* litellm gives the text. The facts (usage, finish reason, model id, refusal, an error within a
+  reply) are read from what the provider sent (`tap`, `wire`), because litellm invents what a reply
+  leaves out: zero tokens, an estimate of them when streaming, a finish reason for a stream that was
+  cut. Where nothing could be heard they are litellm's, but for what it invents.
+* What failed is told apart in `failures`.
+* litellm asks the network for nothing of its own, reads no `.env` file, and logs nothing.
 """
 
 from __future__ import annotations
@@ -19,37 +17,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
-from importlib.metadata import version
-from random import Random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from tclue.bench.answerers import Ask, Reply, Setup, today
-from tclue.bench.costs import Prices, Usage
-from tclue.bench.records import mask_secrets
+from tclue.bench import failures, tap, wire
+from tclue.bench.answerers import Ask, Reply, Setup
+from tclue.bench.costs import Usage
+from tclue.bench.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
+from tclue.bench.keys import clean
+from tclue.bench.litellm_costs import litellm_usd
+from tclue.bench.wire_usage import read_usage, usage_from_litellm
 from tclue.errors import UserError
-
-TRIES = 6
-FIRST_PAUSE_S = 2.0
-LONGEST_PAUSE_S = 300.0
-LONGEST_ERROR = 400  # characters
-
-_KEY_LIKE = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|\bAKIA\w{12,}"
-    r"|(?<=Bearer )\S+|(?<=[?&]key=)[^&\s]+|(?<=://)[^/\s@]+(?=@)"
-)
-# What only a used-up account says. "Exceeded your quota" is also said of a rate limit.
-_NO_MONEY = re.compile(r"insufficient_quota|credit balance|insufficient balance", re.IGNORECASE)
-_STOPS = {
-    401: "the key is not accepted: check the environment variable that holds it",
-    402: "the account must be paid for: add credit there",
-    403: "the key may not use this model: check its rights",
-    404: "the server does not know this model: check its name and --api-base",
-}
 
 
 def load_litellm() -> ModuleType:
@@ -67,40 +48,8 @@ def load_litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.drop_params = False
+    tap.install()
     return litellm
-
-
-def clean(text: str) -> str:
-    """One line of an error, short and without anything that looks like a key."""
-    line = " ".join(_KEY_LIKE.sub("[key]", mask_secrets(text)).split())
-    return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
-
-
-def list_prices(litellm: ModuleType, model: str) -> Prices:
-    """The prices of litellm's list; unknown where it has none, or has 0."""
-    try:
-        info = litellm.get_model_info(model)
-    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
-        return Prices("unknown", today())
-
-    def price(name: str) -> float | None:
-        """Dollars per million tokens."""
-        found = info.get(name)
-        return found * 1e6 if found else None
-
-    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
-    if not prompt and not completion:
-        return Prices("unknown", today())
-    return Prices(
-        "litellm",
-        today(),
-        f"litellm {version('litellm')}",
-        prompt_usd_per_million=prompt or 0.0,
-        cached_usd_per_million=price("cache_read_input_token_cost"),
-        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
-        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
-        completion_usd_per_million=completion or 0.0,
-    )
 
 
 class Hosted:
@@ -129,114 +78,97 @@ class Hosted:
         return [[ask] for ask in asks]
 
     async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
-        """Ask, again where that may help."""
+        """Send each request once."""
         for ask in batch:
             yield ask, await self._answer(ask)
 
     async def _answer(self, ask: Ask) -> Reply:
-        pause = Random(f"{ask.puzzle.id}/{ask.sample}").uniform(0.8, 1.2) * FIRST_PAUSE_S
-        for tries_left in reversed(range(TRIES)):
-            start = time.perf_counter()
-            try:
-                async with asyncio.timeout(self.setup.timeout_s):
-                    return await self._request(ask, start)
-            except TimeoutError:
-                return self._timed_out()
-            except Exception as error:  # litellm's kinds differ by provider; `_failure` reads them
-                reply, wait_s = self._failure(error)
-                if not tries_left or wait_s is None or wait_s > LONGEST_PAUSE_S:
-                    return reply
-                await asyncio.sleep(max(wait_s, pause))
-                pause *= 2
-        raise AssertionError("the last try returns")
-
-    async def _request(self, ask: Ask, start: float) -> Reply:
         seed = None if self.setup.seed is None else self.setup.seed + ask.sample
         messages = [{"role": "user", "content": ask.puzzle.prompt}]
-        response = await self._litellm.acompletion(messages=messages, seed=seed, **self._arguments)
-        parts = await _streamed(response) if self.setup.stream else _whole(response)
-        usage = parts["usage"]
-        return _read(
-            **parts,
-            latency_s=time.perf_counter() - start,
-            litellm_usd=self._litellm_usd(usage),
-        )
+        start = time.perf_counter()
+        with tap.listening() as heard:
+            try:
+                async with asyncio.timeout(self.setup.timeout_s):
+                    response = await self._litellm.acompletion(
+                        messages=messages, seed=seed, **self._arguments
+                    )
+                    streamed = self.setup.request.get("stream", self.setup.stream)
+                    carried = await _streamed(response) if streamed else _whole(response)
+            except TimeoutError as error:
+                return self._failed(heard, error)
+            except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
+                return self._failed(heard, error)
+        latency_s = time.perf_counter() - start
+        facts = wire.read(heard.body())
+        # Another server's price is not that of the provider whose protocol it speaks.
+        theirs = None if self.setup.api_base else carried.usage
+        theirs_usd = litellm_usd(self._litellm, self._name, theirs)
+        return _reply(carried, facts, streamed, latency_s, theirs_usd)
 
-    def _litellm_usd(self, usage: Any) -> float | None:
-        if usage is None or self.setup.api_base:
-            return None
-        try:
-            parts = self._litellm.cost_per_token(model=self._name, usage_object=usage)
-        except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
-            return None
-        return float(sum(parts)) or None
-
-    def _timed_out(self) -> Reply:
-        return Reply(error=f"no whole reply within {self.setup.timeout_s:g} s (--timeout)")
-
-    def _failure(self, error: Exception) -> tuple[Reply, float | None]:
-        """What a failed try leaves, and the seconds to wait before the next, or None for no next.
-
-        litellm wraps errors differently for each provider. What all of them keep is the HTTP
-        client's own error, at the end of the chain of causes.
-        """
-        import httpx
-
-        said = clean(str(error))
-        if isinstance(error, self._litellm.UnsupportedParamsError):
-            return Reply(error=said, stop="the model does not take a setting: leave it out"), None
-        if isinstance(error, self._litellm.exceptions.MidStreamFallbackError):
-            return Reply(error=said), None
-        cause = next((e for e in _causes(error) if isinstance(e, httpx.HTTPError)), None)
-        if isinstance(cause, httpx.TimeoutException):
-            return self._timed_out(), None
-        if isinstance(cause, httpx.HTTPStatusError):
-            status = cause.response.status_code
-            if _NO_MONEY.search(f"{error} {getattr(error, 'body', '')}"):
-                status = 402
-            reply = Reply(error=said, stop=_STOPS.get(status))
-            again = status in (408, 409, 429) or status >= 500
-            return reply, _retry_after_s(cause.response.headers) if again else None
-        # Without a status: no connection (again), or a reply that nobody can read (not again).
-        return Reply(error=said), 0.0 if cause is not None else None
+    def _failed(self, heard: tap.Heard, error: Exception) -> Reply:
+        """What is left of a request that raised."""
+        body = heard.body()
+        facts = wire.read(body)
+        said = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
+        if heard.status is not None and heard.status >= 400:
+            whole = body.decode("utf-8", "replace")
+            failure = failures.of_status(heard.status, heard.headers, whole, time.time())
+            said = f"{heard.status}: {said}"
+        elif heard.status is not None:
+            failure = MAYBE_PAID
+        elif isinstance(error, self._litellm.UnsupportedParamsError):
+            failure = failures.SETTING
+        else:
+            failure = failures.of_exception(error, heard.sent)
+        if failure == MAYBE_PAID and _timed_out(error):
+            said = f"no whole reply within {self.setup.timeout_s:g} s (--timeout)"
+        if failure.kind == "refused":
+            return Reply(refused=True, finish_reason="content_filter", usage=Usage())
+        usage = read_usage(facts.usage, whole=False) if facts else Usage()
+        model_id = facts.model_id if facts else None
+        return Reply(error=said, failure=failure, usage=usage, model_id=model_id)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _timed_out(error: BaseException | None) -> bool:
+    import httpx
+
     while error is not None:
-        yield error
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            return True
         error = error.__cause__ or error.__context__
+    return False
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds that the server asks to wait: a number or a date; 0 where it asks for nothing."""
-    said = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(said))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+@dataclass(frozen=True)
+class Carried:
+    """A reply as litellm hands it on."""
+
+    text: str
+    reasoning: str | None
+    refusal: str | None
+    finish_reason: str | None
+    # litellm's own object, or None
+    usage: Any
+    model_id: str | None
 
 
-def _whole(response: Any) -> dict[str, Any]:
-    """The parts of a reply that came in one piece."""
+def _whole(response: Any) -> Carried:
+    """A reply that came in one piece."""
     choice = response.choices[0] if response.choices else None
     message = choice.message if choice else None
     extra = getattr(message, "provider_specific_fields", None) or {}
-    return {
-        "text": getattr(message, "content", None),
-        "reasoning": getattr(message, "reasoning_content", None),
-        "refusal": extra.get("refusal"),
-        "finish_reason": choice.finish_reason if choice else None,
-        "usage": getattr(response, "usage", None),
-        "model_id": response.model,
-    }
+    return Carried(
+        text=getattr(message, "content", None) or "",
+        reasoning=getattr(message, "reasoning_content", None),
+        refusal=extra.get("refusal"),
+        finish_reason=choice.finish_reason if choice else None,
+        usage=getattr(response, "usage", None),
+        model_id=response.model,
+    )
 
 
-async def _streamed(stream: Any) -> dict[str, Any]:
-    """The parts of a reply that came in pieces, put together."""
+async def _streamed(stream: Any) -> Carried:
+    """A reply that came in pieces, put together."""
     pieces: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     model_id = None
     async for chunk in stream:
@@ -246,54 +178,75 @@ async def _streamed(stream: Any) -> dict[str, Any]:
             for name, found in pieces.items():
                 found.append(getattr(choice.delta, name, None) or "")
     text, reasoning = ("".join(found) for found in pieces.values())
-    # The stream's own record of what the server sent; the chunks handed out hold estimates.
-    finish_reason = stream.received_finish_reason
-    return {
-        "text": text if finish_reason else None,
-        "reasoning": reasoning or None,
-        "refusal": None,  # litellm drops the pieces of one
-        "finish_reason": finish_reason,
-        "usage": next(
+    return Carried(
+        text=text,
+        reasoning=reasoning or None,
+        refusal=None,  # litellm drops the pieces of one
+        # The stream's own record of what the server sent; the chunks handed out hold inventions.
+        finish_reason=stream.received_finish_reason,
+        usage=next(
             (u for chunk in reversed(stream.chunks) if (u := getattr(chunk, "usage", None))), None
         ),
-        "model_id": model_id,
-    }
-
-
-def _read(
-    text: str | None,
-    reasoning: str | None,
-    refusal: str | None,
-    finish_reason: str | None,
-    usage: Any,
-    model_id: str | None,
-    latency_s: float,
-    litellm_usd: float | None,
-) -> Reply:
-    """A reply from its parts."""
-    tokens = Usage()
-    if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
-        prompt_details = usage.prompt_tokens_details
-        completion_details = usage.completion_tokens_details
-        tokens = Usage(
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=prompt_details and prompt_details.cached_tokens,
-            reasoning_tokens=completion_details and completion_details.reasoning_tokens,
-            raw=usage.model_dump(exclude_none=True),
-        )
-    refused = refusal is not None or finish_reason == "content_filter"
-    # Reasoning without an answer, or cut off before one, is the model's doing; nothing at all
-    # is the provider's.
-    empty = not (text or reasoning or refused or finish_reason == "length")
-    return Reply(
-        text=text or refusal or "",
-        reasoning=reasoning,
-        finish_reason=finish_reason,
-        usage=tokens,
-        latency_s=latency_s,
-        litellm_usd=litellm_usd if tokens.raw else None,
         model_id=model_id,
-        refused=refused,
-        error="the reply holds no text" if empty else None,
     )
+
+
+def _reply(
+    carried: Carried,
+    facts: wire.Facts | None,
+    streamed: bool,
+    latency_s: float,
+    theirs_usd: float | None,
+) -> Reply:
+    """A reply from its text, and from what the provider said of it."""
+    if facts is None:  # nothing was heard, or in no form that is known
+        facts = wire.Facts(
+            usage={},
+            finish_reason=carried.finish_reason,
+            model_id=carried.model_id,
+            refusal=carried.refusal,
+        )
+        usage = usage_from_litellm(carried.usage)
+    else:
+        usage = read_usage(facts.usage, whole=facts.finish_reason is not None)
+    reason = facts.blocked or facts.finish_reason
+    refusal = facts.refusal or carried.refusal
+    refused = bool(refusal or facts.blocked or reason in REFUSED)
+    text = carried.text or refusal or ""
+    # A server of one's own may leave the reason out; only a stream is cut without being noticed.
+    cut = reason is None and streamed
+    error = _unusable(text, carried.reasoning, refused, reason, cut, facts)
+    return Reply(
+        text="" if error else text,
+        reasoning=None if error else carried.reasoning,
+        finish_reason=reason,
+        usage=usage,
+        latency_s=latency_s,
+        litellm_usd=theirs_usd if usage.raw else None,
+        model_id=facts.model_id or carried.model_id,
+        refused=refused,
+        error=error,
+        failure=MAYBE_PAID if error else None,
+    )
+
+
+def _unusable(
+    text: str,
+    reasoning: str | None,
+    refused: bool,
+    reason: str | None,
+    cut: bool,
+    facts: wire.Facts,
+) -> str | None:
+    """Why a reply that came is none."""
+    if facts.error is not None:
+        return clean(failures.error_text(facts.error))
+    if reason in BROKEN:
+        return f"the provider broke off ({reason})"
+    if cut:
+        return "the reply was cut off: it has no finish reason"
+    # Reasoning without an answer, or cut off before one, is the model's doing; nothing at all is
+    # the provider's.
+    if not (text or reasoning or refused or reason in TRUNCATED):
+        return "the reply holds no text"
+    return None

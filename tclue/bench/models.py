@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from tclue.bench import known
 from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
 from tclue.bench.costs import Prices
+from tclue.bench.price_book import prices_for
 from tclue.bench.reasoning import Limits, Model, Plan, plan
 from tclue.bench.registry import Alias, Found, Registry, load, lookup
 from tclue.errors import UserError
@@ -156,19 +157,10 @@ def _check_seed(litellm: ModuleType, routed: str, name: str, options: BenchOptio
 
 def prices(routed: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
     """What the costs of a model are counted with; without litellm, its list is not asked."""
-    from tclue.bench.hosted import list_prices
-
-    if options.price_in is not None:
-        return Prices(
-            "given",
-            today(),
-            prompt_usd_per_million=options.price_in,
-            completion_usd_per_million=options.price_out,
-        )
-    if options.api_base or litellm is None:
-        # Another server's price is not that of the provider whose protocol it speaks.
-        return Prices("unknown", today())
-    return list_prices(litellm, routed)
+    provider = None
+    if litellm is not None:
+        _, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+    return prices_for(routed, provider, options, litellm)
 
 
 def _setup(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tclue.bench.records import Response
+from tclue.bench.records import Response, spent_usd
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -16,11 +16,14 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress(Protocol):
     """What the engine tells while it runs."""
 
-    def start(self, variant: str, done: int, total: int) -> None:
-        """A run begins, with so many of its requests answered already."""
+    def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
+        """A run begins, with so many of its requests answered and paid for already."""
 
     def advance(self, response: Response) -> None:
         """A response was recorded."""
+
+    def pace(self, limit: int) -> None:
+        """So many requests may be in flight now."""
 
     def stop(self) -> None:
         """The run has ended, or was broken off."""
@@ -33,11 +36,14 @@ class Follower:
         self._out = out
         self._bar: Bar | None = None
 
-    def start(self, variant: str, done: int, total: int) -> None:
+    def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
         """Begin to count."""
         self._variant, self._done, self._total = variant, done, total
-        self._failed, self._spent_usd = 0, 0.0
+        self._failed, self._spent_usd = 0, spent_usd
+        # of the responses that this invocation got, for what the rest may cost
+        self._new, self._new_usd = 0, 0.0
         self._all_priced = True
+        self._limit: int | None = None
         self._shown_s = time.monotonic()
         if self._out.isatty():
             from rich.console import Console
@@ -56,17 +62,19 @@ class Follower:
 
     def advance(self, response: Response) -> None:
         """Count a response, and show it if it is time."""
+        self._spent_usd += spent_usd(response)
         if response.scored:
             self._done += 1
             self._all_priced &= response.cost_usd is not None
-            self._spent_usd += response.cost_usd or 0.0
+            self._new, self._new_usd = self._new + 1, self._new_usd + (response.cost_usd or 0.0)
         else:
             self._failed += 1
-        if self._bar:
-            completed = self._done + self._failed
-            self._bar.update(self._task, completed=completed, tally=self._tally())
-        elif time.monotonic() - self._shown_s >= SECONDS_BETWEEN_LINES:
-            self._line()
+        self._show()
+
+    def pace(self, limit: int) -> None:
+        """Show how many are in flight, once that is fewer than was asked for."""
+        self._limit = limit
+        self._show()
 
     def stop(self) -> None:
         """Leave the last count."""
@@ -76,11 +84,30 @@ class Follower:
         else:
             self._line()
 
+    def _show(self) -> None:
+        if self._bar:
+            completed = self._done + self._failed
+            self._bar.update(self._task, completed=completed, tally=self._tally())
+        elif time.monotonic() - self._shown_s >= SECONDS_BETWEEN_LINES:
+            self._line()
+
     def _line(self) -> None:
         self._shown_s = time.monotonic()
         print(f"{self._variant}: {self._tally()}", file=self._out, flush=True)
 
     def _tally(self) -> str:
-        spent = f"${self._spent_usd:.4f}" if self._all_priced else "cost unknown"
-        failed = f", {self._failed} failed" if self._failed else ""
-        return f"{self._done}/{self._total}, {spent}{failed}"
+        parts = [f"{self._done}/{self._total}", self._dollars()]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        if self._limit is not None:
+            parts.append(f"{self._limit} at once")
+        return ", ".join(parts)
+
+    def _dollars(self) -> str:
+        if not self._all_priced:
+            return "cost unknown"
+        spent = f"${self._spent_usd:.4f}"
+        left = self._total - self._done
+        if not left or not self._new_usd:
+            return spent
+        return f"{spent} of about ${self._spent_usd + left * self._new_usd / self._new:.2f}"

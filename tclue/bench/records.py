@@ -1,13 +1,17 @@
 """The records of a run: `results/RUN/`, one folder for each variant and puzzle set.
 
-* `run.json` holds the resolved configuration, `responses.jsonl` one line for each attempt that
-  reached an outcome, `summary.json` what `stats` makes of them. The last can always be rebuilt.
-* A line is on the disk (written whole, then fsync) before `append` returns. What a killed process
-  left of its last line is cut off when the run is taken up again.
+* `run.json` holds the resolved configuration and the number of this format, `responses.jsonl` one
+  line for each attempt that reached an outcome, `summary.json` what `stats` makes of them. The last
+  can always be rebuilt.
+* A line is on the disk before whoever records it goes on (`durable`). What a killed process left
+  of its last line is cut off when the run is taken up again.
+* Each line has a key: a hash of everything that shapes it. A run that is taken up again asks for
+  the keys that it lacks. Whether a reply was streamed shapes nothing.
 * One process writes a run at a time: it holds a lock on the folder.
 * `responses.jsonl` is only ever appended to, but for one case: other prices or another grader
   change what its lines count, and then it is written anew and put in place of the old at once.
-* No line holds a secret: whatever equals the value of a key in the environment is masked.
+* An open folder keeps keys and counts in memory, and no texts.
+* No line holds a secret: whatever equals the value of a key in the environment is masked (`keys`).
 """
 
 from __future__ import annotations
@@ -17,32 +21,28 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from tclue.bench.costs import Prices, Usage
+from tclue.bench.durable import Journal, replace
+from tclue.bench.keys import masker
 from tclue.errors import UserError
 from tclue.puzzle.grade import Grade
 
 Outcome = Literal["answered", "truncated", "refused", "unparsed", "failed"]
 
-# What shapes the responses, and so names the folder. Another value of these is another run.
-_SHAPING = (
-    "api_base",
-    "puzzle_sha256",
-    "limit",
-    "samples",
-    "seed",
-    "temperature",
-    "max_tokens",
-    "dtype",
-    "request",
-)
-_SECRET_NAME = re.compile(r"_(KEY|TOKEN|SECRET|PASSWORD)$|^AWS_SECRET")
-_SHORTEST_SECRET = 8  # shorter values ("none", "EMPTY") are placeholders, and words of many texts
+FORMAT = 2
+# What shapes a response, beside its puzzle and sample.
+_SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
+# What names the folder beside that. Another value of these is another run.
+_NAMING = ("puzzle_sha256", "limit", "samples")
+# How a reply travels, not what is in it.
+_TRANSPORT = ("stream", "stream_options", "timeout")
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,19 @@ class RunConfig:
     @property
     def run_name(self) -> str:
         """Model, puzzle set, and a short hash of what shapes the responses."""
+        named = {**self._shape(), **{name: getattr(self, name) for name in _NAMING}}
+        return f"{slug(self.variant)}--{slug(self.puzzle_set)}--{_digest(named)[:8]}"
+
+    def response_key(self) -> Callable[[str, int], str]:
+        """From a prompt and a sample's number to the key of the response: 16 hex digits."""
+        shape = _digest(self._shape())
+        return lambda prompt, sample: _digest([shape, prompt, sample])[:16]
+
+    def _shape(self) -> dict[str, Any]:
         shape = {name: getattr(self, name) for name in _SHAPING}
         shape["model"] = self.checkpoint or self.model
-        digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
-        return f"{slug(self.variant)}--{slug(self.puzzle_set)}--{digest[:8]}"
+        shape["request"] = {k: v for k, v in self.request.items() if k not in _TRANSPORT}
+        return shape
 
     @classmethod
     def from_dict(cls, data: Any) -> RunConfig:
@@ -106,6 +115,10 @@ class RunConfig:
         prices = Prices(**data["prices"])
         tuples = {name: tuple(data[name]) for name in ("given", "notes", "served_as")}
         return cls(**{**data, "prices": prices, **tuples})
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `run.json` holds."""
+        return {"format": FORMAT, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,8 @@ class Response:
     cost_parts: Mapping[str, float] | None
     # what litellm makes it, by its own list and its own reading of the usage; None where unknown
     cost_litellm_usd: float | None = None
-    # most that a failed request may have cost, where it may have been paid for
+    # most that it may have cost, where that is not known: a request that failed and may have been
+    # paid for, a reply that does not say how many tokens it took
     at_most_usd: float | None = None
     # requests that were sent for it
     tries: int = 1
@@ -144,6 +158,8 @@ class Response:
     # of the puzzle: its number of clues, and the difficulty that its file names
     num_clues: int | None = None
     difficulty: str | None = None
+    # hash of everything that shapes it: the run's settings, the prompt and the sample
+    key: str = ""
 
     @property
     def pair(self) -> tuple[str, int]:
@@ -187,47 +203,61 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "model"
 
 
-def mask_secrets(text: str) -> str:
-    """The text without the values of the environment's keys, tokens and passwords."""
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, f"[{name}]")
-    return text
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def read_run(folder: Path) -> Run:
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run folder.
+
+    Raises UserError where it is not one of this format.
+    """
+    path = folder / "run.json"
+    try:
+        data = json.loads(path.read_bytes())
+        found = data.pop("format", 1)
+        if found == FORMAT:
+            return RunConfig.from_dict(data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path}: not a run's configuration: {error!r}") from None
+    age = "an older" if found == 1 else "another"
+    raise UserError(
+        f"{path}: of format {found}, which {age} version of tclue wrote; this one reads format "
+        f"{FORMAT}: take that version, or move the folder away and ask anew"
+    )
+
+
+def read_run(folder: Path, *, texts: bool = True) -> Run:
     """Read a run folder, finished or not; a last line that is not whole yet is left out.
 
-    Raises UserError, naming the file and the line, where it is not what a run writes.
+    `texts=False` leaves out texts, reasoning and raw usage, which are most of it. Raises UserError,
+    naming the file and the line, where it is not what a run writes.
     """
-    config_path = folder / "run.json"
-    try:
-        config = RunConfig.from_dict(json.loads(config_path.read_bytes()))
-    except OSError as error:
-        raise UserError(f"{config_path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{config_path}: not a run's configuration: {error!r}") from None
-    return Run(config, tuple(_read_responses(folder / "responses.jsonl")))
+    return Run(read_config(folder), tuple(iter_responses(folder, texts=texts)))
 
 
-def _read_responses(path: Path) -> Iterator[Response]:
+def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
+    """The responses of a run folder, one after another, as `read_run` reads them."""
+    path = folder / "responses.jsonl"
     if not path.exists():
         return
-    *lines, _torn = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            yield Response.from_dict(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{path}, line {number}: not a response that a run wrote ({error!r}): "
-                "put the line right, or take it out to have it asked again"
-            ) from None
-
-
-def _line(response: Response) -> bytes:
-    text = json.dumps(asdict(response), ensure_ascii=False, allow_nan=False) + "\n"
-    # A provider may send half a surrogate pair, which no UTF-8 file can hold.
-    return mask_secrets(text).encode("utf-8", "replace")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                data = json.loads(line)
+                if not texts:
+                    data |= {"text": "", "reasoning": None}
+                    data["usage"]["raw"] = {}
+                yield Response.from_dict(data)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise UserError(
+                    f"{path}, line {number}: not a response that a run wrote ({error!r}): "
+                    "put the line right, or take it out to have it asked again"
+                ) from None
 
 
 @contextmanager
@@ -242,28 +272,14 @@ def _told(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Put new bytes in a file's place at once: a reader sees the old ones or the new."""
-    draft = path.with_name(f"{path.name}.new")
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        raise
-
-
 class RunFolder:
     """A run folder open for writing: a context manager that holds the folder's lock."""
 
     def __init__(self, results: Path, config: RunConfig) -> None:
         """Make the folder of a configuration, or take up the one that is there.
 
-        Raises UserError where another process writes it, or it cannot be written or read.
+        Raises UserError where another process writes it, it is of another format or another run,
+        or it cannot be written or read. Nothing that is there is changed then.
         """
         self.path = results / config.run_name
         with _told(self.path):
@@ -283,61 +299,98 @@ class RunFolder:
             raise
 
     def _take_up(self, config: RunConfig) -> None:
+        self._mask = masker()
         self._file = self.path / "responses.jsonl"
-        if not (self.path / "run.json").exists():
-            self.write_json("run.json", asdict(config))
-        run = read_run(self.path)
-        self.config, self._responses = run.config, list(run.responses)
+        if (self.path / "run.json").exists() or self._file.exists():
+            self.config = read_config(self.path)
+            if self.config.run_name != config.run_name:
+                raise UserError(
+                    f"{self.path}: holds a run of other settings or another puzzle file "
+                    f"({self.config.run_name}): move it away, or take another --results"
+                )
+        else:
+            self.write_json("run.json", config.to_dict())
+            self.config = config
+        # keys of the responses that did not fail
+        self.done: set[str] = set()
+        # dollars that the attempts have cost; where that is not known, at most
+        self.spent_usd = 0.0
+        self._count(iter_responses(self.path, texts=False))
         with _told(self._file):
-            self._descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._journal = Journal(self._file)
             os.fsync(self._folder)
-            # What follows the last line end is a line that a killed process did not finish.
-            self._end = self._file.read_bytes().rfind(b"\n") + 1
-            os.ftruncate(self._descriptor, self._end)
 
-    @property
-    def run(self) -> Run:
-        """What the folder holds by now."""
-        return Run(self.config, tuple(self._responses))
+    def _count(self, responses: Iterable[Response]) -> None:
+        for response in responses:
+            if response.scored:
+                self.done.add(response.key)
+            self.spent_usd += spent_usd(response)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self._journal.close()
         os.close(self._folder)
 
-    def append(self, response: Response) -> None:
-        """Write a response; it is on the disk when this returns.
+    async def record(self, response: Response) -> None:
+        """Write a response, together with those that arrive at the same time.
 
-        Raises UserError where it cannot be written; the file then ends as it did before.
+        It is on the disk when this returns. Raises UserError where it cannot be written; what was
+        recorded before stays.
         """
-        data = _line(response)
         with _told(self._file):
-            try:
-                written = 0
-                while written < len(data):
-                    written += os.write(self._descriptor, data[written:])
-                os.fsync(self._descriptor)
-            except OSError:
-                os.ftruncate(self._descriptor, self._end)
-                raise
-        self._end += len(data)
-        self._responses.append(response)
+            await self._journal.add(self._line(response))
+        self._count([response])
+
+    def append(self, response: Response) -> None:
+        """The same, outside of an event loop."""
+        with _told(self._file):
+            _, failed = self._journal.append([self._line(response)])
+            if failed:
+                raise failed
+        self._count([response])
+
+    def rescue(self, responses: Sequence[Response]) -> str:
+        """Write what could not be written, here or in the system's folder for temporary files.
+
+        Returns a sentence on it, for whoever is told why; nothing where nothing is left over.
+        """
+        lines = [self._line(response) for response in responses]
+        done, failed = self._journal.append(lines)
+        if failed is None:
+            return ""
+        path = Path(tempfile.gettempdir()) / f"{self.path.name}-{os.getpid()}.jsonl"
+        try:
+            replace(path, lines[done:])
+        except OSError:
+            return f". {len(lines) - done} more responses had no place anywhere, and are lost"
+        return f". {len(lines) - done} more responses are in {path}: append it to that file first"
 
     def rewrite(self, config: RunConfig, responses: Iterable[Response]) -> None:
         """Put the same responses, counted anew, in place of those that are there."""
-        responses = list(responses)
         with _told(self._file):
-            _replace(self._file, b"".join(map(_line, responses)))
-            os.close(self._descriptor)
-            self._descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND)
-            self._end = os.fstat(self._descriptor).st_size
-        self.write_json("run.json", asdict(config))
-        self.config, self._responses = config, responses
+            self._journal.replace(map(self._line, responses))
+        self.write_json("run.json", config.to_dict())
+        self.config, self.spent_usd = config, 0.0
+        self._count(iter_responses(self.path, texts=False))
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the folder's small files, whole or not at all."""
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         with _told(self.path / name):
-            _replace(self.path / name, mask_secrets(text).encode("utf-8", "replace"))
+            replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
+
+    def _line(self, response: Response) -> bytes:
+        # Not `asdict`: its deep copies take longer than all the rest of recording.
+        data = {**vars(response), "usage": vars(response.usage)}
+        data["grade"] = response.grade and vars(response.grade)
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+        # A provider may send half a surrogate pair, which no UTF-8 file can hold.
+        return self._mask(text).encode("utf-8", "replace")
+
+
+def spent_usd(response: Response) -> float:
+    """Dollars that an attempt cost; where that is not known, the most that it may have."""
+    cost_usd = response.cost_usd
+    return (response.at_most_usd or 0.0) if cost_usd is None else cost_usd

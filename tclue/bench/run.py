@@ -3,139 +3,51 @@
     run_models(["random", "hf:out/checkpoint"], BenchOptions(puzzles="easy-test"))
 
 Everything that can be checked is checked before the first request: the options, the puzzles, the
-names, the keys. Models are asked one after another. The same call takes up what was interrupted,
-and asks nothing of a finished run. Prices and grader do not shape responses, so other ones given
-to a run that is there count it anew; not given, those of its first call hold.
+names, the keys, and that every price is known where money is limited. Models are asked one after
+another. The same call takes up what was interrupted, and asks nothing of a finished run. Prices and
+grader do not shape responses, so other ones given to a run that is there count it anew; not given,
+those of its first call hold.
 """
 
 from __future__ import annotations
 
 import asyncio
 import platform
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import tclue
 from tclue.bench.answerers import Answerer
-from tclue.bench.engine import ask_missing, missing, recounted
+from tclue.bench.budget import Budget
+from tclue.bench.costs import Prices
+from tclue.bench.engine import Asking, missing, recounted
+from tclue.bench.estimate import confirm
+from tclue.bench.keys import load_env
 from tclue.bench.models import resolve_all
+from tclue.bench.options import BenchOptions
 from tclue.bench.progress import Follower, Progress
-from tclue.bench.records import RunConfig, RunFolder
+from tclue.bench.records import (
+    RunConfig,
+    RunFolder,
+    iter_responses,
+    read_config,
+    spent_usd,
+)
 from tclue.bench.stats import Summary, summarize
 from tclue.errors import UserError
 from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import PuzzleSet, load_set
 
+__all__ = ["BenchOptions", "StopError", "run_models"]
+
 INTERRUPTED = 130  # the exit code of a program that SIGINT ended
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """What `tclue bench` takes; None leaves the choice to the model, and is recorded as chosen."""
-
-    # a shipped puzzle set's name, or a puzzle file
-    puzzles: str = "test"
-    # ask only the first so many puzzles
-    limit: int | None = None
-    # times that each puzzle is asked
-    samples: int = 1
-    # random and local models: 0 if None; hosted: sent only if given
-    seed: int | None = None
-    # most tokens of a response; local models: 2048 if None; hosted: sent only if given
-    max_tokens: int | None = None
-    # local models, if None: 0 (greedy) for one sample, 1 for several; hosted: sent only if given
-    temperature: float | None = None
-    # hosted: requests in flight, 32 if None; local: rows in a batch, what memory allows if None
-    concurrency: int | None = None
-    # seconds after which a hosted request is given up, and the whole command
-    timeout_s: float = 600.0
-    total_timeout_s: float | None = None
-    # let hosted models stream their replies
-    stream: bool = False
-    # root of an OpenAI-compatible server, such as http://localhost:8000/v1
-    api_base: str | None = None
-    # dollars per million tokens, for hosted models; both or neither
-    price_in: float | None = None
-    price_out: float | None = None
-    # a serverless tier of the price book, for a model behind `api_base`
-    tier: str | None = None
-    # dollars for an hour of the machine, for local models; 0.10 if None
-    hour_usd: float | None = None
-    # dollars for an hour of one GPU, and how many there are, for a model behind `api_base`
-    gpu_hour_usd: float | None = None
-    gpus: int = 1
-    # most dollars that the runs may cost, what they have cost so far included
-    max_cost: float | None = None
-    # tell the expected bill first, and ask for a yes where it is above so many dollars
-    estimate: bool = False
-    ask_above_usd: float = 5.0
-    yes: bool = False
-    # grader of the grades; sound if None
-    grader: str | None = None
-    # a model registry to merge over the shipped one; the usual one if None
-    registry: Path | None = None
-    # weights of local models, float32 or bfloat16; by the device if None
-    dtype: str | None = None
-    # folder of the run folders
-    results: Path = Path("results")
-
-    def __post_init__(self) -> None:
-        """Raise UserError, naming the flag, for a value that cannot be meant."""
-        for name in ("limit", "samples", "max_tokens", "concurrency", "gpus"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{flag(name)} is {value}: expected 1 or more")
-        for name in (
-            "temperature",
-            "price_in",
-            "price_out",
-            "hour_usd",
-            "gpu_hour_usd",
-            "ask_above_usd",
-            "seed",
-        ):
-            value = getattr(self, name)
-            # Not "< 0": that would let a NaN pass.
-            if value is not None and not 0 <= value < float("inf"):
-                raise UserError(f"{flag(name)} is {value}: expected 0 or more")
-        for name in ("timeout_s", "total_timeout_s", "max_cost"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UserError(f"{flag(name)} is {value}: expected a number above 0")
-        if (self.price_in is None) != (self.price_out is None):
-            raise UserError("--price-in and --price-out: expected both, or neither")
-        if self.dtype not in (None, "float32", "bfloat16"):
-            raise UserError(f"--dtype is {self.dtype}: expected float32 or bfloat16")
-        if self.api_base is not None:
-            url = urlsplit(self.api_base)
-            secret = url.query or "@" in url.netloc
-            if url.scheme not in ("http", "https") or not url.hostname or secret:
-                raise UserError(
-                    "--api-base: expected a URL such as http://localhost:8000/v1, without a "
-                    "password or a query; a key goes in the environment"
-                )
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The names of the settings that are not at their defaults."""
-        names = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-        not_settings = (
-            "puzzles",
-            "results",
-            "registry",
-            "max_cost",
-            "estimate",
-            "ask_above_usd",
-            "yes",
-        )
-        return tuple(name for name in names if name not in not_settings)
 
 
 class StopError(UserError):
@@ -144,16 +56,6 @@ class StopError(UserError):
     def __init__(self, message: str, summaries: list[Summary]) -> None:
         super().__init__(message)
         self.summaries = summaries
-
-
-def flag(name: str) -> str:
-    """An option as the command line writes it."""
-    names = {
-        "timeout_s": "timeout",
-        "total_timeout_s": "total-timeout",
-        "ask_above_usd": "ask-above",
-    }
-    return f"--{names.get(name, name).replace('_', '-')}"
 
 
 def run_models(
@@ -167,6 +69,7 @@ def run_models(
     names = [name for name in dict.fromkeys(name.strip() for name in models) if name]
     if not names:
         raise UserError("--models: expected one name or more, such as random,solver")
+    load_env()
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
     # An alias stands for several models; named twice, one is asked once.
@@ -180,63 +83,154 @@ def run_models(
         for name, answerer in answerers.items()
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
-    try:
-        return asyncio.run(_run_all(runs, puzzles, options, progress or Follower(sys.stderr)))
-    except KeyboardInterrupt:
-        print(
-            f"interrupted: what was recorded is in {options.results}; the same command asks for "
-            "the rest",
-            file=sys.stderr,
+    command = _Command(runs, puzzles, options, progress)
+    # Left at once on a second Ctrl-C: cancelled, or interrupted before there was a loop.
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
+        if options.estimate:
+            confirm(runs, puzzles, options)
+        summaries = asyncio.run(command.run())
+        if not command.interrupted:
+            return summaries
+    print(
+        f"interrupted: what was recorded is in {options.results}; the same command asks for the "
+        "rest",
+        file=sys.stderr,
+    )
+    raise SystemExit(INTERRUPTED)
+
+
+class _Command:
+    """The runs of one command: what they share is the time, the money, and Ctrl-C."""
+
+    def __init__(
+        self,
+        runs: Sequence[tuple[Answerer, RunConfig]],
+        puzzles: Sequence[Puzzle],
+        options: BenchOptions,
+        progress: Progress | None,
+    ) -> None:
+        self._runs, self._puzzles, self._options = runs, puzzles, options
+        self._progress = progress or Follower(sys.stderr)
+        self._budget = self._money()
+        self._asking: Asking | None = None
+        self.interrupted = False
+
+    def _money(self) -> Budget:
+        """The budget, with what earlier invocations of these runs spent."""
+        if self._options.max_cost is None:
+            return Budget(None)
+        spent = 0.0
+        for _, config in self._runs:
+            folder, prices = self._options.results / config.run_name, config.prices
+            if (folder / "run.json").exists():
+                prices = _counted(read_config(folder), config).prices
+                spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
+            if not _known(prices):
+                raise UserError(
+                    f"--max-cost: nobody knows the price of {config.model}: give --price-in and "
+                    "--price-out, in dollars per million tokens"
+                )
+        return Budget(self._options.max_cost, spent)
+
+    async def run(self) -> list[Summary]:
+        """Ask the models, one after another."""
+        total_s = self._options.total_timeout_s
+        deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
+        summaries: list[Summary] = []
+        stops: list[str] = []
+        with self._heeding_interrupts():
+            for answerer, config in self._runs:
+                with RunFolder(self._options.results, config) as folder:
+                    summary, stop = await self._run(answerer, config, folder, deadline_s)
+                if self.interrupted:
+                    return summaries
+                summaries.append(summary)
+                if stop:
+                    stops.append(stop)
+        if stops:
+            raise StopError("; ".join(stops), summaries)
+        return summaries
+
+    async def _run(
+        self, answerer: Answerer, config: RunConfig, folder: RunFolder, deadline_s: float | None
+    ) -> tuple[Summary, str | None]:
+        """Ask one model: the run's summary, and why it was not asked to the end."""
+        _count_anew(folder, config, self._puzzles)
+        self._asking = Asking(
+            answerer, folder, self._puzzles, self._progress, self._budget, deadline_s
         )
-        raise SystemExit(INTERRUPTED) from None
+        try:
+            stop = await self._asking.run()
+        except BaseException:
+            with suppress(UserError):  # what ended the run is told, not what follows from it
+                folder.write_json("summary.json", asdict(_summary(folder)))
+            raise
+        finally:
+            self._asking = None
+        summary = _summary(folder)
+        folder.write_json("summary.json", asdict(summary))
+        left = len(missing(self._puzzles, config, folder.done))
+        told = f"{config.model}: {stop}; {left} of {summary.responses_asked} are left"
+        return summary, told if stop else None
 
+    @contextmanager
+    def _heeding_interrupts(self) -> Iterator[None]:
+        """Ctrl-C stops sending, and what is in flight is waited for; a second one does not wait."""
+        loop, main = asyncio.get_running_loop(), asyncio.current_task()
+        assert main
 
-async def _run_all(
-    runs: list[tuple[Answerer, RunConfig]],
-    puzzles: Sequence[Puzzle],
-    options: BenchOptions,
-    progress: Progress,
-) -> list[Summary]:
-    summaries, stops = [], []
-    for answerer, config in runs:
-        with RunFolder(options.results, config) as folder:
-            _count_anew(folder, config, puzzles)
-            try:
-                stop = await ask_missing(answerer, folder, puzzles, progress)
-            except BaseException:
-                with suppress(UserError):  # what ended the run is told, not what follows from it
-                    folder.write_json("summary.json", asdict(_summary(folder)))
-                raise
-            summary = _summary(folder)
-            folder.write_json("summary.json", asdict(summary))
-        summaries.append(summary)
-        if stop:
-            left = len(missing(puzzles, config.samples, folder.run.responses))
-            stops.append(f"{config.model}: {stop}; {left} of {summary.responses_asked} are left")
-    if stops:
-        raise StopError("; ".join(stops), summaries)
-    return summaries
+        def interrupt() -> None:
+            if self.interrupted or not self._asking or not self._asking.in_flight:
+                main.cancel()
+            else:
+                self._asking.stop("interrupted")
+                print(
+                    f"stopping: waiting for {self._asking.in_flight} in flight, which are paid "
+                    "for; Ctrl-C again leaves at once",
+                    file=sys.stderr,
+                )
+            self.interrupted = True
+
+        try:
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+        except (NotImplementedError, ValueError, RuntimeError):  # not the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
 
 
 def _summary(folder: RunFolder) -> Summary:
-    return summarize(folder.config, folder.run.responses)
+    return summarize(folder.config, iter_responses(folder.path, texts=False))
+
+
+def _known(prices: Prices) -> bool:
+    """Whether the price of a response can be counted."""
+    if prices.source in ("free", "hour", "gpu-hour"):
+        return True
+    tokens = (prices.prompt_usd_per_million, prices.completion_usd_per_million)
+    return prices.source != "unknown" and None not in tokens
+
+
+def _counted(before: RunConfig, config: RunConfig) -> RunConfig:
+    """A run that is there, with the prices and the grader that were given now, if any were."""
+    source = config.prices.source
+    asked = {"hour": "hour_usd", "book": "prices"}.get(source)
+    priced = source in ("given", "tier", "gpu-hour") or asked in config.given
+    if priced and not config.prices.same_as(before.prices):
+        before = replace(before, prices=config.prices)
+    return replace(before, grader=config.grader) if "grader" in config.given else before
 
 
 def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
     """Bring a run that is there to the prices and the grader that were given now, if any were."""
-    counted = folder.config
-    source = config.prices.source
-    priced = source == "given" or (source == "hour" and "hour_usd" in config.given)
-    if priced and not config.prices.same_as(counted.prices):
-        counted = replace(counted, prices=config.prices)
-    if "grader" in config.given:
-        counted = replace(counted, grader=config.grader)
+    counted = _counted(folder.config, config)
     if counted != folder.config:
         by_id, judge = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)
-        folder.rewrite(
-            counted,
-            [recounted(r, counted, by_id[r.puzzle], judge) for r in folder.run.responses],
-        )
+        before = iter_responses(folder.path)
+        folder.rewrite(counted, (recounted(r, counted, by_id[r.puzzle], judge) for r in before))
 
 
 def configuration(

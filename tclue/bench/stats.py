@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from tclue.bench.cost_check import cost_note
+from tclue.bench.costs import agreement
 from tclue.bench.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.registry import is_served_as
@@ -152,7 +152,7 @@ def summary(run: Tally) -> Summary:
         at_most_usd=run.at_most_usd,
         cost_litellm_usd=known_mean([mark.cost_litellm_usd for mark in scored]),
         repriced_usd=known_mean([mark.repriced_usd for mark in scored]),
-        cost_note=cost_note(config.prices, scored),
+        cost_note=agreement(config.prices, scored),
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
         notes=config.notes,

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tclue.bench.costs import repriced
+from tclue.bench.price_book import SHIPPED, read_book
+from tclue.bench.records import Response, RunConfig
 from tclue.board.markdown import page
 from tclue.board.notes import notes
 from tclue.board.plot import MADE_BY, Point, svg
@@ -27,8 +30,8 @@ class Board:
 
     sets: tuple[RankedSet, ...]
     published: Published
-    # day of the price book that costs are repriced with; None where there is none
-    price_book: str | None = None
+    # day of the price book that costs are repriced with
+    price_book: str
 
 
 def build(results_dir: Path) -> Board:
@@ -36,7 +39,15 @@ def build(results_dir: Path) -> Board:
 
     Raises UserError, naming the file and the line, where records cannot be read.
     """
-    return Board(read_sets(results_dir), read_published())
+    book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
+
+    def reprice(config: RunConfig, response: Response) -> float | None:
+        # Nobody's price is that of a server of one's own.
+        hosted = config.request.get("model") if not config.api_base else None
+        entry = book.find(hosted) if hosted else None
+        return repriced(response.usage, entry.prices) if entry else None
+
+    return Board(read_sets(results_dir, reprice), read_published(), book.date)
 
 
 def files(board: Board) -> dict[str, bytes]:

@@ -56,13 +56,13 @@ Each table is one set of puzzles under one grader. Rows are compared within a ta
 """
 
 
-def page(sets: Sequence[RankedSet], published: Published, price_book: str | None) -> str:
+def page(sets: Sequence[RankedSet], published: Published, price_book: str) -> str:
     """The whole page; `price_book` is the day of the price book that costs are repriced with."""
     measured = [_section(one, price_book) for one in sets] or ["## Measured\n\nNo runs yet.\n"]
     return "\n".join([_HEAD, *measured, _published(published)])
 
 
-def _section(one: RankedSet, price_book: str | None) -> str:
+def _section(one: RankedSet, price_book: str) -> str:
     title = escaped(one.title)
     parts = [
         f"## {title}\n",

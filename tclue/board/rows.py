@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tclue.bench.compare import Difference, compare_scores
 from tclue.bench.folders import run_folders
-from tclue.bench.records import RunConfig, read_run, slug
+from tclue.bench.records import RunConfig, iter_responses, read_config, slug
 from tclue.bench.stats import Summary, summary
 from tclue.bench.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
@@ -123,9 +123,10 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
 
     Raises UserError, naming the file and the line, where no run writes them so.
     """
-    run = read_run(folder)
-    check_config(folder, run.config)
-    return tally(run.config, checked(folder, run.config, run.responses), reprice)
+    config = read_config(folder)
+    check_config(folder, config)
+    responses = iter_responses(folder, texts=False)
+    return tally(config, checked(folder, config, responses), reprice)
 
 
 def _place(key: _Key) -> tuple[str, int, bool, _Key]:

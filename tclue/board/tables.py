@@ -74,7 +74,7 @@ def by_difficulty(one: RankedSet) -> str:
     return _details("Accuracy by difficulty (puzzles)", columns, one)
 
 
-def effort(one: RankedSet, price_book: str | None) -> str:
+def effort(one: RankedSet, price_book: str) -> str:
     """Outcomes, seconds, tokens, and the cost by other reckonings."""
     repriced = f"$ repriced ({price_book})"
     columns = [

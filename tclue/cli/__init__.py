@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from tclue.bench.keys import guard
 from tclue.cli.asking import bench, models
 from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
 from tclue.cli.showing import compare, leaderboard, lm_eval
@@ -43,6 +44,7 @@ for command in (bench, models, compare, leaderboard, lm_eval):
 
 def main() -> NoReturn:
     """Run the command, and turn what went wrong into one line and an exit code."""
+    guard()
     try:
         cli(standalone_mode=False)
         sys.stdout.flush()

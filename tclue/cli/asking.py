@@ -42,6 +42,11 @@ REGISTRY = click.option(
 @click.option("--api-base", help="URL of an OpenAI-compatible server of your own.")
 @click.option("--price-in", type=float, help="Dollars per million input tokens.")
 @click.option("--price-out", type=float, help="Dollars per million output tokens.")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="A price book of yours; ~/.config/tclue/prices.toml if not given.",
+)
 @click.option("--tier", help="Serverless tier whose price a self-hosted model is counted at.")
 @click.option("--hour-usd", type=float, help="Dollars per hour of this machine, for local models.")
 @click.option("--gpu-hour-usd", type=float, help="Dollars per GPU-hour, for a self-hosted model.")
@@ -112,9 +117,11 @@ def models(registry: Path | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from tclue.bench.keys import load_env
     from tclue.bench.listing import list_models
     from tclue.board import terminal
 
+    load_env()
     listed = list_models(registry)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in listed]))

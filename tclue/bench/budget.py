@@ -1,0 +1,90 @@
+"""`--max-cost`: money is set aside before a request is sent, so that the limit is never passed.
+
+* What is set aside is the most that a request can cost: its prompt, and as many output tokens as
+  it may take, at the run's prices. A prompt has at most a token for every two of its bytes here
+  (English text has one for about four).
+* Where no output limit is known, and for prices by the hour, it is twice the dearest response so
+  far. The first request then goes alone, with all the money that is left; the limit may be passed
+  by what it, or a response more than twice as dear as any before, costs beyond that.
+* When a response is recorded, what was set aside gives way to what it cost. Where that is not
+  known, what was set aside counts as spent.
+* What earlier invocations of the same runs spent counts.
+"""
+
+from __future__ import annotations
+
+from tclue.bench.answerers import Setup
+from tclue.bench.costs import Prices, worst_case_usd
+
+BYTES_A_TOKEN = 2
+TOKENS_AROUND = 64  # what a chat format adds to a prompt
+FACTOR = 2.0  # on the dearest response so far, where the most that one may cost is not known
+
+
+class Budget:
+    """The dollars of a command: a limit, what is spent, and what is set aside."""
+
+    def __init__(self, limit_usd: float | None, spent_usd: float = 0.0) -> None:
+        """`limit_usd` None: no limit."""
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.reserved_usd = 0.0
+
+    @property
+    def left_usd(self) -> float:
+        """Neither spent nor set aside; only of a budget with a limit."""
+        assert self.limit_usd is not None
+        return self.limit_usd - self.spent_usd - self.reserved_usd
+
+    def reserve(self, most_usd: float | None) -> float | None:
+        """Set aside what a request costs at most, and return it; None where it is not there.
+
+        `most_usd` None, where nobody knows: all that is left, if nothing else is set aside.
+        """
+        if self.limit_usd is None:
+            return 0.0
+        if most_usd is None:
+            most_usd = self.left_usd if not self.reserved_usd else float("inf")
+            if most_usd <= 0:
+                return None
+        # A sum of the same numbers in another order may differ in its last digits.
+        if most_usd > self.left_usd + 1e-12:
+            return None
+        self.reserved_usd += most_usd
+        return most_usd
+
+    def settle(self, reserved_usd: float, cost_usd: float) -> None:
+        """What was set aside is free again, and this was spent."""
+        self.reserved_usd = max(0.0, self.reserved_usd - reserved_usd)
+        self.spent_usd += cost_usd
+
+    def told(self, most_usd: float | None) -> str:
+        """Why no more is asked, in a line."""
+        next_ = "" if most_usd is None else f", and the next request may cost ${most_usd:.4f}"
+        return (
+            f"--max-cost {self.limit_usd:g} leaves nothing to ask with: ${self.spent_usd:.4f} is "
+            f"spent{next_}; a larger one goes on"
+        )
+
+
+class Ceiling:
+    """The most that a request of one model can cost."""
+
+    def __init__(self, prices: Prices, setup: Setup) -> None:
+        self._prices = prices
+        self._output_tokens = setup.max_tokens or setup.max_output_tokens
+        if self._output_tokens is None and prices.completion_usd_per_million == 0:
+            self._output_tokens = 0  # however many there are
+        self._dearest_usd = 0.0
+
+    def most_usd(self, prompt: str) -> float | None:
+        """Dollars; None where nobody knows yet."""
+        tokens = len(prompt.encode("utf-8", "replace")) // BYTES_A_TOKEN + TOKENS_AROUND
+        most_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
+        if most_usd is not None:
+            return most_usd
+        return self._dearest_usd * FACTOR or None
+
+    def saw(self, cost_usd: float | None) -> None:
+        """A response cost so much."""
+        self._dearest_usd = max(self._dearest_usd, cost_usd or 0.0)

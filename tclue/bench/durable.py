@@ -1,0 +1,119 @@
+"""A file of lines that is only appended to, and that a crash, or a full disk, leaves whole.
+
+* A line is on the disk (written whole, then fsync) when `append` returns or `add` ends.
+* Lines that are added while the disk is busy share the next fsync (group commit: DeWitt et al.,
+  "Implementation Techniques for Main Memory Database Systems", 1984), so their number a second is
+  not bound by it.
+* What a killed process left of its last line is cut off when the file is opened again. Where a
+  write fails, the lines before it are kept and the file ends with the last of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_BLOCK = 1 << 16
+
+
+class Journal:
+    """The file, open for appending. Raises OSError where it cannot be."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._end = _last_line_end(self._descriptor)
+        os.ftruncate(self._descriptor, self._end)
+        self._lock = threading.Lock()
+        self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
+        """Write lines, each with its line end: how many are on the disk now, and why not all."""
+        data = b"".join(lines)
+        with self._lock:
+            written, failed = 0, None
+            try:
+                while written < len(data):
+                    written += os.write(self._descriptor, data[written:])
+                os.fsync(self._descriptor)
+            except OSError as error:
+                failed = error
+                # The line ends that were written are those of whole lines.
+                written = data.rfind(b"\n", 0, written) + 1
+                os.ftruncate(self._descriptor, self._end + written)
+                try:
+                    os.fsync(self._descriptor)
+                except OSError:
+                    written = 0
+                    os.ftruncate(self._descriptor, self._end)
+            self._end += written
+        return data.count(b"\n", 0, written), failed
+
+    async def add(self, line: bytes) -> None:
+        """Write a line together with those that others add. Raises OSError where it cannot be."""
+        future = asyncio.get_running_loop().create_future()
+        self._queue.append((line, future))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        await future
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue:
+                group, self._queue = self._queue, []
+                done, failed = await asyncio.to_thread(self.append, [line for line, _ in group])
+                for number, (_, future) in enumerate(group):
+                    if future.done():
+                        continue  # who added it has gone
+                    if number < done:
+                        future.set_result(None)
+                    else:
+                        future.set_exception(failed or OSError("not written"))
+        finally:
+            self._flushing = None
+
+    def replace(self, lines: Iterable[bytes]) -> None:
+        """Put other lines in the place of all that are there, at once."""
+        replace(self._path, lines)
+        os.close(self._descriptor)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND)
+        self._end = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Write what is still to be written, and close the file."""
+        queue, self._queue = self._queue, []
+        self.append([line for line, _ in queue])  # waits for a thread that is writing
+        os.close(self._descriptor)
+
+
+def replace(path: Path, parts: Iterable[bytes]) -> None:
+    """Put new bytes in a file's place at once: a reader sees the old ones or the new."""
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        with draft.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def _last_line_end(descriptor: int) -> int:
+    """Where the last whole line ends, read from the back."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - _BLOCK)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -1,0 +1,177 @@
+"""What came back in place of an answer, told apart, and what is to be done.
+
+A failure is of one kind:
+
+* "again": nothing was answered and nobody is paid. No connection, or one that was lost before a
+  reply; 408, 409, 425, 429; 5xx, Anthropic's 529 "overloaded" among them. Another try may help.
+* "maybe-paid": a time-out, a stream that was cut, a body that cannot be read, an error within a
+  200. It may have been paid for, so it is not tried again behind the user's back: it is recorded
+  as failed, with the most it may have cost, and the same command asks again.
+* "stop": asking on makes no sense before somebody does something: a key, money, a day's quota, a
+  model's name, a setting.
+* "refused": a refusal that comes as an error. It is the model's doing, and scored.
+* "failed": this request alone cannot be answered, a prompt that is too long above all.
+
+Sources, as of 2026-11: https://platform.openai.com/docs/guides/error-codes,
+https://docs.claude.com/en/api/errors, https://api-docs.deepseek.com/quick_start/error_codes,
+https://openrouter.ai/docs/api/reference/errors-and-debugging,
+https://ai.google.dev/gemini-api/docs/troubleshooting (a quota's name says PerDay or PerMinute).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+LONGEST_WAIT_S = 300.0
+
+TRUNCATED = frozenset(
+    {"length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded", "context"}
+)
+REFUSED = frozenset(
+    {"content_filter", "refusal", "sensitive"}
+    | {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION", "LANGUAGE"}
+)
+# DeepSeek was interrupted; OpenRouter's provider broke off; Gemini gave up on a reply.
+BROKEN = frozenset(
+    {"insufficient_system_resource", "error", "OTHER", "FINISH_REASON_UNSPECIFIED"}
+    | {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE"}
+)
+
+Kind = Literal["again", "maybe-paid", "stop", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer."""
+
+    kind: Kind
+    # what to do first, where asking on makes no sense
+    to_do: str | None = None
+    # seconds that the provider asks to wait, where it does
+    wait_s: float | None = None
+    # whether it says that too much was asked at once
+    limited: bool = False
+
+
+KEY = Failure("stop", "the key is not accepted: check the environment variable that holds it")
+RIGHTS = Failure("stop", "the key may not use this model: check its rights")
+MONEY = Failure("stop", "the account must be paid for: add credit there")
+DAY = Failure("stop", "the day's quota is used up: wait for the next day, or have it raised")
+MODEL = Failure("stop", "the server does not know this model: check its name and --api-base")
+SETTING = Failure("stop", "the model does not take a setting: leave it out")
+MAYBE_PAID = Failure("maybe-paid")
+
+# What only a used-up account says. "Exceeded your quota" is also said of a rate limit.
+_MONEY = re.compile(
+    r"insufficient_quota|billing_(hard_limit_reached|not_active|error)|credit balance"
+    r"|insufficient (balance|credits)|exceeded_current_quota_error",
+    re.IGNORECASE,
+)
+_DAY = re.compile(r"per[ _-]?day", re.IGNORECASE)
+_KEY_WRONG = re.compile(
+    r"api_key_invalid|invalid_api_key|api key (not valid|expired|not found)", re.IGNORECASE
+)
+_SETTING = re.compile(
+    r"unsupported_(parameter|value)|unknown_parameter|unsupported (parameter|value)"
+    r"|unrecognized request argument|extra inputs are not permitted|extra_forbidden"
+    r"|does not support (the )?(parameter|setting)|unknown name",
+    re.IGNORECASE,
+)
+_MODEL = re.compile(r"model_not_found|model not exist|not a valid model id", re.IGNORECASE)
+_FLAGGED = re.compile(
+    r"content_policy_violation|content_filter|invalid_prompt|moderation|flagged", re.IGNORECASE
+)
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
+
+
+def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) -> Failure:
+    """The failure of a reply with an error status; `now_s` is the time, for a Retry-After date."""
+    wait_s = wait_asked_s(headers, body, now_s)
+    if _MONEY.search(body):
+        return MONEY
+    match status:
+        case 401:
+            return KEY
+        # OpenRouter: with a time to wait, it is only the money in flight that is short.
+        case 402:
+            return MONEY if wait_s is None else _again(wait_s, limited=True)
+        case 403:
+            return Failure("refused") if _FLAGGED.search(body) else RIGHTS
+        case 404:
+            return MODEL
+        case 429 if _DAY.search(body):
+            return DAY
+        case 429 if _TOO_LARGE.search(body):
+            return Failure("failed")
+        case 408 | 409 | 425 | 429:
+            return _again(wait_s, limited=status == 429)
+    if status >= 500:
+        return _again(wait_s, limited=False)
+    for pattern, failure in (
+        (_KEY_WRONG, KEY),
+        (_MODEL, MODEL),
+        (_SETTING, SETTING),
+        (_FLAGGED, Failure("refused")),
+    ):
+        if pattern.search(body):
+            return failure
+    return Failure("failed")
+
+
+def _again(wait_s: float | None, limited: bool) -> Failure:
+    if wait_s is not None and wait_s > LONGEST_WAIT_S:
+        minutes = math.ceil(wait_s / 60)
+        return Failure("stop", f"the provider asks to wait {minutes} minutes: try again then")
+    return Failure("again", wait_s=wait_s, limited=limited)
+
+
+def wait_asked_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
+    """Seconds that a reply asks to wait, by its headers (a number or a date) or Gemini's body."""
+    for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * unit_s)
+        except (KeyError, ValueError):
+            pass
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now_s)
+    except (KeyError, ValueError):
+        pass
+    delay = re.search(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"', body)
+    return float(delay.group(1)) if delay else None
+
+
+def of_exception(error: BaseException, sent: bool) -> Failure:
+    """The failure of a request that got no status: `sent` says whether it went out at all.
+
+    litellm wraps errors differently for each provider. What all of them keep is the HTTP client's
+    own error, at the end of the chain of causes.
+    """
+    import httpx
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx.ConnectTimeout | httpx.PoolTimeout):
+            return Failure("again")
+        if isinstance(cause, TimeoutError | httpx.TimeoutException):
+            return MAYBE_PAID if sent else Failure("again")
+        if isinstance(cause, httpx.TransportError):
+            return Failure("again")
+        cause = cause.__cause__ or cause.__context__
+    return MAYBE_PAID if sent else Failure("stop", "the request cannot be made: mend it first")
+
+
+def error_text(error: Any) -> str:
+    """What an error object says, with its code where it has one."""
+    if not isinstance(error, Mapping):
+        return str(error)
+    said = error.get("message") or json.dumps(error)
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    code = error.get("code") or error.get("type")
+    return " ".join(str(part) for part in (code and f"{code}:", said, raw) if part)

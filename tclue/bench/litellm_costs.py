@@ -1,0 +1,63 @@
+"""litellm's side of the bill: its price list, and its own calculator.
+
+It is the second opinion: its reading of the usage, at its prices. An unknown price and a price of 0
+are both "unknown" here, for it lists 0 where it does not know.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+from tclue.bench.answerers import today
+from tclue.bench.costs import Prices
+
+
+def list_prices(litellm: ModuleType, name: str) -> Prices:
+    """The prices of litellm's list; unknown where it has none, or has 0.
+
+    Where a price is lower at some hours, this is the higher one, and its origin says so.
+    """
+    try:
+        info = litellm.get_model_info(name)
+    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+        return Prices("unknown", today())
+
+    def price(field: str) -> float | None:
+        """Dollars per million tokens, without the noise of the list's dollars per token."""
+        found = info.get(field)
+        return round(found * 1e6, 6) if found else None
+
+    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
+    if not prompt and not completion:
+        return Prices("unknown", today())
+    listed = litellm.model_cost.get(info.get("key"), {})
+    peak = "; at peak hours, lower at others" if "off_peak_pricing" in listed else ""
+    return Prices(
+        "litellm",
+        today(),
+        f"litellm {version('litellm')}{peak}",
+        prompt_usd_per_million=prompt or 0.0,
+        cached_usd_per_million=price("cache_read_input_token_cost"),
+        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
+        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
+        completion_usd_per_million=completion or 0.0,
+    )
+
+
+def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:
+    """What litellm's calculator makes of its own usage object; None where it does not know.
+
+    `name` as litellm routes it, `usage` a `litellm.Usage` as litellm read it from the reply.
+    """
+    if usage is None or not (usage.prompt_tokens or usage.completion_tokens):
+        return None
+    try:
+        _, provider, _, _ = litellm.get_llm_provider(name)
+        parts = litellm.cost_per_token(model=name, custom_llm_provider=provider, usage_object=usage)
+    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+        return None
+    total = math.fsum(parts)
+    return total if total > 0 else None

@@ -1,0 +1,258 @@
+"""The price book: what tokens cost, by provider and model, each price with its date and source.
+
+    prices_for("anthropic/claude-sonnet-5-5", "anthropic", options, litellm)
+
+* The shipped book is `data/prices.toml`, whose head says what its fields mean. A user's own file of
+  the same form goes before it: `--prices FILE`, else `$XDG_CONFIG_HOME/tclue/prices.toml`.
+* It is read strictly. A price that is no price, a field that is none, a missing date: one line that
+  names the file and the entry.
+* What a run is counted with, in this order: `--price-in` and `--price-out`; `--tier`;
+  `--gpu-hour-usd`; the book; litellm's list; else unknown. A server of one's own (`--api-base`) is
+  priced by the first three alone: its price is not that of the provider whose protocol it speaks.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tclue.bench.answerers import today
+from tclue.bench.costs import Prices
+from tclue.bench.litellm_costs import list_prices
+from tclue.errors import UserError
+
+if TYPE_CHECKING:
+    from tclue.bench.run import BenchOptions
+
+SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a provider takes for some models, in dollars per million tokens."""
+
+    provider: str
+    models: tuple[str, ...]
+    input: float
+    output: float
+    # day, ISO, and who says so
+    date: str
+    source: str
+    # None where the provider has no such price, or does not state it
+    cached_input: float | None = None
+    cache_write_5m: float | None = None
+    cache_write_1h: float | None = None
+    batch_input: float | None = None
+    batch_output: float | None = None
+    note: str | None = None
+
+    @property
+    def prices(self) -> Prices:
+        """What a run is counted with."""
+        return Prices(
+            "book",
+            self.date,
+            self.source,
+            prompt_usd_per_million=self.input,
+            cached_usd_per_million=self.cached_input,
+            cache_write_5m_usd_per_million=self.cache_write_5m,
+            cache_write_1h_usd_per_million=self.cache_write_1h,
+            completion_usd_per_million=self.output,
+        )
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What a serverless host takes for any model of a size, in dollars per million tokens."""
+
+    name: str
+    # number of parameters, in words
+    parameters: str
+    input: float
+    output: float
+    date: str
+    source: str
+    note: str | None = None
+
+    @property
+    def prices(self) -> Prices:
+        """What a run is counted with."""
+        return Prices(
+            "tier",
+            self.date,
+            f"{self.name} ({self.parameters} parameters): {self.source}",
+            prompt_usd_per_million=self.input,
+            completion_usd_per_million=self.output,
+        )
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """Prices; the first entry that fits holds."""
+
+    entries: tuple[Entry, ...]
+    tiers: tuple[Tier, ...]
+
+    @property
+    def date(self) -> str:
+        """The day of its newest price, ISO."""
+        dates = [entry.date for entry in self.entries] + [tier.date for tier in self.tiers]
+        return max(dates)
+
+    def find(self, name: str, provider: str | None = None) -> Entry | None:
+        """The entry of a model as litellm names it, with the provider's prefix or without."""
+        bare = name
+        if provider is None and "/" in name:
+            provider, bare = name.split("/", 1)
+        elif provider is not None:
+            bare = name.removeprefix(f"{provider}/")
+        return next(
+            (
+                entry
+                for entry in self.entries
+                if provider in (None, entry.provider)
+                and any(fnmatchcase(bare, model) for model in entry.models)
+            ),
+            None,
+        )
+
+    def tier(self, name: str) -> Tier:
+        """The tier of a name; UserError, with the names there are, where there is none."""
+        for tier in self.tiers:
+            if tier.name == name:
+                return tier
+        known = ", ".join(tier.name for tier in self.tiers)
+        raise UserError(f"--tier is {name!r}: expected one of {known}")
+
+
+def prices_for(
+    name: str, provider: str | None, options: BenchOptions, litellm: ModuleType | None
+) -> Prices:
+    """What a hosted model's responses are counted with.
+
+    `name` and `provider` as litellm routes them; without litellm, its list is not asked. Raises
+    UserError for a tier that there is not, or a price book that cannot be read.
+    """
+    if options.price_in is not None:
+        return Prices(
+            "given",
+            today(),
+            prompt_usd_per_million=options.price_in,
+            completion_usd_per_million=options.price_out,
+        )
+    book = price_book(options.prices)
+    if options.tier is not None:
+        return book.tier(options.tier).prices
+    if options.gpu_hour_usd is not None:
+        return Prices("gpu-hour", today(), hour_usd=options.gpu_hour_usd, gpus=options.gpus)
+    if options.api_base is not None:
+        return Prices("unknown", today())
+    entry = book.find(name, provider)
+    if entry is not None:
+        return entry.prices
+    return Prices("unknown", today()) if litellm is None else list_prices(litellm, name)
+
+
+def price_book(path: Path | None = None) -> PriceBook:
+    """The shipped book with the user's own before it; UserError where one cannot be read."""
+    own = path or _user_file()
+    shipped = _read_shipped()
+    if path is None and not own.exists():
+        return shipped
+    user = read_book(own)
+    return PriceBook(user.entries + shipped.entries, user.tiers + shipped.tiers)
+
+
+def _user_file() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tclue/prices.toml"
+
+
+@lru_cache
+def _read_shipped() -> PriceBook:
+    return read_book(SHIPPED)
+
+
+def read_book(path: Path) -> PriceBook:
+    """Read a price book; UserError, in one line, for whatever in it cannot be meant."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file: {error}") from None
+    for key, value in data.items():
+        if key not in ("price", "tier") or not isinstance(value, list):
+            raise UserError(f"{path}: {key!r}: expected [[price]] and [[tier]] alone")
+    entries = tuple(
+        _record(Entry, raw, f"{path}, [[price]] {number}")
+        for number, raw in enumerate(data.get("price", []), 1)
+    )
+    tiers = tuple(
+        _record(Tier, raw, f"{path}, [[tier]] {number}")
+        for number, raw in enumerate(data.get("tier", []), 1)
+    )
+    names = [f"{e.provider}/{model}" for e in entries for model in e.models]
+    names += [tier.name for tier in tiers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: {twice[0]} has two prices: expected one")
+    return PriceBook(entries, tiers)
+
+
+_Record = TypeVar("_Record", Entry, Tier)
+
+
+def _record(kind: type[_Record], raw: Any, where: str) -> _Record:
+    """One entry, checked; `where` names it."""
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{where}: expected a table")
+    names = [str(raw[field]) for field in ("provider", "models", "name") if field in raw]
+    where = f"{where} ({' '.join(names)})" if names else where
+    known = {field.name: field for field in fields(kind)}
+    for field in raw:
+        if field not in known:
+            raise UserError(f"{where}: unknown field {field!r}: expected one of {', '.join(known)}")
+    for field in known.values():
+        if field.default is MISSING and field.name not in raw:
+            raise UserError(f"{where}: {field.name} is missing")
+    return kind(**{field: _value(field, value, where) for field, value in raw.items()})
+
+
+def _value(field: str, value: Any, where: str) -> Any:
+    good: bool
+    if field in ("provider", "source", "note", "name", "parameters"):
+        good, wanted = isinstance(value, str) and value != "", "a text"
+    elif field == "models":
+        good = isinstance(value, list) and value != [] and all(isinstance(m, str) for m in value)
+        value, wanted = tuple(value) if good else value, "a list of names"
+    elif field == "date":
+        good, wanted = _is_date(value), "a day, such as 2026-11-24"
+        value = str(value)
+    else:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        good = good and 0 <= value < math.inf
+        value, wanted = float(value) if good else value, "dollars per million tokens, 0 or more"
+    if not good:
+        raise UserError(f"{where}: {field} is {value!r}: expected {wanted}")
+    return value
+
+
+def _is_date(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            datetime.date.fromisoformat(value)
+        except ValueError:
+            return False
+        return len(value) == len("2026-11-24")
+    # A moment is a date too, for Python.
+    return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)

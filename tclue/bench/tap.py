@@ -1,0 +1,176 @@
+"""What a provider really sent, heard where litellm's HTTP clients get their transport.
+
+    install()
+    with listening() as heard:
+        await litellm.acompletion(...)
+    heard.status, heard.headers, heard.body()
+
+litellm puts every reply into OpenAI's form, and on the way drops fields, and invents finish reasons
+and token counts. So the facts are read from the bytes (`wire`), and litellm carries the text.
+
+* One seam: `AsyncHTTPHandler.create_async_transport`. Of litellm 1.106.2, the clients of the
+  `openai` package and litellm's own handlers both get their transport there. That covers OpenAI
+  and what is compatible, Anthropic, DeepSeek, Gemini and OpenRouter, streamed and not
+  (tests/test_bench_tap.py).
+* litellm's aiohttp transport stays: it is the default there, finds proxies by itself, and under 32
+  requests at once it carried more of them a second than httpx's own (benchmarks/bench_overhead.py).
+  Where DISABLE_AIOHTTP_TRANSPORT turns it off there is no tap, and litellm's objects are read.
+* A context variable says whose request it is, so that any number can be under way.
+* Nothing of a request is kept, so no key is; of a reply's headers, those named here.
+* Bytes are handed on as they come. Of a stream only the lines that tell facts are kept, so that 64k
+  tokens in pieces of 300 bytes do not stay in memory; all is dropped with the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms", "request-id"})
+KEPT_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "x-generation-id")
+MOST_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
+MOST_LINES = 1024  # of a stream that tells facts in every line
+# A field that tells a fact and is neither null nor empty.
+_TELLING = re.compile(
+    rb'"(?:usage|usageMetadata|finish_reason|finishReason|stop_reason|refusal|error|promptFeedback)"'
+    rb'\s*+:\s*+(?!null|"")'
+)
+
+
+@dataclass
+class Heard:
+    """What came back for one request; of several tries or redirects, for the last."""
+
+    # whether a request was handed to the network
+    sent: bool = False
+    status: int | None = None
+    # in lower case
+    headers: dict[str, str] = field(default_factory=dict)
+    # whether the reply came to an orderly end
+    ended: bool = False
+    _chunks: list[bytes] = field(default_factory=list)
+    _size: int = 0
+    _lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    _first: bytes | None = None
+    _rest: bytes = b""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the reply is of server-sent events."""
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
+    def body(self) -> bytes:
+        """The reply; of a stream, its first event and those that tell facts."""
+        if not self.streamed:
+            return b"".join(self._chunks)
+        lines = [line for line in (self._first, *self._lines, self._rest) if line]
+        return b"\n\n".join(lines)
+
+    def _begin(self) -> None:
+        self.sent, self.status, self.ended, self.headers = True, None, False, {}
+        self._chunks, self._size, self._first, self._rest = [], 0, None, b""
+        self._lines.clear()
+
+    def _answered(self, status: int, headers: httpx.Headers) -> None:
+        self.status = status
+        self.headers = {
+            name: value
+            for name, value in headers.items()
+            if name in KEPT_HEADERS or name.startswith(KEPT_PREFIXES)
+        }
+
+    def _hear(self, chunk: bytes) -> None:
+        if not self.streamed:
+            self._size += len(chunk)
+            if self._size <= MOST_BYTES:
+                self._chunks.append(chunk)
+            return
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue
+            if self._first is None:
+                self._first = line
+            elif _TELLING.search(line):
+                self._lines.append(line)
+
+
+_listener: ContextVar[Heard | None] = ContextVar("tclue_tap", default=None)
+
+
+@contextmanager
+def listening() -> Iterator[Heard]:
+    """Hear what comes back for the request that this task makes."""
+    heard = Heard()
+    token = _listener.set(heard)
+    try:
+        yield heard
+    finally:
+        _listener.reset(token)
+
+
+class Tap(httpx.AsyncBaseTransport):
+    """A transport that lets the listener of a request hear its reply."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request on; its reply is heard as it is read."""
+        heard = _listener.get()
+        if heard is None:
+            return await self._inner.handle_async_request(request)
+        # Bytes as they are meant to be read, a reply that is cut off included.
+        request.headers["accept-encoding"] = "identity"
+        heard._begin()
+        response = await self._inner.handle_async_request(request)
+        heard._answered(response.status_code, response.headers)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Listened(response.stream, heard)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+class _Listened(httpx.AsyncByteStream):
+    def __init__(self, inner: httpx.AsyncByteStream, heard: Heard) -> None:
+        self._inner, self._heard = inner, heard
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._heard._hear(chunk)
+            yield chunk
+        self._heard.ended = True
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def install() -> None:
+    """Tap the transports that litellm makes from now on; once is enough."""
+    import litellm
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+
+    make = AsyncHTTPHandler.create_async_transport
+    if getattr(make, "tapped", False):
+        return
+
+    def tapped(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
+        inner = make(*args, **kwargs)
+        return inner and Tap(inner)
+
+    tapped.tapped = True  # type: ignore[attr-defined]
+    handler: Any = AsyncHTTPHandler
+    handler.create_async_transport = staticmethod(tapped)
+    # Clients that were made before have no tap.
+    cache: Any = litellm.in_memory_llm_clients_cache
+    cache.flush_cache()

@@ -1,0 +1,134 @@
+"""How many requests of a model may be in flight: additive increase, multiplicative decrease.
+
+As TCP does (Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
+
+* it starts with as many as the user asks for, and never has more;
+* a 429 halves the limit, but once a round: those that were sent before it was halved say nothing
+  new;
+* an answer raises it by 1/limit, so by one a round;
+* after a 5xx it does not grow before a whole round went well;
+* where the provider says how long to wait, nobody of that model is sent before then.
+
+`Throttle` is the arithmetic, with a clock that is given. `Gate` makes tasks wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from tclue.bench.failures import Failure
+
+
+class Throttle:
+    """The limit of one model."""
+
+    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+        """`most` requests at once; `clock` in seconds, from anywhere."""
+        self._most = most
+        self._limit = float(most)
+        self._clock = clock
+        self._in_flight = 0
+        self._round = 0
+        # answers that are to come before the limit grows again
+        self._quiet = 0
+        self._closed_until_s = -math.inf
+
+    @property
+    def limit(self) -> int:
+        """How many may be in flight."""
+        return int(self._limit)
+
+    @property
+    def in_flight(self) -> int:
+        """How many are."""
+        return self._in_flight
+
+    def wait_s(self) -> float | None:
+        """Seconds until one may start, 0 for now; None where one must end first."""
+        if self._in_flight >= self.limit:
+            return None
+        return max(0.0, self._closed_until_s - self._clock())
+
+    def start(self) -> int:
+        """One is sent; the round it belongs to is returned, for `done`."""
+        self._in_flight += 1
+        return self._round
+
+    def done(self, round_: int, failure: Failure | None) -> None:
+        """One has come back, answered or not."""
+        self._in_flight -= 1
+        if failure is None:
+            if self._quiet:
+                self._quiet -= 1
+            else:
+                self._limit = min(self._most, self._limit + 1 / self._limit)
+            return
+        if failure.limited and round_ == self._round:
+            self._limit = max(1.0, self._limit / 2)
+            self._round += 1
+        elif failure.kind == "again" and not failure.limited:
+            self._quiet = self.limit
+        if failure.wait_s is not None:
+            self._closed_until_s = max(self._closed_until_s, self._clock() + failure.wait_s)
+
+
+class Gate:
+    """Where the tasks of a model wait until they may send; once closed, they may not."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self.throttle = throttle
+        self.closed = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def enter(self) -> int | None:
+        """Wait for a slot; the round to `leave` with, or None where the gate was closed."""
+        while not self.closed:
+            wait_s = self.throttle.wait_s()
+            if wait_s == 0:
+                return self.throttle.start()
+            await self.change(wait_s)
+        return None
+
+    def leave(self, round_: int, failure: Failure | None) -> None:
+        """Give the slot back."""
+        self.throttle.done(round_, failure)
+        self.wake()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until the gate is closed."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + seconds
+        while not self.closed and (left_s := end_s - loop.time()) > 0:
+            await self.change(left_s)
+
+    def close(self) -> None:
+        """Let nobody in any more; who waits leaves at once."""
+        self.closed = True
+        self.wake()
+
+    async def change(self, seconds: float | None) -> None:
+        """Wait until a slot is given back or the gate closed, and so long at most."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._waiting.append(future)
+        timer = None if seconds is None else loop.call_later(seconds, _set, future)
+        try:
+            await future
+        finally:
+            if timer:
+                timer.cancel()
+            if future in self._waiting:
+                self._waiting.remove(future)
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            _set(future)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

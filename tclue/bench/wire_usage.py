@@ -1,0 +1,173 @@
+"""From the usage that a provider sent, in its own form, to token counts with one meaning.
+
+Providers count differently, and every difference is money. The form is told from its keys:
+
+* OpenAI's chat form (also OpenRouter, DeepSeek, Together, Fireworks, Groq, vLLM): `prompt_tokens`
+  holds cached and cache-written tokens, `completion_tokens` the reasoning
+  (https://platform.openai.com/docs/guides/prompt-caching, .../guides/reasoning). A few servers
+  count the reasoning beside the completion; their total gives it away. DeepSeek says
+  `prompt_cache_hit_tokens` (https://api-docs.deepseek.com/guides/kv_cache).
+* OpenAI's Responses form: the same counts under `input_tokens` and `output_tokens`.
+* Anthropic: "total input tokens in a request is the summation of input_tokens,
+  cache_creation_input_tokens, and cache_read_input_tokens"; thinking is a part of `output_tokens`
+  (https://platform.claude.com/docs/en/api/messages). Cache writes of which no lifetime is told are
+  of 5 minutes, the default.
+* Gemini: `promptTokenCount` holds the cached content; thoughts stand beside the candidates
+  (https://ai.google.dev/api/generate-content#UsageMetadata). What is 0 is left out, as in all
+  Protocol Buffers' JSON.
+* OpenRouter adds `cost`, in credits, each worth a dollar. With a key of one's own (`is_byok`) that
+  is its fee alone, and the provider bills `upstream_inference_cost` beside it
+  (https://openrouter.ai/docs/use-cases/usage-accounting).
+
+What is not said is None, never 0, and so is a prompt of 0 tokens, which some servers send for
+"not counted".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tclue.bench.costs import Usage
+
+
+def read_usage(raw: Mapping[str, Any] | None, *, whole: bool = True) -> Usage:
+    """The token counts of a usage object as it came over the wire; `raw` is kept.
+
+    `whole=False` is for an answer that was cut off: of it, only the prompt's counts are final
+    (Anthropic sends them first), and no other is given.
+    """
+    if not raw:
+        return Usage()
+    if "promptTokenCount" in raw:
+        usage = _gemini(raw)
+    elif "input_tokens" in raw:
+        usage = _responses(raw) if "input_tokens_details" in raw else _anthropic(raw)
+    else:
+        usage = _chat(raw)
+    if not usage.prompt_tokens:
+        usage = Usage()
+    elif not whole:
+        usage = replace(usage, completion_tokens=None, reasoning_tokens=None, reported_usd=None)
+    return replace(usage, raw=dict(raw))
+
+
+def usage_from_litellm(usage: Any) -> Usage:
+    """The token counts of litellm's own usage object, where the wire's is not at hand.
+
+    It has OpenAI's chat form, whatever the provider. Its reasoning tokens of Anthropic's are its
+    own estimate, and its cost field is only OpenRouter's.
+    """
+    if usage is None:
+        return Usage()
+    raw = usage.model_dump(exclude_none=True)
+    read = read_usage(raw)
+    if not read.prompt_tokens:
+        return Usage()
+    # Anthropic's cache writes stay where litellm puts them.
+    written = _count(raw, "cache_creation_input_tokens")
+    details = _part(raw, "prompt_tokens_details")
+    lifetimes = _part(details, "cache_creation_token_details")
+    hour = _count(lifetimes, "ephemeral_1h_input_tokens")
+    if written:
+        read = replace(
+            read, cache_write_5m_tokens=written - (hour or 0), cache_write_1h_tokens=hour
+        )
+    return read
+
+
+def _chat(raw: Mapping[str, Any]) -> Usage:
+    details = _part(raw, "prompt_tokens_details")
+    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
+    reasoning = _count(_part(raw, "completion_tokens_details"), "reasoning_tokens")
+    if None not in (prompt, completion, reasoning) and raw.get("total_tokens") == (
+        prompt + completion + reasoning  # type: ignore[operator]
+    ):
+        completion += reasoning  # type: ignore[operator]
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=_first(
+            _count(details, "cached_tokens"),
+            _count(raw, "prompt_cache_hit_tokens"),  # DeepSeek
+            _count(raw, "cached_tokens"),  # Moonshot, Together
+        ),
+        cache_write_5m_tokens=_count(details, "cache_write_tokens"),  # OpenAI, OpenRouter
+        reasoning_tokens=reasoning,
+        reported_usd=_reported(raw),
+    )
+
+
+def _responses(raw: Mapping[str, Any]) -> Usage:
+    details = _part(raw, "input_tokens_details")
+    return Usage(
+        prompt_tokens=_count(raw, "input_tokens"),
+        completion_tokens=_count(raw, "output_tokens"),
+        cached_tokens=_count(details, "cached_tokens"),
+        cache_write_5m_tokens=_count(details, "cache_write_tokens"),
+        reasoning_tokens=_count(_part(raw, "output_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _anthropic(raw: Mapping[str, Any]) -> Usage:
+    fresh = _count(raw, "input_tokens")
+    read = _count(raw, "cache_read_input_tokens")
+    written = _count(raw, "cache_creation_input_tokens")
+    hour = _count(_part(raw, "cache_creation"), "ephemeral_1h_input_tokens")
+    return Usage(
+        prompt_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        completion_tokens=_count(raw, "output_tokens"),
+        cached_tokens=read,
+        cache_write_5m_tokens=None if written is None else written - (hour or 0),
+        cache_write_1h_tokens=hour,
+        reasoning_tokens=_count(_part(raw, "output_tokens_details"), "thinking_tokens"),
+    )
+
+
+def _gemini(raw: Mapping[str, Any]) -> Usage:
+    prompt, total = _count(raw, "promptTokenCount"), _count(raw, "totalTokenCount")
+    tools = _count(raw, "toolUsePromptTokenCount") or 0
+    candidates, thoughts = _count(raw, "candidatesTokenCount"), _count(raw, "thoughtsTokenCount")
+    completion = None
+    if candidates is not None or total is not None:
+        completion = (candidates or 0) + (thoughts or 0)
+    # Vertex has counted the thoughts among the candidates; its total then has no room for them.
+    if prompt is not None and candidates is not None and total == prompt + tools + candidates:
+        completion = candidates
+    return Usage(
+        prompt_tokens=None if prompt is None else prompt + tools,
+        completion_tokens=completion,
+        cached_tokens=_count(raw, "cachedContentTokenCount"),
+        reasoning_tokens=thoughts,
+    )
+
+
+def _reported(raw: Mapping[str, Any]) -> float | None:
+    cost = _dollars(raw.get("cost"))
+    if cost is not None and raw.get("is_byok") is True:
+        upstream = _dollars(_part(raw, "cost_details").get("upstream_inference_cost"))
+        return None if upstream is None else cost + upstream
+    return cost
+
+
+def _dollars(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None
+
+
+def _count(raw: Mapping[str, Any], name: str) -> int | None:
+    """A count of tokens; None where there is none, or what is there is no count."""
+    value = raw.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _part(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = raw.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((count for count in counts if count is not None), None)

@@ -1,0 +1,187 @@
+"""The bill before anything is sent: what it rests on, how wide it is, and the yes that it wants."""
+
+import math
+import os
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_support import Answer, Server, bench, completion, serving, write_puzzles
+
+from tclue.bench.answerers import Random, Setup
+from tclue.bench.costs import Prices
+from tclue.bench.estimate import Bill, estimate, likely_tokens, projected, total
+from tclue.bench.records import RunConfig
+from tclue.bench.run import BenchOptions, configuration
+from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
+
+PRICED: dict[str, Any] = {"price_in": 1000.0, "price_out": 10_000.0}
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """Whatever is asked takes 1000 tokens in and 200 out: at the prices above, 3 dollars."""
+    with serving(lambda _: Answer(completion("A. x"))) as running:
+        yield running
+
+
+@contextmanager
+def terminal(said: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A real terminal on standard input, at which this was typed."""
+    ours, theirs = os.openpty()
+    os.write(ours, said.encode())
+    with os.fdopen(theirs) as screen:
+        monkeypatch.setattr(sys, "stdin", screen)
+        yield
+    os.close(ours)
+
+
+def test_nothing_is_sent_where_nobody_can_say_yes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 3)
+    with server() as asked:
+        options = {"api_base": asked.url, "estimate": True, "max_tokens": 100, **PRICED}
+        with pytest.raises(UserError, match="is above --ask-above 5, and nobody is there to be"):
+            bench("m", puzzles, tmp_path / "r", **options)
+        assert not asked.bodies
+        assert not list(tmp_path.glob("r/*/responses.jsonl"))
+        said = capsys.readouterr().err.splitlines()
+        assert said[0].startswith("estimate: m: 3 requests, at most $")
+        assert said[0].endswith("(nobody knows how long its answers are: at most 100 tokens)")
+        assert said[1].startswith("estimate: in all: at most $")
+        bench("m", puzzles, tmp_path / "r", yes=True, **options)
+    assert len(asked.bodies) == 3
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("y\n", 2), ("yes\n", 2), ("n\n", 0), ("\n", 0)])
+def test_a_person_is_asked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    sent: int,
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 2)
+    with server() as asked, terminal(typed, monkeypatch):
+        options = {"api_base": asked.url, "estimate": True, **PRICED}
+        if sent:
+            bench("m", puzzles, tmp_path / "r", **options)
+        else:
+            with pytest.raises(UserError, match="nothing was sent"):
+                bench("m", puzzles, tmp_path / "r", **options)
+    assert len(asked.bodies) == sent
+    # Without an output limit there is no bound.
+    assert "a bill of unknown size: go on? [y/N] " in capsys.readouterr().err
+
+
+def test_a_small_bill_is_told_and_not_asked_about(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 2)
+    with server() as asked:
+        options = {"api_base": asked.url, "estimate": True, "max_tokens": 100}
+        bench("m", puzzles, tmp_path / "r", price_in=1.0, price_out=2.0, **options)
+        # A price that nobody knows is no small one, but for a limit on what is spent.
+        with pytest.raises(UserError, match="a bill of unknown size, and nobody is there"):
+            bench("other", puzzles, tmp_path / "r", **options)
+    assert len(asked.bodies) == 2
+
+
+def test_a_run_that_is_taken_up_is_billed_for_its_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 4)
+    with server() as asked:
+        options = {"api_base": asked.url, **PRICED}
+        bench("m", puzzles, tmp_path / "r", limit=2, **options)
+        # Another run of the same variant: its responses are what there is to go by.
+        with pytest.raises(UserError, match=r"\$24\.00 is above --ask-above 5"):
+            bench("m", puzzles, tmp_path / "r", samples=2, estimate=True, **options)
+        told = "estimate: m: 8 requests, $24.00 (as 2 responses to 2 puzzles were)"
+        assert told in capsys.readouterr().err
+        (run,) = (tmp_path / "r").glob("*/responses.jsonl")
+        lines = run.read_bytes().splitlines(keepends=True)
+        run.write_bytes(lines[0])
+        bench("m", puzzles, tmp_path / "r", limit=2, estimate=True, yes=True, **options)
+        assert "m: 1 requests, " in capsys.readouterr().err
+        bench("m", puzzles, tmp_path / "r", limit=2, estimate=True, **options)
+        assert "m: 0 requests, $0 (nothing is missing)" in capsys.readouterr().err.replace(
+            ".00", ""
+        )
+    assert len(asked.bodies) == 3
+
+
+def hosted(model: str, prices: Prices, **setup: Any) -> tuple[Random, RunConfig, Sequence[Puzzle]]:
+    """A model that is asked 64 puzzles, without asking it."""
+    puzzle_set = load_set("easy-test")
+    answerer = Random()
+    answerer.setup = Setup(model, prices, **setup)
+    config = configuration(model, answerer, BenchOptions(limit=64), puzzle_set)
+    return answerer, config, puzzle_set.puzzles[:64]
+
+
+def test_a_published_mean_is_the_expectation_where_there_is_no_run(tmp_path: Path) -> None:
+    prices = Prices("book", "", prompt_usd_per_million=3.0, completion_usd_per_million=15.0)
+    answerer, config, puzzles = hosted("claude-3.7@16k", prices, max_output_tokens=20_000)
+    bill = estimate(answerer, config, puzzles, tmp_path)
+    prompt_usd = sum(likely_tokens(puzzle.prompt) for puzzle in puzzles) * 3 / 1e6
+    assert bill.usd == pytest.approx(prompt_usd + 64 * 14516 * 15 / 1e6)
+    assert bill.low_usd == pytest.approx(prompt_usd)
+    assert bill.high_usd == pytest.approx(prompt_usd + 64 * 20_000 * 15 / 1e6)
+    assert bill.basis == "14516 output tokens each, the published mean"
+    assert str(bill).startswith("claude-3.7@16k: 64 requests, $14.0")
+    # Not above the limit; and without a limit, without a bound.
+    answerer.setup = replace(answerer.setup, max_output_tokens=1000)
+    short = estimate(answerer, config, puzzles, tmp_path)
+    assert short.usd == short.high_usd
+    answerer.setup = replace(answerer.setup, max_output_tokens=None)
+    assert estimate(answerer, config, puzzles, tmp_path).amount.endswith(", without a bound")
+
+
+def test_time_and_nothing_known_are_not_guessed(tmp_path: Path) -> None:
+    answerer, config, puzzles = hosted("m", Prices("gpu-hour", "", hour_usd=2.5, gpus=1))
+    assert estimate(answerer, config, puzzles, tmp_path).amount == "unknown"
+    answerer, config, puzzles = hosted("m", Prices("unknown", ""))
+    unknown = estimate(answerer, config, puzzles, tmp_path)
+    assert (unknown.amount, unknown.basis) == ("unknown", "nobody knows its price")
+    answerer, config, puzzles = hosted("m", Prices("free", ""))
+    free = estimate(answerer, config, puzzles, tmp_path)
+    assert free.amount == "$0.00"
+    assert total([free, unknown]).amount == "unknown"
+    some = Bill("a", 1, 2.0, 1.0, 4.0, "")
+    assert total([some, some, free]).amount == "$4.00, between $2.00 and $8.00"
+    assert total([some, replace(some, usd=None)]).amount == "at most $8.00"
+
+
+def test_the_interval_holds_the_rests_bill() -> None:
+    dice = random.Random(5)
+
+    def draw(puzzles: int, samples: int) -> list[list[float]]:
+        """Responses that differ by puzzle, as real ones do, and less from sample to sample."""
+        means = [dice.lognormvariate(0, 0.5) for _ in range(puzzles)]
+        return [[mean * dice.lognormvariate(0, 0.3) for _ in range(samples)] for mean in means]
+
+    held = 0
+    for _ in range(300):
+        expected, low, high = projected(draw(48, 1), 256, 4)
+        assert low < expected < high
+        held += low <= sum(map(sum, draw(64, 4))) <= high
+    assert 0.91 <= held / 300 <= 0.99
+
+
+def test_the_spread_narrows_with_what_is_known() -> None:
+    few, many = [[1.0], [3.0], [2.0]], [[1.0], [3.0], [2.0]] * 20
+    expected, low, high = projected(few, 1000, 1)
+    assert expected == 2000
+    assert projected(many, 1000, 1)[2] < high
+    # By hand: a deviation of 1 over 3 puzzles; t(2, 0.975) = 4.302653.
+    error = 4.302653 * math.sqrt(1 / 3 * 1000**2 + 1000) / 2000
+    assert (low, high) == pytest.approx((2000 * math.exp(-error), 2000 * math.exp(error)))
+    assert projected([[2.0], [2.0]], 10, 1) == (20.0, 20.0, 20.0)
+    assert projected([[0.0], [0.0]], 10, 1) == (0.0, 0.0, 0.0)

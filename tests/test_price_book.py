@@ -1,0 +1,228 @@
+"""The price book: what it holds, how strictly it is read, and what goes before what."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tclue.bench.costs import Prices, Usage, agreement, cost_parts, repriced
+from tclue.bench.hosted import load_litellm
+from tclue.bench.litellm_costs import list_prices, litellm_usd
+from tclue.bench.price_book import SHIPPED, price_book, prices_for, read_book
+from tclue.bench.records import Response
+from tclue.bench.run import BenchOptions
+from tclue.errors import UserError
+
+# A book of a user's own.
+ONE = """
+[[price]]
+provider = "openai"
+models = ["gpt-5", "gpt-5-*"]
+input = 1
+output = 8.5
+date = 2026-11-24
+source = "my contract"
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own book is read from here, where there is none yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "tclue" / "prices.toml"
+
+
+def test_every_entry_of_the_shipped_book_is_dated_and_sourced() -> None:
+    book = read_book(SHIPPED)
+    for tier in book.tiers:
+        assert "https://" in tier.source or "litellm 1.106.2" in tier.source
+        assert "2025-01-01" < tier.date <= book.date
+        assert 0 < tier.input <= tier.output
+    for entry in book.entries:
+        assert "https://" in entry.source or "litellm 1.106.2" in entry.source
+        assert "2025-01-01" < entry.date <= book.date
+        assert 0 < entry.input <= entry.output
+        for cheaper in (entry.cached_input, entry.batch_input):
+            assert cheaper is None or cheaper < entry.input
+        for dearer in (entry.cache_write_5m, entry.cache_write_1h):
+            assert dearer is None or dearer > entry.input
+
+
+def test_the_shipped_book_and_litellms_list_agree_on_what_both_have() -> None:
+    litellm = load_litellm()
+    differing = set()
+    for entry in read_book(SHIPPED).entries:
+        for model in entry.models:
+            name = f"{entry.provider}/{model}"
+            theirs = list_prices(litellm, name)
+            same = replace(entry.prices, source="litellm", date=theirs.date, origin=theirs.origin)
+            if theirs.source != "unknown" and theirs != same:
+                differing.add(name)
+    assert not differing
+
+
+def test_a_model_is_found_with_its_providers_prefix_or_without() -> None:
+    book = price_book()
+    assert book.find("claude-sonnet-5-5", "anthropic") is book.find("anthropic/claude-sonnet-5-5")
+    assert book.find("claude-sonnet-5-5") is book.find("claude-sonnet-5-5", "anthropic")
+    openrouter = book.find("openrouter/deepseek/deepseek-r1", "openrouter")
+    assert openrouter is not None
+    assert openrouter.provider == "openrouter"
+    assert book.find("deepseek/deepseek-r1", "openrouter") is openrouter
+    assert book.find("deepseek/deepseek-r1") is None  # DeepSeek itself does not serve it
+    assert book.find("gpt-5-nano") is None
+
+
+def test_what_goes_before_what(tmp_path: Path) -> None:
+    litellm = load_litellm()
+
+    def source(*, name: str = "openai/gpt-5", **options: Any) -> tuple[str, float | None]:
+        chosen = BenchOptions(**options)
+        found = prices_for(name, "openai", chosen, litellm)
+        return found.source, found.prompt_usd_per_million or found.hour_usd
+
+    mine = tmp_path / "mine.toml"
+    mine.write_text(ONE)
+    given: dict[str, Any] = {"price_in": 7.0, "price_out": 9.0}
+    tier: dict[str, Any] = {"tier": "together-8b"}
+    gpu: dict[str, Any] = {"gpu_hour_usd": 2.5}
+    server: dict[str, Any] = {"api_base": "http://localhost:1/v1"}
+    assert source(**given, **tier, **gpu, **server) == ("given", 7.0)
+    assert source(**tier, **gpu, **server) == ("tier", 0.2)
+    assert source(**gpu, **server) == ("gpu-hour", 2.5)
+    assert source(**server) == ("unknown", None)
+    assert source(prices=mine) == ("book", 1.0)
+    assert source() == ("book", 1.25)
+    assert source(name="openai/gpt-4o") == ("litellm", 2.5)
+    assert source(name="openai/no-such-model") == ("unknown", None)
+    assert prices_for("openai/gpt-4o", "openai", BenchOptions(), None).source == "unknown"
+
+
+def test_a_users_own_book_goes_before_the_shipped_one(no_home: Path) -> None:
+    no_home.parent.mkdir(parents=True)
+    no_home.write_text(ONE)
+    book = price_book()
+    mine, theirs = book.find("gpt-5-nano", "openai"), book.find("o1", "openai")
+    assert mine is not None
+    assert theirs is not None
+    assert (mine.source, mine.output, theirs.input) == ("my contract", 8.5, 15.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("input = 1", "input = nan", "input is nan: expected dollars per million tokens"),
+        ("input = 1", "input = -1", "input is -1: expected dollars per million tokens"),
+        ("input = 1", "input = inf", "input is inf: expected dollars"),
+        ("input = 1", 'input = "1"', "input is '1': expected dollars"),
+        ("input = 1", "input = true", "input is True: expected dollars"),
+        ("input = 1", "imput = 1", "unknown field 'imput': expected one of provider"),
+        ("input = 1", "", "input is missing"),
+        ("date = 2026-11-24", "", "date is missing"),
+        ("date = 2026-11-24", 'date = "soon"', "date is 'soon': expected a day"),
+        ("date = 2026-11-24", "date = 2026-11-24T10:00:00", "expected a day"),
+        ('source = "my contract"', 'source = ""', "source is '': expected a text"),
+        ('["gpt-5", "gpt-5-*"]', '"gpt-5"', "models is 'gpt-5': expected a list of names"),
+        ('["gpt-5", "gpt-5-*"]', "[]", "models is []: expected a list of names"),
+        ('["gpt-5", "gpt-5-*"]', '["o1", "o1"]', "openai/o1 has two prices: expected one"),
+        ("[[price]]", "[price]", "'price': expected [[price]] and [[tier]] alone"),
+        ("[[price]]", "[[prices]]", "'prices': expected [[price]] and [[tier]] alone"),
+        ("[[price]]", "[[price", "not a TOML file"),
+    ],
+)
+def test_a_book_that_cannot_be_meant_is_refused(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(ONE.replace(old, new))
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        price_book(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    if "field" in said or "missing" in said or " is " in said:
+        assert "[[price]] 1 (openai " in message
+
+
+def test_a_book_or_a_tier_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.toml: cannot be read: No such file"):
+        price_book(tmp_path / "none.toml")
+    with pytest.raises(UserError, match="--tier is '8b': expected one of fireworks-4b, "):
+        prices_for("x", None, BenchOptions(tier="8b"), None)
+
+
+def test_prices_of_litellms_list_know_cached_tokens() -> None:
+    litellm = load_litellm()
+    prices = list_prices(litellm, "openai/gpt-4o")
+    # gpt-4o: 2.50 a million in, 1.25 cached, 10 out.
+    expected = {
+        "prompt_usd": 600 * 2.5 / 1e6,
+        "cached_usd": 400 * 1.25 / 1e6,
+        "completion_usd": 200 * 10 / 1e6,
+    }
+    assert cost_parts(prices, Usage(1000, 200, 400), None) == pytest.approx(expected)
+    usage = litellm.Usage(
+        prompt_tokens=1000, completion_tokens=200, prompt_tokens_details={"cached_tokens": 400}
+    )
+    found = litellm_usd(litellm, "openai/gpt-4o", usage)
+    assert found == pytest.approx(sum(expected.values()))
+    for free_or_unlisted in ("ollama/llama3", "openai/no-such-model"):
+        assert list_prices(litellm, free_or_unlisted).source == "unknown"
+        assert litellm_usd(litellm, free_or_unlisted, usage) is None
+
+
+def test_a_price_that_hangs_on_the_hour_is_the_higher_one_and_says_so() -> None:
+    prices = list_prices(load_litellm(), "deepseek/deepseek-flash")
+    assert prices.origin is not None
+    assert prices.origin.endswith("; at peak hours, lower at others")
+
+
+def response(prompt: int, completion: int, litellm_usd: float | None, **usage: Any) -> Response:
+    return Response(
+        puzzle="p",
+        sample=0,
+        outcome="answered",
+        grader="sound",
+        grade=None,
+        text="",
+        reasoning=None,
+        finish_reason="stop",
+        usage=Usage(prompt, completion, **usage),
+        latency_s=1.0,
+        compute_s=None,
+        cost_usd=None,
+        cost_parts=None,
+        cost_litellm_usd=litellm_usd,
+    )
+
+
+def test_where_the_calculators_differ_it_is_said() -> None:
+    # A dollar a million, in and out: 1000 + 1000 tokens are 0.002.
+    book = Prices("book", "", prompt_usd_per_million=1.0, completion_usd_per_million=1.0)
+    same, close = response(1000, 1000, 0.002), response(1000, 1000, 0.00201)
+    double, unknown = response(1000, 1000, 0.004), response(1000, 1000, None)
+    assert agreement(book, [same, close]) is None
+    assert agreement(book, []) is None
+    assert agreement(book, [same, double]) == (
+        "calculators differ on 1 of 2 responses: $0.004 by our prices, $0.006 by litellm"
+    )
+    # Errors that cancel are errors.
+    assert agreement(book, [double, response(1000, 1000, 0.0)]) is not None
+    assert agreement(book, [unknown]) == "litellm does not know this model"
+    assert agreement(book, [same, unknown]) == "litellm does not know 1 of 2 responses"
+    billed = response(1000, 1000, 0.002, reported_usd=0.003)
+    assert agreement(book, [billed]) == (
+        "calculators differ on 1 of 1 responses: $0.002 by our prices, $0.003 by the provider"
+    )
+    listed = replace(book, source="litellm")
+    assert agreement(listed, [same]) == "not in the price book: counted at litellm's price"
+    assert agreement(Prices("unknown", ""), [same]) == "no price is known"
+    assert agreement(replace(book, source="given"), [double]) is None
+
+
+def test_the_same_tokens_at_another_price() -> None:
+    dear = Prices("book", "", prompt_usd_per_million=2.0, completion_usd_per_million=10.0)
+    assert repriced(Usage(1000, 1000, reported_usd=5.0), dear) == pytest.approx(0.012)
+    assert repriced(Usage(), dear) is None
