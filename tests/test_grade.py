@@ -149,6 +149,7 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         ("A. Miss Scarlet or Mr. Green, B. Rope", "B=Rope"),
         # the next letter only: others are part of a remark
         ("A. Miss Scarlet (see E. below)", "A=Miss Scarlet"),
+        ("A. Miss Scarlet (see E. Greed)", "A=Miss Scarlet"),
         (r"\boxed{A. Miss Scarlet \\ B. Rope}", "A=Miss Scarlet B=Rope"),
         (r"\boxed{\text{A. Miss Scarlet, B. Rope}}", "A=Miss Scarlet B=Rope"),
         ("\\boxed{\n\\text{A. Miss Scarlet} \\\\\n\\text{B. Rope}\n}", "A=Miss Scarlet B=Rope"),
@@ -286,6 +287,7 @@ def test_names_that_share_words() -> None:
     # A name in full is never another's short form.
     suspects = answer_reader("murderer", "Who?", ("Scarlet", "Miss Scarlet", "Mr. Green"))
     assert suspects.read("scarlet") == Commit("Scarlet", bare=True)
+    assert suspects.read("it was scarlet") == Commit("Scarlet", bare=True)
     assert suspects.read("miss scarlet") == Commit("Miss Scarlet", bare=True)
     times = answer_reader("time", "When?", ("01:00 AM", "12:00 PM", "01:00 PM"))
     assert times.read(plain("1:00")) == "prose"

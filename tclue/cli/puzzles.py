@@ -117,6 +117,9 @@ def generate(
 ) -> None:
     """Make puzzles; each has exactly one history, and no clue too many.
 
+    A seed gives the same bytes on any machine. Puzzles of two difficulties that are to differ need
+    seeds that differ: where the sizes drawn agree, one seed gives both the same puzzle.
+
     \b
     tclue generate -n 3 --seed 1 --difficulty easy
     tclue generate -n 3000 --seed 1 -j 2 -o puzzles.jsonl
@@ -200,7 +203,7 @@ def solve(
     \b
     tclue solve < prompt.txt
     tclue solve test --puzzle 7 --history
-    tclue solve easy-val --ask "Mr. Green was in the Hall"
+    tclue solve easy-val --ask "Colonel Mustard was in the Study"
     """
     from tclue.board import terminal
     from tclue.puzzle import report

@@ -17,7 +17,7 @@ The same puzzle gives the same cases (one worker, a fixed seed). There is no tim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
@@ -395,5 +395,8 @@ def _search(cp: CpModel, solver: CpSolver) -> CpSolverStatus:
         try:
             return search.result()
         except KeyboardInterrupt:
-            solver.stop_search()
+            # A search that has hardly begun does not hear the first call.
+            while not search.done():
+                solver.stop_search()
+                wait([search], timeout=0.1)
             raise
