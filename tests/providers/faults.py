@@ -1,0 +1,62 @@
+"""What goes wrong between a model and who asks it, and when.
+
+A fault is drawn from the seed, the request and the number of times that the request came before.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+Fault = Literal[
+    # errors that pass, in the provider's own form
+    "rate-limit",
+    "rate-limit-after",  # with Retry-After
+    "server-error",
+    "bad-gateway",  # HTML, as a proxy before the provider sends
+    "unavailable",
+    "overloaded",
+    # replies that nobody can use
+    "error-in-200",
+    "empty",
+    "rubbish",
+    # connections
+    "reset",  # before any byte of the reply
+    "cut",  # within the reply
+    "ended",  # an orderly end, but the reply is not whole
+    "hang",  # nothing comes
+    "stall",  # nothing more comes
+    # errors that stay
+    "quota",
+    "wrong-key",
+    "expired-key",
+    "forbidden",
+    "unknown-model",
+    "bad-request",
+]
+# Those after which the same request may go well.
+FAULTS: tuple[Fault, ...] = (
+    "rate-limit",
+    "rate-limit-after",
+    "server-error",
+    "bad-gateway",
+    "unavailable",
+    "overloaded",
+    "error-in-200",
+    "empty",
+    "rubbish",
+    "reset",
+    "cut",
+    "ended",
+    "hang",
+    "stall",
+)
+# Those after which asking on makes no sense.
+STOPPING: tuple[Fault, ...] = ("quota", "wrong-key", "expired-key", "forbidden", "unknown-model")
+
+
+def draw(seed: int, rate: float, kinds: Sequence[Fault], request: str, before: int) -> Fault | None:
+    """What becomes of a request that came so often before; None if it goes well."""
+    dice = random.Random(f"{seed}/{request}/{before}")
+    return dice.choice(kinds) if dice.random() < rate else None

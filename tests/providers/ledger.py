@@ -1,0 +1,58 @@
+"""What was asked and what was served, in the order of asking."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .faults import Fault
+
+
+@dataclass
+class Entry:
+    """One request."""
+
+    provider: str
+    model: str
+    puzzle: str
+    # None where the request held none
+    seed: int | None
+    streamed: bool
+    # what was done to it
+    fault: Fault | None
+    # whether a good reply left the server to its last byte: what a provider is paid for
+    whole: bool = False
+
+    @property
+    def request(self) -> tuple[str, str, str, int | None]:
+        """What makes it the same request as another."""
+        return self.provider, self.model, self.puzzle, self.seed
+
+
+@dataclass
+class Ledger:
+    """All requests."""
+
+    entries: list[Entry] = field(default_factory=list)
+    # bodies as they came, by the entry's number
+    bodies: list[dict[str, object]] = field(default_factory=list)
+    # requests in work, and the most there ever were
+    in_flight: int = 0
+    most_in_flight: int = 0
+    # how often each request came
+    came: Counter[tuple[str, str, str, int | None]] = field(default_factory=Counter)
+
+    def enter(self, entry: Entry, body: dict[str, object]) -> Entry:
+        """Enter a request that begins."""
+        self.entries.append(entry)
+        self.bodies.append(body)
+        self.came[entry.request] += 1
+        return entry
+
+    def served(self, start: int = 0) -> Counter[tuple[str, str, str, int | None]]:
+        """How often each request was served whole, from an entry's number on."""
+        return Counter(entry.request for entry in self.entries[start:] if entry.whole)
+
+    def faults(self) -> Counter[Fault | None]:
+        """How often each fault was injected."""
+        return Counter(entry.fault for entry in self.entries)

@@ -1,0 +1,120 @@
+"""The model behind the server: gold answers, spoilt at a rate, and the tokens they took.
+
+What it says hangs on its seed, the puzzle and the request's own seed alone. A request without a
+seed (Anthropic takes none) is answered the same each time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tclue.bench.records import Outcome
+from tclue.puzzle.puzzle import Puzzle
+
+THOUGHT = "Where was everybody? Étienne says: “not there” … so it follows. "
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model made of a prompt, in no provider's terms."""
+
+    text: str
+    # what a run must record it as
+    outcome: Outcome
+    reasoning: str | None = None
+    finish: Literal["stop", "length", "refusal"] = "stop"
+    # the whole prompt, tokens read from a cache and written to one included
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    # without those of reasoning
+    answer_tokens: int = 0
+    # whether the provider says how many tokens it took
+    tells_usage: bool = True
+
+    @property
+    def completion_tokens(self) -> int:
+        """All that was written, reasoning included."""
+        return self.reasoning_tokens + self.answer_tokens
+
+
+# Fixed replies, by what a test wants of them; `TEXT` stands for the model's own answer.
+TEXT = "{answer}"
+_TOKENS = Reply(TEXT, "answered", prompt_tokens=1200, answer_tokens=40)
+SHAPES: Mapping[str, Reply] = {
+    "plain": _TOKENS,
+    "reasoning": replace(_TOKENS, reasoning=THOUGHT * 9, reasoning_tokens=700),
+    "cached": replace(_TOKENS, cached_tokens=1024),
+    "cache-writes": replace(
+        _TOKENS, cached_tokens=256, cache_write_5m_tokens=512, cache_write_1h_tokens=128
+    ),
+    "all": replace(
+        _TOKENS, reasoning=THOUGHT, reasoning_tokens=64, cached_tokens=512, prompt_tokens=1300
+    ),
+    "truncated": Reply("I think that", "truncated", None, "length", 1200, answer_tokens=3),
+    "truncated-thought": Reply(
+        "", "truncated", THOUGHT, "length", 1200, reasoning_tokens=30, answer_tokens=0
+    ),
+    "refused": Reply("I will not.", "refused", None, "refusal", 1200, answer_tokens=4),
+    "unparsed": Reply("Nobody knows.", "unparsed", None, "stop", 1200, answer_tokens=4),
+    "no-usage": replace(_TOKENS, tells_usage=False),
+}
+
+
+class Model:
+    """Answers puzzles: rightly, or not, at rates that a seed fixes."""
+
+    def __init__(
+        self,
+        puzzles: Iterable[Puzzle],
+        seed: int = 0,
+        wrong: float = 0.0,
+        odd: float = 0.0,
+        shape: str | None = None,
+    ) -> None:
+        """`wrong` is the share of answers with one letter wrong.
+
+        `odd` is the share of replies that are truncated, refused or unparsed; with a `shape`, all
+        replies are of that one.
+        """
+        self._by_prompt = {puzzle.prompt: puzzle for puzzle in puzzles}
+        self._seed, self._wrong, self._odd, self._shape = seed, wrong, odd, shape
+
+    def puzzle(self, prompt: str) -> str:
+        """The id of a prompt's puzzle; "?" for any other prompt."""
+        known = self._by_prompt.get(prompt)
+        return known.id if known else "?"
+
+    def reply(self, prompt: str, seed: int | None) -> Reply:
+        """What is said to a prompt under a request's seed."""
+        puzzle = self._by_prompt.get(prompt)
+        dice = random.Random(f"{self._seed}/{puzzle.id if puzzle else prompt}/{seed}")
+        text = self._answer(puzzle, dice) if puzzle else "I see no puzzle."
+        if self._shape:
+            fixed = SHAPES[self._shape]
+            return replace(fixed, text=fixed.text.replace(TEXT, text))
+        if dice.random() < self._odd:
+            return SHAPES[dice.choice(["truncated", "truncated-thought", "refused", "unparsed"])]
+        prompt_tokens = len(prompt) // 4 + 1
+        return Reply(
+            text,
+            "answered" if puzzle else "unparsed",
+            reasoning=THOUGHT * dice.randint(1, 20),
+            prompt_tokens=prompt_tokens,
+            cached_tokens=prompt_tokens // 2 if dice.random() < 0.5 else 0,
+            reasoning_tokens=dice.randint(20, 900),
+            answer_tokens=len(text) // 4 + 1,
+        )
+
+    def _answer(self, puzzle: Puzzle, dice: random.Random) -> str:
+        answers = dict(puzzle.solution)
+        if dice.random() < self._wrong:
+            letter = dice.choice(list(answers))
+            others = [option for option in puzzle.options[letter] if option != answers[letter]]
+            answers[letter] = dice.choice(others)
+        return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
