@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-wheel test-vllm lint board install
+.PHONY: help demo test test-wheel test-vllm soak lint board install
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -26,6 +26,9 @@ test-wheel: $(INSTALLED)  ## the built wheel, in an environment of its own outsi
 test-vllm: $(INSTALLED)  ## a real vLLM server on this machine's CPU
 	scripts/vllm_env.sh
 	TCLUE_TEST_VLLM=1 $(BIN)/python -m pytest -rs tests/test_vllm.py
+
+soak: $(INSTALLED)  ## a run that is killed hundreds of times; prints what was asked and served
+	$(BIN)/python tests/soak.py --kills 300 --seed 1
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check

@@ -31,7 +31,7 @@ from bench_support import ROOT, write_puzzles
 from providers import (
     BASE_VARIABLES,
     KEY_VARIABLES,
-    Fault,
+    QUICK,
     Ledger,
     Model,
     Server,
@@ -44,16 +44,6 @@ from tclue.bench.records import Response, read_run
 from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 
-# Kinds that end at once: a request that hangs would have to be waited for.
-QUICK: tuple[Fault, ...] = (
-    "rate-limit-after",
-    "server-error",
-    "unavailable",
-    "error-in-200",
-    "rubbish",
-    "cut",
-    "reset",
-)
 MODELS = {
     "openai": "openai/gpt-4.1-mini",
     "deepseek": "deepseek/deepseek-reasoner",

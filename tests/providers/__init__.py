@@ -16,7 +16,7 @@ tests mostly run it in a thread (`serving`). What was decided:
 """
 
 from .client import BASE_VARIABLES, KEY_VARIABLES, bases, serving
-from .faults import FAULTS, STOPPING, Fault
+from .faults import FAULTS, QUICK, SLOW, STOPPING, Fault
 from .ledger import Entry, Ledger
 from .model import SHAPES, Model, Reply
 from .server import PROVIDERS, Server, Settings
@@ -26,7 +26,9 @@ __all__ = [
     "FAULTS",
     "KEY_VARIABLES",
     "PROVIDERS",
+    "QUICK",
     "SHAPES",
+    "SLOW",
     "STOPPING",
     "Entry",
     "Fault",

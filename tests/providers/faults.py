@@ -35,8 +35,8 @@ Fault = Literal[
     "unknown-model",
     "bad-request",
 ]
-# Those after which the same request may go well.
-FAULTS: tuple[Fault, ...] = (
+# Those after which the same request may go well: they end by themselves, or only by a time-out.
+QUICK: tuple[Fault, ...] = (
     "rate-limit",
     "rate-limit-after",
     "server-error",
@@ -49,9 +49,9 @@ FAULTS: tuple[Fault, ...] = (
     "reset",
     "cut",
     "ended",
-    "hang",
-    "stall",
 )
+SLOW: tuple[Fault, ...] = ("hang", "stall")
+FAULTS = QUICK + SLOW
 # Those after which asking on makes no sense.
 STOPPING: tuple[Fault, ...] = ("quota", "wrong-key", "expired-key", "forbidden", "unknown-model")
 
