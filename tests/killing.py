@@ -31,7 +31,7 @@ from bench_support import ROOT, write_puzzles
 from providers import (
     BASE_VARIABLES,
     KEY_VARIABLES,
-    QUICK,
+    Fault,
     Ledger,
     Model,
     Server,
@@ -44,6 +44,16 @@ from tclue.bench.records import Response, read_run
 from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 
+# Faults after which nothing is waited for: the provider says when to try again, or the request is
+# recorded as failed and the next start asks for it.
+KINDS: tuple[Fault, ...] = (
+    "rate-limit-after",
+    "unavailable",
+    "error-in-200",
+    "rubbish",
+    "cut",
+    "ended",
+)
 MODELS = {
     "openai": "openai/gpt-4.1-mini",
     "deepseek": "deepseek/deepseek-reasoner",
@@ -224,7 +234,7 @@ class Killer:
         settings = Settings(
             model,
             faults=plan.faults,
-            kinds=QUICK,
+            kinds=KINDS,
             seed=plan.seed,
             latency_s=plan.latency_s,
             retry_after="0.01",

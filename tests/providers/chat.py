@@ -68,9 +68,11 @@ class Chat:
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
         """A reply in pieces."""
         yield self.keep_alive
+        # Where usage is asked for, every chunk has the field, and the last one something in it.
+        none = {"usage": None} if request.wants_usage else {}
         for delta in self.deltas(reply):
-            yield self.chunk(request, [self.choice(delta, None)])
-        yield self.chunk(request, [self.choice({}, self.finish(reply)) | self.choice_extra(reply)])
+            yield self.chunk(request, [self.choice(delta, None)], **none)
+        yield self.chunk(request, [self.choice({}, self.finish(reply))], **none)
         if request.wants_usage and reply.tells_usage:
             yield self.chunk(request, [], usage=self.usage(reply))
         yield DONE

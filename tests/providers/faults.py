@@ -15,7 +15,7 @@ Fault = Literal[
     "rate-limit-after",  # with Retry-After
     "server-error",
     "bad-gateway",  # HTML, as a proxy before the provider sends
-    "unavailable",
+    "unavailable",  # with Retry-After
     "overloaded",
     # replies that nobody can use
     "error-in-200",

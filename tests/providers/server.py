@@ -53,7 +53,7 @@ class Settings:
     pause_s: float = 0.0
     # seconds after which a request that hangs is dropped
     hang_s: float = 600.0
-    # value of the header
+    # value of the header, in seconds; a provider that is not there for long sends 1 at least
     retry_after: str = "1"
     # repeat the key in every header, error and text
     echo: bool = False
@@ -125,6 +125,8 @@ class Server:
                 entry.whole = True
                 self._whole[name] += 1
             return sent
+        except ConnectionResetError:
+            return web.Response()  # nobody is there to get it
         finally:
             self.ledger.in_flight -= 1
 
@@ -173,7 +175,7 @@ class Server:
         problem = provider.problem(fault, key)
         if fault == "error-in-200":
             problem = Problem(200, problem.body)
-        after = self.settings.retry_after if fault == "rate-limit-after" else None
+        after = self.settings.retry_after if fault in ("rate-limit-after", "unavailable") else None
         return await self._error(http, problem, key, after)
 
     async def _reply(
