@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 from bench_support import bench, the_run, write_puzzles
-from providers import KEY_VARIABLES, PROVIDERS, SHAPES, Model, Settings, bases, serving
+from providers import (
+    BASE_VARIABLES,
+    KEY_VARIABLES,
+    PROVIDERS,
+    SHAPES,
+    Model,
+    Reply,
+    Settings,
+    bases,
+    serving,
+)
 from providers.openrouter import cost_usd
 
 from tclue.bench.records import Response
@@ -30,6 +40,8 @@ HIDES_REASONING = ("openai",)
 # The text of a refusal does not come with it.
 HIDES_REFUSAL = ("gemini",)
 TELLS_CACHE_WRITES = ("anthropic",)
+# They always tell the tokens, and litellm cannot read a whole reply of theirs without.
+TELLS_USAGE = ("anthropic", "gemini")
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +56,8 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_replies_in_every_shape(tmp_path: Path, provider: str, streamed: bool) -> None:
     path, (puzzle,) = write_puzzles(tmp_path, 1)
     with serving(Settings()) as server:
-        for shape in SHAPES:
+        shapes = set(SHAPES) - ({"no-usage"} if provider in TELLS_USAGE else set())
+        for shape in sorted(shapes):
             server.settings.model = Model([puzzle], shape=shape)
             bench(
                 MODELS[provider],
@@ -57,17 +70,14 @@ def test_replies_in_every_shape(tmp_path: Path, provider: str, streamed: bool) -
             )
             (response,) = the_run(tmp_path / shape).responses
             said = server.settings.model.reply(puzzle.prompt, None)
-            problems = list(differences(provider, response, said))
+            problems = differences(provider, response, said)
             assert not problems, (shape, problems, response)
-        assert [entry.whole for entry in server.ledger.entries] == [True] * len(SHAPES)
+        assert [entry.whole for entry in server.ledger.entries] == [True] * len(shapes)
         assert {entry.streamed for entry in server.ledger.entries} == {streamed}
 
 
-def differences(provider: str, response: Response, said: object) -> list[str]:
+def differences(provider: str, response: Response, said: Reply) -> list[str]:
     """Where a record is not what was served."""
-    from providers import Reply
-
-    assert isinstance(said, Reply)
     hidden = said.finish == "refusal" and provider in HIDES_REFUSAL
     writes = provider in TELLS_CACHE_WRITES
     told = said.tells_usage
@@ -101,8 +111,6 @@ def test_the_environment_says_where_a_provider_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     path, puzzles = write_puzzles(tmp_path, 1)
-    from providers import BASE_VARIABLES
-
     with serving(Settings(Model(puzzles))) as server:
         monkeypatch.setenv(BASE_VARIABLES[provider], bases(server)[provider])
         monkeypatch.setenv(KEY_VARIABLES[provider], "sk-of-this-test")

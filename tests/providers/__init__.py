@@ -19,7 +19,8 @@ from .client import BASE_VARIABLES, KEY_VARIABLES, bases, serving
 from .faults import FAULTS, QUICK, SLOW, STOPPING, Fault
 from .ledger import Entry, Ledger
 from .model import SHAPES, Model, Reply
-from .server import PROVIDERS, Server, Settings
+from .server import PROVIDERS, Server
+from .settings import Settings
 
 __all__ = [
     "BASE_VARIABLES",

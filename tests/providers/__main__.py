@@ -18,7 +18,8 @@ from tclue.puzzle.splits import load_set
 from .client import bases
 from .faults import FAULTS
 from .model import SHAPES, Model
-from .server import Server, Settings
+from .server import Server
+from .settings import Settings
 
 
 def main() -> None:

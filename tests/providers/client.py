@@ -7,7 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .server import PROVIDERS, Server, Settings
+from .server import PROVIDERS, Server
+from .settings import Settings
 
 # From a provider to the environment variables that litellm reads its base and its key from.
 BASE_VARIABLES = {

@@ -1,25 +1,25 @@
-"""The HTTP side: reads a request, draws what becomes of it, sends it, and enters it."""
+"""The HTTP side: reads a request, draws what becomes of it, and enters it in the ledger."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 
 from aiohttp import web
 
 from .anthropic import Anthropic
 from .deepseek import DeepSeek
-from .faults import FAULTS, Fault, draw
+from .faults import Fault, draw
 from .gemini import Gemini
 from .ledger import Entry, Ledger
-from .model import Model, Reply
 from .openai import OpenAI
 from .openrouter import OpenRouter
-from .provider import Problem, Provider, Rejection, Request, compact
+from .provider import Problem, Provider, Rejection, compact
+from .sending import Exchange
+from .settings import Settings
 
 PROVIDERS: Mapping[str, Provider] = {
     "openai": OpenAI(),
@@ -28,35 +28,6 @@ PROVIDERS: Mapping[str, Provider] = {
     "gemini": Gemini(),
     "openrouter": OpenRouter(),
 }
-BLOCK = 997  # bytes of a write: lines and characters are cut anywhere, as a network cuts them
-RUBBISH = (b"<html>hello</html>", b"[1, 2]", b"data: hello\n\n", b'{"hello": 1}', b"\x00\xff\xfe")
-_JSON = {"Content-Type": "application/json"}
-_SSE = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-
-
-@dataclass
-class Settings:
-    """How the server behaves; may be changed while it runs."""
-
-    model: Model = field(default_factory=lambda: Model(()))
-    # share of requests that meet a fault, of which kinds, and the seed of the draws
-    faults: float = 0.0
-    kinds: Sequence[Fault] = FAULTS
-    seed: int = 0
-    # what the first request for a puzzle meets, by the puzzle's id
-    first: Mapping[str, Fault] = field(default_factory=dict)
-    # what a provider says to every request, once it served so many whole
-    broken: Mapping[str, Fault] = field(default_factory=dict)
-    broken_after: int = 0
-    # seconds before a reply begins, and between the writes of a stream
-    latency_s: float = 0.0
-    pause_s: float = 0.0
-    # seconds after which a request that hangs is dropped
-    hang_s: float = 600.0
-    # value of the header, in seconds; a provider that is not there for long sends 1 at least
-    retry_after: str = "1"
-    # repeat the key in every header, error and text
-    echo: bool = False
 
 
 class Server:
@@ -68,7 +39,8 @@ class Server:
         self.url = ""
         # distinct keys that were sent
         self.keys: set[str] = set()
-        self._whole: dict[str, int] = dict.fromkeys(PROVIDERS, 0)
+        # requests that were granted a good reply
+        self._granted: dict[str, int] = dict.fromkeys(PROVIDERS, 0)
 
     async def start(self, port: int = 0) -> web.AppRunner:
         """Listen on loopback; the runner's `cleanup` ends it."""
@@ -104,12 +76,13 @@ class Server:
             raise web.HTTPNotFound
         # The same request has the same id, whenever it comes.
         digest = hashlib.sha256(compact(body)).hexdigest()[:24]
+        exchange = Exchange(http, provider, self.settings, key, digest)
         try:
             request = provider.read(path.removeprefix(provider.root), body, digest)
         except Rejection as rejection:
             entry = Entry(name, str(body.get("model")), "?", None, False, "bad-request")
             self.ledger.enter(entry, body)
-            return await self._error(http, Problem(rejection.status, rejection.body), key, None)
+            return await exchange.error(Problem(rejection.status, rejection.body))
         settings = self.settings
         puzzle = settings.model.puzzle(request.prompt)
         entry = Entry(name, request.model, puzzle, request.seed, request.streamed, None)
@@ -120,11 +93,7 @@ class Server:
         try:
             await asyncio.sleep(settings.latency_s)
             reply = settings.model.reply(request.prompt, request.seed)
-            sent = await self._send(http, provider, request, reply, entry.fault, key)
-            if entry.fault is None:
-                entry.whole = True
-                self._whole[name] += 1
-            return sent
+            return await exchange.send(request, reply, entry)
         except ConnectionResetError:
             return web.Response()  # nobody is there to get it
         finally:
@@ -135,122 +104,10 @@ class Server:
         if not key:
             return "wrong-key"
         broken = settings.broken.get(entry.provider)
-        if broken and self._whole[entry.provider] >= settings.broken_after:
+        if broken and self._granted[entry.provider] >= settings.broken_after:
             return broken
+        self._granted[entry.provider] += 1
         request, before = "/".join(map(str, entry.request)), self.ledger.came[entry.request]
         if entry.puzzle in settings.first and not before:
             return settings.first[entry.puzzle]
         return draw(settings.seed, settings.faults, settings.kinds, request, before)
-
-    async def _send(
-        self,
-        http: web.Request,
-        provider: Provider,
-        request: Request,
-        reply: Reply,
-        fault: Fault | None,
-        key: str,
-    ) -> web.StreamResponse:
-        headers = {"x-request-id": f"req_{request.id}"} | (
-            {"x-key": key} if self.settings.echo else {}
-        )
-        if self.settings.echo and reply.text:
-            reply = Reply(**{**vars(reply), "text": f"My key is {key}.\n{reply.text}"})
-        match fault:
-            case None:
-                return await self._reply(http, provider, request, reply, headers)
-            case "empty":
-                reply = provider.empty(request, reply)
-                return await self._reply(http, provider, request, reply, headers)
-            case "rubbish":
-                rubbish = random.Random(request.id).choice(RUBBISH)
-                kind = _SSE if request.streamed else _JSON
-                return await self._bytes(http, rubbish, headers | kind)
-            case "reset" | "hang" | "cut" | "stall" | "ended":
-                return await self._broken_off(http, provider, request, reply, fault, headers)
-            case "error-in-200" if request.streamed:
-                first = next(event for event in provider.events(request, reply) if event)
-                body = first + provider.error_event(fault)
-                return await self._bytes(http, body, headers | _SSE)
-        problem = provider.problem(fault, key)
-        if fault == "error-in-200":
-            problem = Problem(200, problem.body)
-        after = self.settings.retry_after if fault in ("rate-limit-after", "unavailable") else None
-        return await self._error(http, problem, key, after)
-
-    async def _reply(
-        self,
-        http: web.Request,
-        provider: Provider,
-        request: Request,
-        reply: Reply,
-        headers: Mapping[str, str],
-    ) -> web.StreamResponse:
-        if not request.streamed:
-            return await self._bytes(
-                http, compact(provider.whole(request, reply)), {**headers, **_JSON}
-            )
-        response = web.StreamResponse(headers={**headers, **_SSE})
-        await response.prepare(http)
-        body = b"".join(provider.events(request, reply))
-        for start in range(0, len(body), BLOCK):
-            await response.write(body[start : start + BLOCK])
-            await asyncio.sleep(self.settings.pause_s)
-        await response.write_eof()
-        return response
-
-    async def _broken_off(
-        self,
-        http: web.Request,
-        provider: Provider,
-        request: Request,
-        reply: Reply,
-        fault: Fault,
-        headers: Mapping[str, str],
-    ) -> web.StreamResponse:
-        """A reply of which some comes, or none."""
-        assert http.transport
-        if request.streamed:
-            events = list(provider.events(request, reply))
-            part, announced = b"".join(events[: len(events) // 2]), None
-        else:
-            body = compact(provider.whole(request, reply))
-            part, announced = body[: len(body) // 2], len(body)
-        response = web.StreamResponse(headers={**headers, **(_SSE if request.streamed else _JSON)})
-        if fault in ("hang", "reset"):
-            await asyncio.sleep(self.settings.hang_s if fault == "hang" else 0)
-            http.transport.abort()
-            return response
-        response.content_length = len(part) if fault == "ended" and announced else announced
-        await response.prepare(http)
-        await response.write(part)
-        if fault == "ended":
-            await response.write_eof()
-            return response
-        if fault == "stall":
-            await asyncio.sleep(self.settings.hang_s)
-        http.transport.close()
-        return response
-
-    async def _error(
-        self, http: web.Request, problem: Problem, key: str, after: str | None
-    ) -> web.StreamResponse:
-        body = problem.body if isinstance(problem.body, str) else compact(problem.body).decode()
-        headers = {**_JSON, **(problem.headers or {})}
-        if after:
-            headers["Retry-After"] = after
-        if self.settings.echo:
-            # In a string that every JSON error holds, so that it stays JSON.
-            body = body.replace('"message":"', f'"message":"The key {key} was sent. ', 1)
-            headers["x-key"] = key
-        return await self._bytes(http, body.encode(), headers, problem.status)
-
-    async def _bytes(
-        self, http: web.Request, body: bytes, headers: Mapping[str, str], status: int = 200
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(status=status, headers=headers)
-        response.content_length = len(body)
-        await response.prepare(http)
-        await response.write(body)
-        await response.write_eof()
-        return response
