@@ -88,10 +88,11 @@ class Exchange:
         return response
 
     async def _part(self, request: Request, reply: Reply, entry: Entry) -> web.StreamResponse:
-        """Half a reply, and then an orderly end, none, or nothing more."""
+        """The beginning of a reply, and then an orderly end, none, or nothing more."""
         if request.streamed:
             events = list(self._provider.events(request, reply))
-            part, announced = b"".join(events[: len(events) // 2]), None
+            # Never as far as the finish reason, after which a reply is as good as whole.
+            part, announced = b"".join(events[: len(events) // 3]), None
             response = web.StreamResponse(headers=self._headers | _SSE)
         else:
             body = compact(self._provider.whole(request, reply))
