@@ -45,7 +45,7 @@ def keys_and_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real key is read by a test, and pauses are short."""
     for variable in KEY_VARIABLES.values():
         monkeypatch.setenv(variable, "sk-of-this-test")
-    monkeypatch.setattr("tclue.bench.hosted.FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("tclue.bench.engine.FIRST_PAUSE_S", 0.02)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
