@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy
 import pytest
@@ -238,25 +237,28 @@ def test_who_answered(tmp_path: Path) -> None:
     assert summed(write_run(tmp_path, "c", ids, served_as=("m-*",))).served_otherwise == ()
 
 
+# USAGE: 1,000 prompt and 50 completion tokens, so 0.0011 dollars.
+BOOK = Prices("book", "2026-01-01", prompt_usd_per_million=1.0, completion_usd_per_million=2.0)
+
+
 @pytest.mark.parametrize(
-    ("ours", "litellm", "source", "note"),
+    ("ours", "litellm", "prices", "note"),
     [
-        (1.0, 1.004, "book", None),
-        (1.0, 1.006, "book", "all responses where litellm's cost differs by over 0.5%"),
-        (0.0, 0.0, "given", None),
-        (0.0, 0.1, "given", "all responses where litellm's cost differs by over 0.5%"),
-        (1.0, None, "tier", "all responses whose cost litellm does not know"),
-        (None, 1.0, "book", "all responses without a known cost"),
-        (1.0, None, "hour", None),
-        (0.0, None, "free", None),
-        (1.0, 1.0, "litellm", "the price is litellm's own, so nothing checks it"),
+        (0.0011, 0.001104, BOOK, None),
+        (0.0011, 0.001107, BOOK, "differ on 2 of 2 responses: $0.0022 by our prices, $0.002214"),
+        (0.0011, None, BOOK, "litellm does not know this model"),
+        (None, 0.0011, BOOK, "2 of 2 responses have no known cost"),
+        (0.0011, None, replace(BOOK, source="tier"), None),
+        (None, None, replace(BOOK, source="given"), "2 of 2 responses have no known cost"),
+        (None, None, Prices("unknown", "2026-01-01"), "no price is known"),
+        (0.0011, 0.0011, replace(BOOK, source="litellm"), "not in the price book: counted at"),
     ],
 )
 def test_two_calculators(
-    tmp_path: Path, ours: float | None, litellm: float | None, source: Any, note: str | None
+    tmp_path: Path, ours: float | None, litellm: float | None, prices: Prices, note: str | None
 ) -> None:
     answers = [Answer(0.5, ours, litellm_usd=litellm)] * 2
-    found = summed(write_run(tmp_path, answers=answers, prices=Prices(source, "2026-01-01")))
-    assert found.cost_note == note
+    found = summed(write_run(tmp_path, answers=answers, prices=prices))
+    assert (found.cost_note is None) if note is None else note in (found.cost_note or "")
     assert (found.cost_usd, found.cost_litellm_usd) == (ours, litellm)
     assert found.unpriced == (2 if ours is None else 0)

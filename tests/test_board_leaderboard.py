@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from tclue.bench.costs import Prices
 from tclue.board.leaderboard import Board, build, check, files, write
 from tclue.board.published import read_published
 from tclue.board.rows import read_sets
 from tclue.board.tables import escaped
 from tclue.errors import UserError
+from tclue.puzzle.published import FILES
 
 VARIANTS = ["random", "cheap", "good", "poor", "unpriced"]
 
@@ -82,7 +84,7 @@ def test_a_table_marks_its_frontier(results: Path) -> None:
     good = rows[0]
     assert good[2].startswith("0.833 [")
     assert good[5:] == ["50", "3", "1", "0"]
-    assert "- † unpriced: cost: all responses without a known cost; all responses whose" in page
+    assert "- † unpriced: cost: 3 of 3 responses have no known cost" in page
 
 
 def test_an_incomplete_row_is_marked(results: Path) -> None:
@@ -118,6 +120,18 @@ def test_published_results_stand_apart(results: Path) -> None:
     for one in board.sets:
         assert not any(name.encode() in made[one.picture] for name in names)
     assert not any(f">{name}<".encode() in made["published.svg"] for name in VARIANTS)
+
+
+def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path: Path) -> None:
+    sha256 = FILES["published-val"].sha256
+    write_run(tmp_path, "same", sha256=sha256, grader="published", puzzle_set="published-val")
+    write_run(tmp_path, "other grader", sha256=sha256, puzzle_set="published-val")
+    write_run(tmp_path, "other file", grader="published")
+    text = files(build(tmp_path))["README.md"].decode()
+    beside = text.partition("Measured here on the same file under the same grader:")[2]
+    assert beside.strip().startswith("- same: 0.750 [")
+    assert "3 puzzles, 1 response to each" in beside
+    assert "other" not in beside
 
 
 def test_published_figures_do_not_depend_on_what_is_measured(results: Path, tmp_path: Path) -> None:
@@ -214,18 +228,20 @@ def test_what_else_was_measured_stands_below(tmp_path: Path) -> None:
 
 def test_what_a_reader_must_know_is_noted(tmp_path: Path) -> None:
     write_run(tmp_path, "moved", [Answer(model_id="b"), Answer(model_id="a")], served_as=("a",))
-    write_run(tmp_path, "apart", [Answer(0.5, 0.01), Answer(0.5, 0.01, litellm_usd=0.0101)])
-    write_run(tmp_path, "unlisted", [Answer(litellm_usd=None)] * 2)
+    book = Prices("book", "2026-01-01", prompt_usd_per_million=9.0, completion_usd_per_million=20.0)
+    apart = [Answer(0.5, 0.01), Answer(0.5, 0.01, litellm_usd=0.0101)]
+    write_run(tmp_path, "apart", apart, prices=book)
+    write_run(tmp_path, "unlisted", [Answer(litellm_usd=None)] * 2, prices=book)
     write_run(tmp_path, "less", [Answer()] * 2, notes=("budget 64k made 60k",))
-    write_run(tmp_path, "near", [Answer(litellm_usd=0.01004)] * 2)
+    write_run(tmp_path, "near", [Answer(litellm_usd=0.01004)] * 2, prices=book)
     page = section(files(build(tmp_path))["README.md"].decode(), "test")
     assert [line for line in page.splitlines() if line.startswith("- †")] == [
-        "- † apart: cost: 1 of 2 responses where litellm's cost differs by over 0.5% (a response: "
-        "ours $0.01, litellm's $0.01005)",
+        "- † apart: cost: calculators differ on 1 of 2 responses: $0.02 by our prices, $0.0201 by "
+        "litellm (a response: ours $0.01, litellm's $0.01005)",
         "- † less: budget 64k made 60k",
         "- † moved: b (1) of 2 responses came from a model id that was not asked for",
-        "- † unlisted: cost: all responses whose cost litellm does not know (a response: ours "
-        "$0.01, litellm's unknown)",
+        "- † unlisted: cost: litellm does not know this model (a response: ours $0.01, litellm's "
+        "unknown)",
     ]
 
 

@@ -21,6 +21,7 @@ from tclue.board.tables import (
     table,
     tokens,
 )
+from tclue.puzzle.published import FILES
 
 _HEAD = f"""\
 # Leaderboard
@@ -59,7 +60,7 @@ Each table is one set of puzzles under one grader. Rows are compared within a ta
 def page(sets: Sequence[RankedSet], published: Published, price_book: str) -> str:
     """The whole page; `price_book` is the day of the price book that costs are repriced with."""
     measured = [_section(one, price_book) for one in sets] or ["## Measured\n\nNo runs yet.\n"]
-    return "\n".join([_HEAD, *measured, _published(published)])
+    return "\n".join([_HEAD, *measured, _published(published, sets)])
 
 
 def _section(one: RankedSet, price_book: str) -> str:
@@ -78,7 +79,7 @@ def _section(one: RankedSet, price_book: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _published(published: Published) -> str:
+def _published(published: Published, sets: Sequence[RankedSet]) -> str:
     heads = ["", "model", "organization", "reasoning", "accuracy", "$ a response"]
     heads += ["tokens in", "tokens out", "note"]
     rows = table(heads, "clllrrrrl", [_published_cells(row) for row in published.rows])
@@ -94,8 +95,24 @@ is drawn through the figures as they stand. A mean of 64 scores between 0 and 1 
 much as 0.12 either way (95%). Numbers in notes are in percent, as in the source.
 
 {rows}
-![Published results: accuracy against cost]({PICTURE})
+{_beside(sets)}![Published results: accuracy against cost]({PICTURE})
 """
+
+
+def _beside(sets: Sequence[RankedSet]) -> str:
+    """The measured rows that a published one may be set beside: its puzzles, its grader."""
+    lines = [
+        f"- {escaped(row.label)}: {accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}], "
+        f"{_count(row.summary.puzzles, 'puzzle')}, "
+        f"{_count(row.summary.samples, 'response')} to each\n"
+        for one in sets
+        if one.sha256 == FILES["published-val"].sha256 and one.grader == "published"
+        for row in one.rows
+        if (accuracy := row.summary.accuracy)
+    ]
+    if not lines:
+        return ""
+    return f"Measured here on the same file under the same grader:\n\n{''.join(lines)}\n"
 
 
 def _published_cells(row: PublishedRow) -> list[str]:
