@@ -144,9 +144,15 @@ def _train_set(name: str, number: int) -> PuzzleSet:
 
     path = cache_folder() / f"{name}-v{VERSION}-{number}.jsonl"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(house_line(puzzle) for puzzle in islice(train_puzzles(name), number))
         draft = path.with_suffix(f".{os.getpid()}")
-        lines = (house_line(puzzle) for puzzle in islice(train_puzzles(name), number))
-        draft.write_text("".join(lines), encoding="utf-8")
-        draft.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise UserError(
+                f"{path}: cannot be written: {error.strerror}; XDG_CACHE_HOME names another cache"
+            ) from None
     return _read_set(f"{name}-{number}", path)
