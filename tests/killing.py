@@ -56,8 +56,8 @@ KINDS: tuple[Fault, ...] = (
 )
 MODELS = {
     "openai": "openai/gpt-4.1-mini",
-    "deepseek": "deepseek/deepseek-reasoner",
-    "openrouter": "openrouter/deepseek/deepseek-r1",
+    "deepseek": "deepseek/deepseek-chat",
+    "openrouter": "openrouter/qwen/qwen3-max",
 }
 SEED = 70  # of the first sample's request
 WAIT_S = 300.0  # longest wait for anything; a loaded machine is slow

@@ -22,19 +22,20 @@ from providers.openrouter import cost_usd
 
 from tclue.bench.records import Response
 
+# None is in the registry, where a name may stand for several variants.
 MODELS = {
     "openai": "openai/gpt-4.1-mini",
-    "anthropic": "anthropic/claude-sonnet-4-5",
-    "deepseek": "deepseek/deepseek-reasoner",
-    "gemini": "gemini/gemini-2.5-flash",
-    "openrouter": "openrouter/deepseek/deepseek-r1",
+    "anthropic": "anthropic/claude-opus-4-20250514",
+    "deepseek": "deepseek/deepseek-chat",
+    "gemini": "gemini/gemini-2.0-flash",
+    "openrouter": "openrouter/qwen/qwen3-max",
 }
 SERVED_AS = {
     "openai": "gpt-4.1-mini-2026-11-01",
-    "anthropic": "claude-sonnet-4-5",
-    "deepseek": "deepseek-reasoner",
-    "gemini": "gemini-2.5-flash",
-    "openrouter": "deepseek/deepseek-r1",
+    "anthropic": "claude-opus-4-20250514",
+    "deepseek": "deepseek-chat",
+    "gemini": "gemini-2.0-flash",
+    "openrouter": "qwen/qwen3-max",
 }
 HIDES_REASONING = ("openai",)
 # The text of a refusal does not come with it.
