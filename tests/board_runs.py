@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tclue.bench.costs import Prices, Usage
 from tclue.bench.records import Outcome, Response, RunConfig, RunFolder
 from tclue.puzzle.grade import Grade
 
 SHA256 = "ab" * 32
+USAGE = Usage(1000, 50, cached_tokens=400, reasoning_tokens=30)
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,14 @@ class Answer:
     accuracy: float = 0.5
     cost_usd: float | None = 0.01
     outcome: Outcome = "answered"
+    # the same as `cost_usd` where it is not said
+    litellm_usd: float | str | None = "same"
+    model_id: str | None = None
+    num_clues: int = 20
+    # what it says to each of its questions, and which of them are right
+    says: str = "Library"
+    usage: Usage = USAGE
+    latency_s: float = 1.0
 
 
 def write_run(
@@ -31,44 +41,56 @@ def write_run(
     sha256: str = SHA256,
     grader: str = "sound",
     seed: int = 0,
+    **settings: Any,
 ) -> Path:
     """A run whose responses are these, puzzle by puzzle; as many puzzles as fit unless said."""
     total = puzzles or -(-len(answers) // samples)
-    config = RunConfig(
-        variant=variant,
-        model=variant,
-        puzzle_set=puzzle_set,
-        puzzle_sha256=sha256,
-        puzzles=total,
-        limit=None,
-        samples=samples,
-        seed=seed,
-        temperature=None,
-        max_tokens=None,
-        grader=grader,
-        prices=Prices("given", "2026-01-01"),
-    )
-    with RunFolder(results, config) as folder:
+    fields: dict[str, Any] = {
+        "variant": variant,
+        "model": variant,
+        "puzzle_set": puzzle_set,
+        "puzzle_sha256": sha256,
+        "puzzles": total,
+        "limit": None,
+        "samples": samples,
+        "seed": seed,
+        "temperature": None,
+        "max_tokens": None,
+        "grader": grader,
+        "prices": Prices("given", "2026-01-01"),
+    }
+    with RunFolder(results, RunConfig(**(fields | settings))) as folder:
         for i, answer in enumerate(answers):
             folder.append(_response(f"p{i // samples:03}", i % samples, grader, answer))
         return folder.path
 
 
+def _grade(answer: Answer) -> Grade:
+    right = answer.accuracy == 1
+    return Grade(
+        answer.accuracy, right, {"A": answer.says}, ("A",) if right else (), answer.accuracy
+    )
+
+
 def _response(puzzle: str, sample: int, grader: str, answer: Answer) -> Response:
     failed = answer.outcome == "failed"
+    litellm = answer.cost_usd if isinstance(answer.litellm_usd, str) else answer.litellm_usd
     return Response(
         puzzle=puzzle,
         sample=sample,
         outcome=answer.outcome,
         grader=grader,
-        grade=None if failed else Grade(answer.accuracy, answer.accuracy == 1, {"A": "Library"}),
+        grade=None if failed else _grade(answer),
         text="" if failed else "A. Library",
         reasoning=None,
         finish_reason=None if failed else "stop",
-        usage=Usage() if failed else Usage(1000, 50),
-        latency_s=1.0,
+        usage=Usage() if failed else answer.usage,
+        latency_s=answer.latency_s,
         compute_s=None,
         cost_usd=None if failed else answer.cost_usd,
         cost_parts=None,
+        cost_litellm_usd=None if failed else litellm,
+        model_id=answer.model_id,
         error="no reply" if failed else None,
+        num_clues=answer.num_clues,
     )

@@ -87,7 +87,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, whole: bytes) -> Non
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert "the same command goes on from here" in said
+    assert "puzzles are in out.jsonl.partial, and the same command goes on from there" in said
     assert "Traceback" not in said
     assert whole.startswith((tmp_path / "out.jsonl.partial").read_bytes())
 

@@ -1,22 +1,33 @@
 """Statistics: intervals against known values, their coverage, and the order of records."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
 
+import numpy
 import pytest
 from bench_support import bench, the_run, write_puzzles
+from board_runs import Answer, write_run
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from tclue.bench.records import Run
-from tclue.bench.stats import (
+from tclue.bench.costs import Prices, Usage
+from tclue.bench.intervals import (
     Estimate,
     known_mean,
     mean_interval,
+    quantile,
     rate_interval,
-    summarize,
+    t_inside,
     t_quantile,
 )
+from tclue.bench.records import Response, read_run
+from tclue.bench.stats import Summary, summarize
+from tclue.puzzle.bands import band
+from tclue.puzzle.wording import MAIN_TOPICS as MAIN
 
 shares = st.lists(
     st.sampled_from([0.0, 0.125, 0.25, 1 / 3, 0.5, 0.8, 1.0]), min_size=1, max_size=70
@@ -37,6 +48,17 @@ shares = st.lists(
 )
 def test_t_as_in_the_tables(freedom: int, table: float) -> None:
     assert t_quantile(freedom) == pytest.approx(table, abs=5e-5)
+
+
+@given(st.floats(0, 50), st.integers(1, 400))
+def test_t_as_scipy_has_it(t: float, freedom: int) -> None:
+    assert t_inside(t, freedom) == pytest.approx(1 - 2 * stats.t.sf(t, freedom), abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1e4), min_size=1, max_size=30), st.sampled_from([0.0, 0.5, 0.95, 1.0]))
+def test_quantiles_as_numpy_has_them(values: list[float], share: float) -> None:
+    assert quantile(values, share) == pytest.approx(float(numpy.quantile(values, share)))
+    assert quantile([], share) is None
 
 
 def test_t_nears_the_normal_quantile() -> None:
@@ -104,9 +126,9 @@ def test_more_samples_of_the_same_are_no_new_evidence(
     run = the_run(folder / "results")
     once = [response for response in run.responses if response.sample == 0]
     config = replace(run.config, samples=1)
-    single = summarize(Run(config, tuple(once)))
+    single = summarize(config, once)
     again = [replace(response, sample=1) for response in once]
-    double = summarize(Run(run.config, (*once, *again)))
+    double = summarize(run.config, [*once, *again])
     assert (double.puzzles, double.responses) == (5, 10)
     assert double.accuracy == single.accuracy
     assert double.solved == single.solved
@@ -121,7 +143,7 @@ def test_a_summary_does_not_depend_on_the_order_of_records(
     run = the_run(folder / "results")
     shuffled = list(run.responses)
     random.Random(1).shuffle(shuffled)
-    assert summarize(Run(run.config, tuple(shuffled))) == summarize(run)
+    assert summarize(run.config, shuffled) == summarize(run.config, run.responses)
 
 
 def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -132,7 +154,7 @@ def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFa
     first, second, *rest = run.responses
     failed = replace(first, outcome="failed", grade=None, cost_usd=None, error="no reply")
     retried = replace(second, outcome="failed", grade=None, cost_usd=None, error="no reply")
-    found = summarize(Run(run.config, (failed, retried, second, *rest[:1])))
+    found = summarize(run.config, [failed, retried, second, *rest[:1]])
     assert (found.puzzles, found.responses, found.missing, found.failed_attempts) == (2, 2, 1, 2)
     assert found.outcomes == {
         "answered": 2, "truncated": 0, "refused": 0, "unparsed": 0, "failed": 1,
@@ -140,3 +162,103 @@ def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFa
     assert found.accuracy is not None
     assert found.accuracy.value == 1.0
     assert found.cost_usd == 0.0
+
+
+def summed(folder: Path) -> Summary:
+    """A run's summary, of records that come one at a time."""
+    run = read_run(folder)
+    records: Iterator[Response] = iter(run.responses)
+    return summarize(run.config, records)
+
+
+def test_the_main_questions_alone(tmp_path: Path) -> None:
+    puzzles, asked = write_puzzles(tmp_path, 5)
+    bench("random", puzzles, tmp_path / "results", samples=3)
+    run = the_run(tmp_path / "results")
+    by_id = {puzzle.id: puzzle for puzzle in asked}
+    shares, solved = [], []
+    for puzzle in sorted(by_id):
+        solution = by_id[puzzle].solution
+        main = [k for k, q in by_id[puzzle].questions.items() if q.topic in MAIN]
+        said = [r.grade.answers for r in run.responses if r.puzzle == puzzle and r.grade]
+        rights = [[answers[k] == solution[k] for k in main] for answers in said]
+        shares.append(fmean(fmean(right) for right in rights))
+        solved.append(fmean(all(right) for right in rights))
+    found = summarize(run.config, run.responses)
+    assert found.main_accuracy == mean_interval(shares)
+    assert found.main_solved == rate_interval(solved)
+    assert found.main_accuracy != found.accuracy
+
+
+def test_by_difficulty(tmp_path: Path) -> None:
+    puzzles, asked = write_puzzles(tmp_path, 6)
+    bench("solver", puzzles, tmp_path / "results")
+    found = summarize(the_run(tmp_path / "results").config, the_run(tmp_path / "results").responses)
+    assert [(g.split, g.name, g.puzzles) for g in found.by_difficulty] == [
+        ("difficulty", "easy", 6),
+        ("clues", "1 to 9 clues", 6),
+    ]
+    assert {band(puzzle.num_clues) for puzzle in asked} == {"1 to 9 clues"}
+    assert [band(n) for n in (0, 9, 10, 29, 30, 500)] == [
+        *["1 to 9 clues"] * 2, *["10 to 29 clues"] * 2, *["30 clues or more"] * 2,
+    ]  # fmt: skip
+
+
+def test_tokens_seconds_and_rates(tmp_path: Path) -> None:
+    some = [
+        Answer(latency_s=float(i), usage=Usage(100, 50, 10, reasoning_tokens=30)) for i in (1, 2, 3)
+    ]
+    found = summed(write_run(tmp_path, "a", [*some, Answer(outcome="refused", latency_s=10.0)]))
+    assert (found.prompt_tokens, found.answer_tokens) == (325.0, 20.0)
+    assert found.latency_median_s == 2.5
+    assert found.latency_p95_s == pytest.approx(8.95)
+    assert found.rates["refused"] == 0.25
+    assert sum(found.rates.values()) == 1.0
+    silent = summed(write_run(tmp_path, "b", [*some, Answer(usage=Usage())]))
+    assert silent.prompt_tokens is silent.answer_tokens is None
+    assert summed(write_run(tmp_path, "c", [], puzzles=2)).latency_p95_s is None
+
+
+@pytest.mark.parametrize(("failed", "complete"), [(0, True), (2, True), (3, False)])
+def test_more_than_a_share_of_failures_is_incomplete(
+    tmp_path: Path, failed: int, complete: bool
+) -> None:
+    answers = [Answer()] * (100 - failed) + [Answer(outcome="failed")] * failed
+    assert summed(write_run(tmp_path, answers=answers)).complete is complete
+    missing = summed(write_run(tmp_path, "m", [Answer()] * (100 - failed), puzzles=100))
+    assert missing.complete is complete
+
+
+def test_who_answered(tmp_path: Path) -> None:
+    ids = [Answer(model_id=name) for name in ("m-1", "m-2", "m-1")] + [Answer()]
+    found = summed(write_run(tmp_path, "a", ids, served_as=("m-1",)))
+    assert (found.model_ids, found.served_otherwise) == ({"m-1": 2, "m-2": 1}, ("m-2",))
+    assert summed(write_run(tmp_path, "b", ids)).served_otherwise == ()
+    assert summed(write_run(tmp_path, "c", ids, served_as=("m-*",))).served_otherwise == ()
+
+
+# USAGE: 1,000 prompt and 50 completion tokens, so 0.0011 dollars.
+BOOK = Prices("book", "2026-01-01", prompt_usd_per_million=1.0, completion_usd_per_million=2.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "litellm", "prices", "note"),
+    [
+        (0.0011, 0.001104, BOOK, None),
+        (0.0011, 0.001107, BOOK, "differ on 2 of 2 responses: $0.0022 by our prices, $0.002214"),
+        (0.0011, None, BOOK, "litellm does not know this model"),
+        (None, 0.0011, BOOK, "2 of 2 responses have no known cost"),
+        (0.0011, None, replace(BOOK, source="tier"), None),
+        (None, None, replace(BOOK, source="given"), "2 of 2 responses have no known cost"),
+        (None, None, Prices("unknown", "2026-01-01"), "no price is known"),
+        (0.0011, 0.0011, replace(BOOK, source="litellm"), "not in the price book: counted at"),
+    ],
+)
+def test_two_calculators(
+    tmp_path: Path, ours: float | None, litellm: float | None, prices: Prices, note: str | None
+) -> None:
+    answers = [Answer(0.5, ours, litellm_usd=litellm)] * 2
+    found = summed(write_run(tmp_path, answers=answers, prices=prices))
+    assert (found.cost_note is None) if note is None else note in (found.cost_note or "")
+    assert (found.cost_usd, found.cost_litellm_usd) == (ours, litellm)
+    assert found.unpriced == (2 if ours is None else 0)

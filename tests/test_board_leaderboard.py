@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tclue.board.leaderboard import build, check, files, write
-from tclue.board.markdown import escaped
+from tclue.bench.costs import Prices
+from tclue.board.leaderboard import Board, build, check, files, write
 from tclue.board.published import read_published
+from tclue.board.rows import read_sets
+from tclue.board.tables import escaped
 from tclue.errors import UserError
+from tclue.puzzle.published import FILES
 
 VARIANTS = ["random", "cheap", "good", "poor", "unpriced"]
 
@@ -63,29 +66,34 @@ def test_the_files_hold_no_path(results: Path) -> None:
 
 
 def test_a_table_marks_its_frontier(results: Path) -> None:
-    table = cells(section(files(build(results))["README.md"].decode(), "test"))
-    assert table[0][:3] == ["", "variant", "accuracy"]
-    assert [row[1] for row in table[2:]] == ["good", "unpriced", "cheap", "poor", "random"]
-    assert {row[1] for row in table[2:] if row[0] == "◆"} == {"cheap", "good"}
-    costs = {row[1]: row[6] for row in table[2:]}
-    assert costs == {
+    page = section(files(build(results))["README.md"].decode(), "test")
+    heads, _, *rows = cells(page.split("![")[0])
+    assert heads == [
+        "", "variant", "accuracy", "solved", "$ a puzzle", "tokens out", "puzzles", "samples",
+        "failed",
+    ]  # fmt: skip
+    assert [row[1] for row in rows] == ["good", "unpriced †", "cheap", "poor", "random"]
+    assert {row[1]: row[0] for row in rows if row[0]} == {"good": "◆ ≈", "cheap": "◆"}
+    assert {row[1]: row[4] for row in rows} == {
         "good": "$0.1",
-        "unpriced": "*unknown*",
+        "unpriced †": "*unknown*",
         "cheap": "$0.001",
         "poor": "$0.2",
         "random": "$0",
     }
-    good = table[2]
+    good = rows[0]
     assert good[2].startswith("0.833 [")
-    assert good[4:6] == ["3", "1"]
-    assert good[7:] == ["1,000", "50", "0, 0, 0", "0", "sound"]
+    assert good[5:] == ["50", "3", "1", "0"]
+    assert "- † unpriced: cost: 3 of 3 responses have no known cost" in page
 
 
 def test_an_incomplete_row_is_marked(results: Path) -> None:
-    (row,) = cells(section(files(build(results))["README.md"].decode(), "easy-test"))[2:]
-    assert row[1] == "good *(incomplete: 1 failed)*"
+    page = section(files(build(results))["README.md"].decode(), "easy-test")
+    (row,) = cells(page.split("![")[0])[2:]
+    assert row[1] == "good † *(incomplete)*"
     assert row[0] == ""
-    assert row[10] == "1"
+    assert row[8] == "1"
+    assert "- † good: incomplete: 1 failed of 2, more than 2%\n" in page
 
 
 def test_pictures_show_the_rows_whose_cost_is_known(results: Path) -> None:
@@ -105,13 +113,25 @@ def test_published_results_stand_apart(results: Path) -> None:
     names = {row.model for row in board.published.rows}
     assert len(names) > 5
     before = page.split("\n## Published results\n")[0]
-    assert not any(name in before for name in names)
+    assert not any(f" {name} |" in before for name in names)
     shown = {row[1] for row in cells(published)[2:]}
     assert shown == names
     assert not shown & set(VARIANTS)
     for one in board.sets:
         assert not any(name.encode() in made[one.picture] for name in names)
     assert not any(f">{name}<".encode() in made["published.svg"] for name in VARIANTS)
+
+
+def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path: Path) -> None:
+    sha256 = FILES["published-val"].sha256
+    write_run(tmp_path, "same", sha256=sha256, grader="published", puzzle_set="published-val")
+    write_run(tmp_path, "other grader", sha256=sha256, puzzle_set="published-val")
+    write_run(tmp_path, "other file", grader="published")
+    text = files(build(tmp_path))["README.md"].decode()
+    beside = text.partition("Measured here on the same file under the same grader:")[2]
+    assert beside.strip().startswith("- same: 0.750 [")
+    assert "3 puzzles, 1 response to each" in beside
+    assert "other" not in beside
 
 
 def test_published_figures_do_not_depend_on_what_is_measured(results: Path, tmp_path: Path) -> None:
@@ -167,6 +187,75 @@ def test_board_json_holds_every_row(results: Path) -> None:
     assert [row["on_frontier"] for row in rows] == [True, False, True, False, False]
     assert rows[1]["cost_usd"] is None
     assert data["published"]["rows"][0]["accuracy"] == 0.695
+
+
+def details(page: str, title: str) -> dict[str, dict[str, str]]:
+    """variant -> head -> cell, of a table that is folded away."""
+    body = page.split(f"<details><summary>{title}</summary>")[1].split("</details>")[0]
+    heads, _, *rows = cells(body)
+    return {row[0]: dict(zip(heads[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_what_else_was_measured_stands_below(tmp_path: Path) -> None:
+    some = [Answer(1.0, num_clues=5, latency_s=2.0), Answer(0.0, says="Hall", num_clues=5)]
+    some += [Answer(1.0, outcome="truncated", num_clues=40)] * 2
+    write_run(tmp_path, "four", some * 8, samples=2)
+    write_run(tmp_path, "plain", [Answer(0.5, 0.02, num_clues=5), Answer(0.5, 0.02)] * 8)
+    page = files(build(tmp_path))["README.md"].decode()
+    scores = details(page, "Main questions, several samples, neighbours on the frontier")
+    assert scores["four"]["main five"].startswith("0.750 [")
+    assert scores["four"]["pass@k"].startswith("1.000 [")
+    # A vote that is tied between a right and a wrong answer is half right.
+    assert scores["four"]["consensus@k"].startswith("0.750 [")
+    assert (scores["four"]["k"], scores["plain"]["k"]) == ("2", "–")
+    bands = details(page, "Accuracy by difficulty (puzzles)")
+    assert bands["four"]["1 to 9 clues (8)"].startswith("0.500 [")
+    assert bands["four"]["30 clues or more (8)"].startswith("1.000 [")
+    assert bands["plain"]["30 clues or more (8)"] == "–"
+    effort = details(page, "Outcomes, seconds, tokens, cost")
+    assert effort["four"] == {
+        "truncated, refused, unparsed, failed": "0.500, 0, 0, 0",
+        "median s": "1",
+        "p95 s": "2",
+        "tokens in": "1,000",
+        "cached": "400",
+        "reasoning": "30",
+        "answer": "20",
+        "$ by litellm": "$0.01",
+        "prices of": "2026-01-01",
+    }
+
+
+def test_what_a_reader_must_know_is_noted(tmp_path: Path) -> None:
+    write_run(tmp_path, "moved", [Answer(model_id="b"), Answer(model_id="a")], served_as=("a",))
+    book = Prices("book", "2026-01-01", prompt_usd_per_million=9.0, completion_usd_per_million=20.0)
+    apart = [Answer(0.5, 0.01), Answer(0.5, 0.01, litellm_usd=0.0101)]
+    write_run(tmp_path, "apart", apart, prices=book)
+    write_run(tmp_path, "unlisted", [Answer(litellm_usd=None)] * 2, prices=book)
+    write_run(tmp_path, "less", [Answer()] * 2, notes=("budget 64k made 60k",))
+    write_run(tmp_path, "near", [Answer(litellm_usd=0.01004)] * 2, prices=book)
+    page = section(files(build(tmp_path))["README.md"].decode(), "test")
+    assert [line for line in page.splitlines() if line.startswith("- †")] == [
+        "- † apart: cost: calculators differ on 1 of 2 responses: $0.02 by our prices, $0.0201 by "
+        "litellm (a response: ours $0.01, litellm's $0.01005)",
+        "- † less: budget 64k made 60k",
+        "- † moved: b (1) of 2 responses came from a model id that was not asked for",
+        "- † unlisted: cost: litellm does not know this model (a response: ours $0.01, litellm's "
+        "unknown)",
+    ]
+
+
+def test_repriced_costs_stand_beside_those_of_the_day(tmp_path: Path) -> None:
+    write_run(tmp_path, "model", [Answer(0.5, 0.01)] * 2)
+    sets = read_sets(tmp_path, lambda config, response: 0.004)
+    board = files(Board(sets, read_published(), "2026-11-20"))
+    row = cells(section(board["README.md"].decode(), "test"))[2]
+    assert row[4] == "$0.01"
+    effort = details(board["README.md"].decode(), "Outcomes, seconds, tokens, cost")
+    assert effort["model"]["$ repriced (2026-11-20)"] == "$0.004"
+    data = json.loads(board["board.json"])
+    assert data["price_book"] == "2026-11-20"
+    assert data["sets"][0]["rows"][0]["repriced_usd"] == 0.004
 
 
 def test_what_was_written_passes_the_check(results: Path, tmp_path: Path) -> None:
@@ -241,5 +330,6 @@ def test_names_with_line_ends_and_half_characters(tmp_path: Path) -> None:
     text = (folder / "run.json").read_text()
     (folder / "run.json").write_text(text.replace("two", "\\ud800two"))
     board = files(build(tmp_path))
-    assert len(cells(section(board["README.md"].decode(), "test"))) == 3
+    ranking = section(board["README.md"].decode(), "test").split("![")[0]
+    assert len(cells(ranking)) == 3
     ElementTree.fromstring(board["test.svg"])

@@ -1,6 +1,8 @@
 """From records to rows: which rows share a table, their order, the frontier, broken records."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,11 @@ from board_runs import Answer, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tclue.bench.costs import Prices
+from tclue.bench.intervals import Estimate
+from tclue.bench.records import RunConfig
+from tclue.bench.stats import summarize
+from tclue.bench.tally import Scores
 from tclue.board.rows import Row, ranked, read_sets
 from tclue.errors import UserError
 
@@ -22,18 +29,22 @@ def test_a_row_is_what_the_records_say(tmp_path: Path) -> None:
     ]
     write_run(tmp_path, "gpt@high", answers, puzzles=6)
     ((row,),) = (one.rows for one in read_sets(tmp_path))
-    assert row.label == row.variant == "gpt@high"
+    assert row.label == row.summary.variant == "gpt@high"
     assert row.run == next(tmp_path.iterdir()).name
-    assert row.accuracy == pytest.approx(0.5)
-    assert row.solved == pytest.approx(1 / 3)
-    assert row.accuracy_low is not None
-    assert row.accuracy_high is not None
-    assert 0 <= row.accuracy_low < 0.5 < row.accuracy_high <= 1
+    found = row.summary
+    assert found.accuracy is not None
+    assert found.solved is not None
+    assert row.accuracy == found.accuracy.value == pytest.approx(0.5)
+    assert found.solved.value == pytest.approx(1 / 3)
+    assert 0 <= found.accuracy.low < 0.5 < found.accuracy.high <= 1
     assert row.cost_usd == pytest.approx(0.02)
-    assert (row.prompt_tokens, row.completion_tokens) == (1000, 50)
-    assert (row.puzzles, row.samples, row.responses) == (3, 1, 3)
-    assert (row.truncated, row.refused, row.unparsed, row.failed, row.missing) == (1, 0, 0, 1, 2)
-    assert not row.complete
+    assert (found.prompt_tokens, found.completion_tokens) == (1000, 50)
+    assert (found.puzzles, found.samples, found.responses) == (3, 1, 3)
+    assert found.outcomes == {
+        "answered": 2, "truncated": 1, "refused": 0, "unparsed": 0, "failed": 1,
+    }  # fmt: skip
+    assert found.missing == 2
+    assert not found.complete
 
 
 def test_summary_json_is_not_read(tmp_path: Path) -> None:
@@ -53,7 +64,7 @@ def test_other_puzzles_or_another_grader_is_another_table(tmp_path: Path) -> Non
     write_run(tmp_path, "f", answers, puzzle_set="easy-test")
     write_run(tmp_path, "g", answers, puzzle_set="published")
     sets = read_sets(tmp_path)
-    tables = [{row.variant for row in one.rows} for one in sets]
+    tables = [{row.config.variant for row in one.rows} for one in sets]
     assert sorted(map(sorted, tables)) == [["a", "b"], ["c"], ["d"], ["e"], ["f"], ["g"]]
     assert len({one.title for one in sets}) == len({one.picture for one in sets}) == 6
     assert "published.svg" not in {one.picture for one in sets}
@@ -74,41 +85,69 @@ def test_a_trial_on_few_puzzles_does_not_rename_the_whole_set(tmp_path: Path) ->
 
 
 def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
-    folders = [write_run(tmp_path, "twin", seed=seed) for seed in (1, 2)]
-    write_run(tmp_path, "single")
-    (one,) = read_sets(tmp_path)
-    assert sorted(row.label for row in one.rows) == sorted(
-        ["single", *(f"twin ({folder.name[-8:]})" for folder in folders)]
+    def table(*settings: dict[str, Any]) -> list[str]:
+        results = tmp_path / str(len(list(tmp_path.iterdir())))
+        for one in settings:
+            write_run(results, "twin", [Answer()] * 4, puzzles=4, **one)
+        write_run(results, "single", [Answer()] * 4, puzzles=4)
+        (ranked_set,) = read_sets(results)
+        return sorted(row.label for row in ranked_set.rows)
+
+    assert table({"temperature": 0.0, "samples": 1}, {"temperature": 1.0, "samples": 2}) == [
+        "single",
+        "twin (greedy)",
+        "twin (temperature 1)",
+    ]
+    assert table({"seed": 1}, {"seed": 2}) == ["single", "twin (seed 1)", "twin (seed 2)"]
+    assert table({"api_base": "http://secret.example/v1"}, {"samples": 2}, {"samples": 3}) == [
+        "single",
+        "twin (in process, 2 samples)",
+        "twin (in process, 3 samples)",
+        "twin (over HTTP, 1 sample)",
+    ]
+    by_hash = table({"request": {"top_p": 0.5}}, {"request": {"top_p": 0.6}})
+    assert len(set(by_hash)) == 3
+    assert all(re.fullmatch(r"single|twin \([0-9a-f]{8}\)", label) for label in by_hash)
+
+
+CONFIG = RunConfig(
+    variant="m", model="m", puzzle_set="test", puzzle_sha256="ab", puzzles=100, limit=None,
+    samples=1, seed=0, temperature=None, max_tokens=None, grader="sound",
+    prices=Prices("given", "2026-01-01"),
+)  # fmt: skip
+
+
+def row(number: int, accuracy: float, cost_usd: float | None, failed: int, missing: int) -> Row:
+    config = replace(CONFIG, variant=f"m{number}")
+    summary = replace(
+        summarize(config, []),
+        responses=100 - failed - missing,
+        accuracy=Estimate(accuracy, accuracy, accuracy),
+        cost_usd=cost_usd,
+        complete=failed + missing <= 2,
     )
+    scores = {f"p{i}": Scores(accuracy, 0.0) for i in range(10)}
+    return Row(config.variant, f"r{number}", config, summary, scores)
 
 
-def row(number: int, **fields: Any) -> Row:
-    values: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, 0)
-    accuracy = fields.get("accuracy", 0.5)
-    values |= {"label": f"m{number}", "variant": f"m{number}", "run": f"r{number}", "responses": 1}
-    values |= {"grader": "sound", "accuracy_low": accuracy, "accuracy_high": accuracy}
-    return Row(**{**values, **fields, "on_frontier": False})
-
-
-fields = st.fixed_dictionaries(
-    {
-        "accuracy": st.sampled_from([0.0, 0.3, 0.6, 1.0]),
-        "cost_usd": st.sampled_from([None, 0.0, 0.001, 0.01, 0.1]),
-        "failed": st.sampled_from([0, 0, 1]),
-        "missing": st.sampled_from([0, 0, 1]),
-    }
+fields = st.tuples(
+    st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+    st.sampled_from([None, 0.0, 0.001, 0.01, 0.1]),
+    st.sampled_from([0, 1, 3]),
+    st.sampled_from([0, 0, 1]),
 )
-rows = st.lists(fields, max_size=8).map(lambda all_: [row(i, **one) for i, one in enumerate(all_)])
+rows = st.lists(fields, max_size=8).map(lambda all_: [row(i, *one) for i, one in enumerate(all_)])
 
 
 @settings(deadline=None)
 @given(rows)
 def test_the_frontier_is_among_complete_rows_with_a_known_cost_above_zero(table: list[Row]) -> None:
-    in_race = [(r.cost_usd or 0, r.accuracy or 0) for r in table if r.complete and r.cost_usd]
+    racing = [r for r in table if r.summary.complete and r.cost_usd]
+    in_race = [(r.cost_usd or 0, r.accuracy or 0) for r in racing]
     for r in ranked(table):
         mine = (r.cost_usd or 0, r.accuracy or 0)
         beaten = any(c <= mine[0] and a >= mine[1] and (c, a) != mine for c, a in in_race)
-        assert r.on_frontier == bool(r.complete and r.cost_usd and not beaten)
+        assert r.on_frontier == bool(r.summary.complete and r.cost_usd and not beaten)
 
 
 @settings(deadline=None)
@@ -121,11 +160,33 @@ def test_rows_stand_by_accuracy_in_whatever_order_they_came(table: list[Row], ra
     assert accuracies == sorted(accuracies, reverse=True)
 
 
+NEAR = [Answer(a) for a in (0.2, 0.4, 0.6, 0.8, 0.5, 0.3)]
+FAR = [Answer(0.0, 0.001) for _ in NEAR]
+
+
+def test_neighbours_on_the_frontier_are_compared_puzzle_by_puzzle(tmp_path: Path) -> None:
+    # One puzzle in six differs between the first two; every one between the second and the third.
+    write_run(tmp_path, "dear", [*NEAR[:-1], Answer(0.9, 0.02)])
+    write_run(tmp_path, "fair", NEAR)
+    write_run(tmp_path, "poor", FAR)
+    write_run(tmp_path, "beaten", [Answer(0.1, 0.05)] * 6)
+    (one,) = read_sets(tmp_path)
+    rows = {row.config.variant: row for row in one.rows}
+    dear, fair = rows["dear"].neighbour, rows["fair"].neighbour
+    assert dear is not None
+    assert fair is not None
+    assert (dear.run, fair.run) == (rows["fair"].run, rows["poor"].run)
+    assert dear.accuracy.difference == pytest.approx(0.1)
+    assert dear.accuracy.p == pytest.approx(0.363217, abs=1e-6)  # scipy.stats.ttest_rel
+    assert {name for name, row in rows.items() if row.like_neighbour} == {"dear"}
+    assert rows["poor"].neighbour is None is rows["beaten"].neighbour
+
+
 def test_a_run_without_responses_stands_last(tmp_path: Path) -> None:
     write_run(tmp_path, "none", [], puzzles=3)
     write_run(tmp_path, "zero", [Answer(0.0)] * 3)
     (one,) = read_sets(tmp_path)
-    assert [row.variant for row in one.rows] == ["zero", "none"]
+    assert [row.config.variant for row in one.rows] == ["zero", "none"]
     assert one.rows[1].accuracy is None
     assert not one.rows[1].on_frontier
 
@@ -150,6 +211,9 @@ def edit_line(folder: Path, number: int, **fields: Any) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "main_accuracy": 0.5}
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
@@ -157,9 +221,15 @@ def edit_line(folder: Path, number: int, **fields: Any) -> None:
         ({"puzzle": None}, "puzzle is None: expected a text"),
         ({"outcome": "fine"}, "outcome is 'fine': expected one of answered, truncated"),
         ({"grade": None}, "answered, and no grade"),
-        ({"grade": {"accuracy": 1.5, "solved": True, "answers": {}}}, "accuracy is 1.5"),
-        ({"grade": {"accuracy": "1", "solved": True, "answers": {}}}, "accuracy is '1'"),
-        ({"grade": {"accuracy": 1.0, "solved": 1, "answers": {}}}, "solved is 1"),
+        ({"grade": GRADE | {"accuracy": 1.5}}, "accuracy is 1.5"),
+        ({"grade": GRADE | {"accuracy": "1"}}, "accuracy is '1'"),
+        ({"grade": GRADE | {"main_accuracy": 7}}, "main_accuracy is 7"),
+        ({"grade": GRADE | {"solved": 1}}, "solved is 1"),
+        ({"grade": GRADE | {"answers": {}}}, "answers is {}"),
+        ({"grade": GRADE | {"right": ["Q"]}}, "right is ['Q']"),
+        ({"puzzle": "p000", "grade": GRADE | {"answers": {"B": "x"}}}, "answers to B: expected A"),
+        ({"model_id": 3}, "model_id is 3"),
+        ({"cost_litellm_usd": -1}, "cost_litellm_usd is -1"),
         ({"grader": "published"}, "graded by published: expected sound"),
         ({"cost_usd": -0.5}, "cost_usd is -0.5: expected 0 or more"),
         ({"cost_usd": float("nan")}, "cost_usd is nan"),
@@ -205,6 +275,7 @@ def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
         ({"samples": "two"}, "samples is 'two'"),
         ({"variant": None}, "variant is None: expected a text"),
         ({"prices": None}, "not a run's configuration"),
+        ({"prices": {"source": "given", "date": 3}}, "prices.date is 3"),
     ],
 )
 def test_a_configuration_that_no_run_writes(

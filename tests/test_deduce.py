@@ -177,6 +177,9 @@ def test_a_weapon_stays_where_nobody_can_have_taken_it() -> None:
     still = [At(who, 2, time) for who in (ANN, BO, CY) for time in range(3)]
     known = known_after(*still, At(ROPE, 0, 1))
     assert known.rooms[ROPE] == [mask([0])] * 3
+    # Ann is with it, and goes nowhere.
+    known = known_after(*still[3:], At(ANN, 0, 0), At(ANN, 0, 1), At(ROPE, 0, 0))
+    assert known.rooms[ROPE][1] == mask([0])
 
 
 def test_motives_are_counted() -> None:
@@ -194,7 +197,11 @@ def test_motives_are_counted() -> None:
         ([KilledWith(1), MurderedAt(1), MurderedIn(2)], Question("position", KNIFE, 1)),
         # From the murder on Mr. Boddy stays.
         ([MurderedAt(0), MurderedIn(2)], Question("position", BODDY, 2)),
+        # So he was not murdered where he left.
+        ([At(BODDY, room, time) for room, time in ((0, 0), (1, 1), (2, 2))], Question("time")),
         ([MurderedBy(GREEDY), Motivated(BO, 0)], Question("murderer")),
+        # Who alone may have a motive has it.
+        ([At(ANN, 0, 0), At(BO, 0, 0), At(GREEDY, 2, 0)], Question("motive of", CY)),
         ([Motivated(BO, 0), At(GREEDY, 1, 1)], Question("position", BO, 1)),
         ([MurderedBy(ANN), At(MURDERER, 1, 1)], Question("position", ANN, 1)),
         ([KilledWith(0), At(MURDER_WEAPON, 1, 1)], Question("position", ROPE, 1)),

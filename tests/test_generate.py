@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from worlds import mix, samples
 
 from tclue.errors import UserError
-from tclue.puzzle import names, sat
+from tclue.puzzle import clauses, names, sat
 from tclue.puzzle.draw import DIFFICULTIES, Settings, settings
 from tclue.puzzle.generate import Made, generate, make
 from tclue.puzzle.puzzle import Puzzle, house_line, read_puzzles
@@ -59,8 +59,8 @@ def test_a_seed_gives_the_same_bytes_with_another_solver(
     solver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = digests()
-    assert solver != sat.SOLVER
-    monkeypatch.setattr(sat, "SOLVER", solver)
+    assert solver != clauses.SOLVER
+    monkeypatch.setattr(clauses, "SOLVER", solver)
     assert digests() == expected
 
 
@@ -69,16 +69,16 @@ def test_the_solvers_really_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     puzzle = generate(5, "hard")
 
     def found() -> tuple[object, object]:
-        with sat.Clauses(puzzle.world) as clauses:
-            literals = [clauses.literal(clue) for clue in puzzle.clues]
-            first = clauses.case(literals[:5])
-            case = clauses.case(literals)
+        with clauses.Clauses(puzzle.world) as solver:
+            literals = [solver.literal(clue) for clue in puzzle.clues]
+            first = solver.case(literals[:5])
+            case = solver.case(literals)
             assert case is not None
-            clauses.add(*(-fact for fact in clauses.facts(case)))
-            return first, clauses.core(literals)
+            solver.add(*(-fact for fact in solver.facts(case)))
+            return first, solver.core(literals)
 
     one = found()
-    monkeypatch.setattr(sat, "SOLVER", "minisat22")
+    monkeypatch.setattr(clauses, "SOLVER", "minisat22")
     assert found()[0] != one[0]
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from grading import GOLD, PUZZLE, SOLUTION
 from grading_forms import HOSTILE, KINDS_OF_ANSWER, REFUSED, SURFACES
+from worlds import MOTIVES, ROOMS, SUSPECTS, TIMES, WEAPONS
 
 from tclue.errors import UserError
 from tclue.puzzle import names
 from tclue.puzzle.answer_text import plain
 from tclue.puzzle.answer_words import Commit, answer_reader
 from tclue.puzzle.generate import generate
-from tclue.puzzle.grade import GRADERS, Grade, grader
+from tclue.puzzle.grade import GRADERS, Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.wording import MAIN_TOPICS, Topic
 from tclue.puzzle.world import PuzzleError
 
 SOUND = grader("sound")
@@ -50,7 +54,9 @@ def test_takes_what_models_write(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "answer"), KINDS_OF_ANSWER)
 def test_takes_every_kind_of_answer(text: str, answer: str) -> None:
-    assert found(text) == {text[0]: answer}
+    letter = re.search("[A-H]", text)
+    assert letter
+    assert found(text) == {letter[0]: answer}
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -135,6 +141,7 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         # several letters on one line
         ("A. Miss Scarlet, B. Rope; C. Hall", "A=Miss Scarlet B=Rope C=Hall"),
         ("A: Miss Scarlet B: Rope C: Hall", "A=Miss Scarlet B=Rope C=Hall"),
+        ("A:Miss Scarlet,B:Rope,C:Hall", "A=Miss Scarlet B=Rope C=Hall"),
         ("A. Miss Scarlet and B. Rope", "A=Miss Scarlet B=Rope"),
         ("(A) Miss Scarlet (B) Rope", "A=Miss Scarlet B=Rope"),
         ("C. Hall | D. 1:00 a.m. | E. Fear", "C=Hall D=01:00 AM E=Fear"),
@@ -142,10 +149,15 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         ("A. Miss Scarlet or Mr. Green, B. Rope", "B=Rope"),
         # the next letter only: others are part of a remark
         ("A. Miss Scarlet (see E. below)", "A=Miss Scarlet"),
+        ("A. Miss Scarlet (see E. Greed)", "A=Miss Scarlet"),
         (r"\boxed{A. Miss Scarlet \\ B. Rope}", "A=Miss Scarlet B=Rope"),
         (r"\boxed{\text{A. Miss Scarlet, B. Rope}}", "A=Miss Scarlet B=Rope"),
         ("\\boxed{\n\\text{A. Miss Scarlet} \\\\\n\\text{B. Rope}\n}", "A=Miss Scarlet B=Rope"),
         ('{"B": "Rope", "A": "Miss Scarlet"}', "A=Miss Scarlet B=Rope"),
+        ('[{"question":"A","answer":"Miss Scarlet"},{"question":"B","answer":"Rope"}]',
+         "A=Miss Scarlet B=Rope"),
+        # the answer before its letter could be the letter's before it
+        ('[{"answer":"Hall","letter":"C"},{"answer":"Lounge","letter":"F"}]', ""),
         ("<p>A. Miss Scarlet<br>B. Rope</p>", "A=Miss Scarlet B=Rope"),
         # one block, though words stand in it
         ("A. Miss Scarlet\nShe was.\n\nB. Rope\nBonus:\nF. Hall", "A=Miss Scarlet B=Rope F=Hall"),
@@ -211,28 +223,49 @@ def test_whole_responses(name: Path) -> None:
 # Gold answers
 
 
+def all_right(puzzle: Puzzle) -> Grade:
+    return Grade(1.0, True, dict(puzzle.solution), tuple(puzzle.solution), 1.0)
+
+
 def test_gold_answers_are_right_on_generated_puzzles() -> None:
     for seed in range(12):
         puzzle = generate(seed, ("easy", "medium", "published-mix")[seed % 3])
-        assert SOUND.grade(puzzle, gold(puzzle)) == Grade(1.0, True, dict(puzzle.solution))
+        assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
 
 
 def test_gold_answers_are_right_on_published_puzzles(published: list[Puzzle]) -> None:
     assert len(published) == 64
     for puzzle in published:
-        assert SOUND.grade(puzzle, gold(puzzle)) == Grade(1.0, True, dict(puzzle.solution))
+        assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
+
+
+@pytest.mark.parametrize("judge", [SOUND, PUBLISHED], ids=lambda judge: judge.name)
+def test_a_grade_says_what_is_right_and_how_the_main_questions_went(judge: Grader) -> None:
+    main = [k for k, question in PUZZLE.questions.items() if question.topic in MAIN_TOPICS]
+    others = [letter for letter in SOLUTION if letter not in main]
+    assert len(main) == 5
+    # Neither is a time, which `published` cannot match.
+    wrong, right = main[0], others[0]
+    said = {letter: answer for letter, answer in SOLUTION.items() if letter in main}
+    said |= {right: SOLUTION[right]}
+    said[wrong] = next(one for one in PUZZLE.options[wrong] if one != SOLUTION[wrong])
+    grade = judge.grade(PUZZLE, "\n".join(f"{k}. {v}" for k, v in said.items()))
+    lost = [main[0]] if judge is SOUND else [main[0], main[3]]
+    assert grade.right == tuple(k for k in SOLUTION if k in said and k not in lost)
+    assert grade.main_accuracy == (5 - len(lost)) / 5
+    assert Grade.from_dict(json.loads(json.dumps(asdict(grade)))) == grade
 
 
 def test_no_name_is_taken_for_another() -> None:
     times = names.clock_times(12, 15)
-    for kind, options in (
-        ("SUSPECT", names.SUSPECTS),
-        ("WEAPON", names.WEAPONS),
-        ("ROOM", names.ROOMS),
-        ("TIME", times),
-        ("MOTIVE", names.MOTIVES),
+    for topic, options in (
+        ("murderer", names.SUSPECTS),
+        ("weapon", names.WEAPONS),
+        ("room", names.ROOMS),
+        ("time", times),
+        ("motive", names.MOTIVES),
     ):
-        reader = answer_reader(kind, "Which one?", options)
+        reader = answer_reader(topic, "Which one?", options)
         for option in options:
             assert reader.read(plain(option)) == Commit(option, bare=True)
             for other in options:
@@ -241,14 +274,41 @@ def test_no_name_is_taken_for_another() -> None:
 
 
 def test_names_that_share_words() -> None:
-    rooms = answer_reader("ROOM", "Where?", ("Study", "Study Annex", "Annex"))
+    rooms = answer_reader("room", "Where?", ("Study", "Study Annex", "Annex"))
     assert rooms.read("study annex") == Commit("Study Annex", bare=True)
     assert rooms.read("study") == Commit("Study", bare=True)
     assert rooms.read("annex") == Commit("Annex", bare=True)
-    suspects = answer_reader("SUSPECT", "Who?", ("Mr. White", "Mrs. White", "Mr. Green"))
+    suspects = answer_reader("murderer", "Who?", ("Mr. White", "Mrs. White", "Mr. Green"))
     assert suspects.read("mrs white") == Commit("Mrs. White", bare=True)
     assert suspects.read("green") == Commit("Mr. Green", bare=True)
+    assert suspects.read("mr white") == Commit("Mr. White", bare=True)
+    assert suspects.read("miss green") == Commit("Mr. Green", bare=True)
     assert suspects.read("white") == "prose"
+    # A name in full is never another's short form.
+    suspects = answer_reader("murderer", "Who?", ("Scarlet", "Miss Scarlet", "Mr. Green"))
+    assert suspects.read("scarlet") == Commit("Scarlet", bare=True)
+    assert suspects.read("it was scarlet") == Commit("Scarlet", bare=True)
+    assert suspects.read("miss scarlet") == Commit("Miss Scarlet", bare=True)
+    times = answer_reader("time", "When?", ("01:00 AM", "12:00 PM", "01:00 PM"))
+    assert times.read(plain("1:00")) == "prose"
+    assert times.read(plain("13:00")) == Commit("01:00 PM", bare=True)
+    assert times.read(plain("noon")) == Commit("12:00 PM", bare=True)
+
+
+@pytest.mark.parametrize(
+    ("topic", "options"),
+    [
+        ("murderer", SUSPECTS),
+        ("weapon", [name for name in WEAPONS if name != "knife"]),
+        ("room", ROOMS),
+        ("time", TIMES),
+        ("motive", MOTIVES),
+    ],
+)
+def test_a_name_as_listed_is_taken_whatever_it_holds(topic: Topic, options: list[str]) -> None:
+    reader = answer_reader(topic, "Which one?", tuple(options))
+    for option in options:
+        assert reader.read(plain(option)) == Commit(option, bare=True)
 
 
 # The published grader

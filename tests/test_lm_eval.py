@@ -1,21 +1,14 @@
-"""The lm-eval task: what it shares with bench, and how lm-eval comes to find it.
-
-The runs use the installed lm-eval, its module files linked into a folder of their own, so that
-registering in a test leaves the installed one as it is.
-"""
+"""The lm-eval tasks: what they share with bench, and how lm-eval comes to find them."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
+from lm_eval_support import LIMIT, REPOSITORY, Installed, bench, compare, evaluate, install
 
 from tclue.bench.lm_eval_task import (
     dataset,
@@ -26,60 +19,15 @@ from tclue.bench.lm_eval_task import (
     unregister,
 )
 from tclue.bench.local import MAX_TOKENS
-from tclue.bench.records import read_run
-from tclue.bench.run import BenchOptions, run_models
 from tclue.errors import UserError
+from tclue.puzzle.bands import BANDS
+from tclue.puzzle.bands import band as band_of
 from tclue.puzzle.grade import GRADERS
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 
-REPOSITORY = Path(__file__).parent.parent
 TINY = REPOSITORY / "tclue" / "bench" / "data" / "tiny"
 TINY_TOKENS = 512
-LIMIT = 8
-
-
-@dataclass(frozen=True)
-class Installed:
-    """An environment with an lm-eval whose tasks folder is a test's own."""
-
-    path: Path
-
-    @property
-    def stubs(self) -> Path:
-        return self.path / "lm_eval" / "tasks" / "temporal_clue"
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        places = (self.path, REPOSITORY, os.environ.get("PYTHONPATH", ""))
-        environment = {
-            "HF_HUB_OFFLINE": "1",
-            "HF_HOME": str(self.path / "hf"),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(map(str, places)),
-        }
-        return subprocess.run(
-            [sys.executable, "-P", "-m", *command],
-            cwd=self.path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )
-
-    def tclue(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("tclue", "lm-eval", *arguments)
-
-
-def install(path: Path) -> Installed:
-    spec = find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        pytest.skip('lm-eval is not installed: pip install "tclue[lm-eval]"')
-    source = Path(spec.origin).parent
-    (path / "lm_eval" / "tasks").mkdir(parents=True)
-    for part in (*source.iterdir(), *(source / "tasks").glob("*.py")):
-        if part.name not in ("tasks", "__pycache__"):
-            (path / "lm_eval" / part.relative_to(source)).symlink_to(part)
-    return Installed(path)
 
 
 @pytest.fixture
@@ -133,70 +81,54 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def evaluate(
-    installed: Installed, checkpoint: Path, *module: str, task: str, tokens: int
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Run lm-eval; its metrics, and its samples in the order of the puzzles."""
-    output = installed.path / "output"
-    done = installed.run(
-        *(*module, "--model", "hf", "--model_args", f"pretrained={checkpoint},dtype=float32"),
-        *("--tasks", task, "--apply_chat_template", "--limit", str(LIMIT)),
+def hf(checkpoint: Path, tokens: int) -> tuple[str, ...]:
+    """The arguments that have a checkpoint answer."""
+    return (
+        *("--model", "hf", "--model_args", f"pretrained={checkpoint},dtype=float32"),
         *("--batch_size", str(LIMIT), "--device", "cpu", "--gen_kwargs", f"max_gen_toks={tokens}"),
-        *("--output_path", str(output), "--log_samples"),
     )
-    assert done.returncode == 0, done.stderr
-    assert "published_accuracy" in done.stdout
-    (results,) = output.rglob("results_*.json")
-    (samples,) = output.rglob("samples_*.jsonl")
-    lines = [json.loads(line) for line in samples.read_text().splitlines()]
-    metrics: dict[str, Any] = json.loads(results.read_text())["results"][task]
-    return metrics, sorted(lines, key=lambda sample: int(sample["doc_id"]))
-
-
-def bench(checkpoint: Path, puzzles: str, tokens: int, folder: Path) -> dict[str, Any]:
-    """Run bench; puzzle id -> response."""
-    options = BenchOptions(puzzles, limit=LIMIT, max_tokens=tokens, results=folder)
-    run_models([f"hf:{checkpoint}"], options)
-    (run,) = folder.iterdir()
-    return {response.puzzle: response for response in read_run(run).final()}
-
-
-def compare(
-    metrics: dict[str, Any], samples: list[dict[str, Any]], responses: dict[str, Any], puzzles: str
-) -> None:
-    asked = [sample["doc"]["id"] for sample in samples]
-    assert asked == [puzzle.id for puzzle in load_set(puzzles).puzzles[:LIMIT]]
-    for sample in samples:
-        response = responses[sample["doc"]["id"]]
-        assert sample["resps"][0][0] == response.text
-        assert sample["accuracy"] == response.grade.accuracy
-        assert sample["solved"] == response.grade.solved
-    for metric in ("accuracy", "solved", "published_accuracy"):
-        values = [sample[metric] for sample in samples]
-        assert metrics[f"{metric},none"] == pytest.approx(sum(values) / LIMIT)
-        assert isinstance(metrics[f"{metric}_stderr,none"], float)
 
 
 def test_registered_it_answers_as_in_bench(
     installed: Installed, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Plain lm_eval, on random weights: garbage, but the same garbage."""
+    """Plain lm_eval, on random weights: garbage, but the same garbage; four kinds where sampled."""
     assert installed.tclue("--register").returncode == 0
-    metrics, samples = evaluate(installed, checkpoint, "lm_eval", task="temporal_clue", tokens=48)
-    assert len({sample["resps"][0][0] for sample in samples}) > LIMIT // 2
-    compare(metrics, samples, bench(checkpoint, "test", 48, tmp_path / "results"), "test")
+    tasks = "temporal_clue,temporal_clue_avg4"
+    found = evaluate(installed, "lm_eval", *hf(checkpoint, 48), tasks=tasks)
+    greedy = found["temporal_clue"]
+    assert len({sample["resps"][0][0] for sample in greedy.samples}) > LIMIT // 2
+    responses = bench(f"hf:{checkpoint}", "test", tmp_path / "results", max_tokens=48)
+    compare(greedy, responses, "test")
+    sampled = found["temporal_clue_avg4"]
+    assert all(len(set(sample["resps"][0])) == 4 for sample in sampled.samples)
+    assert isinstance(sampled.metrics["accuracy_stderr,avg@4"], float)
 
 
 def test_unregistered_it_scores_as_in_bench(installed: Installed, tmp_path: Path) -> None:
     """`tclue lm-eval`, on the shipped checkpoint, whose answers are worth something."""
-    module = ("tclue", "lm-eval")
-    metrics, samples = evaluate(
-        installed, TINY, *module, task="temporal_clue_easy", tokens=TINY_TOKENS
-    )
-    assert metrics["accuracy,none"] > 0
-    assert metrics["published_accuracy,none"] > 0
-    responses = bench(TINY, "easy-test", TINY_TOKENS, tmp_path / "results")
-    compare(metrics, samples, responses, "easy-test")
+    module = ("tclue", "lm-eval", *hf(TINY, TINY_TOKENS))
+    one = evaluate(installed, *module, tasks="temporal_clue_easy")["temporal_clue_easy"]
+    assert one.metrics["accuracy,none"] > 0
+    assert one.metrics["published_accuracy,none"] > 0
+    responses = bench(f"hf:{TINY}", "easy-test", tmp_path / "results", max_tokens=TINY_TOKENS)
+    compare(one, responses, "easy-test")
+
+
+def test_bands_are_the_tasks_of_the_group() -> None:
+    """Every puzzle of `test` is in one of them, and in that of its size."""
+    folder = tasks_folder() / "temporal_clue"
+    group = yaml.safe_load((folder / "temporal_clue_by_difficulty.yaml").read_text())
+    assert group["task"] == [f"temporal_clue_{band.replace(' ', '_')}" for band in BANDS]
+    prompts = []
+    for name, band in zip(group["task"], BANDS, strict=True):
+        task = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        assert task["task"] == name
+        assert task["dataset_kwargs"] == {"puzzles": "test", "shots": "val", "band": band}
+        asked = dataset(**task["dataset_kwargs"])["test"]["prompt"]
+        assert {band_of(Puzzle(prompt).num_clues) for prompt in asked} == {band}
+        prompts += asked
+    assert sorted(prompts) == sorted(puzzle.prompt for puzzle in load_set("test").puzzles)
 
 
 def test_documents_are_the_puzzles() -> None:
@@ -219,14 +151,17 @@ def test_gold_answers_score_as_the_graders_say(name: str) -> None:
 
 
 def test_limit_is_that_of_bench() -> None:
-    yaml = (tasks_folder() / "temporal_clue" / "temporal_clue.yaml").read_text()
-    assert f"max_gen_toks: {MAX_TOKENS}\n" in yaml
+    for name in ("temporal_clue", "temporal_clue_avg4"):
+        text = (tasks_folder() / "temporal_clue" / f"{name}.yaml").read_text()
+        assert f"max_gen_toks: {MAX_TOKENS}\n" in text
 
 
 def test_register_is_taken_back_whole(installed: Installed) -> None:
     before = sorted(installed.path.rglob("*"))
     first, again = installed.tclue("--register"), installed.tclue("--register")
-    assert first.stdout.startswith("registered temporal_clue, temporal_clue_easy in ")
+    names = [path.stem for path in (tasks_folder() / "temporal_clue").glob("*.yaml")]
+    assert {"temporal_clue_avg4", "temporal_clue_by_difficulty"} < set(names)
+    assert first.stdout.startswith(f"registered {', '.join(sorted(names))} in ")
     assert again.stdout == f"already {first.stdout}"
     for stub in installed.stubs.iterdir():
         ours = json.loads(stub.read_text().splitlines()[-1].removeprefix("include: "))

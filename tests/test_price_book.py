@@ -192,7 +192,7 @@ def response(prompt: int, completion: int, litellm_usd: float | None, **usage: A
         usage=Usage(prompt, completion, **usage),
         latency_s=1.0,
         compute_s=None,
-        cost_usd=None,
+        cost_usd=0.002,
         cost_parts=None,
         cost_litellm_usd=litellm_usd,
     )

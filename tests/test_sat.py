@@ -12,6 +12,7 @@ from tiny_worlds import WORLDS, cases, puzzle_of
 from worlds import anybody, forms_of, people, published, statements, things
 
 from tclue.puzzle import sat
+from tclue.puzzle.clauses import Clauses
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import (
     BODDY,
@@ -43,7 +44,7 @@ BY_NAME = pytest.mark.parametrize("name", WORLDS)
 def test_the_rules_allow_just_these_cases(name: str) -> None:
     """Every case fits, and when all are forbidden, no other is left."""
     assert len(cases(name)) > 20
-    with sat.Clauses(WORLDS[name]) as clauses:
+    with Clauses(WORLDS[name]) as clauses:
         for case in cases(name):
             facts = clauses.facts(case)
             assert clauses.solver.solve(facts)
@@ -85,7 +86,7 @@ def test_a_literal_is_true_exactly_when_its_statement_is(name: str, inclusive_or
     found = every_statement(world)
     assert {type(statement) for statement in found} == set(forms_of(world))
     some = random.Random(0).sample(cases(name), 15)
-    with sat.Clauses(world, inclusive_or) as clauses:
+    with Clauses(world, inclusive_or) as clauses:
         literals = [clauses.literal(statement) for statement in found]
         for case in some:
             # With every fact given, one solution is left: the model tells each literal's value.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import refused, run
 
 from tclue.errors import UserError
 from tclue.puzzle import cpsat, generate, splits
@@ -120,6 +121,16 @@ def test_a_training_range_passes_over_what_is_shipped(monkeypatch: pytest.Monkey
 def test_no_training_puzzle_is_shipped() -> None:
     found = list(islice(splits.train_puzzles("easy-train"), 100))
     assert not {prompt_hash(puzzle.prompt) for puzzle in found} & splits.shipped_hashes()
+
+
+def test_a_training_set_that_finds_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    said = refused(run(tmp_path, "check", "easy-train:20", max_file_bytes=4096))
+    place = tmp_path / "tclue" / f"easy-train-v{VERSION}-20.jsonl"
+    assert said.startswith(f"{place}: cannot be written: File too large; XDG_CACHE_HOME names")
+    assert not list((tmp_path / "tclue").iterdir())
 
 
 def test_a_training_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

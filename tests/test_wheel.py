@@ -104,8 +104,11 @@ def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
         "tclue/board/published.json",
         "tclue/bench/data/tiny/model.safetensors",
         "tclue/bench/data/tiny/tokenizer.json",
-        "tclue/tasks/temporal_clue/temporal_clue.yaml",
-        "tclue/tasks/temporal_clue/temporal_clue_easy.yaml",
+        *(
+            f"tclue/{path.relative_to(REPOSITORY)}"
+            for path in (REPOSITORY / "tasks" / "temporal_clue").glob("*.yaml")
+        ),
+        "tclue/tasks/temporal_clue/temporal_clue_by_difficulty.yaml",
     ):
         assert name in names
     assert {name.split("/")[0] for name in names} == {"tclue", "tclue-0.1.0.dist-info"}
@@ -165,7 +168,7 @@ def test_bench_and_lm_eval_agree(full: Environment) -> None:
             *("--limit", "16", "--max-tokens", "512"),
         )
     )
-    full.output("tclue", "lm-eval", "--register")
+    assert "temporal_clue_avg4, " in full.output("tclue", "lm-eval", "--register")
     full.output(
         *("lm_eval", "--tasks", "temporal_clue_easy", "--model", "hf", "--apply_chat_template"),
         *("--model_args", f"pretrained={tiny},dtype=float32", "--gen_kwargs", "max_gen_toks=512"),

@@ -159,6 +159,10 @@ class Billed(Protocol):
         """Its tokens."""
 
     @property
+    def cost_usd(self) -> float | None:
+        """What it cost; None where unknown."""
+
+    @property
     def cost_litellm_usd(self) -> float | None:
         """What litellm makes it."""
 
@@ -167,16 +171,20 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
     """Where the calculators differ on a run, or one does not know, in words; else None.
 
     Responses are compared one by one, so that errors cannot cancel. Prices that were given by hand,
-    and those of a machine or a tier, are nobody else's to know: None.
+    and those of a machine or a tier, are nobody else's to know: these are not compared.
     """
-    if prices.source not in ("book", "litellm", "unknown"):
+    responses = list(responses)
+    if not responses:
         return None
+    notes = []
+    unpriced = sum(r.cost_usd is None for r in responses)
+    if unpriced and prices.source != "unknown":
+        notes.append(f"{unpriced} of {len(responses)} responses have no known cost")
+    if prices.source not in ("book", "litellm", "unknown"):
+        return "; ".join(notes) or None
     bills = [
         (repriced(r.usage, prices), r.usage.reported_usd, r.cost_litellm_usd) for r in responses
     ]
-    if not bills:
-        return None
-    notes = []
     if prices.source == "unknown":
         notes.append("no price is known")
     elif prices.source == "litellm":

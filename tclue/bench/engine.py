@@ -278,6 +278,8 @@ def judged(
         model_id=reply.model_id,
         error=reply.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        num_clues=ask.puzzle.num_clues,
+        difficulty=ask.puzzle.difficulty,
     )
 
 

@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from tclue.bench.answerers import Answerer
 from tclue.bench.costs import Prices, Usage, cost_parts, repriced, worst_case_usd
+from tclue.bench.intervals import mean, t_quantile
 from tclue.bench.records import Response, Run, RunConfig, read_run
-from tclue.bench.stats import mean, t_quantile
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 

@@ -1,17 +1,18 @@
-"""Temporal Clue as a task of lm-eval (https://github.com/EleutherAI/lm-evaluation-harness).
+"""Temporal Clue as tasks of lm-eval (https://github.com/EleutherAI/lm-evaluation-harness).
 
     tclue lm-eval --register
     lm_eval --tasks temporal_clue --model hf --model_args pretrained=PATH --apply_chat_template
 
-The task is YAML in `tasks/temporal_clue/`, which a wheel carries as `tclue/tasks/`; its functions
-are the first part of this module. lm-eval looks for tasks in its own folder and in an
+The tasks are YAML in `tasks/temporal_clue/`, which a wheel carries as `tclue/tasks/`; their
+functions are the first part of this module. lm-eval looks for tasks in its own folder and in an
 `--include_path`, nowhere else. So `register` writes a stub for each of our files into lm-eval's
 folder that includes ours by its absolute path, `unregister` takes exactly these away, and `run`
 gives lm-eval the include path where there are no stubs. Checked with lm-eval 0.4.13.
 
-One difference to `tclue bench` remains, and is lm-eval's: where a prompt and the limit do not fit
+Two differences to `tclue bench` remain, and are lm-eval's. Where a prompt and the limit do not fit
 the model's context together, it cuts the prompt's beginning, with a warning, while bench makes the
-limit smaller. `--gen_kwargs max_gen_toks=N` leaves room.
+limit smaller; `--gen_kwargs max_gen_toks=N` leaves room. And a failed request, tried three times,
+ends the whole evaluation, while bench records it and goes on.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tclue.errors import UserError
+from tclue.puzzle.bands import band as band_of
 from tclue.puzzle.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
@@ -35,16 +39,18 @@ if TYPE_CHECKING:
 # The task
 
 
-def dataset(puzzles: str, shots: str, **_: Any) -> dict[str, Dataset]:
+def dataset(puzzles: str, shots: str, band: str | None = None, **_: Any) -> dict[str, Dataset]:
     """The puzzle sets to ask (`test`) and to draw few-shot examples from (`shots`).
 
-    lm-eval passes the task's metadata along, model arguments among it: they are let go.
+    With `band`, one of `tclue.puzzle.bands`, only the puzzles of that size are asked. lm-eval
+    passes the task's metadata along, model arguments among it: they are let go.
     """
     from datasets import Dataset
 
+    asked = [p for p in load_set(puzzles).puzzles if band in (None, band_of(p.num_clues))]
     return {
-        split: Dataset.from_list([_document(puzzle) for puzzle in load_set(name).puzzles])
-        for split, name in (("test", puzzles), ("shots", shots))
+        "test": Dataset.from_list([_document(puzzle) for puzzle in asked]),
+        "shots": Dataset.from_list([_document(puzzle) for puzzle in load_set(shots).puzzles]),
     }
 
 
@@ -53,15 +59,25 @@ def _document(puzzle: Puzzle) -> dict[str, str]:
     return {"id": puzzle.id, "prompt": puzzle.prompt, "answers": answers}
 
 
-def process_results(doc: dict[str, str], results: list[str]) -> dict[str, float]:
-    """metric -> its value for the first response to a document."""
+def process_results(
+    doc: dict[str, str], results: Sequence[str | Sequence[str | None] | None]
+) -> dict[str, float]:
+    """metric -> its mean over the responses to a document.
+
+    `results` holds one item: a response, or a list of them where the task keeps several. A response
+    is None where the reply held no text: lm-eval writes "" for that, but not for concurrent
+    requests through litellm.
+    """
     solution = dict(line.split(". ", 1) for line in doc["answers"].splitlines())
     puzzle = Puzzle(prompt=doc["prompt"], solution=solution, id=doc["id"])
-    grade = GRADERS["sound"].grade(puzzle, results[0])
+    kept = [results[0]] if results[0] is None or isinstance(results[0], str) else results[0]
+    texts = [text or "" for text in kept]
+    sound = [GRADERS["sound"].grade(puzzle, text) for text in texts]
+    published = [GRADERS["published"].grade(puzzle, text) for text in texts]
     return {
-        "accuracy": grade.accuracy,
-        "solved": float(grade.solved),
-        "published_accuracy": GRADERS["published"].grade(puzzle, results[0]).accuracy,
+        "accuracy": fmean(grade.accuracy for grade in sound),
+        "solved": fmean(grade.solved for grade in sound),
+        "published_accuracy": fmean(grade.accuracy for grade in published),
     }
 
 

@@ -155,6 +155,9 @@ class Response:
     error: str | None = None
     # time of the record, UTC
     at: str | None = None
+    # of the puzzle: its number of clues, and the difficulty that its file names
+    num_clues: int | None = None
+    difficulty: str | None = None
     # hash of everything that shapes it: the run's settings, the prompt and the sample
     key: str = ""
 
@@ -171,7 +174,7 @@ class Response:
     @classmethod
     def from_dict(cls, data: Any) -> Response:
         """The response that a line of `responses.jsonl` holds."""
-        grade = data["grade"] and Grade(**data["grade"])
+        grade = data["grade"] and Grade.from_dict(data["grade"])
         return cls(**{**data, "usage": Usage(**data["usage"]), "grade": grade})
 
 

@@ -37,7 +37,6 @@ from tclue.bench.records import (
     RunFolder,
     iter_responses,
     read_config,
-    read_run,
     spent_usd,
 )
 from tclue.bench.stats import Summary, summarize
@@ -204,7 +203,7 @@ class _Command:
 
 
 def _summary(folder: RunFolder) -> Summary:
-    return summarize(read_run(folder.path, texts=False))
+    return summarize(folder.config, iter_responses(folder.path, texts=False))
 
 
 def _known(prices: Prices) -> bool:

@@ -1,43 +1,41 @@
-"""What a run's responses add up to: accuracy, solved, intervals, tokens, dollars.
+"""What a run's responses add up to: accuracy, solved, their intervals, rates, tokens, dollars.
 
 The puzzles are a sample of the puzzles that could be made, so a puzzle is the unit: its samples
 are averaged first, and the spread of those averages gives the error (clustered by puzzle: Miller,
-"Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640).
+"Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640). `intervals` has
+the formulas, `samples` what several samples come to, and docs/statistics.md the whole.
 
-* Accuracy: mean +- t(n-1, 0.975) s / sqrt(n) over the n puzzles' averages, cut to [0, 1].
-* Solved is a rate that may be near 0 or 1, where that interval is too short. It gets the score
-  interval (Wilson, 1927) with the number of puzzles that would have shown the same error had
-  their outcomes been independent, p (1 - p) / error^2, as survey statistics do (Korn and Graubard,
-  1998), and the same t.
-* Where all averages are equal they show no spread, which is not to say there is none. A value
-  in [0, 1] with mean p varies at most as much as a coin that falls p of the time, so both get the
-  score interval of n coins: 64 of 64 right is [0.94, 1], not [1, 1]. One puzzle says nothing.
-
-What failed is never scored: it is counted.
+What failed is never scored: it is counted, and a run with too much of it is incomplete.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
 from typing import get_args
 
-from tclue.bench.records import Outcome, Response, Run
+from tclue.bench.costs import agreement
+from tclue.bench.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
+from tclue.bench.records import Outcome, Response, RunConfig
+from tclue.bench.registry import is_served_as
+from tclue.bench.samples import AtK, at_k, sizes
+from tclue.bench.tally import Mark, Reprice, Tally, scores, tally
+from tclue.puzzle.bands import BANDS, band
 
-CONFIDENCE = 0.95
+# Share of the responses asked for that may be failed or missing in a run that counts as complete.
+MOST_LOST = 0.02
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean, 0..1, and its 95% interval."""
+class Group:
+    """The puzzles of one difficulty, as their file names it, or of one band of clue counts."""
 
-    value: float
-    low: float
-    high: float
+    split: str
+    name: str
+    puzzles: int
+    accuracy: Estimate | None
+    solved: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -58,29 +56,68 @@ class Summary:
     # requests by their final outcome; those without any record yet are missing
     outcomes: Mapping[str, int]
     missing: int
+    # the same as shares of the requests that have a record
+    rates: Mapping[str, float]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
+    # whether no more than MOST_LOST of the responses asked for are failed or missing
+    complete: bool
     # None where nothing was scored
     accuracy: Estimate | None
     solved: Estimate | None
+    # of the main questions alone (who, weapon, where, when, why)
+    main_accuracy: Estimate | None
+    main_solved: Estimate | None
+    # for k = 1, 2, 4, ... and the number of samples
+    at_k: tuple[AtK, ...]
+    by_difficulty: tuple[Group, ...]
     # means for one response; None where some response does not say
     prompt_tokens: float | None
+    cached_tokens: float | None
     completion_tokens: float | None
-    latency_s: float | None
-    # mean US dollars for one response; None where the cost of any is unknown
+    reasoning_tokens: float | None
+    # completion tokens that are not reasoning
+    answer_tokens: float | None
+    # seconds from asking to the last token
+    latency_median_s: float | None
+    latency_p95_s: float | None
+    # mean US dollars for one response, at the run's prices; None where the cost of any is unknown
     cost_usd: float | None
-    # US dollars for the whole run; None likewise
+    # the same for the whole run
     total_cost_usd: float | None
+    # responses whose cost is unknown, and most that they and what failed may have cost in all
+    unpriced: int
+    at_most_usd: float
+    # mean US dollars for one response as litellm makes it, and at today's price book; None likewise
+    cost_litellm_usd: float | None
+    repriced_usd: float | None
+    # what a reader must know of the cost: the two calculators differ, or one does not know
+    cost_note: str | None
+    # the model ids that came back -> responses, and those under which other weights answer
+    model_ids: Mapping[str, int]
+    served_otherwise: tuple[str, ...]
+    # what a reader must know of how it was asked: a budget that was made smaller, say
+    notes: tuple[str, ...]
 
 
-def summarize(run: Run) -> Summary:
-    """What the records of a run add up to, whatever their order."""
-    config, final = run.config, run.final()
-    scored = [response for response in final if response.scored]
-    by_puzzle = [list(group) for _, group in groupby(scored, key=lambda r: r.puzzle)]
-    counts = Counter(response.outcome for response in final)
+def summarize(
+    config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
+) -> Summary:
+    """What the records of a run add up to. Takes them one at a time, and keeps no text."""
+    return summary(tally(config, responses, reprice))
+
+
+def summary(run: Tally) -> Summary:
+    """What a tally adds up to."""
+    config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
+    counts = Counter(mark.outcome for mark in run.marks)
+    outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
     asked = config.puzzles * config.samples
-    cost_usd = known_mean([response.cost_usd for response in scored])
+    lost = asked - len(scored)
+    accuracy, solved = _estimates(by_puzzle)
+    main_accuracy, main_solved = _main_estimates(by_puzzle)
+    cost_usd = known_mean([mark.cost_usd for mark in scored])
+    ids = Counter(sorted(mark.model_id for mark in scored if mark.model_id))
     return Summary(
         run=config.run_name,
         variant=config.variant,
@@ -91,104 +128,69 @@ def summarize(run: Run) -> Summary:
         samples=config.samples,
         responses=len(scored),
         responses_asked=asked,
-        outcomes={outcome: counts[outcome] for outcome in get_args(Outcome)},
-        missing=asked - len(final),
-        failed_attempts=sum(not response.scored for response in run.responses),
-        accuracy=mean_interval([mean(map(_accuracy, group)) for group in by_puzzle]),
-        solved=rate_interval([mean(map(_solved, group)) for group in by_puzzle]),
-        prompt_tokens=known_mean([r.usage.prompt_tokens for r in scored]),
-        completion_tokens=known_mean([r.usage.completion_tokens for r in scored]),
-        latency_s=known_mean([r.latency_s for r in scored]),
+        outcomes=outcomes,
+        missing=asked - len(run.marks),
+        rates={k: n / len(run.marks) if run.marks else 0.0 for k, n in outcomes.items()},
+        failed_attempts=run.failed_attempts,
+        complete=lost <= MOST_LOST * asked,
+        accuracy=accuracy,
+        solved=solved,
+        main_accuracy=main_accuracy,
+        main_solved=main_solved,
+        at_k=tuple(at_k(by_puzzle, k) for k in sizes(config.samples)),
+        by_difficulty=_by_difficulty(by_puzzle),
+        prompt_tokens=known_mean([mark.usage.prompt_tokens for mark in scored]),
+        cached_tokens=known_mean([mark.usage.cached_tokens for mark in scored]),
+        completion_tokens=known_mean([mark.usage.completion_tokens for mark in scored]),
+        reasoning_tokens=known_mean([mark.usage.reasoning_tokens for mark in scored]),
+        answer_tokens=known_mean([mark.answer_tokens for mark in scored]),
+        latency_median_s=quantile([mark.latency_s for mark in scored], 0.5),
+        latency_p95_s=quantile([mark.latency_s for mark in scored], 0.95),
         cost_usd=cost_usd,
         total_cost_usd=None if cost_usd is None else cost_usd * len(scored),
+        unpriced=sum(mark.cost_usd is None for mark in scored),
+        at_most_usd=run.at_most_usd,
+        cost_litellm_usd=known_mean([mark.cost_litellm_usd for mark in scored]),
+        repriced_usd=known_mean([mark.repriced_usd for mark in scored]),
+        cost_note=agreement(config.prices, scored),
+        model_ids=dict(ids),
+        served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
+        notes=config.notes,
     )
 
 
-def _accuracy(response: Response) -> float:
-    assert response.grade is not None
-    return response.grade.accuracy
+def _estimates(by_puzzle: list[list[Mark]]) -> tuple[Estimate | None, Estimate | None]:
+    """Accuracy and solved, from each puzzle's scored marks."""
+    means = [scores(marks) for marks in by_puzzle]
+    return mean_interval([m.accuracy for m in means]), rate_interval([m.solved for m in means])
 
 
-def _solved(response: Response) -> float:
-    assert response.grade is not None
-    return float(response.grade.solved)
+def _main_estimates(by_puzzle: list[list[Mark]]) -> tuple[Estimate | None, Estimate | None]:
+    """The same of the main questions, over the puzzles that ask any."""
+    accuracies = [known_mean([mark.main_accuracy for mark in marks]) for marks in by_puzzle]
+    solved = [
+        known_mean([None if a is None else float(a == 1) for a in (m.main_accuracy for m in marks)])
+        for marks in by_puzzle
+    ]
+    return (
+        mean_interval([value for value in accuracies if value is not None]),
+        rate_interval([value for value in solved if value is not None]),
+    )
 
 
-def mean(values: Iterable[float]) -> float:
-    """The mean of at least one value; the same in whatever order they come."""
-    values = list(values)
-    return math.fsum(values) / len(values)
-
-
-def known_mean(values: Sequence[float | None]) -> float | None:
-    """The mean; None where there is no value, or one is unknown."""
-    known = [value for value in values if value is not None]
-    return mean(known) if known and len(known) == len(values) else None
-
-
-def mean_interval(values: Sequence[float]) -> Estimate | None:
-    """A mean of values in [0, 1] with its t interval; None without values."""
-    if not values:
-        return None
-    value, error = mean(values), _standard_error(values)
-    if error == 0:
-        return _score_interval(value, len(values), len(values))
-    half = t_quantile(len(values) - 1) * error
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
-
-
-def rate_interval(values: Sequence[float]) -> Estimate | None:
-    """A mean of rates in [0, 1] with its score interval; None without values."""
-    if not values:
-        return None
-    value, error = mean(values), _standard_error(values)
-    effective = value * (1 - value) / error**2 if error > 0 else len(values)
-    return _score_interval(value, effective, len(values))
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    """Of the mean; 0 for a single value and for equal ones."""
-    if min(values) == max(values):
-        return 0.0
-    center = mean(values)
-    squares = math.fsum((value - center) ** 2 for value in values)
-    return math.sqrt(squares / (len(values) - 1) / len(values))
-
-
-def _score_interval(p: float, effective: float, n: int) -> Estimate:
-    """Wilson's interval of a rate `p` seen on `effective` coins, with the t of `n` puzzles."""
-    if n == 1:
-        return Estimate(p, 0.0, 1.0)
-    t2 = t_quantile(n - 1) ** 2
-    center = (p + t2 / (2 * effective)) / (1 + t2 / effective)
-    half = math.sqrt(t2 * (p * (1 - p) / effective + t2 / (4 * effective**2)))
-    half /= 1 + t2 / effective
-    return Estimate(p, max(0.0, min(p, center - half)), min(1.0, max(p, center + half)))
-
-
-@lru_cache
-def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """The t that a two-sided interval takes, for whole degrees of freedom from 1.
-
-    By halving, on Student's distribution as a finite series (Abramowitz and Stegun, 26.7.3-4).
-    """
-    low, high = 0.0, 2.0
-    while _t_inside(high, freedom) < confidence:
-        high *= 2
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_inside(middle, freedom) < confidence else (low, middle)
-    return high
-
-
-def _t_inside(t: float, freedom: int) -> float:
-    """The probability that Student's t lies in [-t, t]."""
-    angle = math.atan(t / math.sqrt(freedom))
-    cosine2 = math.cos(angle) ** 2
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0
-    for k in range(2 + odd, freedom + 1, 2):
-        total += term
-        term *= cosine2 * (k - 1) / k
-    return (angle + math.sin(angle) * total) * 2 / math.pi if odd else math.sin(angle) * total
+def _by_difficulty(by_puzzle: list[list[Mark]]) -> tuple[Group, ...]:
+    """The named difficulties in their order, then the bands from small to large."""
+    named = sorted({marks[0].difficulty for marks in by_puzzle if marks[0].difficulty})
+    groups = [
+        ("difficulty", name, [marks for marks in by_puzzle if marks[0].difficulty == name])
+        for name in named
+    ]
+    counted = [(marks[0].num_clues, marks) for marks in by_puzzle]
+    for name in BANDS:
+        inside = [marks for clues, marks in counted if clues is not None and band(clues) == name]
+        groups.append(("clues", name, inside))
+    return tuple(
+        Group(split, name, len(inside), *_estimates(inside))
+        for split, name, inside in groups
+        if inside
+    )

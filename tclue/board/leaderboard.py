@@ -13,7 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tclue.bench.costs import repriced
+from tclue.bench.price_book import SHIPPED, read_book
+from tclue.bench.records import Response, RunConfig
 from tclue.board.markdown import page
+from tclue.board.notes import notes
 from tclue.board.plot import MADE_BY, Point, svg
 from tclue.board.published import PICTURE, Published, PublishedRow, read_published
 from tclue.board.rows import RankedSet, Row, read_sets
@@ -26,6 +30,8 @@ class Board:
 
     sets: tuple[RankedSet, ...]
     published: Published
+    # day of the price book that costs are repriced with
+    price_book: str
 
 
 def build(results_dir: Path) -> Board:
@@ -33,12 +39,23 @@ def build(results_dir: Path) -> Board:
 
     Raises UserError, naming the file and the line, where records cannot be read.
     """
-    return Board(read_sets(results_dir), read_published())
+    book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
+
+    def reprice(config: RunConfig, response: Response) -> float | None:
+        # Nobody's price is that of a server of one's own.
+        hosted = config.request.get("model") if not config.api_base else None
+        entry = book.find(hosted) if hosted else None
+        return repriced(response.usage, entry.prices) if entry else None
+
+    return Board(read_sets(results_dir, reprice), read_published(), book.date)
 
 
 def files(board: Board) -> dict[str, bytes]:
     """file name -> content, for every file of the board."""
-    texts = {"README.md": page(board.sets, board.published), "board.json": _json(board)}
+    texts = {
+        "README.md": page(board.sets, board.published, board.price_book),
+        "board.json": _json(board),
+    }
     for one in board.sets:
         asked = "1 puzzle" if one.puzzles == 1 else f"{one.puzzles} puzzles"
         subtitle = f"{asked}, grader {one.grader}; bars are 95% intervals"
@@ -89,17 +106,16 @@ def _left_behind(board_dir: Path, wanted: dict[str, bytes]) -> list[Path]:
 
 def _point(row: Row) -> Point | None:
     """A row in the picture; None where its accuracy or its cost is unknown."""
-    if row.accuracy is None or row.cost_usd is None:
+    accuracy, cost_usd = row.summary.accuracy, row.cost_usd
+    if accuracy is None or cost_usd is None:
         return None
-    assert row.accuracy_low is not None
-    assert row.accuracy_high is not None
     return Point(
         row.label,
-        row.cost_usd,
-        row.accuracy,
-        (row.accuracy_low, row.accuracy_high),
+        cost_usd,
+        accuracy.value,
+        (accuracy.low, accuracy.high),
         row.on_frontier,
-        row.complete,
+        row.summary.complete,
     )
 
 
@@ -108,12 +124,32 @@ def _published_point(row: PublishedRow) -> Point:
 
 
 def _json(board: Board) -> str:
-    sets = [
-        {**asdict(one), "rows": [{**asdict(row), "complete": row.complete} for row in one.rows]}
-        for one in board.sets
-    ]
-    data = {"sets": sets, "published": {**asdict(board.published), "picture": PICTURE}}
+    sets = [{**vars(one), "rows": [_json_row(row) for row in one.rows]} for one in board.sets]
+    data = {
+        "sets": sets,
+        "price_book": board.price_book,
+        "published": {**asdict(board.published), "picture": PICTURE},
+    }
     return json.dumps(_rounded(data), indent=2) + "\n"
+
+
+def _json_row(row: Row) -> dict[str, Any]:
+    """The row and all of its summary, accuracy and solved as plain numbers."""
+    numbers = asdict(row.summary)
+    flat: dict[str, Any] = {"label": row.label, "variant": row.summary.variant, "run": row.run}
+    for name in ("accuracy", "solved"):
+        found = numbers.pop(name) or {"value": None, "low": None, "high": None}
+        flat |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+    outcomes = numbers.pop("outcomes")
+    return {
+        **flat,
+        "on_frontier": row.on_frontier,
+        "neighbour": row.neighbour and asdict(row.neighbour),
+        "notes": notes(row.summary),
+        "prices": asdict(row.config.prices),
+        **outcomes,
+        **{name: value for name, value in numbers.items() if name not in flat},
+    }
 
 
 def _rounded(value: Any) -> Any:

@@ -1,17 +1,27 @@
-"""The board as a page of Markdown: how to read it, then a table and a picture for each set."""
+"""The board as a page of Markdown: how to read it, then tables and a picture for each set."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from tclue.board.labels import clean
+from tclue.bench.stats import MOST_LOST
 from tclue.board.plot import dollars
 from tclue.board.published import PICTURE, Published, PublishedRow
-from tclue.board.rows import RankedSet, Row
-
-FRONTIER = "◆"
-_NONE = "–"
+from tclue.board.rows import RankedSet
+from tclue.board.tables import (
+    ALIKE,
+    FRONTIER,
+    NOTED,
+    by_difficulty,
+    effort,
+    escaped,
+    more_scores,
+    ranking,
+    remarks,
+    table,
+    tokens,
+)
+from tclue.puzzle.published import FILES
 
 _HEAD = f"""\
 # Leaderboard
@@ -23,70 +33,56 @@ are lost. `tclue leaderboard --check` tells whether they are what the records gi
 Each table is one set of puzzles under one grader. Rows are compared within a table, never across.
 
 - **Accuracy**: share of a puzzle's questions answered right, from 0 to 1, averaged over each
-  puzzle's samples and then over puzzles, with its 95% interval in brackets. The interval is
+  puzzle's samples (avg@k) and then over puzzles, with its 95% interval in brackets. The interval is
   clustered by puzzle: more samples of the same puzzles do not make them more puzzles.
 - **Solved**: share of responses with every question right, and its 95% interval, clustered alike.
+- **$ a puzzle**: mean US dollars for one response, as billed on the day: a hosted model at its
+  price for tokens then, a local one at a price for the hour. *unknown*: there is no known price; it
+  is not 0. *Repriced*: the same tokens at the prices of the price book of the date that is given.
+- **Tokens**: mean for one response; those out hold the reasoning.
 - **Puzzles**, **samples**: puzzles with a scored response; times that each was to be asked.
-- **$ a puzzle**: mean US dollars for one response. A hosted model is counted at its price for
-  tokens, a local one at a price for the hour. *unknown*: there is no known price; it is not 0.
-- **Tokens in**, **tokens out**: mean for one response, reasoning included.
-- **Truncated, refused, unparsed**: responses cut off by the output limit, refusals, and texts
-  without an answer. They are scored for what they hold.
-- **Failed**: requests without a usable reply. They are not scored. A row with failed or missing
-  responses is *incomplete*: the same `tclue bench` command asks for them again.
+- **Failed**: requests without a usable reply. They are not scored. Where more than {MOST_LOST:.0%}
+  failed or are missing, the row is *incomplete*: the same `tclue bench` command asks for them
+  again.
 - **{FRONTIER}**: on the frontier. No other row of the table is as accurate for less, or more
   accurate for as much or less. Free models, unknown costs and incomplete rows are left out of it.
+- **{ALIKE}**: not told apart from the next {FRONTIER} below it: their difference, puzzle by puzzle,
+  may as well be chance (paired t, p of 0.05 or more). *Puzzles needed*: that would tell a
+  difference of this size apart in four of five trials.
+- **{NOTED}**: there is a note below the table.
+- **Main five**: accuracy on who, weapon, where, when and why alone. **Pass@k**: chance that one of
+  k samples is solved. **Consensus@k**: score of the answers that most of k samples give.
+- **Truncated, refused, unparsed**: shares of responses cut off by the output limit, of refusals,
+  and of texts without an answer. They are scored for what they hold.
 """
 
 
-def page(sets: Sequence[RankedSet], published: Published) -> str:
-    """The whole page."""
-    measured = [_section(one) for one in sets] or ["## Measured\n\nNo runs yet.\n"]
-    return "\n".join([_HEAD, *measured, _published(published)])
+def page(sets: Sequence[RankedSet], published: Published, price_book: str) -> str:
+    """The whole page; `price_book` is the day of the price book that costs are repriced with."""
+    measured = [_section(one, price_book) for one in sets] or ["## Measured\n\nNo runs yet.\n"]
+    return "\n".join([_HEAD, *measured, _published(published, sets)])
 
 
-def _section(one: RankedSet) -> str:
-    heads = ["", "variant", "accuracy", "solved", "puzzles", "samples", "$ a puzzle"]
-    heads += ["tokens in", "tokens out", "truncated, refused, unparsed", "failed", "grader"]
-    table = _table(heads, "clrrrrrrrrrl", [_cells(row) for row in one.rows])
+def _section(one: RankedSet, price_book: str) -> str:
     title = escaped(one.title)
-    return f"""\
-## {title}
-
-{_count(one.puzzles, "puzzle")}, grader `{one.grader}`, puzzle file with SHA-256 `{one.sha256}`.
-
-{table}
-![{title}: accuracy against cost]({one.picture})
-"""
-
-
-def _cells(row: Row) -> list[str]:
-    gaps = [
-        f"{count} {what}"
-        for count, what in ((row.failed, "failed"), (row.missing, "missing"))
-        if count
+    parts = [
+        f"## {title}\n",
+        f"{_count(one.puzzles, 'puzzle')}, grader `{one.grader}`, puzzle file with SHA-256 "
+        f"`{one.sha256}`.\n",
+        ranking(one),
+        remarks(one),
+        f"![{title}: accuracy against cost]({one.picture})\n",
+        more_scores(one),
+        by_difficulty(one),
+        effort(one, price_book),
     ]
-    incomplete = f" *(incomplete: {', '.join(gaps)})*" if gaps else ""
-    return [
-        FRONTIER if row.on_frontier else "",
-        escaped(row.label) + incomplete,
-        _estimate(row.accuracy, row.accuracy_low, row.accuracy_high),
-        _estimate(row.solved, row.solved_low, row.solved_high),
-        str(row.puzzles),
-        str(row.samples),
-        "*unknown*" if row.cost_usd is None else dollars(row.cost_usd),
-        _tokens(row.prompt_tokens),
-        _tokens(row.completion_tokens),
-        f"{row.truncated}, {row.refused}, {row.unparsed}",
-        str(row.failed),
-        escaped(row.grader),
-    ]
+    return "\n".join(part for part in parts if part)
 
 
-def _published(published: Published) -> str:
+def _published(published: Published, sets: Sequence[RankedSet]) -> str:
     heads = ["", "model", "organization", "reasoning", "accuracy", "$ a response"]
     heads += ["tokens in", "tokens out", "note"]
-    table = _table(heads, "clllrrrrl", [_published_cells(row) for row in published.rows])
+    rows = table(heads, "clllrrrrl", [_published_cells(row) for row in published.rows])
     return f"""\
 ## Published results
 
@@ -98,9 +94,25 @@ The source gives no intervals and no scores by puzzle, so none can be computed, 
 is drawn through the figures as they stand. A mean of 64 scores between 0 and 1 may be off by as
 much as 0.12 either way (95%). Numbers in notes are in percent, as in the source.
 
-{table}
-![Published results: accuracy against cost]({PICTURE})
+{rows}
+{_beside(sets)}![Published results: accuracy against cost]({PICTURE})
 """
+
+
+def _beside(sets: Sequence[RankedSet]) -> str:
+    """The measured rows that a published one may be set beside: its puzzles, its grader."""
+    lines = [
+        f"- {escaped(row.label)}: {accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}], "
+        f"{_count(row.summary.puzzles, 'puzzle')}, "
+        f"{_count(row.summary.samples, 'response')} to each\n"
+        for one in sets
+        if one.sha256 == FILES["published-val"].sha256 and one.grader == "published"
+        for row in one.rows
+        if (accuracy := row.summary.accuracy)
+    ]
+    if not lines:
+        return ""
+    return f"Measured here on the same file under the same grader:\n\n{''.join(lines)}\n"
 
 
 def _published_cells(row: PublishedRow) -> list[str]:
@@ -111,33 +123,11 @@ def _published_cells(row: PublishedRow) -> list[str]:
         escaped(row.reasoning),
         f"{row.accuracy:.3f}",
         dollars(row.cost_usd),
-        _tokens(row.prompt_tokens),
-        _tokens(row.completion_tokens),
+        tokens(row.prompt_tokens),
+        tokens(row.completion_tokens),
         escaped(row.note),
     ]
 
 
-def _table(heads: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table; `sides` holds l, c or r for each column."""
-    rules = [{"l": ":--", "c": ":-:", "r": "--:"}[side] for side in sides]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, rules, *rows))
-
-
-def _estimate(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return _NONE
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _tokens(mean: float | None) -> str:
-    return _NONE if mean is None else f"{mean:,.0f}"
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def escaped(text: str) -> str:
-    """A text that Markdown shows as it is, in a table's cell too."""
-    marked = re.sub(r"([\\`*_\[\]|~])", r"\\\1", clean(text))
-    return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

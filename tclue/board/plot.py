@@ -291,13 +291,17 @@ def _legend(points: Sequence[Point]) -> list[str]:
     return parts
 
 
-def dollars(cost_usd: float) -> str:
-    """A cost to three significant digits, never with an exponent: $0.0123, $12.3, $0."""
-    if cost_usd == 0:
-        return "$0"
-    rounded = Decimal(f"{cost_usd:.2e}")
-    plain = f"{rounded:f}"
-    return f"${plain.rstrip('0').rstrip('.') if '.' in plain else plain}"
+def dollars(cost_usd: float, digits: int = 3) -> str:
+    """A cost to so many significant digits, never with an exponent: $0.0123, $12.3, $0."""
+    return f"${plain(cost_usd, digits)}"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """A number of 0 or more to so many significant digits, never with an exponent."""
+    if value == 0:
+        return "0"
+    text = f"{Decimal(f'{value:.{digits - 1}e}'):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _frame(box: Box) -> str:

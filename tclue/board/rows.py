@@ -6,64 +6,73 @@
   name, the same SHA-256 of its file, the same number of puzzles from its start, the same grader.
 * The frontier is drawn among the complete runs with a known cost above zero. Where answers are
   missing, accuracy stands on other puzzles than the rest, often easier ones.
+* Each row on the frontier is compared with the next cheaper one on it, puzzle by puzzle.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tclue.bench.records import Run, read_run, slug
-from tclue.bench.stats import Estimate, summarize
+from tclue.bench.compare import Difference, compare_scores
+from tclue.bench.folders import run_folders
+from tclue.bench.records import RunConfig, iter_responses, read_config, slug
+from tclue.bench.stats import Summary, summary
+from tclue.bench.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
 from tclue.board.labels import clean
-from tclue.board.sanity import check_run
-from tclue.errors import UserError
+from tclue.board.names import labels
+from tclue.board.sanity import check_config, checked
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The next cheaper row on the frontier, and how much more accurate this one is."""
+
+    run: str
+    accuracy: Difference
 
 
 @dataclass(frozen=True)
 class Row:
     """One run on the board. Accuracies and rates are fractions 0..1, costs US dollars."""
 
-    # the variant, and after it the end of the run's name where two runs here share the variant
+    # the variant, and after it what tells the runs apart where two here share the variant
     label: str
-    variant: str
     # name of the run's folder
     run: str
-    grader: str
-    # mean over puzzles with its 95% interval; None where nothing is scored yet
-    accuracy: float | None
-    accuracy_low: float | None
-    accuracy_high: float | None
-    # share of responses with every question right, with its 95% interval
-    solved: float | None
-    solved_low: float | None
-    solved_high: float | None
-    # puzzles with a scored response, times that each was to be asked, scored responses
-    puzzles: int
-    samples: int
-    responses: int
-    # mean for one scored response; None where any is unknown
-    cost_usd: float | None
-    prompt_tokens: float | None
-    completion_tokens: float | None
-    # responses by outcome: scored for what they hold, but for failed ones
-    truncated: int
-    refused: int
-    unparsed: int
-    failed: int
-    # responses that were to be asked for and have no record yet
-    missing: int
+    config: RunConfig
+    summary: Summary
+    # puzzle -> its means over samples
+    scores: Mapping[str, Scores]
     # nothing in the table beats it at its cost or less
     on_frontier: bool = False
+    # None for the cheapest on the frontier, and for rows that are not on it
+    neighbour: Neighbour | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether every response that was to be asked for is there and scored."""
-        return self.failed + self.missing == 0
+    def accuracy(self) -> float | None:
+        """None where nothing is scored yet."""
+        return self.summary.accuracy.value if self.summary.accuracy else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Mean for one scored response; None where any is unknown."""
+        return self.summary.cost_usd
+
+    @property
+    def in_race(self) -> bool:
+        """Whether it may stand on the frontier."""
+        return bool(self.summary.complete and self.summary.cost_usd and self.summary.responses)
+
+    @property
+    def like_neighbour(self) -> bool:
+        """Whether the puzzles do not tell it from its neighbour on the frontier."""
+        return self.neighbour is not None and not self.neighbour.accuracy.told_apart
 
 
 @dataclass(frozen=True)
@@ -87,18 +96,19 @@ class RankedSet:
 _Key = tuple[str, int, str, str]
 
 
-def read_sets(results: Path) -> tuple[RankedSet, ...]:
+def read_sets(results: Path, reprice: Reprice | None = None) -> tuple[RankedSet, ...]:
     """Every run below a results folder, by puzzle set; none where the folder is not there.
 
-    Raises UserError, naming the file and the line, where a run's records cannot be read.
+    `reprice` gives a response's cost at the price book's prices. Raises UserError, naming the file
+    and the line, where a run's records cannot be read.
     """
     tables: defaultdict[_Key, list[Row]] = defaultdict(list)
-    for folder in _run_folders(results):
-        run = read_run(folder)
-        check_run(folder, run)
+    for folder in run_folders(results):
+        run = read_tally(folder, reprice)
         config = run.config
         key = (clean(config.puzzle_set), config.puzzles, config.grader, config.puzzle_sha256)
-        tables[key].append(_row(folder.name, run))
+        label = clean(config.variant)
+        tables[key].append(Row(label, folder.name, config, summary(run), puzzle_scores(run)))
     sets = []
     # The picture of the published results has that name.
     stems = {"published"}
@@ -108,57 +118,23 @@ def read_sets(results: Path) -> tuple[RankedSet, ...]:
     return tuple(sets)
 
 
+def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
+    """Read and check a run's records, and keep what its numbers are made of.
+
+    Raises UserError, naming the file and the line, where no run writes them so.
+    """
+    config = read_config(folder)
+    check_config(folder, config)
+    responses = iter_responses(folder, texts=False)
+    return tally(config, checked(folder, config, responses), reprice)
+
+
 def _place(key: _Key) -> tuple[str, int, bool, _Key]:
     """By name; of those that share it the whole set first, under the default grader.
 
     The first keeps the plain name, so that a trial on a few puzzles does not rename the others.
     """
     return _stem(key), -key[1], key[2] != "sound", key
-
-
-def _run_folders(results: Path) -> list[Path]:
-    if not results.exists():
-        return []
-    try:
-        entries = sorted(results.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(
-            f"{results}: cannot be read: {error.strerror}: expected a folder of run folders"
-        ) from None
-    records = ("run.json", "responses.jsonl")
-    return [entry for entry in entries if any((entry / name).is_file() for name in records)]
-
-
-def _row(folder_name: str, run: Run) -> Row:
-    summary = summarize(run)
-    accuracy, solved = _numbers(summary.accuracy), _numbers(summary.solved)
-    return Row(
-        label=clean(summary.variant),
-        variant=summary.variant,
-        run=folder_name,
-        grader=summary.grader,
-        accuracy=accuracy[0],
-        accuracy_low=accuracy[1],
-        accuracy_high=accuracy[2],
-        solved=solved[0],
-        solved_low=solved[1],
-        solved_high=solved[2],
-        puzzles=summary.puzzles,
-        samples=summary.samples,
-        responses=summary.responses,
-        cost_usd=summary.cost_usd,
-        prompt_tokens=summary.prompt_tokens,
-        completion_tokens=summary.completion_tokens,
-        truncated=summary.outcomes["truncated"],
-        refused=summary.outcomes["refused"],
-        unparsed=summary.outcomes["unparsed"],
-        failed=summary.outcomes["failed"],
-        missing=summary.missing,
-    )
-
-
-def _numbers(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    return (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
 
 
 def _stem(key: _Key) -> str:
@@ -177,17 +153,21 @@ def _ranked_set(key: _Key, rows: list[Row], plain: bool) -> RankedSet:
 def ranked(rows: list[Row]) -> tuple[Row, ...]:
     """The rows of one table, most accurate first, told apart, those on the frontier marked."""
     rows = sorted(rows, key=_rank)
-    in_race = [i for i, row in enumerate(rows) if row.complete and row.cost_usd and row.responses]
-    on = frontier([(rows[i].cost_usd or 0.0, rows[i].accuracy or 0.0) for i in in_race])
-    for i, is_on in zip(in_race, on, strict=True):
-        rows[i] = replace(rows[i], on_frontier=is_on)
-    runs = Counter(row.label for row in rows)
-    return tuple(
-        replace(row, label=f"{row.label} ({row.run.rpartition('--')[2]})")
-        if runs[row.label] > 1
-        else row
-        for row in rows
-    )
+    in_race = [i for i, row in enumerate(rows) if row.in_race]
+    points = [(rows[i].cost_usd or 0.0, rows[i].accuracy or 0.0) for i in in_race]
+    best = [i for i, is_on in zip(in_race, frontier(points), strict=True) if is_on]
+    # Most accurate first is dearest first: the next of them is the next cheaper.
+    for place, i in enumerate(best):
+        cheaper = [rows[j] for j in best[place + 1 : place + 2]]
+        neighbour = _neighbour(rows[i], cheaper[0]) if cheaper else None
+        rows[i] = replace(rows[i], on_frontier=True, neighbour=neighbour)
+    named = labels([(row.run, row.config) for row in rows])
+    return tuple(replace(row, label=label) for row, label in zip(rows, named, strict=True))
+
+
+def _neighbour(row: Row, cheaper: Row) -> Neighbour | None:
+    found = compare_scores(row.scores, cheaper.scores)
+    return Neighbour(cheaper.run, found[0]) if found else None
 
 
 def _rank(row: Row) -> tuple[float, float, str, str]:

@@ -7,60 +7,97 @@ stop any sum; it would stand on the board.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from tclue.bench.records import Outcome, Response, Run
+from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.errors import UserError
 
 
-def check_run(folder: Path, run: Run) -> None:
-    """Raise UserError, naming the file and the line, for values that no run writes."""
-    config = run.config
+def check_config(folder: Path, config: RunConfig) -> None:
+    """Raise UserError, naming the file, for a configuration that no run writes."""
     for name in ("variant", "puzzle_set", "puzzle_sha256", "grader"):
         if not (isinstance(value := getattr(config, name), str) and value):
             raise UserError(f"{folder / 'run.json'}: {name} is {value!r}: expected a text")
+    if not isinstance(config.prices.date, str):
+        date = config.prices.date
+        raise UserError(f"{folder / 'run.json'}: prices.date is {date!r}: expected a day")
     for name in ("puzzles", "samples"):
         if not (_whole(value := getattr(config, name)) and value > 0):
             raise UserError(f"{folder / 'run.json'}: {name} is {value!r}: expected 1 or more")
+
+
+def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:
+    """The responses of a run, as they come, one a line of its file.
+
+    Raises UserError, naming the file and the line, for values that no run writes.
+    """
     asked = config.puzzles * config.samples
     pairs: set[tuple[str, int]] = set()
-    # A run's responses are the lines of its file, one each.
-    for number, response in enumerate(run.responses, 1):
+    letters: dict[str, list[str]] = {}
+    for number, response in enumerate(responses, 1):
         where = f"{folder / 'responses.jsonl'}, line {number}"
         if wrong := _wrong(response, config.samples, config.grader):
             raise UserError(f"{where}: {wrong}")
         pairs.add(response.pair)
         if len(pairs) > asked:
             raise UserError(f"{where}: one more than the {asked} that run.json asks for")
+        if response.grade:
+            asks = sorted(response.grade.answers)
+            if asks != letters.setdefault(response.puzzle, asks):
+                expected = ", ".join(letters[response.puzzle])
+                raise UserError(f"{where}: answers to {', '.join(asks)}: expected {expected}")
+        yield response
 
 
 def _wrong(response: Response, samples: int, grader: str) -> str | None:
     """What no run writes in a line, and what it would."""
-    grade, usage = response.grade, response.usage
+    usage = response.usage
     if not isinstance(response.puzzle, str):
         return f"puzzle is {response.puzzle!r}: expected a text"
     if not (_whole(response.sample) and 0 <= response.sample < samples):
         return f"sample is {response.sample!r}: expected 0 to {samples - 1}"
     if response.outcome not in get_args(Outcome):
         return f"outcome is {response.outcome!r}: expected one of {', '.join(get_args(Outcome))}"
-    if response.scored:
-        if grade is None:
-            return f"{response.outcome}, and no grade: expected one"
-        if not (_number(grade.accuracy) and grade.accuracy <= 1):
-            return f"accuracy is {grade.accuracy!r}: expected 0 to 1"
-        if not isinstance(grade.solved, bool):
-            return f"solved is {grade.solved!r}: expected true or false"
-        if response.grader != grader:
-            return f"graded by {response.grader}: expected {grader}, as run.json says"
+    if response.scored and (wrong := _wrong_grade(response, grader)):
+        return wrong
+    for name, said in (("model_id", response.model_id), ("difficulty", response.difficulty)):
+        if not isinstance(said, str | None):
+            return f"{name} is {said!r}: expected a text, or null"
     for name, value in (
         ("cost_usd", response.cost_usd),
+        ("cost_litellm_usd", response.cost_litellm_usd),
+        ("at_most_usd", response.at_most_usd),
+        ("num_clues", response.num_clues),
         ("latency_s", response.latency_s),
         ("prompt_tokens", usage.prompt_tokens),
         ("completion_tokens", usage.completion_tokens),
+        ("cached_tokens", usage.cached_tokens),
+        ("reasoning_tokens", usage.reasoning_tokens),
     ):
         if value is not None and not _number(value):
             return f"{name} is {value!r}: expected 0 or more"
+    return None
+
+
+def _wrong_grade(response: Response, grader: str) -> str | None:
+    grade = response.grade
+    if grade is None:
+        return f"{response.outcome}, and no grade: expected one"
+    if not (_number(grade.accuracy) and grade.accuracy <= 1):
+        return f"accuracy is {grade.accuracy!r}: expected 0 to 1"
+    main = grade.main_accuracy
+    if main is not None and not (_number(main) and main <= 1):
+        return f"main_accuracy is {main!r}: expected 0 to 1, or null"
+    if not isinstance(grade.solved, bool):
+        return f"solved is {grade.solved!r}: expected true or false"
+    if not (isinstance(grade.answers, dict) and grade.answers):
+        return f"answers is {grade.answers!r}: expected an object from letter to answer"
+    if not set(grade.right) <= grade.answers.keys():
+        return f"right is {list(grade.right)!r}: expected letters of its answers"
+    if response.grader != grader:
+        return f"graded by {response.grader}: expected {grader}, as run.json says"
     return None
 
 

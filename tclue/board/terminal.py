@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from tclue.bench.compare import Comparison
+from tclue.bench.intervals import Estimate
 from tclue.bench.listing import Listed
-from tclue.bench.stats import Estimate, Summary
+from tclue.bench.stats import Summary
 from tclue.board.leaderboard import Board
+from tclue.board.notes import notes
 from tclue.board.plot import dollars
+from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grade_file import Graded
 from tclue.puzzle.proof import Proof
@@ -45,9 +49,10 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 
 def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: bool) -> None:
-    """The prompt, and below it how hard it is."""
+    """The prompt, and below it how hard it is; in a pipe, line by line as they are."""
     console = _console()
-    console.print(puzzle.prompt, markup=False)
+    piped = not console.is_terminal
+    console.print(puzzle.prompt, markup=False, soft_wrap=piped)
     console.rule()
     enough = (
         "and that answers every question" if measured.solved else "and more than that is needed"
@@ -57,12 +62,23 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
         f"takes {measured.steps} steps in {measured.rounds} rounds, {enough}; the proof took "
         f"{effort.conflicts} conflicts and {effort.propagations} propagations",
         markup=False,
+        soft_wrap=piped,
     )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in measured.shares.items())
-    console.print(f"clues by form: {shares}", markup=False)
+    console.print(f"clues by form: {shares}", markup=False, soft_wrap=piped)
     if solution:
         for letter, answer in puzzle.solution.items():
             console.print(f"{letter}. {answer}", markup=False)
+
+
+def show_sets(listed: Sequence[splits.Listed]) -> None:
+    """The named puzzle sets; a file's sum by its beginning."""
+    table = _table("set", "puzzles", "SHA-256")
+    table.add_column("", overflow="fold")
+    for one in listed:
+        size = "" if one.puzzles is None else str(one.puzzles)
+        table.add_row(one.name, size, (one.sha256 or "")[:12], one.about)
+    _console().print(table)
 
 
 def show_proof(puzzle: Puzzle, proof: Proof) -> None:
@@ -154,7 +170,7 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
 
 
 def show_summaries(summaries: Sequence[Summary]) -> None:
-    """What each run adds up to, and where its records are."""
+    """What each run adds up to, what a reader must know of it, and where its records are."""
     console = _console()
     table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "failed")
     for one in summaries:
@@ -169,7 +185,48 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
         )
     console.print(table)
     for one in summaries:
+        told = [_several(one)] if one.samples > 1 else []
+        if one.total_cost_usd:
+            told.append(f"{dollars(one.total_cost_usd)} in all")
+        for line in (*told, *notes(one)):
+            console.print(f"{one.variant}: {line}", markup=False, soft_wrap=True)
+    for one in summaries:
         console.print(f"records: {one.run}", style="dim", soft_wrap=True)
+
+
+def _several(one: Summary) -> str:
+    all_ = one.at_k[-1]
+    return (
+        f"pass@{all_.k} {_interval(all_.pass_solved)}, "
+        f"consensus@{all_.k} {_interval(all_.consensus_accuracy)}"
+    )
+
+
+def show_comparison(found: Comparison) -> None:
+    """Two runs side by side, and whether their difference may be chance."""
+    console = _console()
+    table = _table("", "first", "second", "difference", "p", "puzzles needed")
+    for name, one in (("accuracy", found.accuracy), ("solved", found.solved)):
+        low, high = one.interval
+        table.add_row(
+            name,
+            f"{one.first:.3f}",
+            f"{one.second:.3f}",
+            f"{one.difference:+.3f} [{low:+.3f}, {high:+.3f}]",
+            f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001",
+            "none is enough" if one.puzzles_needed is None else f"{one.puzzles_needed:,}",
+        )
+    for place, variant, run in zip(("first", "second"), found.variants, found.runs, strict=True):
+        console.print(f"{place}: {variant} ({run})", markup=False, soft_wrap=True)
+    console.print(table)
+    left_out = f"; {found.left_out} that only one has are left out" if found.left_out else ""
+    apart = "are told apart" if found.accuracy.told_apart else "are not told apart"
+    console.print(
+        f"{found.puzzles} puzzles of {found.puzzle_set}, grader {found.grader}{left_out}: "
+        f"the two {apart} by accuracy",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _dollars(cost_usd: float | None) -> str:
@@ -230,26 +287,20 @@ def show_board(board: Board) -> None:
             "accuracy",
             "solved",
             "$ a puzzle",
-            "samples",
             "failed",
             title=f"{one.title}: {one.puzzles} puzzles, grader {one.grader}",
         )
         for row in one.rows:
             table.add_row(
-                f"{row.label}{' *' if row.on_frontier else ''}",
-                _bounds(row.accuracy, row.accuracy_low, row.accuracy_high),
-                _bounds(row.solved, row.solved_low, row.solved_high),
+                f"{row.label}{' *' if row.on_frontier else ''}{' ~' if row.like_neighbour else ''}",
+                _interval(row.summary.accuracy),
+                _interval(row.summary.solved),
                 _dollars(row.cost_usd),
-                str(row.samples),
-                str(row.failed + row.missing),
+                str(row.summary.outcomes["failed"] + row.summary.missing),
             )
         console.print(table)
         console.print()
     if any(row.on_frontier for one in board.sets for row in one.rows):
         console.print("* on the frontier: nothing in its table beats it at its cost or less")
-
-
-def _bounds(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return "none"
-    return _interval(Estimate(value, low, high))
+    if any(row.like_neighbour for one in board.sets for row in one.rows):
+        console.print("~ not told apart from the next * below it (paired t, p of 0.05 or more)")

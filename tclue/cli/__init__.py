@@ -1,7 +1,8 @@
 """The command `tclue`: parse, call, print.
 
 Bad input ends in one line on standard error and exit code 2. A "no" from `check`, `solve` or
-`leaderboard --check` is exit code 1. An interrupted command exits with 130 and says how to go on.
+`leaderboard --check` is exit code 1. An interrupted command exits with 130, and says how to go on
+where the same command would.
 Everything heavy is imported by the command that needs it, so that `tclue --help` is quick.
 """
 
@@ -14,8 +15,8 @@ import click
 
 from tclue.bench.keys import guard
 from tclue.cli.asking import bench, models
-from tclue.cli.puzzles import check, generate, grade, show, solve
-from tclue.cli.showing import leaderboard, lm_eval
+from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
+from tclue.cli.showing import compare, leaderboard, lm_eval
 from tclue.errors import UserError
 
 
@@ -36,7 +37,9 @@ def cli() -> None:
     """
 
 
-for command in (generate, show, solve, check, grade, bench, models, leaderboard, lm_eval):
+for command in (generate, show, solve, check, grade, puzzles):
+    cli.add_command(command)
+for command in (bench, models, compare, leaderboard, lm_eval):
     cli.add_command(command)
 
 
@@ -64,7 +67,8 @@ def main() -> NoReturn:
         # A full disk behind standard output, above all.
         print(f"tclue: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        print("tclue: interrupted; the same command goes on from here", file=sys.stderr)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click hands Ctrl-C on as an Abort of its own.
+        print(f"tclue: interrupted{error.__cause__ or error}", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

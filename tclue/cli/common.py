@@ -18,11 +18,11 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for pro
 
 
 def read_source(source: str) -> list[Puzzle]:
-    """The puzzles of a shipped split or a file."""
+    """The puzzles of a named set or a file."""
     from tclue.puzzle import splits
     from tclue.puzzle.puzzle import read_puzzles
 
-    if source in splits.SPLITS or source.partition(":")[0] in splits.TRAIN_RANGES:
+    if splits.is_named(source):
         return list(splits.load_set(source).puzzles)
     return read_puzzles(Path(source))
 

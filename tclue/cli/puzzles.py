@@ -1,4 +1,4 @@
-"""The commands on puzzles: generate, show, solve, check, grade."""
+"""The commands on puzzles: puzzles, generate, show, solve, check, grade."""
 
 from __future__ import annotations
 
@@ -12,6 +12,57 @@ import click
 from tclue.cli.common import GRADERS, JSON, pick, read_source
 
 PROVERS = click.Choice(["sat", "cpsat", "both"])
+
+
+@click.group()
+def puzzles() -> None:
+    """List the puzzle sets that have a name, and fetch the published ones."""
+
+
+@puzzles.command("list")
+@JSON
+def list_sets(as_json: bool) -> None:
+    """List the sets that --puzzles knows by name, with their size and the sum of their file.
+
+    \b
+    tclue puzzles list
+    tclue puzzles list --json
+    """
+    from dataclasses import asdict
+
+    from tclue.board import terminal
+    from tclue.puzzle import splits
+
+    listed = splits.list_sets()
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in listed]))
+    else:
+        terminal.show_sets(listed)
+
+
+@puzzles.command()
+@click.argument("which", type=click.Choice(["published"]))
+@click.option(
+    "--source",
+    envvar="TCLUE_PUBLISHED_SOURCE",
+    show_envvar=True,
+    metavar="URL",
+    help="Where the files are, if not in the author's repository.",
+)
+def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one choice so far)
+    """Get the published puzzle files, check them, and keep them in the cache folder.
+
+    From then on, published-val and published-test are puzzle sets like the others.
+
+    \b
+    tclue puzzles fetch published
+    tclue check published-val
+    tclue bench --models MODEL --puzzles published-val --grader published
+    """
+    from tclue.puzzle import published
+
+    for one in published.fetch(source or published.SOURCE, published.FILES):
+        click.echo(f"{one.name}: {'fetched' if one.new else 'already there'}, in {one.path}")
 
 
 @click.command()
@@ -65,6 +116,9 @@ def generate(
     **knobs: Any,
 ) -> None:
     """Make puzzles; each has exactly one history, and no clue too many.
+
+    A seed gives the same bytes on any machine. Puzzles of two difficulties that are to differ need
+    seeds that differ: where the sizes drawn agree, one seed gives both the same puzzle.
 
     \b
     tclue generate -n 3 --seed 1 --difficulty easy
@@ -149,7 +203,7 @@ def solve(
     \b
     tclue solve < prompt.txt
     tclue solve test --puzzle 7 --history
-    tclue solve easy-val --ask "Mr. Green was in the Hall"
+    tclue solve easy-val --ask "Colonel Mustard was in the Study"
     """
     from tclue.board import terminal
     from tclue.puzzle import report

@@ -1,4 +1,4 @@
-"""The commands on what was measured: leaderboard, lm-eval."""
+"""The commands on what was measured: compare, leaderboard, lm-eval."""
 
 from __future__ import annotations
 
@@ -10,6 +10,36 @@ import click
 
 from tclue.cli.common import JSON
 from tclue.errors import UserError
+
+
+@click.command()
+@click.argument("first", metavar="RUN")
+@click.argument("second", metavar="RUN")
+@click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path))
+@JSON
+def compare(first: str, second: str, results: Path, as_json: bool) -> None:
+    """Compare two runs on the same puzzles, puzzle by puzzle.
+
+    A RUN is a run folder, or the name of one in --results. Gives the difference of their means
+    with its 95% interval, p of the paired t test, and how many puzzles would tell such a difference
+    apart in four of five trials.
+
+    \b
+    tclue compare tiny--easy-test--7462df27 random--easy-test--a697bf00
+    """
+    from dataclasses import asdict
+
+    from tclue.bench.compare import compare as compare_runs
+    from tclue.bench.folders import find_run
+    from tclue.board import terminal
+    from tclue.board.rows import read_tally
+
+    one, other = (read_tally(find_run(name, results)) for name in (first, second))
+    found = compare_runs(one, other)
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        terminal.show_comparison(found)
 
 
 @click.command()

@@ -4,7 +4,7 @@ Decided here:
 - An answer line begins with a letter of the puzzle and a sign (`A. X`, `A) X`, `| A | X |`,
   `"A": "X"`); what follows the letter is read by `answer_words`. A line may go on with the next
   letter, or with one again (`A. X, B. Y`). Below a letter that stands alone, or beside its question
-  only, the next lines are its answer.
+  only, the next lines are its answer, and so is a later one that says so ("Answer: X").
 - Answer lines make up one block while their letters go up, whatever stands between them. A letter
   that comes again, or too late, begins a new block if words stand before it, on lines of their own
   or on its own ("Correction: A. X"); a heading such as "Final answer" always begins one. "Or",
@@ -24,20 +24,21 @@ import re
 from tclue.puzzle.answer_text import plain_lines, tokens
 from tclue.puzzle.answer_words import AnswerReader, Commit, Reading, answer_reader
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.wording import ANSWER_KINDS, wording
+from tclue.puzzle.wording import wording
 
 # What may stand before the first letter of a line.
 _LEAD = re.compile(
     r"[^\w(\[<~✗✘❌❎⛔🚫]*(?:\d{1,3} ?[.):|](?!\d) ?)?[^\w(\[<~✗✘❌❎⛔🚫]*"
     r"(?:(?:the|my|our|final|correct|complete|full|answers?|solution|conclusion|verdict|murder|"
-    r"mystery|are|is|so|therefore|thus|hence|for|to|question|bonus|part|q|wait|actually|"
+    r"mystery|are|is|so|therefore|thus|hence|for|to|question|letter|bonus|part|q|wait|actually|"
     r"correction)\b[ :,#.-]{0,3}){0,8}"
 )
 _TURN = re.compile(r"\b(?:correction|wait|actually|final|so|therefore|thus|hence)\b")
+_LABEL = re.compile(r"\banswer\b")
 # A letter with its sign: "a.", "(a)", "a:", "a |", "a ->", "a (".
-_MARKER = re.compile(r"[(\[<]?([a-z])'?(?: ?[.):\]|=>(\[-]+ ?|$)")
+_MARKER = re.compile(r"[(\[<]?([a-z])'?(?: ?[.):\]|=>(\[&-]+ ?|$)")
 # The same within a line, where less may be meant by it.
-_NEXT_MARKER = re.compile(r"(?<![\w'.])[(\[]?([a-z])'?(?: ?[.):\]|=]+| -+>?)(?= |$)")
+_NEXT_MARKER = re.compile(r"(?<![\w'.])[(\[]?([a-z])'?(?:(?: ?[.):\]|=]+| -+>?)(?= |$)|:)")
 
 _HEADING_CHARS = 60
 _WORD = re.compile(r"[^\W_]")
@@ -45,9 +46,9 @@ _ANSWER_WORDS = {"answer", "answers", "solution", "solutions", "verdict", "concl
 _FINAL_WORDS = {"final", "corrected", "revised", "updated"}
 # A line that begins so offers another block beside the one before it: it does not set them apart.
 _OFFERS = re.compile(
-    r"\W*(?:(?:an|the|a)\b )?"
+    r"\W*(?:(?:an|the|a|and)\b )?"
     r"(?:or|also|alternatively|alternatives?|alternate|otherwise|another|maybe|perhaps|possibly|"
-    r"possible|possibility|option|scenario|case|second)\b"
+    r"possible|possibility|option|scenario|case|second|backup|fallback|else|failing|if not)\b"
 )
 
 
@@ -106,7 +107,7 @@ def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
     words = wording(puzzle.world, puzzle.edition)
     readers = {
         letter.lower(): answer_reader(
-            ANSWER_KINDS[question.topic], words.question(question), puzzle.options[letter]
+            question.topic, words.question(question), puzzle.options[letter]
         )
         for letter, question in puzzle.questions.items()
     }
@@ -114,6 +115,7 @@ def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
     blocks = _Blocks(len(letters))
     letter = ""  # the letter that the next line may go on with
     alone = False  # whether that letter's own line held no answer
+    asked = ""  # the letter that a section is about
     for line in filter(None, plain_lines(text)):
         if parts := _lettered(line, letters):
             blocks.add_lead(line[: _lead_end(line)])
@@ -122,7 +124,13 @@ def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
                 _add(blocks, part_letter, reading)
                 letter = "" if reading == "prose" else part_letter
                 alone = reading == "empty"
+                asked = part_letter if alone else ""
             continue
+        if asked and not letter and _LABEL.search(line[: _lead_end(line)]):
+            reading = readers[asked].read(line[_lead_end(line) :])
+            if isinstance(reading, Commit):
+                blocks.add(asked, reading.option)
+                continue
         reading = _below(readers[letter], line, alone) if letter else "prose"
         _add(blocks, letter, reading)
         if reading == "prose":

@@ -14,6 +14,7 @@ Decided here:
 from __future__ import annotations
 
 import re
+from unicodedata import normalize
 
 FINAL_HEADING = "final answer"
 
@@ -21,20 +22,24 @@ _SIGNS: dict[int, str | None] = {
     **dict.fromkeys([0x09, 0x0B, 0x0C, 0xA0, 0x1680, *range(0x2000, 0x200B)], " "),
     **dict.fromkeys([0x202F, 0x205F, 0x3000], " "),
     **dict.fromkeys([0x0D, 0x85, 0x2028, 0x2029], "\n"),
-    # Zero-width characters, soft hyphens, variation selectors, and the ticks that mark an answer.
+    # Zero-width characters, soft hyphens, variation selectors.
     **dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F)], None),
-    **dict.fromkeys([0x2060, 0xFE0E, 0xFE0F, 0xFEFF, *map(ord, "✓✔✅☑")], None),
+    **dict.fromkeys([0x2060, 0xFE0E, 0xFE0F, 0xFEFF], None),
     # Pictures say nothing, but for those that say no.
     **{sign: None for sign in range(0x1F300, 0x1FB00) if chr(sign) not in "🚫👎🙅🛑"},
     **dict.fromkeys([0x2010, 0x2011], "-"),
-    **dict.fromkeys([*range(0x2012, 0x2016), 0x2212], " - "),
+    # A tick sets apart what follows it, as a dash does.
+    **dict.fromkeys([*range(0x2012, 0x2016), 0x2212, *map(ord, "✓✔✅☑")], " - "),
     **dict.fromkeys(map(ord, "‘’‚‛′ʼ"), "'"),
-    **dict.fromkeys(map(ord, "“”„‟″«»"), '"'),
-    **dict.fromkeys(map(ord, "→⇒➔➜➡⟶⟹"), "->"),
+    **dict.fromkeys(map(ord, "“”„‟″«»「」『』"), '"'),
+    **dict.fromkeys(map(ord, "→⇒➔➜➡⟶⟹▸►▶➤"), "->"),
     **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
-    **dict(zip(map(ord, "。、…【】"), (".", ",", "...", "[", "]"), strict=True)),
+    **dict(zip(map(ord, "。、…【】∶،"), (".", ".", "...", "[", "]", ":", ","), strict=True)),
+    # Letters in a style of their own, such as 𝗔.
+    **{style: normalize("NFKC", chr(style)) for style in range(0x1D400, 0x1D800)},
 }
 _MARKS = str.maketrans("", "", '*_`"{}$')
+_JOINT = re.compile(r"(?<=[^\W_])_(?=[^\W_])")  # Miss_Scarlet
 
 _THINKING = re.compile(
     r"""<\s{0,3}(?P<close>/\s{0,3}|\|?/?end_)?\|?
@@ -49,6 +54,7 @@ _LINE_TAG = re.compile(
     r"</?(?:br|p|li|ul|ol|tr|table|div)(?: [^<>\n]{0,60})?/?>"
     r"|</(?:final[_ -]?)?(?:answers?|solution|output|response|result)>"
 )
+_CELL_TAG = re.compile(r"</?t[dh](?: [^<>\n]{0,60})?>")
 _SILENT_TAG = re.compile(
     r"</?(?:b|strong|i|em|u|code|span|sup|sub|small)>|<\|[^<>|\n]{1,40}\|>|</s>|<eos>|<end_of_turn>"
     r"|&nbsp;"
@@ -58,6 +64,7 @@ _LATEX = [
     (re.compile(r"\\(?:text[a-z]{0,6}|math[a-z]{0,6}|emph|underline|displaystyle|large)\b"), ""),
     (re.compile(r"\\{1,2}f?box(?:ed)?[ {]*(?=[(\[]?[a-z] ?[.):\]])"), "\n"),
     (re.compile(r"\\{1,2}f?box(?:ed)?"), ""),
+    (re.compile(r"\\item\b"), "\n"),
     (re.compile(r"\\(?:begin|end)\{[a-z*]{1,20}\}(?:\{[^{}\n]{0,20}\})?"), "\n"),
     (re.compile(r"\\\\(?:\[[^\[\]\n]{0,10}\])?|\\newline\b|\\n(?=[^a-z]|[a-z] ?[.):\]])"), "\n"),
     (re.compile(r"\\(?:rightarrow|to|implies)\b"), "->"),
@@ -66,9 +73,16 @@ _LATEX = [
     (re.compile(r"\\(?=[^\w\s])"), ""),
 ]
 
-_LETTER_KEY = re.compile(r"""[{,]\s*["']([a-z])[.)]?["']\s*:""")
-_TIME = re.compile(r"(?<![\d:])(\d{1,2})(?:[:.](\d\d))? ?([ap])(?:\. ?)?m\b\.?")
-_TOKEN = re.compile(r"\d\d:\d\d[ap]m|\w+(?:'\w+)*|[^\w\s]")
+# {"A": "X", ...}, and a list of {"question": "A", "answer": "X"}.
+_LETTER_KEY = re.compile(
+    r"""[{,]\s*["']([a-z])[.)]?["']\s*:"""
+    r"""|\{\s*["'](?:letter|question|question_?id|id|key|label|item|q)["']\s*:\s*["']([a-z])[.)]?["']"""
+)
+_TIME = re.compile(
+    r"(?<!\d)(?<!\d:)(\d{1,2})(?:[:.](\d\d))? ?([ap])(?:\. ?)?m\b\.?"
+    r"|(?<!\d)(?<!\d:)(\d{1,2}):(\d\d)(?![\d:])"
+)
+_TOKEN = re.compile(r"\d\d:\d\d(?:[ap]m)?|\w+(?:'\w+)*|[^\w\s]")
 _SPACES = re.compile(r" {2,}")
 
 
@@ -78,8 +92,12 @@ def tokens(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Lower-case text with one kind of blank, dash and quote, no emphasis, times as "01:00am"."""
-    text = text.translate(_SIGNS).casefold().translate(_MARKS)
+    """Lower-case text with one kind of blank, dash and quote, no emphasis, times as "01:00am".
+
+    A time that does not say which half of the day stays so ("01:00"), but on a 24-hour clock it
+    does ("00:30", "23:30").
+    """
+    text = _JOINT.sub(" ", text.translate(_SIGNS).casefold()).translate(_MARKS)
     return _TIME.sub(_one_time, _SPACES.sub(" ", text))
 
 
@@ -87,16 +105,25 @@ def plain_lines(text: str) -> list[str]:
     """What a text says outside its reasoning, as plain lines."""
     text = _without_reasoning(text.translate(_SIGNS).casefold())
     text = _ANSWER_TAG.sub(f"\n{FINAL_HEADING}\n", text)
-    text = _SILENT_TAG.sub("", _LINE_TAG.sub("\n", text))
+    text = _CELL_TAG.sub(" | ", _LINE_TAG.sub("\n", text))
+    text = _SILENT_TAG.sub("", text)
     for pattern, mark in _LATEX:
         text = pattern.sub(mark, text)
-    text = _LETTER_KEY.sub(r"\n\1:", text)
+    text = _LETTER_KEY.sub(lambda found: f"\n{found[1] or found[2]}:", text)
     return [line.strip() for line in plain(text).split("\n")]
 
 
 def _one_time(found: re.Match[str]) -> str:
-    hour, minute, half = found.groups()
-    return f"{int(hour):02d}:{minute or '00'}{half}m"
+    hour, minute, half, bare_hour, bare_minute = found.groups()
+    if half:
+        return f"{int(hour):02d}:{minute or '00'}{half}m"
+    match int(bare_hour):
+        case 0:
+            return f"12:{bare_minute}am"
+        case hours if 12 < hours < 24:
+            return f"{hours - 12:02d}:{bare_minute}pm"
+        case hours:
+            return f"{hours:02d}:{bare_minute}"
 
 
 def _without_reasoning(text: str) -> str:

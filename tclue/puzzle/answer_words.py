@@ -9,8 +9,8 @@ where "words of the question" are those that the prompt asks it in, the words fo
 Rope", "WEAPON: Rope", "What weapon did the murderer use? The Rope" and "The murderer used the
 Rope." all name the Rope, and "The murderer was seen with the Rope" names nothing.
 
-- An option is matched whole, the longest first; a title may be left out where the name without it
-  is one suspect's alone.
+- An option is matched whole, the longest first. A title may be left out or be another, and a time
+  may leave out its half of the day, where what is left is one option's alone.
 - A second option, a joining word or a question mark after the option refuses it, and so does a
   remark that takes it back ("(or ...)", "- no", ": ruled out").
 - A remark may name other options only as a reason: after a reason word or a verb, or as what a
@@ -22,12 +22,14 @@ Whatever the words are, at most one option comes out, so nothing is gained by na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from tclue.puzzle.answer_text import plain, tokens
+from tclue.puzzle.wording import ANSWER_KINDS, MAIN_QUESTIONS, Topic
 
 
 def _set(words: str) -> frozenset[str]:
@@ -47,16 +49,27 @@ _SHORT_TITLES = {
     "professor": "prof",
 }
 
-# Words that may stand around an option, by what is asked; with the words of the question itself.
+# Words that may stand around an option: always, by what is asked, and where the murder is; with the
+# words of the question itself.
 _ALWAYS = _set(
-    "the is was it it's answer final bonus question mr boddy boddy's of probably likely most"
+    "the is was it it's answer final bonus question mr boddy boddy's of probably likely most "
+    "i my conclude believe think"
 )
 _AROUND = {
-    "SUSPECT": _set("suspect murderer murderer's killer culprit murdered killed by did committed"),
-    "WEAPON": _set("weapon murder used use with using murderer killer"),
-    "ROOM": _set("room location place scene site crime murder committed in at inside occurred"),
-    "TIME": _set("time murder hour at occurred happened"),
-    "MOTIVE": _set("motive motivation reason murder motivated by out for driven"),
+    "SUSPECT": _set("suspect by motivates") | _TITLES,
+    "WEAPON": _set("weapon with"),
+    "ROOM": _set("room location place in at inside") | frozenset(map(str, range(1, 100))),
+    "TIME": _set("time hour at exactly precisely sharp"),
+    "MOTIVE": _set(
+        "motive motivation reason motivated by out for driven he she they his her their"
+    ),
+}
+_AROUND_MURDER = {
+    "SUSPECT": _set("murderer murderer's killer culprit murdered killed did committed"),
+    "WEAPON": _set("murder used use using murderer killer killed murdered he she they"),
+    "ROOM": _set("scene site crime murder murdered killed committed occurred took"),
+    "TIME": _set("murder murdered killed occurred happened took place"),
+    "MOTIVE": _set("murder"),
 }
 _LABEL_SIGNS = frozenset(":.,;-=|>()[]?'#<&")
 _SEPARATORS = frozenset(".,;:()[]-|!=>'#<")
@@ -70,9 +83,13 @@ _VERBS = _set(
 )
 _BECAUSE = _set("because since due as")
 _COPULAS = _set("is was were be been")
+_PRONOUNS = _set("he she they this that it who which")
+_DENIALS = {"isn't", "wasn't", "didn't", "aren't", "weren't"}
+# With these a clause about another option makes it the answer: "Mr. Green was guilty".
+_ANEW = _set("guilty it him her one answer culprit murderer killer who done")
 _REFUSALS = _JOINING | _set(
     "not no neither none either both all any every unknown unclear undetermined cannot could "
-    "maybe perhaps possibly insufficient between alternatively otherwise"
+    "maybe perhaps possibly insufficient between alternatively otherwise alternative alternate"
 )
 _RETRACTIONS = _set(
     "or either nor / alternatively otherwise maybe perhaps possibly no wait actually wrong false "
@@ -85,6 +102,14 @@ _ALTERNATIVES = _RETRACTIONS - _set(
     "also could might may both between else instead rather second other another unless if guess "
     "equally sure well choice pick option runner & +"
 )
+# A line below an answer that begins so offers another one: the first whatever it says, the others
+# where it tells nothing of the options that it names.
+_OFFERS = _set("or / maybe perhaps possibly alternatively otherwise")
+_MAY_OFFER = _set(
+    "and & + either both all any one between also alternative alternate second backup fallback "
+    "else failing if"
+)
+_CLOCK = re.compile(r"(\d\d:\d\d)[ap]m")
 _SHORT_WORDS = 4  # a refusal that names no option is one only when it is this short
 
 
@@ -101,22 +126,36 @@ Reading = Commit | Literal["refused", "empty", "prose"]
 
 
 @lru_cache(maxsize=4096)
-def answer_reader(kind: str, question: str, options: tuple[str, ...]) -> AnswerReader:
+def answer_reader(topic: Topic, question: str, options: tuple[str, ...]) -> AnswerReader:
     """The reader of one question, kept: training grades the same puzzles again and again."""
-    return AnswerReader(kind, question, options)
+    return AnswerReader(topic, question, options)
 
 
 class AnswerReader:
     """Reads what plain words say to one question."""
 
-    def __init__(self, kind: str, question: str, options: Sequence[str]) -> None:
-        """`kind` is the prompt's word for the answer (ROOM), `question` the question's text."""
+    def __init__(self, topic: Topic, question: str, options: Sequence[str]) -> None:
+        """`topic` is what is asked, `question` its text."""
+        kind = ANSWER_KINDS[topic]
+        # As listed, whatever signs and joining words a name holds.
+        spelled = [plain(option).strip(" .") for option in options]
+        self._exact = {
+            name: option
+            for name, option in zip(spelled, options, strict=True)
+            if spelled.count(name) == 1
+        }
         self._options = _aliases(options)
-        self._around = (_ALWAYS | _AROUND[kind] | set(_words(question))) - _REFUSALS
+        asked = _words(question)
+        around = _ALWAYS | _AROUND[kind] | {*asked, *(f"{word}'s" for word in asked)}
+        # Elsewhere these speak of another question: "H. Sgt. Gray", then "The murderer is ...".
+        around |= _AROUND_MURDER[kind] if topic in MAIN_QUESTIONS.values() else set()
+        self._around = around - _REFUSALS
+        self._lead = self._around | _LABEL_SIGNS | ({"because"} if kind == "MOTIVE" else set())
         owners: dict[str, set[str]] = {}
         for option in options:
             for word in _words(option):
                 owners.setdefault(word, set()).add(option)
+        self._named = owners.keys()
         # A word that only one option has names it, in a remark, even alone: "Rope, Pipe".
         self._telling = {
             word: next(iter(names))
@@ -126,32 +165,42 @@ class AnswerReader:
 
     def read(self, text: str) -> Reading:
         """What the text that follows the question's letter says; it is plain, and one line."""
+        if exact := self._exact.get(text.strip(" .")):
+            return Commit(exact, bare=True)
         words = _tokens(text)
-        at = self._skip(words, 0, self._around | _LABEL_SIGNS)
+        at = self._skip(words, 0, self._lead)
         if at == len(words):
             return "empty"
         if not (found := self._option_at(words, at)):
             return self._without_option(words, at)
         option, end = found
-        bare = (_REASONS | _VERBS).isdisjoint(words[end:])
-        end = self._skip(words, end, self._around)
-        if end == len(words):
-            return Commit(option, bare)
-        rest = words[end:]
+        while (again := self._option_at(words, end)) and again[0] == option:
+            end = again[1]
+        rest = words[self._skip(words, end, self._around) :]
+        commit = Commit(option, self._is_bare(rest))
+        if not rest:
+            return commit
         if rest[0] in _SEPARATORS or rest[0] in _BECAUSE:
-            return Commit(option, bare) if self._is_remark(option, rest) else "refused"
+            return commit if self._is_remark(option, rest) else "refused"
         if rest[0] in _JOINING or rest[0] == "?" or self._option_at(rest, 0):
             return "refused"
         offers = not _ALTERNATIVES.isdisjoint(rest) and self._others(option, rest)
         return "refused" if offers else "prose"
+
+    def _is_bare(self, rest: list[str]) -> bool:
+        """Whether what follows an option tells nothing of it, but perhaps how likely it is."""
+        told = _ALTERNATIVES | _MAY_OFFER | self._around
+        return all(word in told or word.isdigit() or not word[0].isalnum() for word in rest)
 
     def offers(self, text: str) -> bool:
         """Whether a line offers an option beside an answer ("or Mr. Green", "Rope, Pipe")."""
         words = [word for word in _tokens(text) if word not in _LABEL_SIGNS]
         if not words or not self._others("", words):
             return False
-        lists = self._option_at(words, 0) and (_REASONS | _VERBS).isdisjoint(words)
-        return words[0] in _REFUSALS or bool(lists)
+        if words[0] in _OFFERS:
+            return True
+        lists = words[0] in _MAY_OFFER or self._option_at(words, 0) is not None
+        return lists and self._is_bare([word for word in words if word not in self._named])
 
     def _skip(self, words: list[str], at: int, passed: frozenset[str]) -> int:
         """The first place from `at` that holds an option, or a word that is not to be passed."""
@@ -170,7 +219,7 @@ class AnswerReader:
 
     def _option_at(self, words: Sequence[str], at: int) -> tuple[str, int] | None:
         """The longest option that the words at a place spell, and where it ends."""
-        for name, option in self._options.get(words[at], ()):
+        for name, option in self._options.get(words[at], ()) if at < len(words) else ():
             end = at + 1
             for word in name[1:]:
                 if end < len(words) and words[end] in _INSIDE_NAMES:
@@ -207,12 +256,15 @@ class AnswerReader:
         others = self._others(option, remark)
         if remark[0] in _RETRACTIONS or remark[0] == "?" or (remark[0] == "not" and not others):
             return False
+        if self._takes_back(remark) or any(self._answers_anew(remark, at) for at in others):
+            return False
         if not others:
             return True
         before = {_before(remark, at) for at in others}
         if not before.isdisjoint(_COPULAS) or not _ALTERNATIVES.isdisjoint(remark):
             return False
-        if before == {"not"}:
+        # "not Mr. Green", "east of the Hall"
+        if before <= {"not", "of", "to", "from"}:
             return True
         led = not (_REASONS | _VERBS).isdisjoint(remark[: others[0]])
         return (led and not _VERBS.isdisjoint(remark)) or self._is_clause(remark[others[0] :])
@@ -225,9 +277,33 @@ class AnswerReader:
             if not found and words[at] not in ("and", ",", "the"):
                 break
             at = found[1] if found else at + 1
-        after = [word for word in words[at + 1 : at + 3] if word != "the"]
-        # "Mr. Green was the murderer" answers the question anew.
-        return at < len(words) and words[at] in _VERBS and self._around.isdisjoint(after[:1])
+        return at < len(words) and words[at] in _VERBS
+
+    def _answers_anew(self, words: list[str], at: int) -> bool:
+        """Whether words make the option at a place the answer ("X was the murderer")."""
+        found = self._option_at(words, at)
+        end = found[1] if found else at + 1
+        after = [word for word in words[end : end + 3] if word != "the"]
+        return (
+            len(after) > 1
+            and after[0] in _VERBS
+            and (after[1] in self._around or after[1] in _ANEW)
+        )
+
+    def _takes_back(self, remark: list[str]) -> bool:
+        """Whether a remark denies the option before it ("she is not the murderer")."""
+        words = [word for word in remark if word not in ("the", "my", "a")]
+        if words and words[0] in _PRONOUNS:
+            words = words[1:]
+        if not words or words[0] not in _COPULAS | _DENIALS | {"did"}:
+            return False
+        denied = words[0] in _DENIALS
+        if words[1:2] == ["not"]:
+            denied, words = True, words[1:]
+        after = words[1:2]
+        if denied:
+            return not (self._around | _ANEW | {"do", "right", "correct"}).isdisjoint(after)
+        return not (_RETRACTIONS - _OFFERS).isdisjoint(after)
 
 
 def _before(words: list[str], at: int) -> str:
@@ -246,16 +322,27 @@ def _words(text: str) -> list[str]:
 
 def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
     """First word -> the ways to spell options that begin so, the longest first."""
-    names: dict[tuple[str, ...], set[str]] = {}
+    whole: dict[tuple[str, ...], set[str]] = {}
+    short: dict[tuple[str, ...], set[str]] = {}
     for option in options:
-        words = tuple(_words(option))
-        if not words:
-            continue
-        names.setdefault(words, set()).add(option)
-        if words[0] in _TITLES and len(words) > 1:
-            names.setdefault(words[1:], set()).add(option)
+        if words := tuple(_words(option)):
+            whole.setdefault(words, set()).add(option)
+            for alias in _shorter(words):
+                short.setdefault(alias, set()).add(option)
+    # A name that is written in full is never another's short form.
+    names = short | whole
     aliases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for words in sorted(names, key=len, reverse=True):
         if len(names[words]) == 1:
             aliases.setdefault(words[0], []).append((words, next(iter(names[words]))))
     return aliases
+
+
+def _shorter(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Other ways to say a name, if they are its alone: no title, no half of the day."""
+    if words[0] in _TITLES and len(words) > 1:
+        return [words[1:]]
+    if len(words) == 1 and (time := _CLOCK.fullmatch(words[0])):
+        spoken = {"12:00am": ("midnight",), "12:00pm": ("noon",)}.get(words[0])
+        return [(time[1],), *([spoken] if spoken else [])]
+    return []

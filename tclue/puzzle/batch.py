@@ -107,6 +107,12 @@ def write(
         raise UserError(f"{path} exists: remove it, or name another file")
     partial = path.with_name(f"{path.name}.partial")
     done = 0
+
+    def kept() -> str:
+        """What to tell whoever ran the command, where it ended early."""
+        there = f"{done} of {batch.count} puzzles are in {partial}"
+        return f"; {there}, and the same command goes on from there" if done else ""
+
     try:
         done = _mend(partial, batch)
         advance(done)
@@ -126,10 +132,9 @@ def write(
         else:
             partial.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror}; {done} of {batch.count} puzzles are in "
-            f"{partial}, and the same command goes on from there"
-        ) from None
+        raise UserError(f"{path}: cannot be written: {error.strerror}{kept()}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept()) from None
 
 
 def _mend(partial: Path, batch: Batch) -> int:

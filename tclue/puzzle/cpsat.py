@@ -17,7 +17,7 @@ The same puzzle gives the same cases (one worker, a fixed seed). There is no tim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
@@ -384,16 +384,17 @@ def _search(cp: CpModel, solver: CpSolver) -> CpSolverStatus:
     solver.parameters.random_seed = 0
     # Presolve is unsound in some releases: that of 9.15 ends the process over a wrong solution of
     # its own, or calls a feasible model infeasible (github.com/google/or-tools/issues/5003, 5274).
-    # The linear relaxation gains nothing here.
     solver.parameters.cp_model_presolve = False
-    solver.parameters.linearization_level = 0
-    # CP-SAT's own handling of Ctrl-C swallows it, and leaves the process without Python's handler.
-    # So the search runs in a thread, and the main one stays free to be interrupted.
+    solver.parameters.linearization_level = 0  # the linear relaxation gains nothing here
+    # CP-SAT's own handling of Ctrl-C swallows it, and leaves the process without Python's handler:
+    # the search runs in a thread, so that the main one can be interrupted.
     solver.parameters.catch_sigint_signal = False
     with ThreadPoolExecutor(1) as pool:
         search = pool.submit(solver.solve, cp)
         try:
             return search.result()
         except KeyboardInterrupt:
-            solver.stop_search()
+            while not search.done():  # one that has hardly begun does not hear the first call
+                solver.stop_search()
+                wait([search], timeout=0.1)
             raise

@@ -92,7 +92,7 @@ def minimise(world: World, case: Case, candidates: list[Statement]) -> list[Stat
 
     The candidates must determine the case together.
     """
-    from tclue.puzzle.sat import Clauses
+    from tclue.puzzle.clauses import Clauses
 
     with Clauses(world) as clauses:
         # Some fact differs from what happened: satisfiable exactly while another history fits.

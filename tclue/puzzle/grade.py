@@ -20,11 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tclue.errors import UserError
 from tclue.puzzle.answer_blocks import final_answers
 from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.wording import MAIN_TOPICS
 from tclue.puzzle.world import PuzzleError
 
 
@@ -38,11 +39,21 @@ class Grade:
     solved: bool
     # letter -> the option that the text commits to, or None
     answers: dict[str, str | None]
+    # the letters answered right
+    right: tuple[str, ...]
+    # share of the main questions (who, weapon, where, when, why) answered right; None where the
+    # puzzle asks none of them
+    main_accuracy: float | None
 
     @property
     def answered(self) -> bool:
         """Whether any letter has an answer, right or wrong."""
         return any(answer is not None for answer in self.answers.values())
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Grade:
+        """The grade that a record holds."""
+        return cls(**{**data, "right": tuple(data["right"])})
 
 
 class Grader(Protocol):
@@ -69,15 +80,16 @@ class PublishedGrader:
         """
         solution = _solution(puzzle)
         answers: dict[str, str | None] = {}
-        right = 0
+        right: list[str] = []
         for letter, answer in solution.items():
             # The letter may end a word, and the class has no digit: both are as published.
             found = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
             said = found[-1].strip().lower() if found else None
-            right += said == answer.lower()
+            if said == answer.lower():
+                right.append(letter)
             options = puzzle.options[letter]
             answers[letter] = next((name for name in options if name.lower() == said), None)
-        return Grade(right / len(solution), right == len(solution), answers)
+        return _graded(puzzle, answers, right)
 
 
 class SoundGrader:
@@ -92,8 +104,15 @@ class SoundGrader:
         """
         solution = _solution(puzzle)
         answers = final_answers(puzzle, text)
-        right = sum(answers[letter] == answer for letter, answer in solution.items())
-        return Grade(right / len(solution), right == len(solution), answers)
+        right = [letter for letter, answer in solution.items() if answers[letter] == answer]
+        return _graded(puzzle, answers, right)
+
+
+def _graded(puzzle: Puzzle, answers: dict[str, str | None], right: list[str]) -> Grade:
+    total = len(puzzle.questions)
+    main = [k for k, question in puzzle.questions.items() if question.topic in MAIN_TOPICS]
+    main_accuracy = sum(k in right for k in main) / len(main) if main else None
+    return Grade(len(right) / total, len(right) == total, answers, tuple(right), main_accuracy)
 
 
 GRADERS: dict[str, Grader] = {"sound": SoundGrader(), "published": PublishedGrader()}

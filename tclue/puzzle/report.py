@@ -86,7 +86,7 @@ def needless_clues(puzzle: Puzzle) -> tuple[int, ...]:
 
     Where several histories fit all clues, a clue is needless when the rest entail it.
     """
-    from tclue.puzzle.sat import Clauses
+    from tclue.puzzle.clauses import Clauses
 
     with Clauses(puzzle.world) as clauses:
         literals = [clauses.literal(clue) for clue in puzzle.clues]

@@ -4,6 +4,9 @@
 one-player puzzles each. Whatever is chosen is chosen on a `val`; whatever is on the board was
 measured on a `test`. `train` and `easy-train` are ranges of seeds, made on demand, kept in the
 user's cache folder, and never hold a shipped prompt. `scripts/make_splits.py` wrote the data.
+
+`published-val` (the 64 puzzles that the published figures are on) and `published-test` are the
+author's: not shipped, but fetched (`tclue.puzzle.published`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from tclue.cache import cache_folder
 from tclue.errors import UserError
+from tclue.puzzle import published
 from tclue.puzzle.puzzle import Puzzle, house_line, prompt_hash, read_puzzles
 from tclue.puzzle.world import PuzzleError
 
@@ -40,13 +45,32 @@ class PuzzleSet:
     puzzles: tuple[Puzzle, ...]
 
 
-def load_set(name: str) -> PuzzleSet:
-    """Load a shipped split, `train[:COUNT]` or `easy-train[:COUNT]`, or a puzzle file.
+@dataclass(frozen=True)
+class Listed:
+    """What can be said of a named set without making or fetching it."""
 
-    Raises UserError where the name is none of these, or the file cannot be read.
+    name: str
+    # None where it is made on demand, or not fetched
+    puzzles: int | None
+    sha256: str | None
+    about: str
+
+
+def is_named(name: str) -> bool:
+    """Whether this names a set, and not a file."""
+    return name in SPLITS or name in published.FILES or name.partition(":")[0] in TRAIN_RANGES
+
+
+def load_set(name: str) -> PuzzleSet:
+    """Load a shipped or published set, `train[:COUNT]` or `easy-train[:COUNT]`, or a puzzle file.
+
+    Raises UserError where the name is none of these, the published set was not fetched yet, or the
+    file cannot be read.
     """
     if name in SPLITS:
         return _read_set(name, DATA / f"{name}.jsonl")
+    if name in published.FILES:
+        return _read_set(name, published.cached(name))
     split, _, number = name.partition(":")
     if split in TRAIN_RANGES:
         if number and not (number.isdecimal() and int(number) > 0):
@@ -56,7 +80,7 @@ def load_set(name: str) -> PuzzleSet:
     if not path.exists():
         raise UserError(
             f"{name}: no such puzzle file; the shipped sets are {', '.join(SPLITS)}, "
-            f"{', '.join(TRAIN_RANGES)}"
+            f"{', '.join(TRAIN_RANGES)}; the published ones {', '.join(published.FILES)}"
         )
     return _read_set(path.stem, path)
 
@@ -69,11 +93,38 @@ def _read_set(name: str, path: Path) -> PuzzleSet:
     return PuzzleSet(name, hashlib.sha256(path.read_bytes()).hexdigest(), puzzles)
 
 
+def list_sets() -> list[Listed]:
+    """Every named set."""
+    shipped = [
+        Listed(name, split["puzzles"], split["sha256"], f"shipped; {split['difficulty']}")
+        for name, split in _manifest().items()
+    ]
+    ranges = [
+        Listed(name, None, None, f"made on demand: {name}:COUNT; {difficulty}")
+        for name, (difficulty, _) in TRAIN_RANGES.items()
+    ]
+    return [*shipped, *ranges, *map(_listed_published, published.FILES)]
+
+
+def _listed_published(name: str) -> Listed:
+    try:
+        found = load_set(name)
+    except UserError as error:
+        return Listed(name, None, None, str(error).removeprefix(f"{name}: "))
+    return Listed(name, len(found.puzzles), found.sha256, f"fetched: {published.place(name)}")
+
+
+@lru_cache(maxsize=1)
+def _manifest() -> dict[str, dict[str, Any]]:
+    """split -> what the manifest says of it."""
+    data: Any = json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))
+    return {name: data["splits"][name] for name in SPLITS}
+
+
 @lru_cache(maxsize=1)
 def shipped_hashes() -> frozenset[str]:
     """The prompt hashes of all shipped splits: none of them may be trained on."""
-    manifest: dict[str, Any] = json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))
-    return frozenset(h for split in manifest["splits"].values() for h in split["prompt_sha256"])
+    return frozenset(h for split in _manifest().values() for h in split["prompt_sha256"])
 
 
 def train_puzzles(name: str) -> Iterator[Puzzle]:
@@ -91,12 +142,17 @@ def train_puzzles(name: str) -> Iterator[Puzzle]:
 def _train_set(name: str, number: int) -> PuzzleSet:
     from tclue.puzzle.generate import VERSION
 
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = base / "tclue" / f"{name}-v{VERSION}-{number}.jsonl"
+    path = cache_folder() / f"{name}-v{VERSION}-{number}.jsonl"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(house_line(puzzle) for puzzle in islice(train_puzzles(name), number))
         draft = path.with_suffix(f".{os.getpid()}")
-        lines = (house_line(puzzle) for puzzle in islice(train_puzzles(name), number))
-        draft.write_text("".join(lines), encoding="utf-8")
-        draft.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise UserError(
+                f"{path}: cannot be written: {error.strerror}; XDG_CACHE_HOME names another cache"
+            ) from None
     return _read_set(f"{name}-{number}", path)

@@ -51,6 +51,9 @@ MAIN_QUESTIONS: dict[str, Topic] = {
     "Why did the murderer do it?": "motive",
 }
 
+# What is asked about the solution itself.
+MAIN_TOPICS = frozenset(MAIN_QUESTIONS.values())
+
 # What an answer names, as the answer format of a prompt writes it.
 ANSWER_KINDS: dict[Topic, str] = {
     "murderer": "SUSPECT",

@@ -1,0 +1,97 @@
+"""Several samples of a puzzle: avg@k, pass@k and consensus@k, by puzzle and then over puzzles.
+
+* avg@k: the mean accuracy of k samples. It is the same for every k, so all samples are averaged.
+* pass@k: the chance that one of k samples solves the puzzle: 1 - C(n - c, k) / C(n, k) with c of n
+  solved (Chen et al., 2021, https://arxiv.org/abs/2107.03374, equation 1). Unbiased for k <= n.
+* consensus@k: the score of a vote of k samples, letter by letter (Wang et al., 2022,
+  https://arxiv.org/abs/2203.11171). A sample without an answer to a letter has no vote there. A tie
+  counts as a draw by lot would on average: where t answers lead and the right one is among them,
+  1/t. So no order of samples or of options decides it. It is averaged over the ways to choose k of
+  the n samples, all of them where they are few, else MOST_CHOICES drawn by a fixed seed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+from tclue.bench.intervals import Estimate, mean, mean_interval, rate_interval
+from tclue.bench.tally import Mark, Vote, scores
+
+MOST_CHOICES = 100
+
+
+@dataclass(frozen=True)
+class AtK:
+    """What k samples of a puzzle come to, over the puzzles with k scored samples or more."""
+
+    k: int
+    puzzles: int
+    # None where no puzzle has so many
+    avg_accuracy: Estimate | None
+    pass_solved: Estimate | None
+    consensus_accuracy: Estimate | None
+    consensus_solved: Estimate | None
+
+
+def sizes(samples: int) -> list[int]:
+    """The k that are worked out: powers of two below the samples, and the samples themselves."""
+    return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
+
+
+def at_k(by_puzzle: Sequence[Sequence[Mark]], k: int) -> AtK:
+    """What k samples come to; `by_puzzle` holds each puzzle's scored marks."""
+    enough = [marks for marks in by_puzzle if len(marks) >= k]
+    votes = [consensus([mark.votes for mark in marks], k) for marks in enough]
+    solved = [(len(marks), sum(bool(mark.solved) for mark in marks)) for marks in enough]
+    return AtK(
+        k=k,
+        puzzles=len(enough),
+        avg_accuracy=mean_interval([scores(marks).accuracy for marks in enough]),
+        pass_solved=rate_interval([pass_at(n, c, k) for n, c in solved]),
+        consensus_accuracy=mean_interval([accuracy for accuracy, _ in votes]),
+        consensus_solved=rate_interval([all_right for _, all_right in votes], coins=1),
+    )
+
+
+def pass_at(n: int, c: int, k: int) -> float:
+    """The chance that k of n samples, of which c solve the puzzle, hold one that does."""
+    return 1 - math.comb(n - c, k) / math.comb(n, k)
+
+
+def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
+    """Accuracy and solved of the vote of k of one puzzle's samples, averaged over the choices."""
+    columns = list(zip(*ballots, strict=True))
+    accuracies, solved = [], []
+    for choice in choices(len(ballots), k):
+        shares = [vote([column[i] for i in choice]) for column in columns]
+        accuracies.append(mean(shares))
+        solved.append(math.prod(shares))
+    return mean(accuracies), mean(solved)
+
+
+def vote(votes: Sequence[Vote]) -> float:
+    """The chance that the answer with most votes is right, ties broken by lot."""
+    counts = Counter(vote.answer for vote in votes if vote.answer is not None)
+    most = max(counts.values(), default=0)
+    leading = {answer for answer, count in counts.items() if count == most}
+    right = any(vote.right and vote.answer in leading for vote in votes)
+    return right / len(leading) if leading else 0.0
+
+
+@lru_cache
+def choices(n: int, k: int) -> tuple[tuple[int, ...], ...]:
+    """Ways to choose k of n: all, or MOST_CHOICES drawn by a seed of their own."""
+    if math.comb(n, k) <= MOST_CHOICES:
+        return tuple(combinations(range(n), k))
+    # Sorted by draws, not `sample`: only `random()` is the same in every version of Python.
+    dice = random.Random(f"{k} of {n}")
+    return tuple(
+        tuple(sorted(range(n), key=[dice.random() for _ in range(n)].__getitem__)[:k])
+        for _ in range(MOST_CHOICES)
+    )

@@ -1,0 +1,148 @@
+"""What the numbers of a run are made of: one mark for each response, without its texts.
+
+Records come one at a time, in the order in which they were written, and each leaves a small mark;
+so a run of any size is summed up without its texts ever being in memory together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import NamedTuple
+
+from tclue.bench.costs import Usage
+from tclue.bench.intervals import mean
+from tclue.bench.records import Outcome, Response, RunConfig
+
+# US dollars that a response would cost at other prices than its run's; None where unknown.
+Reprice = Callable[[RunConfig, Response], float | None]
+
+
+class Vote(NamedTuple):
+    """What one response says to one question."""
+
+    letter: str
+    # None where it commits to no option
+    answer: str | None
+    right: bool
+
+
+class Mark(NamedTuple):
+    """A response in numbers. Scores are None where it failed; the rest where it is unknown."""
+
+    puzzle: str
+    sample: int
+    outcome: Outcome
+    accuracy: float | None
+    solved: bool | None
+    main_accuracy: float | None
+    votes: tuple[Vote, ...]
+    num_clues: int | None
+    difficulty: str | None
+    # less what the provider sent
+    usage: Usage
+    latency_s: float
+    cost_usd: float | None
+    cost_litellm_usd: float | None
+    repriced_usd: float | None
+    model_id: str | None
+
+    @property
+    def scored(self) -> bool:
+        """Whether it counts in accuracy; what failed is counted apart."""
+        return self.outcome != "failed"
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """Completion tokens that are not reasoning."""
+        completion, reasoning = self.usage.completion_tokens, self.usage.reasoning_tokens
+        return None if completion is None or reasoning is None else completion - reasoning
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A run's marks: what its summary, its comparisons and its row are worked out from."""
+
+    config: RunConfig
+    # one for each pair of puzzle and sample that has any record, in their order: the first that
+    # did not fail; where all failed, the last
+    marks: tuple[Mark, ...]
+    # attempts that failed, those that succeeded later included
+    failed_attempts: int
+    # most US dollars that the attempts without a known cost may have cost, failed ones above all
+    at_most_usd: float
+
+    @property
+    def scored(self) -> list[Mark]:
+        """The marks that count in accuracy."""
+        return [mark for mark in self.marks if mark.scored]
+
+    def by_puzzle(self) -> dict[str, list[Mark]]:
+        """puzzle -> its scored marks, in the order of its samples; only puzzles that have any."""
+        groups = groupby(self.scored, key=lambda mark: mark.puzzle)
+        return {puzzle: list(marks) for puzzle, marks in groups}
+
+
+def tally(
+    config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
+) -> Tally:
+    """Take in the records of a run, whatever their order, but for that of attempts at one pair."""
+    chosen: dict[tuple[str, int], Mark] = {}
+    # Most votes are like one before: kept once.
+    votes: dict[Vote, Vote] = {}
+    failed, at_most = 0, []
+    for response in responses:
+        failed += not response.scored
+        if response.cost_usd is None and response.at_most_usd:
+            at_most.append(response.at_most_usd)
+        kept = chosen.get(response.pair)
+        if kept is None or not kept.scored:
+            repriced = reprice(config, response) if reprice and response.scored else None
+            chosen[response.pair] = _mark(response, repriced, votes)
+    marks = tuple(chosen[pair] for pair in sorted(chosen))
+    return Tally(config, marks, failed, math.fsum(at_most))
+
+
+def _mark(response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]) -> Mark:
+    grade = response.grade
+    said = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
+    return Mark(
+        puzzle=response.puzzle,
+        sample=response.sample,
+        outcome=response.outcome,
+        accuracy=grade.accuracy if grade else None,
+        solved=grade.solved if grade else None,
+        main_accuracy=grade.main_accuracy if grade else None,
+        votes=tuple(votes.setdefault(vote, vote) for vote in said),
+        num_clues=response.num_clues,
+        difficulty=response.difficulty,
+        usage=replace(response.usage, raw={}),
+        latency_s=response.latency_s,
+        cost_usd=response.cost_usd,
+        cost_litellm_usd=response.cost_litellm_usd,
+        repriced_usd=repriced_usd,
+        model_id=response.model_id,
+    )
+
+
+class Scores(NamedTuple):
+    """Means over the samples of one puzzle, or of one group of marks, 0 to 1."""
+
+    accuracy: float
+    solved: float
+
+
+def puzzle_scores(tally: Tally) -> Mapping[str, Scores]:
+    """puzzle -> its means over its scored samples."""
+    return {puzzle: scores(marks) for puzzle, marks in tally.by_puzzle().items()}
+
+
+def scores(marks: Iterable[Mark]) -> Scores:
+    """The means of at least one scored mark."""
+    marks = list(marks)
+    return Scores(
+        mean(mark.accuracy for mark in marks if mark.accuracy is not None),
+        mean(float(mark.solved) for mark in marks if mark.solved is not None),
+    )

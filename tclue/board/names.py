@@ -1,0 +1,64 @@
+"""What a row is called: its variant, and where several runs share it, what tells them apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tclue.bench.records import RunConfig
+from tclue.board.labels import clean
+
+
+def _temperature(config: RunConfig) -> str:
+    match config.temperature:
+        case None:
+            return "default temperature"
+        case 0:
+            return "greedy"
+        case warm:
+            return f"temperature {warm:g}"
+
+
+# What may tell two runs of a variant apart, what a reader wants to know first.
+_WORDS: tuple[Callable[[RunConfig], str], ...] = (
+    _temperature,
+    lambda config: "over HTTP" if config.api_base else "in process",
+    lambda config: config.dtype or "default weights",
+    lambda config: f"{config.max_tokens:,} tokens" if config.max_tokens else "default length",
+    lambda config: "1 sample" if config.samples == 1 else f"{config.samples} samples",
+    lambda config: "no seed" if config.seed is None else f"seed {config.seed}",
+    lambda config: "streamed" if config.stream else "not streamed",
+    lambda config: f"weights {config.checkpoint[:8]}" if config.checkpoint else "",
+)
+
+
+def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
+    """A label for each (folder name, configuration) of one table.
+
+    Of what differs between runs of a variant, as little as tells them apart; where nothing of it
+    does, the end of the folder's name, which is a hash of all that shapes responses.
+    """
+    variants = Counter(clean(config.variant) for _, config in runs)
+    named = []
+    for folder, config in runs:
+        variant = clean(config.variant)
+        if variants[variant] > 1:
+            twins = [other for _, other in runs if clean(other.variant) == variant]
+            variant = f"{variant} ({_apart(folder, config, twins)})"
+        named.append(variant)
+    return named
+
+
+def _apart(folder: str, config: RunConfig, twins: Sequence[RunConfig]) -> str:
+    told: list[Callable[[RunConfig], str]] = []
+    for word in _WORDS:
+        if _kinds([*told, word], twins) > _kinds(told, twins):
+            told.append(word)
+    words = [word(config) for word in told]
+    if _kinds(told, twins) < len(twins):
+        words.append(folder.rpartition("--")[2])
+    return ", ".join(words)
+
+
+def _kinds(words: Sequence[Callable[[RunConfig], str]], configs: Sequence[RunConfig]) -> int:
+    return len({tuple(word(config) for word in words) for config in configs})

@@ -1,0 +1,375 @@
+"""The rules of the game, and statements about it, as clauses in an incremental SAT solver.
+
+Every position of a suspect, a weapon or Mr. Boddy is a variable "in that room at that time", just
+one of which holds; roles ("the murderer") and descriptions ("the suspect motivated by Greed") are
+positions tied to those of whoever fills them, made where a statement needs them. A statement
+becomes one literal that is true exactly when the statement is, so that clues can be assumed,
+denied, or joined in a clause. `sat` proves puzzles with it, and `generate` makes them; `cpsat` is
+another model of the same, written apart from this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
+from types import TracebackType
+from typing import Self
+
+from pysat.card import CardEnc
+from pysat.solvers import Solver
+
+from tclue.puzzle.statements import (
+    BODDY,
+    MURDERER,
+    At,
+    Beside,
+    Carried,
+    Case,
+    Either,
+    Iff,
+    KilledWith,
+    Motivated,
+    Moved,
+    MurderedAt,
+    MurderedBy,
+    MurderedIn,
+    Ref,
+    Same,
+    Statement,
+    Together,
+    bind,
+    descriptions,
+)
+from tclue.puzzle.wording import Question
+from tclue.puzzle.world import World
+
+# No puzzle depends on the choice: what is kept is a matter of truth, not of the solver's path.
+SOLVER = "cadical195"
+
+
+class Clauses:
+    """The rules of one world in a solver, and the literals of statements about it."""
+
+    def __init__(self, world: World, inclusive_or: bool = False) -> None:
+        self.world = world
+        self.inclusive_or = inclusive_or
+        self.solver = Solver(name=SOLVER)
+        self._top = 0
+        self._literals: dict[Statement, int] = {}
+        self._tied: dict[tuple[Ref, int, int], int] = {}
+        suspects, weapons = range(len(world.suspects)), range(len(world.weapons))
+        self.murderer = self._one_of(len(suspects))
+        self.weapon = self._one_of(len(weapons))
+        self.time = self._one_of(world.num_times)
+        self.room = self._one_of(len(world.rooms))
+        # thing -> [time][room] -> literal
+        self._place: dict[Ref, list[list[int]]] = {
+            who: [self._one_of(len(world.rooms)) for _ in range(world.num_times)]
+            for who in [
+                *(Ref("suspect", s) for s in suspects),
+                *(Ref("weapon", w) for w in weapons),
+                BODDY,
+            ]
+        }
+        self._motive = [self._one_of(len(world.motives)) for _ in suspects] if world.motives else []
+        self._count_motives()
+        self._steps()
+        self._carrying()
+        self._murder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.solver.delete()
+
+    # Variables and the rules of the game
+
+    def _new(self) -> int:
+        self._top += 1
+        return self._top
+
+    def add(self, *literals: int) -> None:
+        """Demand that one of the literals holds."""
+        self.solver.add_clause(literals)
+
+    def _one_of(self, count: int) -> list[int]:
+        literals = [self._new() for _ in range(count)]
+        self.add(*literals)
+        self._at_most_one(literals)
+        return literals
+
+    def _at_most_one(self, literals: list[int]) -> None:
+        """Pairs where there are few; else a new literal stands for "one of the rest"."""
+        while len(literals) > 5:
+            rest = self._new()
+            head, literals = [*literals[:3], rest], [-rest, *literals[3:]]
+            self._at_most_one(head)
+        for i, one in enumerate(literals):
+            for other in literals[:i]:
+                self.add(-one, -other)
+
+    def _count_motives(self) -> None:
+        for motive, count in enumerate(self.world.motive_counts):
+            holders = [row[motive] for row in self._motive]
+            exactly = CardEnc.equals(lits=holders, bound=count, top_id=self._top)
+            self._top = max(self._top, exactly.nv)
+            for clause in exactly.clauses:
+                self.add(*clause)
+
+    def _steps(self) -> None:
+        """From one time to the next a thing is where it was, or next to it."""
+        for places in self._place.values():
+            for now, then in pairwise(places):
+                for room, reach in enumerate(self.world.reach):
+                    self.add(-now[room], *(then[there] for there in reach))
+
+    def _carrying(self) -> None:
+        """A weapon changes room only together with some suspect who makes that same move."""
+        world = self.world
+        weapons = [self._place[Ref("weapon", w)] for w in range(len(world.weapons))]
+        suspects = [self._place[Ref("suspect", s)] for s in range(len(world.suspects))]
+        for time in range(world.num_times - 1):
+            for start, reach in enumerate(world.reach):
+                for end in reach:
+                    if start == end:
+                        continue
+                    carriers = []
+                    for places in suspects:
+                        carrier = self._new()
+                        self.add(-carrier, places[time][start])
+                        self.add(-carrier, places[time + 1][end])
+                        carriers.append(carrier)
+                    someone = self._new()
+                    self.add(-someone, *carriers)
+                    for places in weapons:
+                        self.add(-places[time][start], -places[time + 1][end], someone)
+
+    def _murder(self) -> None:
+        """At the murder time the murderer alone is with Mr. Boddy and the weapon; then he stays."""
+        boddy = self._place[BODDY]
+        dead = [self._new() for _ in self.time]
+        for time, now in enumerate(self.time):
+            self.add(-now, dead[time])
+            for room, here in enumerate(boddy[time]):
+                scene = (-now, -here)
+                self.add(*scene, self.room[room])
+                for suspect, guilty in enumerate(self.murderer):
+                    present = self._place[Ref("suspect", suspect)][time][room]
+                    self.add(*scene, -guilty, present)
+                    self.add(*scene, guilty, -present)
+                for weapon, used in enumerate(self.weapon):
+                    self.add(*scene, -used, self._place[Ref("weapon", weapon)][time][room])
+        for time in range(len(self.time) - 1):
+            self.add(-dead[time], dead[time + 1])
+            for here, there in zip(boddy[time], boddy[time + 1], strict=True):
+                self.add(-dead[time], -here, there)
+
+    # Statements
+
+    def place(self, who: Ref, time: int, room: int) -> int:
+        """The literal "`who` was in `room` at `time`", for one definite person or thing."""
+        if who in self._place:
+            return self._place[who][time][room]
+        key = (who, time, room)
+        if key not in self._tied:
+            self._tied[key] = self._tie(
+                (filled, self._place[one][time][room]) for one, filled in self._fillers(who)
+            )
+        return self._tied[key]
+
+    def _fillers(self, who: Ref) -> list[tuple[Ref, int]]:
+        """Who may fill a role, or fit a description that fits just one: (who, literal that so)."""
+        if who.kind == "murder weapon":
+            return [(Ref("weapon", w), used) for w, used in enumerate(self.weapon)]
+        if who.kind == "murderer":
+            return [(Ref("suspect", s), guilty) for s, guilty in enumerate(self.murderer)]
+        return [(Ref("suspect", s), row[who.number]) for s, row in enumerate(self._motive)]
+
+    def _tie(self, candidates: Iterable[tuple[int, int]]) -> int:
+        """A literal equal to `value` of whichever (chosen, value) is chosen; just one is."""
+        tied = self._new()
+        for chosen, value in candidates:
+            self.add(-chosen, -tied, value)
+            self.add(-chosen, tied, -value)
+        return tied
+
+    def _all(self, literals: Sequence[int]) -> int:
+        """A literal that holds exactly when all of the literals do."""
+        both = self._new()
+        for literal in literals:
+            self.add(-both, literal)
+        self.add(both, *(-literal for literal in literals))
+        return both
+
+    def _any(self, literals: Sequence[int]) -> int:
+        """A literal that holds exactly when one or more of the literals do."""
+        return -self._all([-literal for literal in literals])
+
+    def _equal(self, one: int, other: int) -> int:
+        """A literal that holds exactly when the two literals agree."""
+        equal = self._new()
+        for clause in ((-one, other), (one, -other)):
+            self.add(-equal, *clause)
+        for clause in ((one, other), (-one, -other)):
+            self.add(equal, *clause)
+        return equal
+
+    def literal(self, statement: Statement) -> int:
+        """The literal that holds exactly when the statement is true."""
+        if statement not in self._literals:
+            self._literals[statement] = self._described(statement)
+        return self._literals[statement]
+
+    def _described(self, statement: Statement) -> int:
+        """A statement's literal: where a description fits several, some choice makes it true."""
+        if isinstance(statement, Either | Iff):
+            first, second = self.literal(statement.first), self.literal(statement.second)
+            if isinstance(statement, Iff):
+                return self._equal(first, second)
+            return self._any([first, second]) if self.inclusive_or else -self._equal(first, second)
+        if isinstance(statement, MurderedBy) and statement.who.kind == "motive":
+            return self.literal(Motivated(MURDERER, statement.who.number))
+        open_ones = [
+            ref for ref in descriptions(statement) if self.world.motive_counts[ref.number] != 1
+        ]
+        if not open_ones:
+            return self._definite(statement)
+        everyone = [Ref("suspect", s) for s in range(len(self.world.suspects))]
+        ways = []
+        for chosen in product(everyone, repeat=len(open_ones)):
+            fits = [
+                self._motive[suspect.number][ref.number]
+                for ref, suspect in zip(open_ones, chosen, strict=True)
+            ]
+            bound = bind(statement, dict(zip(open_ones, chosen, strict=True)))
+            ways.append(self._all([*fits, self.literal(bound)]))
+        return self._any(ways)
+
+    def _definite(self, statement: Statement) -> int:
+        """The literal of an atomic statement whose descriptions fit one suspect each."""
+        place = self.place
+        match statement:
+            case At(who, room, time):
+                return place(who, time, room)
+            case Same(who, other, time):
+                rooms = range(len(self.world.rooms))
+                return self._paired(
+                    [(place(who, time, room), place(other, time, room)) for room in rooms]
+                )
+            case Beside(who, side, other, time):
+                pairs = [
+                    (None if there is None else place(who, time, there), place(other, time, room))
+                    for room, there in enumerate(self.world.beside[side])
+                ]
+                return self._paired(pairs)
+            case Together(who, other, room):
+                times = range(self.world.num_times)
+                return self._any(
+                    [self._all([place(who, t, room), place(other, t, room)]) for t in times]
+                )
+            case Moved(who, start, end, time):
+                return self._all([place(who, time - 1, start), place(who, time, end)])
+            case Carried(who, weapon, start, end, time):
+                steps = ((time - 1, start), (time, end))
+                return self._all([place(one, *step) for one in (who, weapon) for step in steps])
+            case Motivated(who, motive):
+                if who.kind == "suspect":
+                    return self._motive[who.number][motive]
+                return self._tie(
+                    (filled, self._motive[one.number][motive]) for one, filled in self._fillers(who)
+                )
+            case MurderedBy(who):
+                if who.kind == "suspect":
+                    return self.murderer[who.number]
+                return self._tie(
+                    (filled, self.murderer[one.number]) for one, filled in self._fillers(who)
+                )
+            case KilledWith(weapon_number):
+                return self.weapon[weapon_number]
+            case MurderedIn(room):
+                return self.room[room]
+            case MurderedAt(time):
+                return self.time[time]
+            case _:
+                raise TypeError(f"not an atomic statement: {statement}")
+
+    def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
+        """A literal that holds exactly when some pair does; one of the second ones always holds."""
+        paired = self._new()
+        for one, other in pairs:
+            if one is None:
+                self.add(-paired, -other)
+            else:
+                self.add(-paired, -other, one)
+                self.add(paired, -other, -one)
+        return paired
+
+    def answer(self, question: Question, case: Case) -> int:
+        """The literal "the answer to this question is the one it has in this case"."""
+        match question.topic:
+            case "murderer":
+                return self.murderer[case.murderer]
+            case "weapon":
+                return self.weapon[case.weapon]
+            case "time":
+                return self.time[case.time]
+            case "room":
+                return self.room[case.room]
+            case "motive":
+                return self.literal(Motivated(MURDERER, case.motives[case.murderer]))
+            case "motive of":
+                return self._motive[question.who.number][case.motives[question.who.number]]
+            case "holder of":
+                motive = question.who.number
+                return self._motive[case.motives.index(motive)][motive]
+            case "position":
+                who = question.who
+                if who.kind == "motive":
+                    found = case.suspect_rooms[case.motives.index(who.number)]
+                else:
+                    found = case.rooms_of(who)
+                return self.place(who, question.time, found[question.time])
+
+    # Cases
+
+    def facts(self, case: Case) -> list[int]:
+        """The literals that together say: everything happened as in this case."""
+        facts = [self.murderer[case.murderer], self.weapon[case.weapon], self.time[case.time]]
+        facts += [row[motive] for row, motive in zip(self._motive, case.motives, strict=True)]
+        for who, places in self._place.items():
+            facts += [place[room] for place, room in zip(places, case.rooms_of(who), strict=True)]
+        return facts
+
+    def core(self, assumptions: Sequence[int]) -> frozenset[int] | None:
+        """Assumptions that already contradict each other and all that was demanded, or None."""
+        if self.solver.solve(assumptions):
+            return None
+        return frozenset(self.solver.get_core() or ())
+
+    def case(self, assumptions: Sequence[int] = ()) -> Case | None:
+        """A case that fits all that was demanded and assumed, or None."""
+        if not self.solver.solve(assumptions):
+            return None
+        true = {literal for literal in self.solver.get_model() if literal > 0}
+
+        def held(literals: Sequence[int]) -> int:
+            return next(i for i, literal in enumerate(literals) if literal in true)
+
+        def path(who: Ref) -> tuple[int, ...]:
+            return tuple(held(row) for row in self._place[who])
+
+        return Case(
+            suspect_rooms=tuple(path(Ref("suspect", s)) for s in range(len(self.world.suspects))),
+            weapon_rooms=tuple(path(Ref("weapon", w)) for w in range(len(self.world.weapons))),
+            boddy_rooms=path(BODDY),
+            motives=tuple(held(row) for row in self._motive),
+            murderer=held(self.murderer),
+            weapon=held(self.weapon),
+            time=held(self.time),
+        )

@@ -1,0 +1,143 @@
+"""The published benchmark's own puzzle files, which this project does not ship.
+
+    tclue puzzles fetch published
+    tclue bench --models MODEL --puzzles published-val --grader published
+
+They come from the author's repository at one commit and are kept in the user's cache folder. A file
+that is not, to the bit, the one whose SHA-256 stands below is refused when it is fetched and when
+it is read. It is held in memory until it has been checked and takes its place by renaming, so the
+cache never holds a part of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tclue.cache import cache_folder
+from tclue.errors import UserError
+
+COMMIT = "e84cf685d110a77209f3c924365bf6db6bcff683"
+SOURCE = f"https://raw.githubusercontent.com/bradhilton/temporal-clue/{COMMIT}/puzzles"
+COMMAND = "tclue puzzles fetch published"
+
+TIMEOUT_S = 30.0  # for a connection, and between two pieces of a file
+MAX_BYTES = 50_000_000  # val.json has 285,839
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of the author's, by its name below the source."""
+
+    file: str
+    sha256: str
+
+
+# name of the puzzle set -> its file
+FILES = {
+    "published-val": PublishedFile(
+        "val.json", "44e45bfea7c9cf519112d3406a3a567e29514e3812464e0493baad5aab26f5c8"
+    ),
+    "published-test": PublishedFile(
+        "test.json", "3b112d8da3367caaa9d964ffe4f73334a552294e51b10ebd91fa9a6cca9ffb87"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A puzzle set that is in the cache now."""
+
+    name: str
+    path: Path
+    # whether it had to be fetched
+    new: bool
+
+
+def place(name: str) -> Path:
+    """Where a published puzzle set is kept, whether it is there or not."""
+    return cache_folder() / "published" / f"{name}.json"
+
+
+def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
+    """The file of a published puzzle set.
+
+    Raises UserError, naming the command that gets it, where it is not there or is another one.
+    """
+    path = place(name)
+    if not path.exists():
+        raise UserError(f"{name}: not fetched yet: `{COMMAND}` gets it from its author")
+    if (found := _sum(path.read_bytes())) != files[name].sha256:
+        raise UserError(
+            f"{path}: not the published file: its SHA-256 is {found}, "
+            f"expected {files[name].sha256}: `{COMMAND}` gets it anew"
+        )
+    return path
+
+
+def fetch(source: str = SOURCE, files: Mapping[str, PublishedFile] = FILES) -> list[Fetched]:
+    """Get what the cache lacks from `source`, a URL that the files lie below.
+
+    Raises UserError where a file cannot be had, is not the published one, or cannot be written;
+    the files before it stay.
+    """
+    url = urlsplit(source)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or "@" in url.netloc:
+        raise UserError(f"--source: expected a URL such as {SOURCE}, without a password or a query")
+    return [_fetch_one(name, source, files) for name in files]
+
+
+def _fetch_one(name: str, source: str, files: Mapping[str, PublishedFile]) -> Fetched:
+    path, wanted = place(name), files[name]
+    if path.exists() and _sum(path.read_bytes()) == wanted.sha256:
+        return Fetched(name, path, new=False)
+    url = f"{source.rstrip('/')}/{wanted.file}"
+    data = _download(url)
+    if (found := _sum(data)) != wanted.sha256:
+        raise UserError(
+            f"{url}: not the published file: its SHA-256 is {found}, expected {wanted.sha256}; "
+            "it was not kept"
+        )
+    draft = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # where no folder is, no draft is
+            draft.unlink()
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    return Fetched(name, path, new=True)
+
+
+def _download(url: str) -> bytes:
+    import httpx
+
+    data = bytearray()
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as reply:
+            reply.raise_for_status()
+            for piece in reply.iter_bytes():
+                data += piece
+                if len(data) > MAX_BYTES:
+                    raise UserError(f"{url}: more than {MAX_BYTES} bytes: not the published file")
+    except httpx.HTTPStatusError as error:
+        status = f"{error.response.status_code} {error.response.reason_phrase}".strip()
+        raise UserError(
+            f"{url}: the server says {status}: expected the file; --source names another place"
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{url}: cannot be fetched: {reason}; --source names another place"
+        ) from None
+    return bytes(data)
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

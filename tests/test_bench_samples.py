@@ -1,0 +1,133 @@
+"""Several samples: pass@k and consensus@k by their definitions, on every choice of samples."""
+
+import random
+from itertools import combinations, permutations
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tclue.bench.costs import Usage
+from tclue.bench.samples import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
+from tclue.bench.tally import Mark, Vote
+
+
+def mark(puzzle: int, sample: int, answers: str, right: str) -> Mark:
+    """A sample that says a letter of `answers` to each question; `-` is no answer."""
+    votes = tuple(
+        Vote(chr(65 + i), None if said == "-" else said, said == true)
+        for i, (said, true) in enumerate(zip(answers, right, strict=True))
+    )
+    accuracy = fmean(vote.right for vote in votes)
+    return Mark(
+        f"p{puzzle:03}", sample, "answered", accuracy, accuracy == 1, accuracy, votes,
+        9, None, Usage(), 1.0, 0.0, 0.0, None, None,
+    )  # fmt: skip
+
+
+ballots = st.integers(1, 3).flatmap(
+    lambda letters: st.lists(
+        st.text("xyz-", min_size=letters, max_size=letters), min_size=1, max_size=6
+    )
+)
+
+
+@given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), st.data())
+def test_pass_at_k_is_the_share_of_choices_that_hold_one(
+    solved: tuple[int, int], data: st.DataObject
+) -> None:
+    n, c = solved
+    k = data.draw(st.integers(1, n))
+    tried = [any(i < c for i in choice) for choice in combinations(range(n), k)]
+    assert pass_at(n, c, k) == pytest.approx(fmean(tried))
+
+
+def test_pass_at_k_is_unbiased() -> None:
+    dice, rate, n, k = random.Random(3), 0.3, 6, 4
+    draws = [sum(dice.random() < rate for _ in range(n)) for _ in range(4000)]
+    assert fmean(pass_at(n, c, k) for c in draws) == pytest.approx(1 - (1 - rate) ** k, abs=0.02)
+    # What one would write down first is not: 1 - (1 - c/n)^k.
+    assert fmean(1 - (1 - c / n) ** k for c in draws) < 1 - (1 - rate) ** k - 0.02
+
+
+@given(ballots, st.data())
+def test_consensus_at_k_is_a_vote_of_every_k_with_every_order_of_a_tie(
+    said: list[str], data: st.DataObject
+) -> None:
+    right = "x" * len(said[0])
+    k = data.draw(st.integers(1, len(said)))
+    marks = [mark(0, i, answers, right) for i, answers in enumerate(said)]
+    expected, solved = [], []
+    for chosen in combinations(said, k):
+        for order in permutations("xyz"):
+            won = [winner([answers[i] for answers in chosen], order) for i in range(len(right))]
+            expected.append(fmean(letter == "x" for letter in won))
+        # Ties of different letters are drawn apart.
+        alone = [
+            fmean(winner([a[i] for a in chosen], order) == "x" for order in permutations("xyz"))
+            for i in range(len(right))
+        ]
+        product = 1.0
+        for share in alone:
+            product *= share
+        solved.append(product)
+    found = consensus([one.votes for one in marks], k)
+    assert found == pytest.approx((fmean(expected), fmean(solved)))
+
+
+def winner(votes: list[str], order: tuple[str, ...]) -> str | None:
+    """The answer with most votes; of those that tie, the first in an order."""
+    counts = {answer: votes.count(answer) for answer in order if answer in votes}
+    return max(counts, key=lambda answer: counts[answer]) if counts else None
+
+
+def test_a_tie_is_shared_and_silence_has_no_vote() -> None:
+    x, y, silent = Vote("A", "x", True), Vote("A", "y", False), Vote("A", None, False)
+    assert vote([x, y]) == vote([y, x]) == 0.5
+    assert vote([x, silent, silent]) == 1.0
+    assert vote([y, y, x]) == 0.0
+    assert vote([silent]) == 0.0
+
+
+@given(st.lists(ballots.map(lambda said: [answers[0] for answers in said]), max_size=5))
+def test_one_sample_is_accuracy_solved_and_its_own_consensus(puzzles: list[list[str]]) -> None:
+    by_puzzle = [
+        [mark(i, j, answer, "x") for j, answer in enumerate(said)] for i, said in enumerate(puzzles)
+    ]
+    found = at_k(by_puzzle, 1)
+    assert found.puzzles == len(puzzles)
+    if puzzles:
+        assert found.avg_accuracy is not None
+        assert found.consensus_accuracy is not None
+        assert found.pass_solved is not None
+        assert found.consensus_accuracy.value == pytest.approx(found.avg_accuracy.value)
+        assert found.pass_solved.value == pytest.approx(found.avg_accuracy.value)
+
+
+def test_puzzles_with_too_few_samples_are_left_out() -> None:
+    by_puzzle = [[mark(0, 0, "x", "x")], [mark(1, 0, "y", "x"), mark(1, 1, "x", "x")]]
+    found = at_k(by_puzzle, 2)
+    assert found.puzzles == 1
+    assert found.pass_solved is not None
+    assert found.pass_solved.value == 1.0
+    assert at_k(by_puzzle, 3).pass_solved is None
+
+
+def test_the_k_are_powers_of_two_and_the_samples() -> None:
+    assert [sizes(n) for n in (1, 2, 3, 4, 6, 16)] == [
+        [1], [1, 2], [1, 2, 3], [1, 2, 4], [1, 2, 4, 6], [1, 2, 4, 8, 16],
+    ]  # fmt: skip
+
+
+def test_choices_are_all_or_many_and_always_the_same() -> None:
+    assert choices(4, 2) == tuple(combinations(range(4), 2))
+    many = choices(16, 8)
+    assert len(many) == MOST_CHOICES
+    assert all(len(set(choice)) == 8 for choice in many)
+    choices.cache_clear()
+    assert choices(16, 8) == many
+    # Every sample is in about half of them.
+    counts = [sum(i in choice for choice in many) for i in range(16)]
+    assert min(counts) > 30
+    assert max(counts) < 70

@@ -1,0 +1,169 @@
+"""Paired comparison: by scipy, by known sample sizes, by simulation, and from the command line."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from board_runs import Answer, write_run
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from tclue.bench.compare import paired, puzzles_needed
+from tclue.cli import cli
+
+shares = st.sampled_from([0.0, 0.125, 0.25, 1 / 3, 0.5, 0.8, 1.0])
+pairs = st.lists(st.tuples(shares, shares), min_size=3, max_size=70)
+
+
+@given(pairs)
+def test_as_scipy_has_it(values: list[tuple[float, float]]) -> None:
+    first, second = (list(column) for column in zip(*values, strict=True))
+    found = paired(first, second)
+    assert found.difference == pytest.approx(found.first - found.second)
+    if len({round(a - b, 12) for a, b in values}) == 1:
+        return
+    theirs = stats.ttest_rel(first, second)
+    assert found.p == pytest.approx(theirs.pvalue, abs=1e-9)
+    low, high = theirs.confidence_interval(0.95)
+    assert found.interval == pytest.approx((max(-1, low), min(1, high)), abs=1e-9)
+
+
+@given(pairs)
+def test_what_holds_of_any_two_runs(values: list[tuple[float, float]]) -> None:
+    first, second = (list(column) for column in zip(*values, strict=True))
+    found, turned = paired(first, second), paired(second, first)
+    low, high = found.interval
+    assert -1 <= low <= found.difference <= high <= 1
+    assert (-turned.difference, turned.p) == pytest.approx((found.difference, found.p))
+    assert (-turned.interval[1], -turned.interval[0]) == pytest.approx(found.interval)
+    assert 0 <= found.p <= 1
+    if abs(found.p - 0.05) > 1e-9:
+        assert found.told_apart == (found.p < 0.05)
+
+
+def test_equal_differences_are_not_certainty() -> None:
+    same = paired([1.0] * 64, [1.0] * 64)
+    assert (same.difference, same.p, same.puzzles_needed) == (0.0, 1.0, None)
+    # Of 64 puzzles without an event, as many as t^2 / (64 + t^2) may have one.
+    assert same.interval == pytest.approx((-0.0587, 0.0587), abs=1e-4)
+    assert paired([1.0] * 64, [0.0] * 64).interval == pytest.approx((0.8826, 1.0), abs=1e-4)
+    assert not paired([1.0] * 5, [0.0] * 5).told_apart
+    assert paired([1.0], [0.0]).interval == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(("effect", "needed"), [(0.2, 199), (0.5, 34), (0.8, 15)])
+def test_puzzles_needed_as_published(effect: float, needed: int) -> None:
+    # Cohen (1988) and G*Power, paired t test, two-sided 0.05, power 0.8.
+    assert puzzles_needed(effect, 1.0) == needed
+    assert puzzles_needed(-2 * effect, 2.0) == needed
+
+
+def test_so_many_puzzles_do_tell_them_apart_in_four_of_five_trials() -> None:
+    needed = puzzles_needed(0.1, 0.3)
+    assert needed is not None
+    dice, trials = random.Random(0), 600
+    told = sum(
+        paired([0.55 + dice.gauss(0.0, 0.3) for _ in range(needed)], [0.45] * needed).told_apart
+        for _ in range(trials)
+    )
+    assert told / trials == pytest.approx(0.8, abs=0.04)
+
+
+Draw = Callable[[random.Random], tuple[float, float]]
+
+
+def accuracy(dice: random.Random) -> tuple[float, float]:
+    """Shares of 8 questions; the second model gets a tenth less of each puzzle's rate."""
+    rate = dice.betavariate(2, 2)
+    first, second = (sum(dice.random() < r for _ in range(8)) / 8 for r in (rate, 0.9 * rate))
+    return first, second
+
+
+def solved(dice: random.Random) -> tuple[float, float]:
+    """All or nothing; most puzzles are clear to both, or to neither."""
+    rate = dice.betavariate(0.3, 0.6)
+    return float(dice.random() < rate), float(dice.random() < rate)
+
+
+def rarely_solved(dice: random.Random) -> tuple[float, float]:
+    return float(dice.random() < 0.06), float(dice.random() < 0.03)
+
+
+def four_samples(dice: random.Random) -> tuple[float, float]:
+    rate = dice.betavariate(0.3, 0.6)
+    first, second = (sum(dice.random() < rate for _ in range(4)) / 4 for _ in range(2))
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("draw", "true"), [(accuracy, 0.05), (solved, 0.0), (rarely_solved, 0.03), (four_samples, 0.0)]
+)
+def test_the_interval_covers(draw: Draw, true: float) -> None:
+    """Why t is the headline: its coverage is right on scores like these, rare events included."""
+    dice, trials, covered = random.Random(7), 600, 0
+    for _ in range(trials):
+        first, second = zip(*(draw(dice) for _ in range(64)), strict=True)
+        low, high = paired(first, second).interval
+        covered += low <= true <= high
+    # 0.95 is meant; the standard error of 600 trials is 0.009.
+    assert 0.925 < covered / trials < 0.98
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["compare", *map(str, arguments)])
+    told = str(result.exception) if result.exception else result.output
+    return result.exit_code, told
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    first = write_run(tmp_path, "first", [Answer(a) for a in (1.0, 0.5, 1.0, 0.75)])
+    second = write_run(tmp_path, "second", [Answer(a) for a in (0.5, 0.5, 0.5, 0.25)])
+    return first, second
+
+
+def test_two_runs_by_name_or_by_path(two: tuple[Path, Path]) -> None:
+    code, by_name = run(two[0].name, two[1].name, "--results", two[0].parent, "--json")
+    assert code == 0
+    assert run(*two, "--json") == (0, by_name)
+    found = json.loads(by_name)
+    assert found["runs"] == [folder.name for folder in two]
+    assert found["puzzles"] == 4
+    assert found["accuracy"]["difference"] == 0.375
+    assert found["accuracy"]["interval"] == pytest.approx([-0.0228, 0.7728], abs=1e-4)
+    assert found["accuracy"]["p"] == pytest.approx(0.0577, abs=1e-4)
+    assert found["accuracy"]["puzzles_needed"] == 6
+    assert found["solved"]["difference"] == 0.5
+    code, shown = run(*two)
+    assert code == 0
+    assert "+0.375 [-0.023, +0.773]" in shown
+    assert "4 puzzles of test, grader sound: the two are not told apart by accuracy" in shown
+
+
+def test_only_what_both_answered_is_compared(two: tuple[Path, Path]) -> None:
+    answers = [Answer(1.0), Answer(outcome="failed"), Answer(0.0), Answer(0.5)]
+    third = write_run(two[0].parent, "third", answers)
+    found = json.loads(run(two[0], third, "--json")[1])
+    assert (found["puzzles"], found["left_out"]) == (3, 1)
+    assert found["accuracy"]["first"] == pytest.approx(2.75 / 3)
+
+
+def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
+    results = two[0].parent
+    other = write_run(results, "other", puzzle_set="easy-test", sha256="cd" * 32)
+    graded = write_run(results, "graded", grader="published")
+    failed = write_run(results, "failed", [Answer(outcome="failed")])
+    for bad, complaint in (
+        (other, "different puzzles, test (abababab) and easy-test (cdcdcdcd)"),
+        (graded, "graded by sound and by published"),
+        (failed, "no scored puzzle in common"),
+        (results / "nowhere", "no such run: expected a run folder, or the name of one in results"),
+    ):
+        code, told = run(two[0], bad)
+        assert code == 1
+        assert complaint in told
+        assert "\n" not in told
