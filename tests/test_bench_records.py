@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from bench_support import KEY, bench, spawn, the_run, write_puzzles
 
-from tclue.bench.records import RunConfig, RunFolder, read_run
+from tclue.bench.records import RunConfig, RunFolder, iter_responses, read_run
 from tclue.errors import UserError
 
 
@@ -225,3 +225,82 @@ def test_another_grader_counts_anew_without_asking(finished: tuple[Path, Path, P
     assert bench("random", puzzles, results).grader == "published"
     bench("random", puzzles, results, grader="sound")
     assert read_run(folder) == before
+
+
+def test_a_folder_of_another_format_is_told_and_left_alone(
+    finished: tuple[Path, Path, Path],
+) -> None:
+    puzzles, results, folder = finished
+    for found, told in ((None, "of format 1, which an older version"), (3, "of format 3, which")):
+        data = json.loads((folder / "run.json").read_text())
+        del data["format"]
+        (folder / "run.json").write_text(json.dumps(data | ({"format": found} if found else {})))
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(UserError, match=rf"run\.json: {told}.*move the folder away"):
+            bench("random", puzzles, results)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        (folder / "run.json").write_text(json.dumps(data | {"format": 2}))
+
+
+def test_a_folder_of_another_puzzle_file_is_told_and_left_alone(
+    finished: tuple[Path, Path, Path],
+) -> None:
+    puzzles, results, folder = finished
+    data = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(data | {"puzzle_sha256": "0" * 64}))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match="other settings or another puzzle file"):
+        bench("random", puzzles, results)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_responses_without_their_configuration_are_left_alone(
+    finished: tuple[Path, Path, Path],
+) -> None:
+    puzzles, results, folder = finished
+    (folder / "run.json").unlink()
+    before = (folder / "responses.jsonl").read_bytes()
+    with pytest.raises(UserError, match=r"run\.json: cannot be read"):
+        bench("random", puzzles, results)
+    assert (folder / "responses.jsonl").read_bytes() == before
+
+
+def test_keys_hang_on_what_shapes_a_response_and_on_nothing_else(
+    finished: tuple[Path, Path, Path],
+) -> None:
+    base = replace(config(finished[1]), request={"model": "m", "temperature": 1.0})
+    key = base.response_key()("a prompt", 0)
+    same = [
+        replace(base, samples=9, limit=3, puzzle_set="other", puzzle_sha256="0" * 64),
+        replace(base, grader="published", timeout_s=1.0, concurrency=1, stream=True),
+        replace(base, request={**base.request, "stream": True, "stream_options": {"x": 1}}),
+    ]
+    other = [
+        replace(base, model="solver"),
+        replace(base, seed=1),
+        replace(base, api_base="http://localhost:1/v1"),
+        replace(base, request={**base.request, "thinking": {"budget_tokens": 1}}),
+    ]
+    assert {one.response_key()("a prompt", 0) for one in same} == {key}
+    keys = [one.response_key()("a prompt", 0) for one in other]
+    keys += [base.response_key()("a prompt", 1), base.response_key()("another", 0)]
+    assert len({key, *keys}) == 1 + len(keys)
+    recorded = the_run(finished[1]).responses
+    assert len({response.key for response in recorded}) == len(recorded)
+
+
+def test_a_record_of_another_key_is_asked_again(finished: tuple[Path, Path, Path]) -> None:
+    puzzles, results, folder = finished
+    path = folder / "responses.jsonl"
+    first, *others = path.read_text().splitlines(True)
+    path.write_text("".join([json.dumps(json.loads(first) | {"key": "0" * 16}) + "\n", *others]))
+    bench("random", puzzles, results)
+    assert len(read_run(folder).responses) == 6
+
+
+def test_responses_one_after_another_without_texts(finished: tuple[Path, Path, Path]) -> None:
+    _, _, folder = finished
+    whole, light = list(iter_responses(folder)), list(iter_responses(folder, texts=False))
+    assert all(response.text for response in whole)
+    assert not any(response.text for response in light)
+    assert [replace(response, text="") for response in whole] == light

@@ -29,6 +29,8 @@ class Budget:
         self.limit_usd = limit_usd
         self.spent_usd = spent_usd
         self.reserved_usd = 0.0
+        # reservations that are not settled
+        self.open = 0
 
     @property
     def left_usd(self) -> float:
@@ -44,18 +46,23 @@ class Budget:
         if self.limit_usd is None:
             return 0.0
         if most_usd is None:
-            most_usd = self.left_usd if not self.reserved_usd else float("inf")
-            if most_usd <= 0:
+            if self.open or self.left_usd <= 0:
                 return None
+            most_usd = self.left_usd
         # A sum of the same numbers in another order may differ in its last digits.
         if most_usd > self.left_usd + 1e-12:
             return None
         self.reserved_usd += most_usd
+        self.open += 1
         return most_usd
 
     def settle(self, reserved_usd: float, cost_usd: float) -> None:
         """What was set aside is free again, and this was spent."""
-        self.reserved_usd = max(0.0, self.reserved_usd - reserved_usd)
+        if self.limit_usd is None:
+            return
+        self.open -= 1
+        # Not what rounding leaves of a sum and its parts.
+        self.reserved_usd = self.reserved_usd - reserved_usd if self.open else 0.0
         self.spent_usd += cost_usd
 
     def told(self, most_usd: float | None) -> str:

@@ -72,6 +72,7 @@ class Asking:
         self._total = len(puzzles) * self._config.samples
         self._budget = budget or Budget(None)
         self._ceiling = Ceiling(self._config.prices, answerer.setup)
+        self._ceiling.saw(folder.dearest_usd)
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
         self._slots = max(1, min(answerer.setup.slots, len(self._asks)))
@@ -209,7 +210,7 @@ class Asking:
             reserved_usd = self._budget.reserve(most_usd)
             if reserved_usd is not None:
                 return reserved_usd
-            if not self._budget.reserved_usd:
+            if not self._budget.open:
                 self.stop(self._budget.told(most_usd))
                 return None
             await self._gate.change(None)

@@ -313,8 +313,8 @@ class RunFolder:
             self.config = config
         # keys of the responses that did not fail
         self.done: set[str] = set()
-        # dollars that the attempts have cost; where that is not known, at most
-        self.spent_usd = 0.0
+        # dollars that the attempts have cost, at most where that is not known; the dearest of them
+        self.spent_usd, self.dearest_usd = 0.0, 0.0
         self._count(iter_responses(self.path, texts=False))
         with _told(self._file):
             self._journal = Journal(self._file)
@@ -325,6 +325,7 @@ class RunFolder:
             if response.scored:
                 self.done.add(response.key)
             self.spent_usd += spent_usd(response)
+            self.dearest_usd = max(self.dearest_usd, response.cost_usd or 0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -372,7 +373,7 @@ class RunFolder:
         with _told(self._file):
             self._journal.replace(map(self._line, responses))
         self.write_json("run.json", config.to_dict())
-        self.config, self.spent_usd = config, 0.0
+        self.config, self.spent_usd, self.dearest_usd = config, 0.0, 0.0
         self._count(iter_responses(self.path, texts=False))
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:

@@ -1,0 +1,153 @@
+"""`--max-cost`: the arithmetic, and runs that stop before the money is passed."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_support import (
+    Answer,
+    Silent,
+    bench,
+    completion,
+    gold,
+    prompt_of,
+    serving,
+    the_run,
+    write_puzzles,
+)
+
+from tclue.bench.answerers import Setup
+from tclue.bench.budget import FACTOR, Budget, Ceiling
+from tclue.bench.costs import Prices
+from tclue.bench.run import BenchOptions, StopError, run_models
+from tclue.errors import UserError
+
+REPLY_USD = 0.4  # of a reply of `completion` (1000 + 200 tokens) at these prices
+PRICES: dict[str, Any] = {"price_in": 200.0, "price_out": 1000.0}
+
+
+def test_money_is_set_aside_and_given_back() -> None:
+    budget = Budget(1.0, spent_usd=0.4)
+    assert budget.reserve(0.5) == 0.5
+    assert budget.reserve(0.2) is None
+    budget.settle(0.5, 0.1)
+    assert budget.reserve(0.5) == 0.5
+    assert (budget.spent_usd, budget.reserved_usd) == (0.5, 0.5)
+    assert Budget(None).reserve(1e9) == 0.0
+
+
+def test_what_nobody_knows_goes_alone() -> None:
+    budget = Budget(1.0)
+    assert budget.reserve(0.1) == 0.1
+    assert budget.reserve(None) is None
+    budget.settle(0.1, 0.1)
+    assert budget.reserve(None) == pytest.approx(0.9)
+    assert budget.reserve(0.0001) is None
+
+
+def test_the_most_that_a_request_may_cost() -> None:
+    prices = Prices("given", "", prompt_usd_per_million=10.0, completion_usd_per_million=100.0)
+    limited = Ceiling(prices, Setup("m", prices, max_tokens=1000))
+    # 400 bytes: 200 tokens at most, and 64 around them.
+    assert limited.most_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
+    known = Ceiling(prices, Setup("m", prices, max_output_tokens=2000))
+    assert known.most_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
+    unknown = Ceiling(prices, Setup("m", prices))
+    assert unknown.most_usd("x") is None
+    unknown.saw(0.25)
+    unknown.saw(0.1)
+    assert unknown.most_usd("x") == 0.25 * FACTOR
+    assert Ceiling(Prices("free", ""), Setup("m", prices)).most_usd("x") == 0.0
+
+
+@pytest.mark.parametrize("max_tokens", [200, None])
+def test_a_run_stops_before_the_money_and_goes_on_with_more(
+    tmp_path: Path, max_tokens: int | None
+) -> None:
+    path, puzzles = write_puzzles(tmp_path, 12)
+    right = gold(puzzles)
+
+    def behave(body: dict[str, Any]) -> Answer:
+        return Answer(completion(right(prompt_of(body))), pause_s=0.02)
+
+    def options(max_cost: float | None) -> BenchOptions:
+        return BenchOptions(
+            puzzles=str(path),
+            results=tmp_path / "r",
+            api_base=server.url,
+            concurrency=4,
+            max_tokens=max_tokens,
+            max_cost=max_cost,
+            **PRICES,
+        )
+
+    with serving(behave) as server:
+        with pytest.raises(StopError, match="--max-cost 2 leaves nothing to ask with") as stopped:
+            run_models(["m"], options(2.0), Silent())
+        (summary,) = stopped.value.summaries
+        asked = len(server.bodies)
+        assert asked == summary.responses
+        assert 1 <= asked * REPLY_USD <= 2.0
+        # What is spent counts: no more is asked with the same.
+        with pytest.raises(StopError, match=r"\$\d\.\d+ is spent"):
+            run_models(["m"], options(2.0), Silent())
+        assert len(server.bodies) == asked
+        run_models(["m"], options(50.0), Silent())
+        assert len(server.bodies) == 12
+        # A finished run needs no money.
+        run_models(["m"], options(0.01), Silent())
+
+
+def test_where_no_limit_is_known_the_first_goes_alone(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 8)
+    lock, in_flight, seen = threading.Lock(), [0], []
+
+    def behave(_: dict[str, Any]) -> Answer:
+        with lock:
+            in_flight[0] += 1
+            seen.append(in_flight[0])
+        threading.Event().wait(0.1)
+        with lock:
+            in_flight[0] -= 1
+        return Answer(completion("A. x"))
+
+    with serving(behave) as server:
+        bench("m", path, tmp_path / "r", api_base=server.url, max_cost=9.0, **PRICES)
+    assert seen[:2] == [1, 1]
+    assert max(seen) > 1
+
+
+def test_what_an_answer_without_usage_may_have_cost_is_spent(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 2)
+    silent = {k: v for k, v in completion("A. x").items() if k != "usage"}
+    with serving(lambda _: Answer(silent)) as server:
+        options = BenchOptions(
+            puzzles=str(path),
+            results=tmp_path / "r",
+            api_base=server.url,
+            max_tokens=1000,
+            max_cost=2.0,
+            **PRICES,
+        )
+        with pytest.raises(StopError, match="--max-cost 2 leaves nothing"):
+            run_models(["m"], options, Silent())
+        assert len(server.bodies) == 1
+    (response,) = the_run(tmp_path / "r").responses
+    assert (response.outcome, response.cost_usd) == ("unparsed", None)
+    assert response.at_most_usd is not None
+    assert 1.0 < response.at_most_usd < 2.0
+
+
+def test_an_unknown_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 1)
+    with serving(lambda _: Answer(completion("A. x"))) as server:
+        options = {"api_base": server.url, "max_cost": 1.0}
+        with pytest.raises(UserError, match="price of m: give --price-in and --price-out"):
+            bench("m", path, tmp_path / "r", **options)
+        assert not server.bodies
+        assert not (tmp_path / "r").exists()
+        bench("m", path, tmp_path / "r", **options, price_in=1.0, price_out=1.0)
+        # The price of the first call holds.
+        bench("m", path, tmp_path / "r", **options)
+    assert bench("random", path, tmp_path / "r", max_cost=1.0).cost_usd == 0.0

@@ -1,0 +1,244 @@
+"""The engine: what stops it, what it waits for, and what it keeps in memory."""
+
+import asyncio
+import errno
+import os
+import signal
+import threading
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_support import (
+    Answer,
+    Silent,
+    bench,
+    completion,
+    gold,
+    prompt_of,
+    serving,
+    spawn,
+    the_run,
+    write_puzzles,
+)
+
+from tclue.bench import engine
+from tclue.bench.answerers import Ask, Reply, Setup
+from tclue.bench.costs import Prices, Usage
+from tclue.bench.engine import Asking
+from tclue.bench.failures import Failure
+from tclue.bench.options import BenchOptions
+from tclue.bench.records import RunFolder, read_run
+from tclue.bench.run import StopError, configuration, run_models
+from tclue.errors import UserError
+from tclue.puzzle.splits import load_set
+
+
+class Scripted:
+    """An answerer in this process that replies as it is told to."""
+
+    def __init__(self, replies: Iterable[Reply], slots: int = 4, prices: str = "free") -> None:
+        self.setup = Setup("scripted", Prices(prices, "", hour_usd=3600.0), slots=slots)  # type: ignore[arg-type]
+        self._replies = iter(replies)
+        self.asked = 0
+
+    def open(self) -> None: ...
+
+    def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
+        return [[ask] for ask in asks]
+
+    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+        for ask in batch:
+            self.asked += 1
+            await asyncio.sleep(0.01)
+            yield ask, next(self._replies)
+
+
+def ask_all(
+    answerer: Scripted, path: Path, results: Path, samples: int = 1
+) -> tuple[str | None, Path]:
+    """Ask an answerer of this process: why it stopped, and the run's folder."""
+    options = BenchOptions(puzzles=str(path), results=results, samples=samples)
+    puzzles = load_set(str(path))
+    config = configuration("scripted", answerer, options, puzzles)
+
+    async def run(folder: RunFolder) -> str | None:
+        return await Asking(answerer, folder, puzzles.puzzles, Silent()).run()
+
+    with RunFolder(results, config) as folder:
+        return asyncio.run(run(folder)), folder.path
+
+
+def always(reply: Reply) -> Iterable[Reply]:
+    while True:
+        yield reply
+
+
+def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 12)
+    lost = Reply(error="gone", failure=Failure("maybe-paid"))
+    answerer = Scripted(always(lost))
+    told, folder = ask_all(answerer, path, tmp_path / "r", samples=4)
+    assert told == "20 requests in a row came to nothing (the last: gone)"
+    assert engine.LOST <= answerer.asked < engine.LOST + 4
+    assert {r.outcome for r in read_run(folder).responses} == {"failed"}
+
+
+def test_requests_that_cannot_be_answered_do_not_stop_the_others(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 12)
+    told, folder = ask_all(
+        Scripted(always(Reply(error="too long", failure=Failure("failed")))),
+        path,
+        tmp_path / "r",
+        3,
+    )
+    assert told is None
+    assert len(read_run(folder).responses) == 36
+
+
+def test_a_shared_machine_is_paid_for_once(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 12)
+    again = Reply(error="busy", failure=Failure("again", wait_s=0.0))
+    good = Reply(text="A. x", finish_reason="stop", usage=Usage(1, 1))
+    start = time.perf_counter()
+    _, folder = ask_all(
+        Scripted([again, *[good] * 12], slots=4, prices="gpu-hour"), path, tmp_path / "r"
+    )
+    wall_s = time.perf_counter() - start
+    responses = read_run(folder).responses
+    assert [r.tries for r in responses].count(2) == 1
+    # A dollar a second: 13 tries of 0.01 s, up to four at once.
+    spent_s = sum(r.cost_usd or 0.0 for r in responses)
+    assert 0.03 <= spent_s <= wall_s
+
+
+def test_the_time_that_the_command_may_take(tmp_path: Path) -> None:
+    path, puzzles = write_puzzles(tmp_path, 12)
+    right, slow = gold(puzzles), {puzzle.prompt for puzzle in puzzles[3:]}
+
+    def behave(body: dict[str, Any]) -> Answer:
+        prompt = prompt_of(body)
+        return Answer(completion(right(prompt)), pause_s=30 if prompt in slow else 0)
+
+    with serving(behave) as server:
+        bench("m", path, tmp_path / "first", api_base=server.url, limit=1)  # imports take time
+        options = {"api_base": server.url, "concurrency": 4, "max_tokens": 100}
+        prices = {"price_in": 1.0, "price_out": 1.0}
+        start = time.monotonic()
+        with pytest.raises(StopError, match="the time is up; 9 of 12 are left"):
+            bench("m", path, tmp_path / "r", total_timeout_s=3.0, **options, **prices)
+        assert time.monotonic() - start < 15
+        responses = the_run(tmp_path / "r").responses
+        failed = [r for r in responses if r.outcome == "failed"]
+        assert (len(responses) - len(failed), len(failed)) == (3, 4)
+        # They may have been paid for.
+        assert {r.error for r in failed} == {"given up at --total-timeout"}
+        assert all(r.at_most_usd and r.at_most_usd > 0 for r in failed)
+        slow.clear()
+        assert bench("m", path, tmp_path / "r", **options, **prices).responses == 12
+
+
+def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
+    path, puzzles = write_puzzles(tmp_path, 12)
+    right, go_on = gold(puzzles), threading.Event()
+
+    def behave(body: dict[str, Any]) -> Answer:
+        go_on.wait(60)
+        return Answer(completion(right(prompt_of(body))))
+
+    with serving(behave) as server:
+        process = spawn("m", path, tmp_path / "r", api_base=server.url, concurrency=3)
+        while len(server.bodies) < 3:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert "waiting for 3 in flight" in process.stderr.readline()
+        go_on.set()
+        _, told = process.communicate()
+        assert process.returncode == 130
+        assert "the same command asks for the rest" in told.splitlines()[-1]
+        assert len(server.bodies) == 3
+    assert [r.outcome for r in the_run(tmp_path / "r").responses] == ["answered"] * 3
+
+
+def test_a_limit_of_one_server_slows_all_and_ends_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FIRST_PAUSE_S", 0.02)
+    path, _ = write_puzzles(tmp_path, 60)
+    lock, now, refused = threading.Lock(), [0], [0]
+
+    def behave(_: dict[str, Any]) -> Answer:
+        with lock:
+            now[0] += 1
+            too_many = now[0] > 4
+            refused[0] += too_many
+        time.sleep(0.02)
+        with lock:
+            now[0] -= 1
+        if too_many:
+            return Answer({"error": {"message": "slow down"}}, 429)
+        return Answer(completion("A. x"))
+
+    limits: list[int] = []
+
+    class Paced(Silent):
+        def pace(self, limit: int) -> None:
+            limits.append(limit)
+
+    with serving(behave) as server:
+        options = BenchOptions(
+            puzzles=str(path), results=tmp_path / "r", api_base=server.url, concurrency=16
+        )
+        (summary,) = run_models(["m"], options, Paced())
+    assert summary.responses == 60
+    assert summary.failed_attempts == 0
+    assert min(limits) <= 4
+    assert refused[0] < 60
+
+
+def test_a_full_disk_loses_nothing_that_was_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = write_puzzles(tmp_path, 8)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def full(*_: object) -> tuple[int, OSError]:
+        return 0, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tclue.bench.durable.Journal.append", full)
+    answerer = Scripted(always(Reply(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
+    with pytest.raises(UserError, match=r"No space left on device.* more responses are in"):
+        ask_all(answerer, path, tmp_path / "r")
+    monkeypatch.undo()
+    assert answerer.asked == 4  # no more is sent
+    (saved,) = tmp_path.glob("scripted--*.jsonl")
+    (folder,) = (tmp_path / "r").iterdir()
+    # As the message says: append it, and the same command asks for the rest.
+    (folder / "responses.jsonl").write_bytes(saved.read_bytes())
+    assert len({response.pair for response in read_run(folder).responses}) == 4
+
+
+def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 10)
+
+    def peak(samples: int) -> int:
+        text = "x" * 50_000
+        replies = (
+            Reply(text=f"{text}{i}", finish_reason="stop", usage=Usage(1, 1)) for i in range(10**6)
+        )
+        tracemalloc.start()
+        try:
+            ask_all(Scripted(replies, slots=8), path, tmp_path / str(samples), samples)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)  # what is imported on the way
+    few, many = peak(4), peak(40)
+    # 360 responses more, 18 MB of text: a twentieth of that is left of them.
+    assert many - few < 900_000

@@ -1,0 +1,146 @@
+"""What each provider's errors mean, from their own bodies; see the sources in `failures`."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tclue.bench.failures import (
+    DAY,
+    KEY,
+    MODEL,
+    MONEY,
+    RIGHTS,
+    SETTING,
+    error_text,
+    of_exception,
+    of_status,
+)
+
+NOW_S = 1_800_000_000.0
+
+
+def gemini(quota: str, delay: str | None = None) -> dict[str, Any]:
+    details: list[Any] = [{"@type": "QuotaFailure", "violations": [{"quotaId": quota}]}]
+    if delay:
+        details.append({"@type": "RetryInfo", "retryDelay": delay})
+    message = "You exceeded your current quota, please check your plan and billing details."
+    return {
+        "error": {
+            "code": 429,
+            "message": message,
+            "status": "RESOURCE_EXHAUSTED",
+            "details": details,
+        }
+    }
+
+
+def said(message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **more}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (401, said("Incorrect API key provided"), KEY),
+        (400, said("API key not valid.", details=[{"reason": "API_KEY_INVALID"}]), KEY),
+        (400, said("API key expired. Please renew the API key."), KEY),
+        (403, said("no permission for this resource"), RIGHTS),
+        (402, said("Insufficient Balance"), MONEY),
+        (402, said("This request requires more credits"), MONEY),
+        (429, said("You exceeded your current quota", code="insufficient_quota"), MONEY),
+        (400, said("Your credit balance is too low to access the Anthropic API."), MONEY),
+        (429, gemini("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "36s"), DAY),
+        (404, said("The model `x` does not exist", code="model_not_found"), MODEL),
+        (400, said("Model Not Exist"), MODEL),
+        (400, said("x is not a valid model ID"), MODEL),
+        (400, said("Unsupported parameter: 'temperature'", code="unsupported_parameter"), SETTING),
+        (400, said("Unsupported value: 'temperature'", code="unsupported_value"), SETTING),
+        (400, said("seed: Extra inputs are not permitted"), SETTING),
+    ],
+)
+def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
+    found = of_status(status, {}, json.dumps(body), NOW_S)
+    assert found == failure
+    assert found.kind == "stop"
+    assert found.to_do
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "wait_s", "limited"),
+    [
+        (429, {}, said("Rate limit reached"), None, True),
+        (429, {"retry-after": "7"}, said("Rate limit reached"), 7.0, True),
+        (429, {"retry-after-ms": "250", "retry-after": "1"}, said(""), 0.25, True),
+        (503, {"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}, said(""), 9.0, False),
+        (503, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, said(""), 0.0, False),
+        (429, {"retry-after": "soon"}, said(""), None, True),
+        (429, {}, gemini("GenerateRequestsPerMinutePerProjectPerModel", "34.5s"), 34.5, True),
+        # OpenRouter: money that is in flight, not money that is gone.
+        (402, {"retry-after": "2"}, said("in-flight budget"), 2.0, True),
+        (529, {}, said("Overloaded", type="overloaded_error"), None, False),
+        (408, {}, said(""), None, False),
+        (409, {}, said(""), None, False),
+        (500, {}, said(""), None, False),
+        (502, {}, "<html>Bad Gateway</html>", None, False),
+    ],
+)
+def test_what_may_pass(
+    status: int, headers: dict[str, str], body: Any, wait_s: float | None, limited: bool
+) -> None:
+    found = of_status(status, headers, json.dumps(body), NOW_S)
+    assert (found.kind, found.wait_s, found.limited) == ("again", wait_s, limited)
+
+
+def test_too_long_a_wait_stops_the_model() -> None:
+    found = of_status(429, {"retry-after": "7201"}, "", NOW_S)
+    assert found.kind == "stop"
+    assert "121 minutes" in (found.to_do or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (
+            400,
+            said("maximum context length", code="context_length_exceeded"),
+            "failed",
+        ),
+        (400, said("prompt is too long: 9 tokens > 8 maximum"), "failed"),
+        (413, said("Request exceeds the maximum size"), "failed"),
+        (429, said("Request too large for gpt-x on tokens per min (TPM)"), "failed"),
+        (400, said("The response was filtered", code="content_filter"), "refused"),
+        (400, said("Invalid prompt: usage policy", code="invalid_prompt"), "refused"),
+        (403, said("Your input was flagged", metadata={"reasons": ["violence"]}), "refused"),
+    ],
+)
+def test_what_concerns_one_request_alone(status: int, body: Any, kind: str) -> None:
+    assert of_status(status, {}, json.dumps(body), NOW_S).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("cause", "sent", "kind"),
+    [
+        (httpx.ConnectError("refused"), True, "again"),
+        (httpx.ReadError("lost"), True, "again"),
+        (httpx.RemoteProtocolError("lost"), True, "again"),
+        (httpx.ConnectTimeout("slow"), True, "again"),
+        (httpx.ReadTimeout("slow"), True, "maybe-paid"),
+        (TimeoutError(), True, "maybe-paid"),
+        (TimeoutError(), False, "again"),
+        (ValueError("odd"), True, "maybe-paid"),
+        (ValueError("odd"), False, "stop"),
+    ],
+)
+def test_what_never_got_a_status(cause: Exception, sent: bool, kind: str) -> None:
+    wrapped = RuntimeError("litellm's own")
+    wrapped.__cause__ = cause
+    assert of_exception(wrapped, sent).kind == kind
+
+
+def test_what_an_error_says() -> None:
+    behind = {"message": "Provider returned error", "code": 502, "metadata": {"raw": "boom"}}
+    assert error_text(behind) == "502: Provider returned error boom"
+    assert error_text({"odd": 1}) == '{"odd": 1}'
+    assert error_text("plain") == "plain"
