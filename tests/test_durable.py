@@ -3,6 +3,9 @@
 import asyncio
 import errno
 import os
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,64 @@ def test_what_was_added_is_written_though_nobody_waits(tmp_path: Path) -> None:
     asyncio.run(run())
     journal.close()
     assert (tmp_path / "lines").read_bytes() == b"".join(LINES[:5])
+
+
+def test_closing_waits_for_a_write_that_has_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, real = Journal(tmp_path / "lines"), Journal.append
+
+    def late(self: Journal, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
+        # As where the thread gets the processor only now.
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.1)
+        return real(self, lines)
+
+    monkeypatch.setattr(Journal, "append", late)
+
+    async def run() -> None:
+        task = asyncio.create_task(journal.add(LINES[0]))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        journal.close()
+
+    asyncio.run(run())
+    assert (tmp_path / "lines").read_bytes() == LINES[0]
+
+
+def test_what_an_fsync_failed_on_is_not_taken_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, real, fails = Journal(tmp_path / "lines"), os.fsync, iter([True])
+
+    def fsync(descriptor: int) -> None:
+        # As Linux does: once, and never again for the same bytes.
+        if next(fails, False):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr("tclue.bench.durable.os.fsync", fsync)
+    done, failed = journal.append(LINES[:3])
+    assert (done, failed and failed.errno) == (0, errno.EIO)
+    assert journal.append(LINES[:3]) == (3, None)
+    journal.close()
+    assert (tmp_path / "lines").read_bytes() == b"".join(LINES[:3])
+
+
+def test_nobody_waits_for_ever_on_a_broken_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "lines")
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for name in ("write", "fsync", "ftruncate"):
+        monkeypatch.setattr(f"tclue.bench.durable.os.{name}", broken)
+
+    async def run() -> None:
+        async with asyncio.timeout(10):
+            await journal.add(LINES[0])
+
+    with pytest.raises(OSError, match="Input/output error"):
+        asyncio.run(run())

@@ -5,7 +5,9 @@
   "Implementation Techniques for Main Memory Database Systems", 1984), so their number a second is
   not bound by it.
 * What a killed process left of its last line is cut off when the file is opened again. Where a
-  write fails, the lines before it are kept and the file ends with the last of them.
+  write fails, the lines before it are kept and the file ends with the last of them. Where an fsync
+  fails, none of its lines is taken to be written: the system may have dropped them, and another
+  fsync would not say so (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +32,8 @@ class Journal:
         self._end = _last_line_end(self._descriptor)
         os.ftruncate(self._descriptor, self._end)
         self._lock = threading.Lock()
+        # one of its own, so that `close` can wait for what it has not begun yet
+        self._writer = ThreadPoolExecutor(1)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -40,16 +45,17 @@ class Journal:
             try:
                 while written < len(data):
                     written += os.write(self._descriptor, data[written:])
-                os.fsync(self._descriptor)
             except OSError as error:
                 failed = error
                 # The line ends that were written are those of whole lines.
                 written = data.rfind(b"\n", 0, written) + 1
-                os.ftruncate(self._descriptor, self._end + written)
-                try:
-                    os.fsync(self._descriptor)
-                except OSError:
-                    written = 0
+            try:
+                if failed:
+                    os.ftruncate(self._descriptor, self._end + written)
+                os.fsync(self._descriptor)
+            except OSError as error:
+                failed, written = failed or error, 0
+                with suppress(OSError):  # the first error is the one that is told
                     os.ftruncate(self._descriptor, self._end)
             self._end += written
         return data.count(b"\n", 0, written), failed
@@ -66,7 +72,9 @@ class Journal:
         try:
             while self._queue:
                 group, self._queue = self._queue, []
-                done, failed = await asyncio.to_thread(self.append, [line for line, _ in group])
+                lines = [line for line, _ in group]
+                loop = asyncio.get_running_loop()
+                done, failed = await loop.run_in_executor(self._writer, self.append, lines)
                 for number, (_, future) in enumerate(group):
                     if future.done():
                         continue  # who added it has gone
@@ -86,8 +94,9 @@ class Journal:
 
     def close(self) -> None:
         """Write what is still to be written, and close the file."""
+        self._writer.shutdown()
         queue, self._queue = self._queue, []
-        self.append([line for line, _ in queue])  # waits for a thread that is writing
+        self.append([line for line, _ in queue])
         os.close(self._descriptor)
 
 
@@ -101,6 +110,11 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a crash brings the old file back, without what was added since
+        finally:
+            os.close(folder)
     except BaseException:
         with suppress(OSError):
             draft.unlink()
