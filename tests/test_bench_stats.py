@@ -164,6 +164,15 @@ def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFa
     assert found.cost_usd == 0.0
 
 
+def test_what_failed_and_was_paid_for_is_in_the_bill(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path, "a", [Answer(cost_usd=0.25), Answer(cost_usd=0.5)]))
+    first, second = run.responses
+    # A reply without any text, say: it says what it cost, and was asked for again.
+    empty = replace(second, outcome="failed", grade=None, cost_usd=0.125, error="no text")
+    found = summarize(run.config, [first, empty, second])
+    assert (found.cost_usd, found.total_cost_usd) == (0.375, 0.875)
+
+
 def summed(folder: Path) -> Summary:
     """A run's summary, of records that come one at a time."""
     run = read_run(folder)

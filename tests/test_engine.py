@@ -141,6 +141,26 @@ def test_the_time_that_the_command_may_take(tmp_path: Path) -> None:
         assert bench("m", path, tmp_path / "r", **options, **prices).responses == 12
 
 
+@pytest.mark.parametrize("opening_s", [0.0, 0.1])
+def test_nothing_is_sent_once_the_time_is_up(tmp_path: Path, opening_s: float) -> None:
+    path, _ = write_puzzles(tmp_path, 6)
+    answerer = Scripted(always(Reply(text="A. Nobody")), prices="unknown")
+    answerer.open = lambda: time.sleep(opening_s)  # type: ignore[method-assign]
+    puzzles = load_set(str(path))
+    config = configuration("scripted", answerer, BenchOptions(puzzles=str(path)), puzzles)
+
+    async def run(folder: RunFolder) -> str | None:
+        deadline_s = asyncio.get_running_loop().time() + opening_s / 2
+        return await Asking(
+            answerer, folder, puzzles.puzzles, Silent(), deadline_s=deadline_s
+        ).run()
+
+    with RunFolder(tmp_path / "r", config) as folder:
+        assert asyncio.run(run(folder)) == "the time is up"
+    # No record of requests that were given up as soon as they were sent, and may be paid for.
+    assert (answerer.asked, the_run(tmp_path / "r").responses) == (0, ())
+
+
 def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
     path, puzzles = write_puzzles(tmp_path, 12)
     right, go_on = gold(puzzles), threading.Event()

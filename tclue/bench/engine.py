@@ -38,6 +38,7 @@ TRIES = 6
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
 LOST = 20
+TIME_IS_UP = "the time is up"
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Ask]:
@@ -107,14 +108,18 @@ class Asking:
         """
         if not self._asks:
             return None
-        # In a thread, so that Ctrl-C is heard meanwhile.
-        await asyncio.to_thread(self._answerer.open)
+        if not self._late():
+            # In a thread, so that Ctrl-C is heard meanwhile.
+            await asyncio.to_thread(self._answerer.open)
+        if self._late():
+            # What is sent now would be given up at once, and may be paid for.
+            return TIME_IS_UP
         batches = iter(self._answerer.batches(self._asks))
         done = self._total - len(self._asks)
         self._progress.start(self._config.variant, done, self._total, self._folder.spent_usd)
         timer = None
         if self._deadline_s is not None:
-            timer = self._loop.call_at(self._deadline_s, self.stop, "the time is up")
+            timer = self._loop.call_at(self._deadline_s, self.stop, TIME_IS_UP)
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._slots):
@@ -128,6 +133,9 @@ class Asking:
         if self._broken:
             raise UserError(f"{self._broken}{self._folder.rescue(self._unwritten)}")
         return self._stopped
+
+    def _late(self) -> bool:
+        return self._deadline_s is not None and self._loop.time() >= self._deadline_s
 
     async def _work(self, batches: Iterator[Sequence[Ask]]) -> None:
         while not self._gate.closed and (batch := next(batches, None)):

@@ -83,7 +83,7 @@ class Summary:
     latency_p95_s: float | None
     # mean US dollars for one response, at the run's prices; None where the cost of any is unknown
     cost_usd: float | None
-    # the same for the whole run
+    # the same for the whole run, what failed and is known to have been paid for included
     total_cost_usd: float | None
     # responses whose cost is unknown, and most that they and what failed may have cost in all
     unpriced: int
@@ -147,7 +147,7 @@ def summary(run: Tally) -> Summary:
         latency_median_s=quantile([mark.latency_s for mark in scored], 0.5),
         latency_p95_s=quantile([mark.latency_s for mark in scored], 0.95),
         cost_usd=cost_usd,
-        total_cost_usd=None if cost_usd is None else cost_usd * len(scored),
+        total_cost_usd=None if cost_usd is None else cost_usd * len(scored) + run.failed_usd,
         unpriced=sum(mark.cost_usd is None for mark in scored),
         at_most_usd=run.at_most_usd,
         cost_litellm_usd=known_mean([mark.cost_litellm_usd for mark in scored]),

@@ -71,6 +71,8 @@ class Tally:
     marks: tuple[Mark, ...]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
+    # US dollars that attempts cost which failed all the same
+    failed_usd: float
     # most US dollars that the attempts without a known cost may have cost, failed ones above all
     at_most_usd: float
 
@@ -92,9 +94,11 @@ def tally(
     chosen: dict[tuple[str, int], Mark] = {}
     # Most votes are like one before: kept once.
     votes: dict[Vote, Vote] = {}
-    failed, at_most = 0, []
+    failed, failed_usd, at_most = 0, [], []
     for response in responses:
-        failed += not response.scored
+        if not response.scored:
+            failed += 1
+            failed_usd.append(response.cost_usd or 0.0)
         if response.cost_usd is None and response.at_most_usd:
             at_most.append(response.at_most_usd)
         kept = chosen.get(response.pair)
@@ -102,7 +106,7 @@ def tally(
             repriced = reprice(config, response) if reprice and response.scored else None
             chosen[response.pair] = _mark(response, repriced, votes)
     marks = tuple(chosen[pair] for pair in sorted(chosen))
-    return Tally(config, marks, failed, math.fsum(at_most))
+    return Tally(config, marks, failed, math.fsum(failed_usd), math.fsum(at_most))
 
 
 def _mark(response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]) -> Mark:
