@@ -35,6 +35,8 @@ def test_money_is_set_aside_and_given_back() -> None:
     assert budget.reserve(0.5) == 0.5
     assert (budget.spent_usd, budget.reserved_usd) == (0.5, 0.5)
     assert Budget(None).reserve(1e9) == 0.0
+    # What is free is asked whatever was spent.
+    assert Budget(1.0, spent_usd=1.5).reserve(0.0) == 0.0
 
 
 def test_what_nobody_knows_goes_alone() -> None:

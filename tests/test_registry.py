@@ -164,7 +164,7 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         ('["none", "8k"]', '["8kk"]', "models.mine.variants: '8kk' is no setting: expected none"),
         ('["none", "8k"]', '["8k", "8k"]', "models.mine.variants: one is there twice"),
         ("2026-11-24", '"yesterday"', "models.mine.checked is"),
-        ('about = "my own"', 'about = "a"\nabout = "b"', "not TOML: "),
+        ('about = "my own"', 'about = "a"\nabout = "b"', "not a TOML file: "),
         ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: one is there twice"),
         ('"budget", off = "unset"', '"effort"', "models.mine.reasoning.levels: expected one"),
         ("[models.mine]", '[models."my own"]', "models.my own.about: an alias holds no"),

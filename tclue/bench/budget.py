@@ -49,8 +49,9 @@ class Budget:
             if self.open or self.left_usd <= 0:
                 return None
             most_usd = self.left_usd
-        # A sum of the same numbers in another order may differ in its last digits.
-        if most_usd > self.left_usd + 1e-12:
+        # A sum of the same numbers in another order may differ in its last digits. What is free is
+        # asked though more than all is spent.
+        if most_usd and most_usd > self.left_usd + 1e-12:
             return None
         self.reserved_usd += most_usd
         self.open += 1

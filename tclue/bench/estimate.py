@@ -30,17 +30,15 @@ from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from statistics import stdev
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from tclue.bench.answerers import Answerer
 from tclue.bench.costs import Prices, Usage, cost_parts, repriced, worst_case_usd
 from tclue.bench.intervals import mean, t_quantile
+from tclue.bench.options import BenchOptions
 from tclue.bench.records import Response, Run, RunConfig, read_run
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
-
-if TYPE_CHECKING:
-    from tclue.bench.run import BenchOptions
 
 CHARACTERS_A_TOKEN = 3.3
 
@@ -199,7 +197,7 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
     for path in sorted(results.glob(f"{name}--*/run.json")):
         # What cannot be read is nothing to go by. If it is this run, its opening tells.
         with suppress(UserError):
-            run = read_run(path.parent)
+            run = read_run(path.parent, texts=False)
             if (run.config.variant, run.config.puzzle_sha256) == (
                 config.variant,
                 config.puzzle_sha256,

@@ -28,12 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 from tclue.bench.answerers import DEFAULT_SEED, Ask, Reply, Setup, today
 from tclue.bench.costs import HOUR_USD, Prices, Usage
+from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-    from tclue.bench.run import BenchOptions
 
 MAX_TOKENS = 2048
 MAX_ROWS = 32

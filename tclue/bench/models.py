@@ -20,18 +20,15 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from tclue.bench import known
 from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
 from tclue.bench.costs import Prices
+from tclue.bench.options import BenchOptions
 from tclue.bench.price_book import prices_for
 from tclue.bench.reasoning import Limits, Model, Plan, plan
 from tclue.bench.registry import Alias, Found, Registry, load, lookup
 from tclue.errors import UserError
-
-if TYPE_CHECKING:
-    from tclue.bench.run import BenchOptions
 
 # The checkpoint that this package brings.
 TINY = Path(str(files("tclue.bench") / "data" / "tiny"))

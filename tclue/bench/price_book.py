@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from fnmatch import fnmatchcase
@@ -24,15 +22,14 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tclue.bench.answerers import today
 from tclue.bench.costs import Prices
 from tclue.bench.litellm_costs import list_prices
+from tclue.bench.options import BenchOptions
+from tclue.bench.own_files import own_file, read_toml
 from tclue.errors import UserError
-
-if TYPE_CHECKING:
-    from tclue.bench.run import BenchOptions
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
@@ -165,16 +162,11 @@ def prices_for(
 
 def price_book(path: Path | None = None) -> PriceBook:
     """The shipped book with the user's own before it; UserError where one cannot be read."""
-    own = path or _user_file()
-    shipped = _read_shipped()
-    if path is None and not own.exists():
+    own, shipped = own_file("prices.toml", path), _read_shipped()
+    if own is None:
         return shipped
     user = read_book(own)
     return PriceBook(user.entries + shipped.entries, user.tiers + shipped.tiers)
-
-
-def _user_file() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tclue/prices.toml"
 
 
 @lru_cache
@@ -184,12 +176,7 @@ def _read_shipped() -> PriceBook:
 
 def read_book(path: Path) -> PriceBook:
     """Read a price book; UserError, in one line, for whatever in it cannot be meant."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file: {error}") from None
+    data = read_toml(path)
     for key, value in data.items():
         if key not in ("price", "tier") or not isinstance(value, list):
             raise UserError(f"{path}: {key!r}: expected [[price]] and [[tier]] alone")

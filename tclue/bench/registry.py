@@ -17,15 +17,14 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
-import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tclue.bench.own_files import own_file, read_toml
 from tclue.errors import UserError
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "models.toml"))
@@ -165,8 +164,6 @@ class Found:
     host: Host | None = None
     # the settings asked for; (None,) where there is none to ask for
     settings: tuple[Setting | None, ...] = (None,)
-    # the setting was named, not a default
-    picked: bool = False
     # what a server of one's own calls the weights
     server_name: str | None = None
 
@@ -205,7 +202,7 @@ def lookup(name: str, registry: Registry) -> Found:
     if alias is None:
         if server_name:
             raise UserError(f"{name}: {base!r} is no alias; give the server's own name alone")
-        return Found(base, settings=(setting,), picked=setting is not None)
+        return Found(base, settings=(setting,))
     facts = registry.models[alias]
     host = next((h for h in facts.hosts if h.litellm == base), facts.hosts[0])
     if suffix and setting is None:
@@ -222,18 +219,8 @@ def lookup(name: str, registry: Registry) -> Found:
         facts,
         host,
         (setting,) if setting else defaults,
-        setting is not None,
         server_name or None,
     )
-
-
-def user_file(given: Path | None) -> Path | None:
-    """The user's own registry file: the one that was given, else the usual one if it is there."""
-    if given is not None:
-        return given
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    usual = Path(config) / "tclue" / "models.toml"
-    return usual if usual.exists() else None
 
 
 def load(given: Path | None) -> Registry:
@@ -241,10 +228,10 @@ def load(given: Path | None) -> Registry:
 
     Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
     """
-    data, own = _toml(SHIPPED), user_file(given)
+    data, own = read_toml(SHIPPED), own_file("models.toml", given)
     mine: dict[str, Any] = {}
     if own is not None:
-        mine = _toml(own)
+        mine = read_toml(own)
         data = _merged(data, mine)
 
     def source(loc: tuple[Any, ...]) -> Path:
@@ -267,15 +254,6 @@ def load(given: Path | None) -> Registry:
         if problem := _problem(alias, facts):
             raise UserError(f"{source(('models', alias))}: models.{alias}.{problem}")
     return registry
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not TOML: {error}") from None
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

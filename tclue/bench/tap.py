@@ -53,8 +53,6 @@ class Heard:
     status: int | None = None
     # in lower case
     headers: dict[str, str] = field(default_factory=dict)
-    # whether the reply came to an orderly end
-    ended: bool = False
     _chunks: list[bytes] = field(default_factory=list)
     _size: int = 0
     _lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
@@ -74,7 +72,7 @@ class Heard:
         return b"\n\n".join(lines)
 
     def _begin(self) -> None:
-        self.sent, self.status, self.ended, self.headers = True, None, False, {}
+        self.sent, self.status, self.headers = True, None, {}
         self._chunks, self._size, self._first, self._rest = [], 0, None, b""
         self._lines.clear()
 
@@ -149,7 +147,6 @@ class _Listened(httpx.AsyncByteStream):
         async for chunk in self._inner:
             self._heard._hear(chunk)
             yield chunk
-        self._heard.ended = True
 
     async def aclose(self) -> None:
         await self._inner.aclose()

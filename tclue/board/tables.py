@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tclue.bench.compare import Difference
 from tclue.bench.intervals import Estimate
 from tclue.board.labels import clean
 from tclue.board.notes import notes
@@ -139,17 +140,11 @@ def _at_k(row: Row, name: str) -> str:
 
 
 def _above(row: Row) -> str:
-    if row.neighbour is None:
-        return NONE
-    low, high = row.neighbour.accuracy.interval
-    return f"{row.neighbour.accuracy.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return difference(row.neighbour.accuracy) if row.neighbour else NONE
 
 
 def _p(row: Row) -> str:
-    if row.neighbour is None:
-        return NONE
-    p = row.neighbour.accuracy.p
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    return chance(row.neighbour.accuracy) if row.neighbour else NONE
 
 
 def _needed(row: Row) -> str:
@@ -196,6 +191,17 @@ def cost(cost_usd: float | None) -> str:
 def estimate(found: Estimate | None) -> str:
     """A mean with its interval."""
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else NONE
+
+
+def difference(found: Difference) -> str:
+    """A difference with its interval."""
+    low, high = found.interval
+    return f"{found.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def chance(found: Difference) -> str:
+    """The p of a difference."""
+    return f"{found.p:.3f}" if found.p >= 0.001 else "< 0.001"
 
 
 def tokens(mean: float | None) -> str:

@@ -17,6 +17,7 @@ from tclue.bench.stats import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
 from tclue.board.plot import dollars
+from tclue.board.tables import chance, difference, estimate
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grade_file import Graded
@@ -207,13 +208,12 @@ def show_comparison(found: Comparison) -> None:
     console = _console()
     table = _table("", "first", "second", "difference", "p", "puzzles needed")
     for name, one in (("accuracy", found.accuracy), ("solved", found.solved)):
-        low, high = one.interval
         table.add_row(
             name,
             f"{one.first:.3f}",
             f"{one.second:.3f}",
-            f"{one.difference:+.3f} [{low:+.3f}, {high:+.3f}]",
-            f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001",
+            difference(one),
+            chance(one),
             "none is enough" if one.puzzles_needed is None else f"{one.puzzles_needed:,}",
         )
     for place, variant, run in zip(("first", "second"), found.variants, found.runs, strict=True):
@@ -233,10 +233,8 @@ def _dollars(cost_usd: float | None) -> str:
     return "unknown" if cost_usd is None else dollars(cost_usd)
 
 
-def _interval(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "none"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+def _interval(found: Estimate | None) -> str:
+    return estimate(found) if found else "none"
 
 
 def show_models(listed: Sequence[Listed]) -> None:
