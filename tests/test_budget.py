@@ -19,7 +19,7 @@ from bench_support import (
 
 from tclue.bench.answerers import Setup
 from tclue.bench.budget import FACTOR, Budget, Ceiling
-from tclue.bench.costs import Prices
+from tclue.bench.costs import Prices, Usage
 from tclue.bench.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 
@@ -53,6 +53,9 @@ def test_the_most_that_a_request_may_cost() -> None:
     limited = Ceiling(prices, Setup("m", prices, max_tokens=1000))
     # 400 bytes: 200 tokens at most, and 64 around them.
     assert limited.most_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
+    # Of a stream that was cut off, the provider has told the prompt.
+    cut = limited.most_usd("x" * 400, Usage(prompt_tokens=90))
+    assert cut == pytest.approx((90 * 10 + 1000 * 100) / 1e6)
     known = Ceiling(prices, Setup("m", prices, max_output_tokens=2000))
     assert known.most_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
     unknown = Ceiling(prices, Setup("m", prices))

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from tclue.bench.answerers import Setup
-from tclue.bench.costs import Prices, worst_case_usd
+from tclue.bench.costs import Prices, Usage, at_most_usd, worst_case_usd
 
 BYTES_A_TOKEN = 2
 TOKENS_AROUND = 64  # what a chat format adds to a prompt
@@ -85,8 +85,10 @@ class Ceiling:
             self._output_tokens = 0  # however many there are
         self._dearest_usd = 0.0
 
-    def most_usd(self, prompt: str) -> float | None:
-        """Dollars; None where nobody knows yet."""
+    def most_usd(self, prompt: str, usage: Usage | None = None) -> float | None:
+        """Dollars; None where nobody knows yet. `usage` is what a reply that was cut off told."""
+        if usage and (known_usd := at_most_usd(self._prices, usage, self._output_tokens)):
+            return known_usd
         tokens = len(prompt.encode("utf-8", "replace")) // BYTES_A_TOKEN + TOKENS_AROUND
         most_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
         if most_usd is not None:

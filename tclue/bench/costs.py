@@ -43,6 +43,14 @@ class Prices:
     hour_usd: float | None = None
     gpus: int | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether the price of a response can be counted."""
+        if self.source in ("free", "hour", "gpu-hour"):
+            return True
+        tokens = (self.prompt_usd_per_million, self.completion_usd_per_million)
+        return self.source != "unknown" and None not in tokens
+
     def same_as(self, other: Prices) -> bool:
         """Whether both count the same costs, whenever they were looked up."""
         return replace(self, date=other.date) == other

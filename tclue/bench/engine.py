@@ -228,7 +228,8 @@ class Asking:
         """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
         if self._clock:
             reply = replace(reply, compute_s=self._compute_s.pop(id(ask)))
-        at_most_usd = self._ceiling.most_usd(ask.puzzle.prompt) or reserved_usd or None
+        most_usd = self._ceiling.most_usd(ask.puzzle.prompt, reply.usage)
+        at_most_usd = most_usd or reserved_usd or None
         response = judged(self._config, ask, reply, self._judge, at_most_usd)
         response = replace(response, key=self._key(ask.puzzle.prompt, ask.sample))
         try:

@@ -133,7 +133,7 @@ def estimate(
         return bill(*projected(costs, len(rest), config.samples), basis)
     if prices.source in ("hour", "gpu-hour"):
         return bill(None, None, None, "paid by the time, and no earlier run to go by")
-    if repriced(Usage(1, 1), prices) is None:
+    if not prices.known:
         return bill(None, None, None, "nobody knows its price")
     limit = answerer.setup.max_tokens or answerer.setup.max_output_tokens
     tokens = [likely_tokens(puzzle.prompt) for puzzle in rest]

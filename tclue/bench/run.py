@@ -25,7 +25,6 @@ from pathlib import Path
 import tclue
 from tclue.bench.answerers import Answerer
 from tclue.bench.budget import Budget
-from tclue.bench.costs import Prices
 from tclue.bench.engine import Asking, missing, recounted
 from tclue.bench.estimate import confirm
 from tclue.bench.keys import load_env
@@ -125,7 +124,7 @@ class _Command:
             if (folder / "run.json").exists():
                 prices = _counted(read_config(folder), config).prices
                 spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
-            if not _known(prices):
+            if not prices.known:
                 raise UserError(
                     f"--max-cost: nobody knows the price of {config.model}: give --price-in and "
                     "--price-out, in dollars per million tokens"
@@ -204,14 +203,6 @@ class _Command:
 
 def _summary(folder: RunFolder) -> Summary:
     return summarize(folder.config, iter_responses(folder.path, texts=False))
-
-
-def _known(prices: Prices) -> bool:
-    """Whether the price of a response can be counted."""
-    if prices.source in ("free", "hour", "gpu-hour"):
-        return True
-    tokens = (prices.prompt_usd_per_million, prices.completion_usd_per_million)
-    return prices.source != "unknown" and None not in tokens
 
 
 def _counted(before: RunConfig, config: RunConfig) -> RunConfig:
