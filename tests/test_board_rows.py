@@ -230,6 +230,8 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
         ({"puzzle": "p000", "grade": GRADE | {"answers": {"B": "x"}}}, "answers to B: expected A"),
         ({"model_id": 3}, "model_id is 3"),
         ({"cost_litellm_usd": -1}, "cost_litellm_usd is -1"),
+        ({"usage": {"cache_write_1h_tokens": "9"}}, "cache_write_1h_tokens is '9'"),
+        ({"usage": {"reported_usd": -0.1}}, "reported_usd is -0.1"),
         ({"grader": "published"}, "graded by published: expected sound"),
         ({"cost_usd": -0.5}, "cost_usd is -0.5: expected 0 or more"),
         ({"cost_usd": float("nan")}, "cost_usd is nan"),

@@ -69,6 +69,7 @@ def test_a_header_lifts_a_limit_only_where_that_is_needed() -> None:
     [
         (CLAUDE, "65k", {}, "claude-x gives at most 64000 tokens, thinking and answer together"),
         (CLAUDE, "1023", {}, "claude-x takes 1024 or more"),
+        (replace(CLAUDE, max_output_tokens=4_500), "4k", {}, "leaves a budget of 500: it takes"),
         (CLAUDE, "16k", {"max_tokens": 19_999}, "with 4000 for the answer takes 20000"),
         (CLAUDE, "none", {"max_tokens": 64_001}, "--max-tokens is 64001: claude-x gives at most"),
         (CLAUDE, "16k", {"temperature": 0.3}, "--temperature is 0.3, and while it thinks"),

@@ -246,6 +246,11 @@ def _budget(model: Model, control: Reasoning, asked: int, given: int | None, nam
         bounds = f"{low} to {high}" if high is not None else f"{low} or more"
         raise UserError(f"{name}: a budget of {asked}: {model.name} takes {bounds}")
     budget, total, note = _fitted(model, asked, given, name)
+    if budget < low:
+        raise UserError(
+            f"{name}: {model.name} gives at most {total} tokens, which with {ANSWER_TOKENS} for "
+            f"the answer leaves a budget of {budget}: it takes {low} or more"
+        )
     shown = () if budget == asked else (f"{budget / 1000:g}k sent",)
     notes = (note,) if note else ()
     if control.kind == "budget":

@@ -74,7 +74,10 @@ def _wrong(response: Response, samples: int, grader: str) -> str | None:
         ("prompt_tokens", usage.prompt_tokens),
         ("completion_tokens", usage.completion_tokens),
         ("cached_tokens", usage.cached_tokens),
+        ("cache_write_5m_tokens", usage.cache_write_5m_tokens),
+        ("cache_write_1h_tokens", usage.cache_write_1h_tokens),
         ("reasoning_tokens", usage.reasoning_tokens),
+        ("reported_usd", usage.reported_usd),
     ):
         if value is not None and not _number(value):
             return f"{name} is {value!r}: expected 0 or more"
