@@ -4,6 +4,8 @@ Each usage is what the provider sends, in its own form. litellm reads the same r
 that it reads real ones with.
 """
 
+import json
+import math
 from types import ModuleType
 from typing import Any
 
@@ -379,3 +381,12 @@ def test_litellms_object_reads_as_the_wire_does(litellm: ModuleType) -> None:
         ):
             assert (getattr(ours, name) or 0) == (getattr(fallback, name) or 0), (name, raw)
     assert usage_from_litellm(None) == usage_from_litellm(litellm.Usage()) == Usage()
+
+
+@pytest.mark.parametrize("cost", [math.nan, math.inf])
+def test_what_no_record_could_hold_is_not_taken_over(litellm: ModuleType, cost: float) -> None:
+    theirs = usage_from_litellm(litellm.Usage(5, 1, 6, cost=cost))
+    assert (theirs.prompt_tokens, theirs.reported_usd) == (5, None)
+    json.dumps(theirs.raw, allow_nan=False)
+    odd = read_usage({"prompt_tokens": 5, "completion_tokens": 10**400, "cost": 10**400})
+    assert (odd.completion_tokens, odd.reported_usd) == (None, None)

@@ -34,6 +34,7 @@ def choice(**more: Any) -> dict[str, Any]:
         b'{"choices": [',
         b'{"choices": 5}',
         b'{"choices": [], "usage": {"cost": NaN}}',
+        b'{"choices": [], "usage": {"cost": 1e999}}',
     ],
 )
 def test_what_has_none_of_the_forms(rubbish: bytes) -> None:

@@ -15,6 +15,7 @@ Finish reasons are kept in the provider's own words; `failures` knows what they 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,7 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
         parts = [body]
     for part in parts:
         try:
-            found = json.loads(part, parse_constant=_no_number)
+            found = json.loads(part, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError):
             continue  # "[DONE]", or nothing that can be read
         for event in found if isinstance(found, list) else [found]:
@@ -60,8 +61,11 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON, and no record could hold it")
+def _finite(text: str) -> float:
+    """A number; ValueError for NaN, Infinity and 1e999, which no record could hold."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no number")
+    return value
 
 
 def _take(facts: Facts, event: Mapping[str, Any]) -> bool:

@@ -25,12 +25,15 @@ What is not said is None, never 0, and so is a prompt of 0 tokens, which some se
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tclue.bench.costs import Usage
+
+# No count, and no cost; some of what is larger could not be multiplied by a price.
+_NO_COUNT = 10**12
 
 
 def read_usage(raw: Mapping[str, Any] | None, *, whole: bool = True) -> Usage:
@@ -62,7 +65,8 @@ def usage_from_litellm(usage: Any) -> Usage:
     """
     if usage is None:
         return Usage()
-    raw = usage.model_dump(exclude_none=True)
+    # By way of JSON, where a NaN is null: no record could hold one.
+    raw = json.loads(usage.model_dump_json(exclude_none=True))
     read = read_usage(raw)
     if not read.prompt_tokens:
         return Usage()
@@ -155,13 +159,14 @@ def _reported(raw: Mapping[str, Any]) -> float | None:
 def _dollars(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value < _NO_COUNT else None
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int | None:
     """A count of tokens; None where there is none, or what is there is no count."""
     value = raw.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _NO_COUNT
+    return value if good else None
 
 
 def _part(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
