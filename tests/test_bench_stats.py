@@ -26,6 +26,7 @@ from tclue.bench.intervals import (
 )
 from tclue.bench.records import Response, read_run
 from tclue.bench.stats import Summary, summarize
+from tclue.board import terminal
 from tclue.puzzle.bands import band
 from tclue.puzzle.wording import MAIN_TOPICS as MAIN
 
@@ -164,13 +165,20 @@ def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFa
     assert found.cost_usd == 0.0
 
 
-def test_what_failed_and_was_paid_for_is_in_the_bill(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path, "a", [Answer(cost_usd=0.25), Answer(cost_usd=0.5)]))
+def test_what_failed_and_was_paid_for_is_in_the_bill(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = read_run(write_run(tmp_path, "model", [Answer(cost_usd=0.25), Answer(cost_usd=0.5)]))
     first, second = run.responses
     # A reply without any text, say: it says what it cost, and was asked for again.
     empty = replace(second, outcome="failed", grade=None, cost_usd=0.125, error="no text")
     found = summarize(run.config, [first, empty, second])
     assert (found.cost_usd, found.total_cost_usd) == (0.375, 0.875)
+    lost = replace(empty, cost_usd=None, at_most_usd=0.0625)
+    terminal.show_summaries([summarize(run.config, [first, empty, lost, second])])
+    said = capsys.readouterr().out
+    assert "model: $0.875 in all" in said
+    assert "model: at most $0.0625 more, for what does not say what it cost" in said
 
 
 def summed(folder: Path) -> Summary:

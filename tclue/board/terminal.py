@@ -189,6 +189,10 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
         told = [_several(one)] if one.samples > 1 else []
         if one.total_cost_usd:
             told.append(f"{dollars(one.total_cost_usd)} in all")
+        if one.at_most_usd:
+            told.append(
+                f"at most {dollars(one.at_most_usd)} more, for what does not say what it cost"
+            )
         for line in (*told, *notes(one)):
             console.print(f"{one.variant}: {line}", markup=False, soft_wrap=True)
     for one in summaries:
