@@ -329,6 +329,11 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(map(len, shown.splitlines())) <= 100
     assert "retired on 2026-10-23" in " ".join(shown.split())
     assert set(ALIASES.split()) <= {line.split(" ")[0] for line in shown.splitlines()}
+    # A fact has a line of its own, so that even a narrow screen keeps one together.
+    lines = [line.strip() for line in shown.splitlines()]
+    at = next(n for n, line in enumerate(lines) if line.startswith("claude "))
+    assert lines[at + 1] == "@none, @16k (effort high), @64k (effort xhigh); key is set"
+    assert lines[at + 2] == f"$2 in, $10 out ({claude.prices.date}, platform.claude.com)"
     assert KEY not in shown + json.dumps(told)
 
 

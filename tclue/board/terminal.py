@@ -8,9 +8,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tclue.bench.compare import Comparison
+from tclue.bench.costs import Prices
 from tclue.bench.intervals import Estimate
 from tclue.bench.listing import Listed
 from tclue.bench.stats import Summary
@@ -240,32 +242,21 @@ def _interval(estimate: Estimate | None) -> str:
 
 
 def show_models(listed: Sequence[Listed]) -> None:
-    """What can be asked, at what price and of which day, and what it still needs."""
-    table = _table("model", "$ per 1M in", "out")
-    table.add_column("price of", overflow="fold", max_width=22)
-    table.add_column("", overflow="fold")
+    """What can be asked: what it is, its variants and what it needs, its price and of which day."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for one in listed:
-        price = one.prices if one.prices and one.prices.source != "unknown" else None
-        dollars_in = price.prompt_usd_per_million if price else None
-        dollars_out = price.completion_usd_per_million if price else None
-        table.add_row(
-            one.name,
-            "" if dollars_in is None else f"{dollars_in:g}",
-            "" if dollars_out is None else f"{dollars_out:g}",
-            f"{price.date} {_site(price.origin or price.source)}" if price else "",
-            _listed_words(one),
-            style="dim" if one.retired or one.needs else None,
-        )
-    _console().print(table)
+        lines = [one.about, _variants_and_needs(one), _price(one.prices)]
+        style = "dim" if one.retired or one.needs else None
+        table.add_row(one.name, escape("\n".join(filter(None, lines))), style=style)
+    console = _console()
+    console.print(table)
+    console.print("prices: US dollars per million tokens; --json has all there is")
 
 
-def _site(origin: str) -> str:
-    """Where a price stands, short: of an address, the site."""
-    return re.sub(r"https?://([^/\s]+)\S*", r"\1", origin)
-
-
-def _listed_words(one: Listed) -> str:
-    words = [one.about]
+def _variants_and_needs(one: Listed) -> str:
+    words = []
     labels = [variant.label.removeprefix(one.name) for variant in one.variants]
     if any(labels):
         words.append(", ".join(labels))
@@ -276,6 +267,20 @@ def _listed_words(one: Listed) -> str:
     elif one.key_is_set:
         words.append("key is set")
     return "; ".join(words)
+
+
+def _price(price: Prices | None) -> str:
+    """The price, its day, and where it stands: of an address, the site."""
+    if price is None:
+        return ""
+    if price.source == "unknown":
+        return "price unknown"
+    dollars_in, dollars_out = (
+        "unknown" if usd is None else f"${usd:g}"
+        for usd in (price.prompt_usd_per_million, price.completion_usd_per_million)
+    )
+    site = re.sub(r"https?://([^/\s]+)\S*", r"\1", price.origin or price.source)
+    return f"{dollars_in} in, {dollars_out} out ({price.date}, {site})"
 
 
 def show_board(board: Board) -> None:
