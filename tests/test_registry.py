@@ -168,6 +168,8 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: one is there twice"),
         ('"budget", off = "unset"', '"effort"', "models.mine.reasoning.levels: expected one"),
         ("[models.mine]", '[models."my own"]', "models.my own.about: an alias holds no"),
+        ("[models.mine]", "[models.mine-2.5]", 'stands in quotes: models."mine-2.5"'),
+        (MINE, "models = 3", "models is 3: should be an object"),
     ],
 )
 def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -178,6 +180,13 @@ def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str)
     assert told in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_provider_that_there_is_not_is_told(tmp_path: Path) -> None:
+    path = str(mine(tmp_path, MINE.replace("corner/", "opneai/")))
+    for command in (["models"], ["bench", "--models", "mine"]):
+        said = refused(call(tmp_path, *command, "--registry", path))
+        assert said.startswith("opneai/mine: 'opneai' is no provider of litellm's")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
