@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -34,8 +36,18 @@ if TYPE_CHECKING:
 _SCOPES = {"answers": "answers", "history": "whole history"}
 
 
+# Columns that a name and two intervals take; with fewer, an interval stands below its value.
+_WIDE = 100
+
+
 def _console() -> Console:
     return Console(highlight=False)
+
+
+def _results_console() -> Console:
+    """For tables of results: nothing folds in a pipe, unless COLUMNS says so."""
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if folds else 2 * _WIDE)
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -173,14 +185,14 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
 
 def show_summaries(summaries: Sequence[Summary]) -> None:
     """What each run adds up to, what a reader must know of it, and where its records are."""
-    console = _console()
+    console = _results_console()
     table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "failed")
     for one in summaries:
         unasked = one.outcomes["failed"] + one.missing
         table.add_row(
-            one.variant,
-            _interval(one.accuracy),
-            _interval(one.solved),
+            escape(one.variant),
+            _stacked(one.accuracy, console),
+            _stacked(one.solved, console),
             str(one.puzzles) if one.samples == 1 else f"{one.puzzles} x {one.samples}",
             _dollars(one.cost_usd),
             str(unasked) if unasked else "",
@@ -241,6 +253,12 @@ def _interval(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
+def _stacked(estimate: Estimate | None, console: Console) -> str:
+    """A mean with its interval, below it where the console is narrow."""
+    text = _interval(estimate)
+    return text if console.width >= _WIDE else text.replace(" [", "\n[")
+
+
 def show_models(listed: Sequence[Listed]) -> None:
     """What can be asked: what it is, its variants and what it needs, its price and of which day."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
@@ -249,7 +267,7 @@ def show_models(listed: Sequence[Listed]) -> None:
     for one in listed:
         lines = [one.about, _variants_and_needs(one), _price(one.prices)]
         style = "dim" if one.retired or one.needs else None
-        table.add_row(one.name, escape("\n".join(filter(None, lines))), style=style)
+        table.add_row(escape(one.name), escape("\n".join(filter(None, lines))), style=style)
     console = _console()
     console.print(table)
     console.print("prices: US dollars per million tokens; --json has all there is")
@@ -285,7 +303,7 @@ def _price(price: Prices | None) -> str:
 
 def show_board(board: Board) -> None:
     """The measured tables of the board; the published one is in its Markdown."""
-    console = _console()
+    console = _results_console()
     for one in board.sets:
         table = _table(
             "variant",
@@ -293,13 +311,15 @@ def show_board(board: Board) -> None:
             "solved",
             "$ a puzzle",
             "failed",
-            title=f"{one.title}: {one.puzzles} puzzles, grader {one.grader}",
+            title=f"{escape(one.title)}: {one.puzzles} puzzles, grader {one.grader}",
         )
         for row in one.rows:
             table.add_row(
-                f"{row.label}{' *' if row.on_frontier else ''}{' ~' if row.like_neighbour else ''}",
-                _interval(row.summary.accuracy),
-                _interval(row.summary.solved),
+                escape(row.label)
+                + (" *" if row.on_frontier else "")
+                + (" ~" if row.like_neighbour else ""),
+                _stacked(row.summary.accuracy, console),
+                _stacked(row.summary.solved, console),
                 _dollars(row.cost_usd),
                 str(row.summary.outcomes["failed"] + row.summary.missing),
             )
