@@ -280,6 +280,9 @@ def _variants_and_needs(one: Listed) -> str:
         words.append(", ".join(labels))
     if one.retired_on:
         words.append(f"retired {'on' if one.retired else 'from'} {one.retired_on}")
+    if one.retired:
+        copy = one.self_hosted and f"a copy of your own needs {one.self_hosted}"
+        words.append(copy or "closed weights: no copy to be had")
     if one.needs and not one.retired:
         words.append(f"needs {one.needs}")
     elif one.key_is_set:
