@@ -112,6 +112,29 @@ def test_a_damaged_configuration_is_named(finished: tuple[Path, Path, Path]) -> 
         bench("random", puzzles, results)
 
 
+def test_a_price_that_is_none_is_named(finished: tuple[Path, Path, Path]) -> None:
+    puzzles, results, folder = finished
+    data = json.loads((folder / "run.json").read_text())
+    for price in ("NaN", "-1", '"3"'):
+        data["prices"]["completion_usd_per_million"] = json.loads(price)
+        (folder / "run.json").write_text(json.dumps(data))
+        with pytest.raises(UserError, match=r"run\.json: not a run's configuration"):
+            bench("random", puzzles, results)
+
+
+def test_a_puzzle_of_no_file_is_named_before_anything_is_counted_anew(
+    finished: tuple[Path, Path, Path],
+) -> None:
+    puzzles, results, folder = finished
+    path = folder / "responses.jsonl"
+    first, *others = path.read_text().splitlines(True)
+    path.write_text("".join([json.dumps(json.loads(first) | {"puzzle": "other"}) + "\n", *others]))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"responses\.jsonl: other is no puzzle of"):
+        bench("random", puzzles, results, grader="published")
+    assert path.read_bytes() == before
+
+
 def test_two_processes_do_not_write_one_run(finished: tuple[Path, Path, Path]) -> None:
     puzzles, results, _ = finished
     with RunFolder(results, config(results)):

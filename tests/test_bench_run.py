@@ -149,6 +149,31 @@ def test_progress_in_a_log(tmp_path: Path) -> None:
     assert out.getvalue() == "random: 3/3, $0.0000\n"  # nothing was asked
 
 
+@pytest.mark.parametrize(
+    ("cost_usd", "told"),
+    [
+        (0.5, "$1.5000 of about $4.00"),
+        (0.001, "$0.0030 of about $0.0080"),
+        (None, "cost unknown"),
+    ],
+)
+def test_progress_tells_the_dollars_spent_and_projected(
+    tmp_path: Path, cost_usd: float | None, told: str
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    bench("random", puzzles, tmp_path / "r")
+    (free,) = the_run(tmp_path / "r").responses
+    out = io.StringIO()
+    follower = Follower(out)
+    # One of eight was paid for before; two more come, and one that failed.
+    follower.start("model", 1, 8, cost_usd or 0.0)
+    for outcome in ("answered", "failed", "answered"):
+        cost = 0.0 if outcome == "failed" else cost_usd
+        follower.advance(replace(free, outcome=outcome, cost_usd=cost))
+    follower.stop()
+    assert out.getvalue() == f"model: 3/8, {told}, 1 failed\n"
+
+
 def test_progress_on_a_terminal(tmp_path: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -168,6 +168,8 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: one is there twice"),
         ('"budget", off = "unset"', '"effort"', "models.mine.reasoning.levels: expected one"),
         ("[models.mine]", '[models."my own"]', "models.my own.about: an alias holds no"),
+        ("[models.mine]", "[models.mine-2.5]", 'stands in quotes: models."mine-2.5"'),
+        (MINE, "models = 3", "models is 3: should be an object"),
     ],
 )
 def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -178,6 +180,13 @@ def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str)
     assert told in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_provider_that_there_is_not_is_told(tmp_path: Path) -> None:
+    path = str(mine(tmp_path, MINE.replace("corner/", "opneai/")))
+    for command in (["models"], ["bench", "--models", "mine"]):
+        said = refused(call(tmp_path, *command, "--registry", path))
+        assert said.startswith("opneai/mine: 'opneai' is no provider of litellm's")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -327,8 +336,13 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {one["name"] for one in told} == set(listed)
     shown = call(tmp_path, "models").stdout
     assert max(map(len, shown.splitlines())) <= 100
-    assert "retired on 2026-10-23" in " ".join(shown.split())
+    assert "retired on 2026-10-23; closed weights: no copy to be had" in shown
     assert set(ALIASES.split()) <= {line.split(" ")[0] for line in shown.splitlines()}
+    # A fact has a line of its own, so that even a narrow screen keeps one together.
+    lines = [line.strip() for line in shown.splitlines()]
+    at = next(n for n, line in enumerate(lines) if line.startswith("claude "))
+    assert lines[at + 1] == "@none, @16k (effort high), @64k (effort xhigh); key is set"
+    assert lines[at + 2] == f"$2 in, $10 out ({claude.prices.date}, platform.claude.com)"
     assert KEY not in shown + json.dumps(told)
 
 

@@ -55,6 +55,15 @@ class Prices:
         """Whether both count the same costs, whenever they were looked up."""
         return replace(self, date=other.date) == other
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Prices:
+        """The prices that `run.json` holds; ValueError or TypeError where they are none."""
+        for name, value in data.items():
+            # Not "< 0": that would let a NaN pass.
+            if name.endswith(("_usd", "_per_million")) and not 0 <= (value or 0) < math.inf:
+                raise ValueError(f"prices.{name} is {value}: expected 0 or more")
+        return cls(**data)
+
 
 @dataclass(frozen=True)
 class Usage:

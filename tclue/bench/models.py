@@ -146,7 +146,7 @@ def missing_keys(litellm: ModuleType, name: str) -> list[str]:
 
 def _check_seed(litellm: ModuleType, routed: str, name: str, options: BenchOptions) -> None:
     """Refuse a seed that litellm would not send."""
-    model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+    model_id, provider = _provider(litellm, routed, options)
     taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
     if options.seed is not None and taken and "seed" not in taken:
         raise UserError(f"{name}: {provider} takes no seed: leave --seed out")
@@ -156,8 +156,20 @@ def prices(routed: str, options: BenchOptions, litellm: ModuleType | None) -> Pr
     """What the costs of a model are counted with; without litellm, its list is not asked."""
     provider = None
     if litellm is not None:
-        _, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+        _, provider = _provider(litellm, routed, options)
     return prices_for(routed, provider, options, litellm)
+
+
+def _provider(litellm: ModuleType, routed: str, options: BenchOptions) -> tuple[str, str]:
+    """The provider's own name for a model, and the provider; a registry may name one wrongly."""
+    try:
+        model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+    except litellm.BadRequestError:
+        raise UserError(
+            f"{routed}: {routed.split('/')[0]!r} is no provider of litellm's; if a registry file "
+            "names it as a host's `litellm`, put it right there"
+        ) from None
+    return model_id, provider
 
 
 def _setup(

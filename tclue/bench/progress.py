@@ -57,7 +57,7 @@ class Follower:
                 TimeRemainingColumn(),
                 console=Console(file=self._out),
             )
-            self._task = self._bar.add_task("", completed=done, total=total, tally="")
+            self._task = self._bar.add_task("", completed=done, total=total, tally=self._tally())
             self._bar.start()
 
     def advance(self, response: Response) -> None:
@@ -110,4 +110,5 @@ class Follower:
         left = self._total - self._done
         if not left or not self._new_usd:
             return spent
-        return f"{spent} of about ${self._spent_usd + left * self._new_usd / self._new:.2f}"
+        projected_usd = self._spent_usd + left * self._new_usd / self._new
+        return f"{spent} of about ${projected_usd:.{2 if projected_usd >= 1 else 4}f}"

@@ -232,7 +232,8 @@ def _settings(model: Model, control: Reasoning) -> str:
         case "always":
             return f"{model.name} always thinks, for as long as it will: it has no settings"
     known: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
-    known += ["a budget such as 16k"] if control.kind == "budget" else []
+    # Levels and the switch take one too: it becomes one of theirs, and a limit.
+    known += ["a budget such as 16k"]
     known += ["none"] if control.off else []
     return f"{model.name} can be set to {', '.join(known)}"
 

@@ -112,7 +112,7 @@ class RunConfig:
     @classmethod
     def from_dict(cls, data: Any) -> RunConfig:
         """The configuration that `run.json` holds."""
-        prices = Prices(**data["prices"])
+        prices = Prices.from_dict(data["prices"])
         tuples = {name: tuple(data[name]) for name in ("given", "notes", "served_as")}
         return cls(**{**data, "prices": prices, **tuples})
 

@@ -237,7 +237,9 @@ def load(given: Path | None) -> Registry:
     def source(loc: tuple[Any, ...]) -> Path:
         """The file that a fault is in: the user's, where it says anything of that alias."""
         section = mine.get(loc[0]) if loc else mine
-        named = isinstance(section, dict) and (len(loc) < 2 or loc[1] in section)
+        named = section is not None
+        if isinstance(section, dict) and len(loc) > 1:
+            named = loc[1] in section
         return own if own is not None and named else SHIPPED
 
     # Needed by nothing else, and takes its time to import.
@@ -289,7 +291,10 @@ def _told(fault: Any) -> str:
             # The table that the key stands in: the last part of the path that names one.
             tables = [part for part in loc[:-1] if part in _KEYS]
             table = tables[-1] if tables else "registry" if len(loc) == 1 else "model"
-            return f"{where}: no such key{_near(loc[-1], _KEYS[table])}"
+            near = _near(loc[-1], _KEYS[table])
+            if table == "model" and isinstance(fault["input"], dict) and "did you mean" not in near:
+                near = f'; an alias with a dot in it stands in quotes: models."{".".join(loc[1:])}"'
+            return f"{where}: no such key{near}"
         case "missing":
             return f"{where}: is missing"
         case "literal_error":

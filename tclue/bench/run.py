@@ -220,6 +220,12 @@ def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle])
     counted = _counted(folder.config, config)
     if counted != folder.config:
         by_id, judge = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)
+        strange = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
+        if strange:
+            raise UserError(
+                f"{folder.path / 'responses.jsonl'}: {min(strange)} is no puzzle of "
+                f"{counted.puzzle_set}: take the lines with it out"
+            )
         before = iter_responses(folder.path)
         folder.rewrite(counted, (recounted(r, counted, by_id[r.puzzle], judge) for r in before))
 

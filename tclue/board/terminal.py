@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tclue.bench.compare import Comparison
+from tclue.bench.costs import Prices
 from tclue.bench.intervals import Estimate
 from tclue.bench.listing import Listed
 from tclue.bench.stats import Summary
@@ -33,8 +37,18 @@ if TYPE_CHECKING:
 _SCOPES = {"answers": "answers", "history": "whole history"}
 
 
+# Columns that a name and two intervals take; with fewer, an interval stands below its value.
+_WIDE = 100
+
+
 def _console() -> Console:
     return Console(highlight=False)
+
+
+def _results_console() -> Console:
+    """For tables of results: nothing folds in a pipe, unless COLUMNS says so."""
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if folds else 2 * _WIDE)
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -172,14 +186,14 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
 
 def show_summaries(summaries: Sequence[Summary]) -> None:
     """What each run adds up to, what a reader must know of it, and where its records are."""
-    console = _console()
+    console = _results_console()
     table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "failed")
     for one in summaries:
         unasked = one.outcomes["failed"] + one.missing
         table.add_row(
-            one.variant,
-            _interval(one.accuracy),
-            _interval(one.solved),
+            escape(one.variant),
+            _stacked(one.accuracy, console),
+            _stacked(one.solved, console),
             str(one.puzzles) if one.samples == 1 else f"{one.puzzles} x {one.samples}",
             _dollars(one.cost_usd),
             str(unasked) if unasked else "",
@@ -241,38 +255,36 @@ def _interval(found: Estimate | None) -> str:
     return estimate(found) if found else "none"
 
 
+def _stacked(estimate: Estimate | None, console: Console) -> str:
+    """A mean with its interval, below it where the console is narrow."""
+    text = _interval(estimate)
+    return text if console.width >= _WIDE else text.replace(" [", "\n[")
+
+
 def show_models(listed: Sequence[Listed]) -> None:
-    """What can be asked, at what price and of which day, and what it still needs."""
-    table = _table("model", "$ per 1M in", "out")
-    table.add_column("price of", overflow="fold", max_width=22)
-    table.add_column("", overflow="fold")
+    """What can be asked: what it is, its variants and what it needs, its price and of which day."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for one in listed:
-        price = one.prices if one.prices and one.prices.source != "unknown" else None
-        dollars_in = price.prompt_usd_per_million if price else None
-        dollars_out = price.completion_usd_per_million if price else None
-        table.add_row(
-            one.name,
-            "" if dollars_in is None else f"{dollars_in:g}",
-            "" if dollars_out is None else f"{dollars_out:g}",
-            f"{price.date} {_site(price.origin or price.source)}" if price else "",
-            _listed_words(one),
-            style="dim" if one.retired or one.needs else None,
-        )
-    _console().print(table)
+        lines = [one.about, _variants_and_needs(one), _price(one.prices)]
+        style = "dim" if one.retired or one.needs else None
+        table.add_row(escape(one.name), escape("\n".join(filter(None, lines))), style=style)
+    console = _console()
+    console.print(table)
+    console.print("prices: US dollars per million tokens; --json has all there is")
 
 
-def _site(origin: str) -> str:
-    """Where a price stands, short: of an address, the site."""
-    return re.sub(r"https?://([^/\s]+)\S*", r"\1", origin)
-
-
-def _listed_words(one: Listed) -> str:
-    words = [one.about]
+def _variants_and_needs(one: Listed) -> str:
+    words = []
     labels = [variant.label.removeprefix(one.name) for variant in one.variants]
     if any(labels):
         words.append(", ".join(labels))
     if one.retired_on:
         words.append(f"retired {'on' if one.retired else 'from'} {one.retired_on}")
+    if one.retired:
+        copy = one.self_hosted and f"a copy of your own needs {one.self_hosted}"
+        words.append(copy or "closed weights: no copy to be had")
     if one.needs and not one.retired:
         words.append(f"needs {one.needs}")
     elif one.key_is_set:
@@ -280,9 +292,23 @@ def _listed_words(one: Listed) -> str:
     return "; ".join(words)
 
 
+def _price(price: Prices | None) -> str:
+    """The price, its day, and where it stands: of an address, the site."""
+    if price is None:
+        return ""
+    if price.source == "unknown":
+        return "price unknown"
+    dollars_in, dollars_out = (
+        "unknown" if usd is None else f"${usd:g}"
+        for usd in (price.prompt_usd_per_million, price.completion_usd_per_million)
+    )
+    site = re.sub(r"https?://([^/\s]+)\S*", r"\1", price.origin or price.source)
+    return f"{dollars_in} in, {dollars_out} out ({price.date}, {site})"
+
+
 def show_board(board: Board) -> None:
     """The measured tables of the board; the published one is in its Markdown."""
-    console = _console()
+    console = _results_console()
     for one in board.sets:
         table = _table(
             "variant",
@@ -290,13 +316,15 @@ def show_board(board: Board) -> None:
             "solved",
             "$ a puzzle",
             "failed",
-            title=f"{one.title}: {one.puzzles} puzzles, grader {one.grader}",
+            title=f"{escape(one.title)}: {one.puzzles} puzzles, grader {one.grader}",
         )
         for row in one.rows:
             table.add_row(
-                f"{row.label}{' *' if row.on_frontier else ''}{' ~' if row.like_neighbour else ''}",
-                _interval(row.summary.accuracy),
-                _interval(row.summary.solved),
+                escape(row.label)
+                + (" *" if row.on_frontier else "")
+                + (" ~" if row.like_neighbour else ""),
+                _stacked(row.summary.accuracy, console),
+                _stacked(row.summary.solved, console),
                 _dollars(row.cost_usd),
                 str(row.summary.outcomes["failed"] + row.summary.missing),
             )
