@@ -43,6 +43,7 @@ from unittest.mock import patch
 from tclue.bench import run
 from tclue.bench.answerers import Answerer, Ask, Builtin, Reply, Setup, answer_lines, today
 from tclue.bench.costs import Prices, Usage
+from tclue.bench.models import resolve_all
 from tclue.bench.progress import Follower
 from tclue.bench.run import BenchOptions, run_models
 from tclue.puzzle.puzzle import Puzzle
@@ -107,9 +108,9 @@ def bench(model: str, samples: int, answerer: Answerer | None = None, **options:
         chosen = BenchOptions(
             puzzles=PUZZLES, samples=samples, results=Path(folder), concurrency=IN_FLIGHT, **options
         )
-        resolve_all = (lambda *_: [answerer]) if answerer else run.resolve_all
+        resolved = (lambda *_: [answerer]) if answerer else resolve_all
         start_s = time.perf_counter()
-        with patch.object(run, "resolve_all", resolve_all):
+        with patch.object(run, "resolve_all", resolved):
             (summary,) = run_models([model], chosen, Follower(io.StringIO()))
         wall_s = time.perf_counter() - start_s
     right = summary.accuracy is not None and summary.accuracy.value == 1.0
@@ -193,7 +194,7 @@ def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
     prompts = [puzzle.prompt for puzzle in load_set(PUZZLES).puzzles] * samples
     ours_s, bare_s = [], []
     with serving(latency_s) as api_base:
-        options = {"api_base": api_base, "price_in": 1.0, "price_out": 4.0}
+        options: dict[str, Any] = {"api_base": api_base, "price_in": 1.0, "price_out": 4.0}
         bench(MODEL, 1, **options)  # litellm imports more at its first request
         for _ in range(rounds):
             ours_s.append(bench(MODEL, samples, **options))
