@@ -5,15 +5,17 @@
     python benchmarks/bench_overhead.py --inspect-python PYTHON   # one that has inspect-ai
 
 Decided:
-* What is timed is `run_models`, whole: reading the puzzles, asking, grading, records on the disk,
-  the summary. Imports are not counted. Records go to a temporary folder (TMPDIR says where), which
-  must be on a disk for their fsync to mean anything.
+* What is timed is the asking in `run_models`, from the first request to the last record: what is
+  read before and the summary after it are not. Records go to a temporary folder (TMPDIR says
+  where), which must be on a disk for their fsync to mean anything.
 * "in process": an answerer that has each reply at once, so all the time is the engine's own. Beside
   it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
 * "loopback" and "slow server": litellm to a server in a process of its own (`tests/providers`),
   beside a bare loop of `litellm.acompletion` with the same prompts, as many in flight, and nothing
   else. Both take turns, three rounds each; the ratio is the median of those of the rounds. Bare
-  requests go through the tap's transport as well, which finds nobody listening.
+  requests go through the tap's transport as well, which finds nobody listening. The processor time
+  of the two says the same where other programs want the machine. The bare loop is also run over
+  httpx's own transport, which the engine does not use.
 * The slow server answers after half a second; ideal is that time, times replies over those in
   flight.
 * "memory": the peak of a fresh process at few and at many samples, litellm not imported (Linux).
@@ -23,8 +25,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
+import logging
 import os
 import platform
 import re
@@ -37,14 +39,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from tclue.bench import run
 from tclue.bench.answerers import Answerer, Ask, Builtin, Reply, Setup, answer_lines, today
 from tclue.bench.costs import Prices, Usage
 from tclue.bench.models import resolve_all
-from tclue.bench.progress import Follower
 from tclue.bench.run import BenchOptions, run_models
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
@@ -69,7 +70,7 @@ class Plan:
     memory: tuple[int, int]
 
 
-FULL = Plan(in_process=4, loopback=4, slow=3, rounds=3, memory=(1_000, 50_000))
+FULL = Plan(in_process=4, loopback=4, slow=4, rounds=3, memory=(1_000, 50_000))
 QUICK = Plan(in_process=2, loopback=1, slow=1, rounds=1, memory=(1_000, 5_000))
 
 
@@ -102,24 +103,49 @@ class Instant(Builtin):
             yield ask, Reply(text=text, finish_reason="stop", usage=self._usage, model_id="instant")
 
 
-def bench(model: str, samples: int, answerer: Answerer | None = None, **options: Any) -> float:
-    """Wall seconds of one run with all its records; every reply has to be scored."""
+class Took(NamedTuple):
+    """Seconds of a clock on the wall, and of processor time of this process."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class Stopwatch:
+    """A progress that shows nothing, and times the asking."""
+
+    def start(self, *_: object) -> None:
+        """The first request is next."""
+        self._start = time.perf_counter(), time.process_time()
+
+    def advance(self, response: object) -> None:
+        """Nothing is shown."""
+
+    def pace(self, limit: int) -> None:
+        """Nothing is shown."""
+
+    def stop(self) -> None:
+        """The last response is recorded."""
+        wall_s, cpu_s = self._start
+        self.took = Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+
+
+def bench(model: str, samples: int, answerer: Answerer | None = None, **options: Any) -> Took:
+    """Ask, grade and record; every reply has to be scored."""
+    watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         chosen = BenchOptions(
             puzzles=PUZZLES, samples=samples, results=Path(folder), concurrency=IN_FLIGHT, **options
         )
         resolved = (lambda *_: [answerer]) if answerer else resolve_all
-        start_s = time.perf_counter()
         with patch.object(run, "resolve_all", resolved):
-            (summary,) = run_models([model], chosen, Follower(io.StringIO()))
-        wall_s = time.perf_counter() - start_s
+            (summary,) = run_models([model], chosen, watch)
     right = summary.accuracy is not None and summary.accuracy.value == 1.0
     if summary.responses != summary.responses_asked or (answerer and not right):
         raise AssertionError(f"not what was asked for: {summary}")
-    return wall_s
+    return watch.took
 
 
-async def bare(prompts: Sequence[str], api_base: str) -> None:
+def bare(prompts: Sequence[str], api_base: str) -> Took:
     """The same requests in a loop, and nothing else."""
     import litellm
 
@@ -134,9 +160,16 @@ async def bare(prompts: Sequence[str], api_base: str) -> None:
             if not reply.choices[0].message.content:
                 raise AssertionError("a reply without text")
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(IN_FLIGHT):
-            workers.create_task(work())
+    async def all_of_them() -> None:
+        watch.start()
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(IN_FLIGHT):
+                workers.create_task(work())
+        watch.stop()
+
+    watch = Stopwatch()
+    asyncio.run(all_of_them())
+    return watch.took
 
 
 @contextmanager
@@ -159,7 +192,7 @@ def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
     """Samples a second of the engine alone, and of inspect_ai where it is installed."""
     puzzles = load_set(PUZZLES).puzzles
     answerer, samples = Instant(puzzles), plan.in_process
-    walls_s = [bench("instant", samples, answerer) for _ in range(plan.rounds)]
+    walls_s = [bench("instant", samples, answerer).wall_s for _ in range(plan.rounds)]
     total = samples * len(puzzles)
     found: dict[str, Any] = {
         "samples": total,
@@ -192,30 +225,46 @@ def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
 def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
     """The engine beside the bare loop: samples a second, and the median ratio of the rounds."""
     prompts = [puzzle.prompt for puzzle in load_set(PUZZLES).puzzles] * samples
-    ours_s, bare_s = [], []
+    ours, loop, over_httpx = [], [], []
     with serving(latency_s) as api_base:
         options: dict[str, Any] = {"api_base": api_base, "price_in": 1.0, "price_out": 4.0}
         bench(MODEL, 1, **options)  # litellm imports more at its first request
         for _ in range(rounds):
-            ours_s.append(bench(MODEL, samples, **options))
-            start_s = time.perf_counter()
-            asyncio.run(bare(prompts, api_base))
-            bare_s.append(time.perf_counter() - start_s)
-    total = len(prompts)
+            ours.append(bench(MODEL, samples, **options))
+            loop.append(bare(prompts, api_base))
+            if not latency_s:
+                with httpx_transport():
+                    over_httpx.append(bare(prompts, api_base))
+    total, pairs = len(prompts), list(zip(ours, loop, strict=True))
     found = {
         "samples": total,
-        "per_s": total / median(ours_s),
-        "bare_per_s": total / median(bare_s),
-        "ratio": median(b / o for o, b in zip(ours_s, bare_s, strict=True)),
-        "round_ratios": [b / o for o, b in zip(ours_s, bare_s, strict=True)],
+        "per_s": total / median(one.wall_s for one in ours),
+        "bare_per_s": total / median(one.wall_s for one in loop),
+        "ratio": median(b.wall_s / o.wall_s for o, b in pairs),
+        "round_ratios": [b.wall_s / o.wall_s for o, b in pairs],
+        "cpu_ratio": median(b.cpu_s / o.cpu_s for o, b in pairs),
+        "cpu_s_a_sample": median(one.cpu_s for one in ours) / total,
+        "bare_cpu_s_a_sample": median(one.cpu_s for one in loop) / total,
     }
     if latency_s:
         ideal_s = total * latency_s / IN_FLIGHT
-        found |= {
-            "over_ideal": median(ours_s) / ideal_s,
-            "bare_over_ideal": median(bare_s) / ideal_s,
-        }
+        found["over_ideal"] = median(one.wall_s for one in ours) / ideal_s
+        found["bare_over_ideal"] = median(one.wall_s for one in loop) / ideal_s
+    else:
+        found["bare_httpx_per_s"] = total / median(one.wall_s for one in over_httpx)
     return found
+
+
+@contextmanager
+def httpx_transport() -> Iterator[None]:
+    """litellm over httpx's own transport in place of aiohttp's."""
+    import litellm
+
+    clients: Any = litellm.in_memory_llm_clients_cache
+    clients.flush_cache()
+    with patch.object(litellm, "disable_aiohttp_transport", True):
+        yield
+    clients.flush_cache()
 
 
 def memory(plan: Plan) -> dict[str, Any]:
@@ -252,6 +301,8 @@ def peak(total: int) -> dict[str, int]:
 def measure(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
     """Measure everything."""
     os.environ["OPENAI_API_KEY"] = "sk-loopback-only"
+    # litellm leaves its connections open when a loop ends, and each round has a loop of its own.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return {
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)),
@@ -286,6 +337,9 @@ def show(found: dict[str, Any]) -> str:
             f"in process  {alone['samples']:7} {alone['per_s']:9.0f}  {beside}",
             f"loopback    {http['samples']:7} {http['per_s']:9.0f}  "
             f"bare litellm {http['bare_per_s']:.0f}, ratio {http['ratio']:.2f}",
+            f"{28 * ' '}of processor time {http['cpu_ratio']:.2f}: "
+            f"{1000 * http['cpu_s_a_sample']:.1f} and {1000 * http['bare_cpu_s_a_sample']:.1f} ms; "
+            f"bare over httpx {http['bare_httpx_per_s']:.0f} a second",
             f"slow server {slow['samples']:7} {slow['per_s']:9.1f}  "
             f"{slow['over_ideal']:.3f} of the ideal time, "
             f"bare litellm {slow['bare_over_ideal']:.3f}",
