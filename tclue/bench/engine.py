@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections import Counter
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import replace
 from random import Random
@@ -84,6 +85,8 @@ class Asking:
         shared = self._config.prices.source == "gpu-hour"
         self._clock = SharedClock() if shared else None
         self._compute_s: dict[int, float] = {}
+        # how often which error was recorded
+        self.errors: Counter[str] = Counter()
         # why the rest is not asked
         self._stopped: str | None = None
         # what could not be written, and why
@@ -188,7 +191,7 @@ class Asking:
             yield ask, reply
 
     async def _in_time(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
-        left = list(batch)
+        left, start_s = list(batch), self._loop.time()
         if self._clock:
             for ask in batch:
                 self._clock.start(id(ask), self._loop.time())
@@ -202,7 +205,14 @@ class Asking:
             except TimeoutError:
                 if self._config.prices.source not in ("free", "hour"):
                     for ask in left:
-                        yield ask, Reply(error="given up at --total-timeout", failure=MAYBE_PAID)
+                        yield (
+                            ask,
+                            Reply(
+                                error="given up at --total-timeout",
+                                failure=MAYBE_PAID,
+                                latency_s=self._loop.time() - start_s,
+                            ),
+                        )
                 return
             left.remove(ask)
             yield ask, reply
@@ -242,6 +252,8 @@ class Asking:
             return spent_usd(response)
         self._ceiling.saw(response.cost_usd)
         self._progress.advance(response)
+        if reply.error:
+            self.errors[reply.error] += 1
         self._heed(reply)
         return spent_usd(response)
 

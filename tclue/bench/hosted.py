@@ -94,10 +94,8 @@ class Hosted:
                     )
                     streamed = self.setup.request.get("stream", self.setup.stream)
                     carried = await _streamed(response) if streamed else _whole(response)
-            except TimeoutError as error:
-                return self._failed(heard, error)
             except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
-                return self._failed(heard, error)
+                return self._failed(heard, error, time.perf_counter() - start)
         latency_s = time.perf_counter() - start
         facts = wire.read(heard.body())
         # Another server's price is not that of the provider whose protocol it speaks.
@@ -105,7 +103,7 @@ class Hosted:
         theirs_usd = litellm_usd(self._litellm, self._name, theirs)
         return _reply(carried, facts, streamed, latency_s, theirs_usd)
 
-    def _failed(self, heard: tap.Heard, error: Exception) -> Reply:
+    def _failed(self, heard: tap.Heard, error: Exception, latency_s: float) -> Reply:
         """What is left of a request that raised."""
         body = heard.body()
         facts = wire.read(body)
@@ -123,10 +121,14 @@ class Hosted:
         if failure == MAYBE_PAID and _timed_out(error):
             said = f"no whole reply within {self.setup.timeout_s:g} s (--timeout)"
         if failure.kind == "refused":
-            return Reply(refused=True, finish_reason="content_filter", usage=Usage())
+            return Reply(
+                refused=True, finish_reason="content_filter", usage=Usage(), latency_s=latency_s
+            )
         usage = read_usage(facts.usage, whole=False) if facts else Usage()
         model_id = facts.model_id if facts else None
-        return Reply(error=said, failure=failure, usage=usage, model_id=model_id)
+        return Reply(
+            error=said, failure=failure, usage=usage, latency_s=latency_s, model_id=model_id
+        )
 
 
 def _timed_out(error: BaseException | None) -> bool:

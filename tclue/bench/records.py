@@ -135,7 +135,7 @@ class Response:
     reasoning: str | None
     finish_reason: str | None
     usage: Usage
-    # seconds from asking to the last token, of the try that succeeded
+    # seconds from asking to the last token, or until it was given up, of the last try
     latency_s: float
     # the response's share of the wall time of a local batch
     compute_s: float | None

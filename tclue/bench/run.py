@@ -16,6 +16,7 @@ import platform
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -155,17 +156,17 @@ class _Command:
     ) -> tuple[Summary, str | None]:
         """Ask one model: the run's summary, and why it was not asked to the end."""
         _count_anew(folder, config, self._puzzles)
-        self._asking = Asking(
-            answerer, folder, self._puzzles, self._progress, self._budget, deadline_s
-        )
+        asking = Asking(answerer, folder, self._puzzles, self._progress, self._budget, deadline_s)
+        self._asking = asking
         try:
-            stop = await self._asking.run()
+            stop = await asking.run()
         except BaseException:
             with suppress(UserError):  # what ended the run is told, not what follows from it
                 folder.write_json("summary.json", asdict(_summary(folder)))
             raise
         finally:
             self._asking = None
+            _tell_failed(config.model, asking.errors)
         summary = _summary(folder)
         folder.write_json("summary.json", asdict(summary))
         left = len(missing(self._puzzles, config, folder.done))
@@ -199,6 +200,17 @@ class _Command:
             yield
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+
+
+def _tell_failed(model: str, errors: Counter[str]) -> None:
+    """One line on the requests that failed, so that nobody has to open the records to see why."""
+    if errors:
+        ((error, times),) = errors.most_common(1)
+        print(
+            f"{model}: {errors.total()} failed, {times} of them so: {error}; the same command "
+            "asks again",
+            file=sys.stderr,
+        )
 
 
 def _summary(folder: RunFolder) -> Summary:

@@ -1,0 +1,372 @@
+"""What `tclue bench` costs beside what it waits for.
+
+    python benchmarks/bench_overhead.py           # some minutes
+    python benchmarks/bench_overhead.py --quick   # the same on few samples
+    python benchmarks/bench_overhead.py --inspect-python PYTHON   # one that has inspect-ai
+
+Decided:
+* What is timed is the asking in `run_models`, from the first request to the last record: what is
+  read before and the summary after it are not. Records go to a temporary folder (TMPDIR says
+  where), which must be on a disk for their fsync to mean anything.
+* "in process": an answerer that has each reply at once, so all the time is the engine's own. Beside
+  it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
+* "loopback" and "slow server": litellm to a server in a process of its own (`tests/providers`),
+  beside a bare loop of `litellm.acompletion` with the same prompts, as many in flight, and nothing
+  else. Both take turns, three rounds each; the ratio is the median of those of the rounds. Bare
+  requests go through the tap's transport as well, which finds nobody listening. The processor time
+  of the two says the same where other programs want the machine. The bare loop is also run over
+  httpx's own transport, which the engine does not use.
+* The slow server answers after half a second; ideal is that time, times replies over those in
+  flight.
+* "memory": the peak of a fresh process at few and at many samples, litellm not imported (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from tclue.bench import run
+from tclue.bench.answerers import Answerer, Ask, Builtin, Reply, Setup, answer_lines, today
+from tclue.bench.costs import Prices, Usage
+from tclue.bench.models import resolve_all
+from tclue.bench.run import BenchOptions, run_models
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
+
+ROOT = Path(__file__).parent.parent
+PUZZLES = "easy-test"
+IN_FLIGHT = 32
+MODEL = "openai/gpt-4.1-mini"
+TEXT_CHARS = 2000
+LATENCY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured: samples of each of the set's 256 puzzles, and rounds."""
+
+    in_process: int
+    loopback: int
+    slow: int
+    rounds: int
+    # samples in all
+    memory: tuple[int, int]
+
+
+FULL = Plan(in_process=4, loopback=4, slow=4, rounds=3, memory=(1_000, 50_000))
+QUICK = Plan(in_process=2, loopback=1, slow=1, rounds=1, memory=(1_000, 5_000))
+
+
+# What is asked
+
+
+def reply_text(puzzle: Puzzle) -> str:
+    """A right answer below as much reasoning as makes it two kilobytes."""
+    clues = puzzle.prompt.splitlines()
+    thought = "\n".join(f"So from this it follows where they were: {clue}" for clue in clues)
+    return f"{thought[:TEXT_CHARS]}\n\nThe answers:\n{answer_lines(puzzle.solution)}"
+
+
+class Instant(Builtin):
+    """Has each reply at once, priced and as long as a hosted model's."""
+
+    def __init__(self, puzzles: Sequence[Puzzle]) -> None:
+        prices = Prices(
+            "given", today(), prompt_usd_per_million=1.0, completion_usd_per_million=4.0
+        )
+        self.setup = Setup("instant", prices, slots=IN_FLIGHT, concurrency=IN_FLIGHT)
+        self._texts = {puzzle.id: reply_text(puzzle) for puzzle in puzzles}
+        raw = {"prompt_tokens": 500, "completion_tokens": 600, "total_tokens": 1100}
+        self._usage = Usage(500, 600, 0, raw=raw)
+
+    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+        """Reply."""
+        for ask in batch:
+            text = self._texts[ask.puzzle.id]
+            yield ask, Reply(text=text, finish_reason="stop", usage=self._usage, model_id="instant")
+
+
+class Took(NamedTuple):
+    """Seconds of a clock on the wall, and of processor time of this process."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class Stopwatch:
+    """A progress that shows nothing, and times the asking."""
+
+    def start(self, *_: object) -> None:
+        """The first request is next."""
+        self._start = time.perf_counter(), time.process_time()
+
+    def advance(self, response: object) -> None:
+        """Nothing is shown."""
+
+    def pace(self, limit: int) -> None:
+        """Nothing is shown."""
+
+    def stop(self) -> None:
+        """The last response is recorded."""
+        wall_s, cpu_s = self._start
+        self.took = Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+
+
+def bench(model: str, samples: int, answerer: Answerer | None = None, **options: Any) -> Took:
+    """Ask, grade and record; every reply has to be scored."""
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = BenchOptions(
+            puzzles=PUZZLES, samples=samples, results=Path(folder), concurrency=IN_FLIGHT, **options
+        )
+        resolved = (lambda *_: [answerer]) if answerer else resolve_all
+        with patch.object(run, "resolve_all", resolved):
+            (summary,) = run_models([model], chosen, watch)
+    right = summary.accuracy is not None and summary.accuracy.value == 1.0
+    if summary.responses != summary.responses_asked or (answerer and not right):
+        raise AssertionError(f"not what was asked for: {summary}")
+    return watch.took
+
+
+def bare(prompts: Sequence[str], api_base: str) -> Took:
+    """The same requests in a loop, and nothing else."""
+    import litellm
+
+    left = iter(prompts)
+
+    async def work() -> None:
+        for prompt in left:
+            messages = [{"role": "user", "content": prompt}]
+            reply = await litellm.acompletion(
+                model=MODEL, messages=messages, api_base=api_base, num_retries=0, timeout=600
+            )
+            if not reply.choices[0].message.content:
+                raise AssertionError("a reply without text")
+
+    async def all_of_them() -> None:
+        watch.start()
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(IN_FLIGHT):
+                workers.create_task(work())
+        watch.stop()
+
+    watch = Stopwatch()
+    asyncio.run(all_of_them())
+    return watch.took
+
+
+@contextmanager
+def serving(latency_s: float) -> Iterator[str]:
+    """A server in a process of its own: its `api_base`."""
+    command = [sys.executable, "-m", "tests.providers", "--puzzles", PUZZLES]
+    command += ["--latency", str(latency_s), "--shape", "plain"]
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout
+        yield json.loads(server.stdout.readline())["bases"]["openai"]
+        server.communicate()
+
+
+# What is measured
+
+
+def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
+    """Samples a second of the engine alone, and of inspect_ai where it is installed."""
+    puzzles = load_set(PUZZLES).puzzles
+    answerer, samples = Instant(puzzles), plan.in_process
+    walls_s = [bench("instant", samples, answerer).wall_s for _ in range(plan.rounds)]
+    total = samples * len(puzzles)
+    found: dict[str, Any] = {
+        "samples": total,
+        "per_s": total / median(walls_s),
+        "rounds_per_s": [total / wall_s for wall_s in walls_s],
+        "inspect": None,
+    }
+    if inspect_python:
+        job = {
+            "puzzles": PUZZLES,
+            "samples": samples,
+            "in_flight": IN_FLIGHT,
+            "texts": {puzzle.id: reply_text(puzzle) for puzzle in puzzles},
+        }
+        done = subprocess.run(
+            [inspect_python, str(Path(__file__).with_name("inspect_mock.py"))],
+            input=json.dumps(job),
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        theirs = json.loads(done.stdout.splitlines()[-1])
+        if (theirs["samples"], theirs["accuracy"]) != (total, 1.0):
+            raise AssertionError(f"not what was asked for: {theirs}")
+        found["inspect"] = {"version": theirs["version"], "per_s": total / theirs["wall_s"]}
+    return found
+
+
+def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
+    """The engine beside the bare loop: samples a second, and the median ratio of the rounds."""
+    prompts = [puzzle.prompt for puzzle in load_set(PUZZLES).puzzles] * samples
+    ours, loop, over_httpx = [], [], []
+    with serving(latency_s) as api_base:
+        options: dict[str, Any] = {"api_base": api_base, "price_in": 1.0, "price_out": 4.0}
+        bench(MODEL, 1, **options)  # litellm imports more at its first request
+        for _ in range(rounds):
+            ours.append(bench(MODEL, samples, **options))
+            loop.append(bare(prompts, api_base))
+            if not latency_s:
+                with httpx_transport():
+                    over_httpx.append(bare(prompts, api_base))
+    total, pairs = len(prompts), list(zip(ours, loop, strict=True))
+    found = {
+        "samples": total,
+        "per_s": total / median(one.wall_s for one in ours),
+        "bare_per_s": total / median(one.wall_s for one in loop),
+        "ratio": median(b.wall_s / o.wall_s for o, b in pairs),
+        "round_ratios": [b.wall_s / o.wall_s for o, b in pairs],
+        "cpu_ratio": median(b.cpu_s / o.cpu_s for o, b in pairs),
+        "cpu_s_a_sample": median(one.cpu_s for one in ours) / total,
+        "bare_cpu_s_a_sample": median(one.cpu_s for one in loop) / total,
+    }
+    if latency_s:
+        ideal_s = total * latency_s / IN_FLIGHT
+        found["over_ideal"] = median(one.wall_s for one in ours) / ideal_s
+        found["bare_over_ideal"] = median(one.wall_s for one in loop) / ideal_s
+    else:
+        found["bare_httpx_per_s"] = total / median(one.wall_s for one in over_httpx)
+    return found
+
+
+@contextmanager
+def httpx_transport() -> Iterator[None]:
+    """litellm over httpx's own transport in place of aiohttp's."""
+    import litellm
+
+    clients: Any = litellm.in_memory_llm_clients_cache
+    clients.flush_cache()
+    with patch.object(litellm, "disable_aiohttp_transport", True):
+        yield
+    clients.flush_cache()
+
+
+def memory(plan: Plan) -> dict[str, Any]:
+    """Peak memory of a fresh process at few samples and at many."""
+    peaks = {}
+    for total in plan.memory:
+        done = subprocess.run(
+            [sys.executable, __file__, "--peak", str(total)],
+            text=True,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        peaks[total] = json.loads(done.stdout)
+    few, many = (peaks[total] for total in plan.memory)
+    more = many["samples"] - few["samples"]
+    return {
+        "few": few,
+        "many": many,
+        "bytes_a_sample": (many["peak_bytes"] - few["peak_bytes"]) / more,
+    }
+
+
+def peak(total: int) -> dict[str, int]:
+    """Ask about so many samples in this process: how many, and its peak memory."""
+    puzzles = load_set(PUZZLES).puzzles
+    samples = max(1, total // len(puzzles))
+    bench("instant", samples, Instant(puzzles))
+    # Not getrusage: its peak holds that of the process that started this one.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return {"samples": samples * len(puzzles), "peak_bytes": int(peak_kib) * 1024}
+
+
+def measure(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
+    """Measure everything."""
+    os.environ["OPENAI_API_KEY"] = "sk-loopback-only"
+    # litellm leaves its connections open when a loop ends, and each round has a loop of its own.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    return {
+        "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "in_flight": IN_FLIGHT,
+        "in_process": in_process(plan, inspect_python),
+        "loopback": over_http(plan.loopback, plan.rounds, 0.0),
+        "slow_server": over_http(plan.slow, 1, LATENCY_S),
+        "memory": memory(plan),
+    }
+
+
+# Words
+
+
+def show(found: dict[str, Any]) -> str:
+    """The figures as plain text."""
+    alone, http, slow = found["in_process"], found["loopback"], found["slow_server"]
+    few, many = found["memory"]["few"], found["memory"]["many"]
+    theirs = alone["inspect"]
+    beside = (
+        f"inspect_ai {theirs['version']} {theirs['per_s']:.0f}"
+        if theirs
+        else "inspect_ai left out: no --inspect-python"
+    )
+    return "\n".join(
+        [
+            f"{found['cores']} cores, load {found['load']:.1f} before, Python {found['python']}; "
+            f"{found['in_flight']} in flight",
+            "",
+            "            samples  a second",
+            f"in process  {alone['samples']:7} {alone['per_s']:9.0f}  {beside}",
+            f"loopback    {http['samples']:7} {http['per_s']:9.0f}  "
+            f"bare litellm {http['bare_per_s']:.0f}, ratio {http['ratio']:.2f}",
+            f"{28 * ' '}of processor time {http['cpu_ratio']:.2f}: "
+            f"{1000 * http['cpu_s_a_sample']:.1f} and {1000 * http['bare_cpu_s_a_sample']:.1f} ms; "
+            f"bare over httpx {http['bare_httpx_per_s']:.0f} a second",
+            f"slow server {slow['samples']:7} {slow['per_s']:9.1f}  "
+            f"{slow['over_ideal']:.3f} of the ideal time, "
+            f"bare litellm {slow['bare_over_ideal']:.3f}",
+            "",
+            *(
+                f"memory      {one['samples']:7} {one['peak_bytes'] / 2**20:6.0f} MiB"
+                for one in (few, many)
+            ),
+            f"            {found['memory']['bytes_a_sample']:.0f} bytes more a sample",
+        ]
+    )
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few samples")
+    parser.add_argument("--inspect-python", help="an interpreter that has inspect-ai")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak:
+        print(json.dumps(peak(options.peak)))
+        return
+    found = measure(QUICK if options.quick else FULL, options.inspect_python)
+    print(json.dumps(found) if options.json else show(found))
+
+
+if __name__ == "__main__":
+    main()
