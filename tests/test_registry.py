@@ -339,3 +339,15 @@ def test_the_registry_is_read_without_litellm() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_hosts_own_name_is_one_model_as_its_provider_sets_it() -> None:
+    found = lookup("anthropic/claude-sonnet-4-6", load(None))
+    assert (found.alias, found.settings) == ("claude-4.6", (None,))
+    assert [s.text for s in lookup("claude-4.6", load(None)).settings if s] == [
+        "none",
+        "16k",
+        "64k",
+    ]
+    picked = lookup("anthropic/claude-sonnet-4-6@16k", load(None))
+    assert [s.text for s in picked.settings if s] == ["16k"]

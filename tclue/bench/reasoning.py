@@ -194,7 +194,9 @@ def _choice(model: Model, setting: Setting | None, given: int | None, name: str)
     """What a setting comes to at a model; `given` is --max-tokens."""
     control = model.reasoning
     if setting is None:
-        return _Choice(thinks=control is not None and control.kind != "none")
+        # Where nothing has to be sent to turn thinking off, it is off until it is asked for.
+        thinks = control is not None and control.kind != "none" and control.off != "unset"
+        return _Choice(thinks=thinks)
     if control is None:
         raise UserError(
             f"{name}: nothing is known of the reasoning of {model.name}: put it in a registry file"

@@ -213,7 +213,9 @@ def lookup(name: str, registry: Registry) -> Found:
         raise UserError(
             f"unknown variant {asked!r}: its variants are {listed}; a budget is written as 16k"
         )
-    defaults = tuple(parse_setting(text) for text in facts.variants) or (None,)
+    # A host's own name means what it means there: one model, as its provider sets it.
+    variants = facts.variants if base == alias else ()
+    defaults = tuple(parse_setting(text) for text in variants) or (None,)
     return Found(
         base,
         alias,
