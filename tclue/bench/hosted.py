@@ -19,6 +19,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,8 @@ from tclue.bench.keys import clean
 from tclue.bench.litellm_costs import litellm_usd
 from tclue.bench.wire_usage import read_usage, usage_from_litellm
 from tclue.errors import UserError
+
+LONGEST_TURN_S = 0.05  # that a request's preparation keeps the next one waiting
 
 
 def load_litellm() -> ModuleType:
@@ -69,6 +72,7 @@ class Hosted:
             # Retrying is done here, where it can be counted; this turns off the client's own too.
             "num_retries": 0,
         }
+        self._preparing = asyncio.Lock()
 
     def open(self) -> None:
         """Nothing to load."""
@@ -89,9 +93,11 @@ class Hosted:
         with tap.listening() as heard:
             try:
                 async with asyncio.timeout(self.setup.timeout_s):
-                    response = await self._litellm.acompletion(
-                        messages=messages, seed=seed, **self._arguments
-                    )
+                    async with self._turn(heard):
+                        start = time.perf_counter()
+                        response = await self._litellm.acompletion(
+                            messages=messages, seed=seed, **self._arguments
+                        )
                     streamed = self.setup.request.get("stream", self.setup.stream)
                     carried = await _streamed(response) if streamed else _whole(response)
             except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
@@ -102,6 +108,31 @@ class Hosted:
         theirs = None if self.setup.api_base else carried.usage
         theirs_usd = litellm_usd(self._litellm, self._name, theirs)
         return _reply(carried, facts, streamed, latency_s, theirs_usd)
+
+    @asynccontextmanager
+    async def _turn(self, heard: tap.Heard) -> AsyncIterator[None]:
+        """One request at a time is prepared, until it is sent.
+
+        That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
+        ready, and the replies come one after another; all at once, each would wait for the last.
+        """
+        await self._preparing.acquire()
+        held = True
+
+        def let_go() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._preparing.release()
+
+        heard.when_sent = let_go
+        # Where there is no tap, nobody says when.
+        timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, let_go)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            let_go()
 
     def _failed(self, heard: tap.Heard, error: Exception, latency_s: float) -> Reply:
         """What is left of a request that raised."""

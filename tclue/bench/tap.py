@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -48,8 +48,9 @@ _TELLING = re.compile(
 class Heard:
     """What came back for one request; of several tries or redirects, for the last."""
 
-    # whether a request was handed to the network
+    # whether a request was handed to the network, and who is told when it is
     sent: bool = False
+    when_sent: Callable[[], None] | None = None
     status: int | None = None
     # in lower case
     headers: dict[str, str] = field(default_factory=dict)
@@ -75,6 +76,8 @@ class Heard:
         self.sent, self.status, self.headers = True, None, {}
         self._chunks, self._size, self._first, self._rest = [], 0, None, b""
         self._lines.clear()
+        if self.when_sent:
+            self.when_sent()
 
     def _answered(self, status: int, headers: httpx.Headers) -> None:
         self.status = status
