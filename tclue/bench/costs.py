@@ -193,18 +193,18 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
     responses = list(responses)
     if not responses:
         return None
+    if prices.source == "unknown":
+        return "no price is known"
     notes = []
     unpriced = sum(r.cost_usd is None for r in responses)
-    if unpriced and prices.source != "unknown":
+    if unpriced:
         notes.append(f"{unpriced} of {len(responses)} responses have no known cost")
-    if prices.source not in ("book", "litellm", "unknown"):
+    if prices.source not in ("book", "litellm"):
         return "; ".join(notes) or None
     bills = [
         (repriced(r.usage, prices), r.usage.reported_usd, r.cost_litellm_usd) for r in responses
     ]
-    if prices.source == "unknown":
-        notes.append("no price is known")
-    elif prices.source == "litellm":
+    if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")
     for name, theirs in (
         ("the provider", [(ours, reported) for ours, reported, _ in bills if reported is not None]),

@@ -33,6 +33,8 @@ def _served(one: Summary) -> str | None:
 def _cost(one: Summary) -> str | None:
     if one.cost_note is None:
         return None
+    if one.cost_usd is None and one.cost_litellm_usd is None:
+        return f"cost: {one.cost_note}"
     both = [
         f"{whose} {'unknown' if cost is None else dollars(cost, 4)}"
         for whose, cost in (("ours", one.cost_usd), ("litellm's", one.cost_litellm_usd))
