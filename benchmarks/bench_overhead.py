@@ -12,7 +12,7 @@ Decided:
   it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
 * "loopback" and "slow server": litellm to a server in a process of its own (`tests/providers`),
   beside a bare loop of `litellm.acompletion` with the same prompts, as many in flight, and nothing
-  else. Both take turns, three rounds each; the ratio is the median of those of the rounds. Bare
+  else. Both take turns, in short rounds; the ratio is the median of those of the rounds. Bare
   requests go through the tap's transport as well, which finds nobody listening. The processor time
   of the two says the same where other programs want the machine. The bare loop is also run over
   httpx's own transport, which the engine does not use.
@@ -56,11 +56,12 @@ IN_FLIGHT = 32
 MODEL = "openai/gpt-4.1-mini"
 TEXT_CHARS = 2000
 LATENCY_S = 0.5
+IN_PROCESS_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: samples of each of the set's 256 puzzles, and rounds."""
+    """How much is measured: samples of each of the set's 256 puzzles, and rounds over loopback."""
 
     in_process: int
     loopback: int
@@ -70,7 +71,7 @@ class Plan:
     memory: tuple[int, int]
 
 
-FULL = Plan(in_process=4, loopback=4, slow=4, rounds=3, memory=(1_000, 50_000))
+FULL = Plan(in_process=4, loopback=1, slow=4, rounds=9, memory=(1_000, 50_000))
 QUICK = Plan(in_process=2, loopback=1, slow=1, rounds=1, memory=(1_000, 5_000))
 
 
@@ -192,7 +193,7 @@ def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
     """Samples a second of the engine alone, and of inspect_ai where it is installed."""
     puzzles = load_set(PUZZLES).puzzles
     answerer, samples = Instant(puzzles), plan.in_process
-    walls_s = [bench("instant", samples, answerer).wall_s for _ in range(plan.rounds)]
+    walls_s = [bench("instant", samples, answerer).wall_s for _ in range(IN_PROCESS_ROUNDS)]
     total = samples * len(puzzles)
     found: dict[str, Any] = {
         "samples": total,

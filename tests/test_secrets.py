@@ -7,6 +7,7 @@ it wrote is searched for every key, and for parts of them.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -88,6 +89,7 @@ def test_a_key_that_is_refused_is_one_line_without_the_key(tmp_path: Path, fault
     last = done.stderr.strip().splitlines()[-1]
     assert all(model in last for model in MODELS.values())
     assert "key" in last if fault == "expired-key" else "credit" in last
+    assert not re.search(r"\b(\d{3}): \1", last)  # a status is told once
     assert leaks(tmp_path, done) == []
 
 

@@ -142,7 +142,8 @@ class Hosted:
         if heard.status is not None and heard.status >= 400:
             whole = body.decode("utf-8", "replace")
             failure = failures.of_status(heard.status, heard.headers, whole, time.time())
-            said = f"{heard.status}: {said}"
+            # Some providers' own code is the status once more.
+            said = f"{heard.status}: {said.removeprefix(f'{heard.status}: ')}"
         elif heard.status is not None:
             failure = MAYBE_PAID
         elif isinstance(error, self._litellm.UnsupportedParamsError):
