@@ -65,7 +65,7 @@ class Prices:
         return cls(**data)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the provider counts them; None where it does not say."""
 
