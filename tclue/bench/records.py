@@ -21,10 +21,11 @@ import hashlib
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -41,6 +42,9 @@ FORMAT = 2
 _SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
 # What names the folder beside that. Another value of these is another run.
 _NAMING = ("puzzle_sha256", "limit", "samples")
+_USAGE = tuple(f.name for f in fields(Usage))
+# Fields of a response with few different values.
+_WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "difficulty")
 # How a reply travels, not what is in it.
 _TRANSPORT = ("stream", "stream_options", "timeout")
 
@@ -252,6 +256,8 @@ def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
                 if not texts:
                     data |= {"text": "", "reasoning": None}
                     data["usage"]["raw"] = {}
+                    # Whoever keeps these of every response keeps each word once.
+                    data |= {k: sys.intern(data[k]) for k in _WORDS if isinstance(data.get(k), str)}
                 yield Response.from_dict(data)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise UserError(
@@ -384,7 +390,8 @@ class RunFolder:
 
     def _line(self, response: Response) -> bytes:
         # Not `asdict`: its deep copies take longer than all the rest of recording.
-        data = {**vars(response), "usage": vars(response.usage)}
+        usage = {name: getattr(response.usage, name) for name in _USAGE}
+        data = {**vars(response), "usage": usage}
         data["grade"] = response.grade and vars(response.grade)
         text = json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
         # A provider may send half a surrogate pair, which no UTF-8 file can hold.

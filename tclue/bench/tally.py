@@ -10,8 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
-from sys import intern
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from tclue.bench.costs import Usage
 from tclue.bench.intervals import mean
@@ -117,22 +116,21 @@ def _mark(response: Response, repriced_usd: float | None, votes: dict[Vote, Vote
     grade = response.grade
     said = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
     return Mark(
-        puzzle=intern(response.puzzle),
+        puzzle=response.puzzle,
         sample=response.sample,
-        # every line that is read brings texts of its own; here, one of each is enough
-        outcome=cast(Outcome, intern(response.outcome)),
+        outcome=response.outcome,
         accuracy=grade.accuracy if grade else None,
         solved=grade.solved if grade else None,
         main_accuracy=grade.main_accuracy if grade else None,
         votes=tuple(votes.setdefault(vote, vote) for vote in said),
         num_clues=response.num_clues,
-        difficulty=response.difficulty and intern(response.difficulty),
+        difficulty=response.difficulty,
         usage=replace(response.usage, raw=_NO_RAW),
         latency_s=response.latency_s,
         cost_usd=response.cost_usd,
         cost_litellm_usd=response.cost_litellm_usd,
         repriced_usd=repriced_usd,
-        model_id=response.model_id and intern(response.model_id),
+        model_id=response.model_id,
     )
 
 
