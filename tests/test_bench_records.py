@@ -1,5 +1,6 @@
 """Run folders: durable lines, torn ones, full disks, locks, secrets, and counting anew."""
 
+import errno
 import json
 import os
 import resource
@@ -144,6 +145,19 @@ def test_two_processes_do_not_write_one_run(finished: tuple[Path, Path, Path]) -
     assert "another process is writing this run" in told
     assert len(told.strip().splitlines()) == 1
     bench("random", puzzles, results)  # the lock went with its holder
+
+
+def test_a_file_system_without_locks(
+    finished: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, results, _ = finished
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("tclue.bench.records.fcntl.flock", flock)
+    with pytest.raises(UserError, match="cannot be locked: No locks available"):
+        RunFolder(results, config(results))
 
 
 def test_killed_over_and_over_nothing_is_lost_or_doubled(tmp_path: Path) -> None:

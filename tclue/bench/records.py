@@ -293,11 +293,13 @@ class RunFolder:
             self._folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
             os.close(self._folder)
-            raise UserError(
-                f"{self.path}: another process is writing this run: let it finish, or stop it"
-            ) from None
+            if isinstance(error, BlockingIOError):
+                told = "another process is writing this run: let it finish, or stop it"
+            else:  # some network file systems have no locks
+                told = f"cannot be locked: {error.strerror}: take another --results"
+            raise UserError(f"{self.path}: {told}") from None
         try:
             self._take_up(config)
         except BaseException:
