@@ -423,3 +423,27 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
         served[0] = -99
         assert bench("m", puzzles, results, api_base=server.url).responses == 12
     assert len(server.bodies) == 12 + 3
+
+
+@pytest.mark.parametrize(("at_work_s", "asked"), [(0.05, 1), (60.0, engine.TRIES)])
+def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
+    tmp_path: Path,
+    naps: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    at_work_s: float,
+    asked: int,
+) -> None:
+    monkeypatch.setattr("tclue.bench.failures.AT_WORK_S", at_work_s)
+
+    def behave(_: dict[str, Any]) -> Answer:
+        time.sleep(0.1)
+        raise ConnectionError  # without a byte of a reply
+
+    path, _ = write_puzzles(tmp_path, 1)
+    options = {"price_in": 1.0, "price_out": 1.0, "max_tokens": 100}
+    with serving(behave) as server:
+        bench("m", path, tmp_path / "r", api_base=server.url, **options)
+    assert (len(server.bodies), len(naps)) == (asked, asked - 1)
+    (response,) = the_run(tmp_path / "r").responses
+    assert response.outcome == "failed"
+    assert bool(response.at_most_usd) == (asked == 1)

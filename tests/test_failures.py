@@ -1,8 +1,10 @@
 """What each provider's errors mean, from their own bodies; see the sources in `failures`."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 
@@ -137,6 +139,29 @@ def test_what_never_got_a_status(cause: Exception, sent: bool, kind: str) -> Non
     wrapped = RuntimeError("litellm's own")
     wrapped.__cause__ = cause
     assert of_exception(wrapped, sent).kind == kind
+
+
+UNREACHABLE = aiohttp.ClientConnectorError(
+    SimpleNamespace(host="h", port=1, ssl=True),  # type: ignore[arg-type]
+    OSError(110, "Connection timed out"),
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "kind"),
+    [
+        (httpx.ReadError("lost"), None, "maybe-paid"),
+        # What litellm's transport makes of a connection that was reset, and of none.
+        (httpx.ConnectError("reset"), aiohttp.ClientOSError(104, "reset"), "maybe-paid"),
+        (httpx.ConnectError("unreachable"), UNREACHABLE, "again"),
+    ],
+)
+def test_a_server_that_was_lost_at_work_may_be_paid(
+    error: Exception, cause: Exception | None, kind: str
+) -> None:
+    error.__cause__ = cause
+    assert of_exception(error, True, 60.0).kind == kind
+    assert of_exception(error, True, 1.0).kind == "again"
 
 
 def test_what_an_error_says() -> None:

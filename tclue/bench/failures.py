@@ -3,10 +3,12 @@
 A failure is of one kind:
 
 * "again": nothing was answered and nobody is paid. No connection, or one that was lost before a
-  reply; 408, 409, 425, 429; 5xx, Anthropic's 529 "overloaded" among them. Another try may help.
-* "maybe-paid": a time-out, a stream that was cut, a body that cannot be read, an error within a
-  200. It may have been paid for, so it is not tried again behind the user's back: it is recorded
-  as failed, with the most it may have cost, and the same command asks again.
+  reply and within AT_WORK_S; 408, 409, 425, 429; 5xx, Anthropic's 529 "overloaded" among them.
+  Another try may help.
+* "maybe-paid": a time-out, a connection that was lost later, a stream that was cut, a body that
+  cannot be read, an error within a 200. It may have been paid for, so it is not tried again behind
+  the user's back: it is recorded as failed, with the most it may have cost, and the same command
+  asks again.
 * "stop": asking on makes no sense before somebody does something: a key, money, a day's quota, a
   model's name, a setting.
 * "refused": a refusal that comes as an error. It is the model's doing, and scored.
@@ -23,12 +25,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 LONGEST_WAIT_S = 300.0
+# A server that is lost later was at work on a reply: proxies drop connections that are silent for
+# minutes, as those of reasoning models are, and the provider may bill what it finished.
+AT_WORK_S = 10.0
 
 TRUNCATED = frozenset(
     {"length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded", "context"}
@@ -146,24 +151,33 @@ def wait_asked_s(headers: Mapping[str, str], body: str, now_s: float) -> float |
     return float(delay.group(1)) if delay else None
 
 
-def of_exception(error: BaseException, sent: bool) -> Failure:
-    """The failure of a request that got no status: `sent` says whether it went out at all.
+def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Failure:
+    """The failure of a request that got no status, whether it was sent at all, and how long ago.
 
     litellm wraps errors differently for each provider. What all of them keep is the HTTP client's
     own error, at the end of the chain of causes.
     """
+    import aiohttp
     import httpx
 
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, httpx.ConnectTimeout | httpx.PoolTimeout):
-            return Failure("again")
+    chain = list(causes(error))
+    # Not httpx's ConnectError: litellm's transport also makes one of a connection that was reset.
+    unconnected = httpx.ConnectTimeout | httpx.PoolTimeout | aiohttp.ClientConnectorError
+    if any(isinstance(cause, unconnected) for cause in chain):
+        return Failure("again")
+    for cause in chain:
         if isinstance(cause, TimeoutError | httpx.TimeoutException):
             return MAYBE_PAID if sent else Failure("again")
         if isinstance(cause, httpx.TransportError):
-            return Failure("again")
-        cause = cause.__cause__ or cause.__context__
+            return MAYBE_PAID if sent and waited_s > AT_WORK_S else Failure("again")
     return MAYBE_PAID if sent else Failure("stop", "the request cannot be made: mend it first")
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was made of, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def error_text(error: Any) -> str:

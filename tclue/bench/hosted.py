@@ -149,7 +149,7 @@ class Hosted:
         elif isinstance(error, self._litellm.UnsupportedParamsError):
             failure = failures.SETTING
         else:
-            failure = failures.of_exception(error, heard.sent)
+            failure = failures.of_exception(error, heard.sent, latency_s)
         if failure == MAYBE_PAID and _timed_out(error):
             said = f"no whole reply within {self.setup.timeout_s:g} s (--timeout)"
         if failure.kind == "refused":
@@ -163,14 +163,11 @@ class Hosted:
         )
 
 
-def _timed_out(error: BaseException | None) -> bool:
+def _timed_out(error: BaseException) -> bool:
     import httpx
 
-    while error is not None:
-        if isinstance(error, TimeoutError | httpx.TimeoutException):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    late = TimeoutError | httpx.TimeoutException
+    return any(isinstance(cause, late) for cause in failures.causes(error))
 
 
 @dataclass(frozen=True)
