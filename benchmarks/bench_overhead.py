@@ -8,9 +8,11 @@ Five measurements, each in processes of their own, which share the machine's cor
   mockllm on as many samples (installed apart: `pip install inspect_ai`, its Python given here; its
   samples get a generate() and a match(), and its own log);
 * loopback: the engine against a bare loop of `litellm.acompletion` at the same concurrency, in one
-  process, turn by turn, the best of each; the server is another process and answers at once;
+  process, turn by turn, the best of each; the server is another process and answers at once. Also
+  in processor time, which a busy machine distorts less;
 * transports: the same bare loop over httpx's own transport in place of aiohttp's;
-* slow server: replies that take half a second, against the time that they need at least;
+* slow server: replies that take half a second, against the time that they need at least, and the
+  bare loop;
 * memory: the peak of a whole run with few samples and with many.
 
 Prints a table and, as its last line, JSON.
@@ -64,7 +66,7 @@ class Stopwatch:
 
     def start(self, *_: object) -> None:
         """The first request is next."""
-        self._start_s = time.perf_counter()
+        self._start_s, self._start_cpu_s = time.perf_counter(), time.process_time()
 
     def advance(self, response: object) -> None:
         """Nothing is shown."""
@@ -75,6 +77,7 @@ class Stopwatch:
     def stop(self) -> None:
         """The last response is recorded."""
         self.elapsed_s = time.perf_counter() - self._start_s
+        self.cpu_s = time.process_time() - self._start_cpu_s
 
 
 class Instant:
@@ -99,8 +102,10 @@ class Instant:
             yield ask, Reply(text, REASONING, finish_reason="stop", usage=usage)
 
 
-def bench(model: str, samples: int, answerer: Answerer | None = None, **options: Any) -> float:
-    """Seconds from the first request of a run to its last record, into a scratch folder.
+def bench(
+    model: str, samples: int, answerer: Answerer | None = None, **options: Any
+) -> tuple[float, float]:
+    """Seconds, of wall and of processor time, from a run's first request to its last record.
 
     Of as many samples as fill the puzzles, put down to as many as were asked for.
     """
@@ -121,12 +126,13 @@ def bench(model: str, samples: int, answerer: Answerer | None = None, **options:
             vars(run)["resolve_all"] = lambda *_: [answerer]
         (summary,) = run_models([model], chosen, watch)
     assert summary.responses == chosen.samples * limit
-    return watch.elapsed_s / summary.responses * samples
+    scale = samples / summary.responses
+    return watch.elapsed_s * scale, watch.cpu_s * scale
 
 
 def instant(samples: int) -> dict[str, float]:
     """The engine with an answerer in this process."""
-    return {"seconds": bench("instant", samples, Instant())}
+    return {"seconds": bench("instant", samples, Instant())[0]}
 
 
 def memory(samples: int) -> dict[str, float]:
@@ -135,8 +141,8 @@ def memory(samples: int) -> dict[str, float]:
     return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-async def bare(url: str, samples: int) -> float:
-    """Seconds of a loop of litellm calls."""
+async def bare(url: str, samples: int) -> tuple[float, float]:
+    """Seconds, of wall and of processor time, of a loop of litellm calls."""
     import litellm
 
     puzzles = load_set(PUZZLES).puzzles
@@ -150,11 +156,11 @@ async def bare(url: str, samples: int) -> float:
                 model="openai/m", messages=messages, api_base=url, api_key="none"
             )
 
-    start = time.perf_counter()
+    start_s, start_cpu_s = time.perf_counter(), time.process_time()
     async with asyncio.TaskGroup() as workers:
         for _ in range(CONCURRENCY):
             workers.create_task(work())
-    return time.perf_counter() - start
+    return time.perf_counter() - start_s, time.process_time() - start_cpu_s
 
 
 def loopback(samples: int, rounds: int, url: str) -> dict[str, float]:
@@ -167,7 +173,15 @@ def loopback(samples: int, rounds: int, url: str) -> dict[str, float]:
     for _ in range(rounds):
         theirs.append(asyncio.run(bare(url, samples)))
         ours.append(bench("m", samples, api_base=url))
-    return {"engine": min(ours), "bare": min(theirs)}
+    best = {
+        "engine": map(min, zip(*ours, strict=True)),
+        "bare": map(min, zip(*theirs, strict=True)),
+    }
+    return {
+        f"{name}{unit}": seconds
+        for name, pair in best.items()
+        for unit, seconds in zip(("", "_cpu"), pair, strict=True)
+    }
 
 
 def transport(samples: int, rounds: int, url: str) -> dict[str, float]:
@@ -176,16 +190,17 @@ def transport(samples: int, rounds: int, url: str) -> dict[str, float]:
 
     load_litellm()
     asyncio.run(bare(url, CONCURRENCY))
-    return {"seconds": min(asyncio.run(bare(url, samples)) for _ in range(rounds))}
+    return {"seconds": min(asyncio.run(bare(url, samples))[0] for _ in range(rounds))}
 
 
 def slow(samples: int, url: str) -> dict[str, float]:
-    """The engine when the server is what takes the time; the first request is not counted."""
+    """The engine, and the bare loop, when the server is what takes the time."""
     from tclue.bench.hosted import load_litellm
 
     load_litellm()
     bench("m", CONCURRENCY, api_base=url)
-    return {"seconds": bench("m", samples, api_base=url)}
+    theirs, _ = asyncio.run(bare(url, samples))
+    return {"seconds": bench("m", samples, api_base=url)[0], "bare": theirs}
 
 
 REPLY = json.dumps(
@@ -312,14 +327,17 @@ def measure(plan: Plan, inspect_python: str | None) -> Iterator[tuple[str, str, 
         each = [f"{plan.loopback / both[name]:.0f}" for name in ("engine", "bare")]
         words = f"loopback: {each[0]} a second, bare loop {each[1]}: {share:.1%}"
         yield "loopback_share", words, share
+        cpu_share = both["bare_cpu"] / both["engine_cpu"]
+        yield "loopback_cpu_share", f"in processor time: {cpu_share:.1%}", cpu_share
         httpx = part("transport", plan.loopback, plan.rounds, url, DISABLE_AIOHTTP_TRANSPORT="True")
         per_s = plan.loopback / httpx["seconds"]
         yield "httpx_per_s", f"the bare loop over httpx's transport: {per_s:.0f} a second", per_s
     with serving(SLOW_S) as url:
         ideal_s = plan.slow / CONCURRENCY * SLOW_S
-        over = part("slow", plan.slow, url)["seconds"] / ideal_s
+        both = part("slow", plan.slow, url)
+        over, bare_over = both["seconds"] / ideal_s, both["bare"] / ideal_s
         words = f"slow server: {over:.3f} of the {ideal_s:g} s that {plan.slow} replies need"
-        yield "slow_ratio", words, over
+        yield "slow_ratio", f"{words}, bare loop {bare_over:.3f}", over
     for samples in plan.memory:
         peak_mb = part("memory", samples)["peak_mb"]
         yield f"peak_mb_{samples}", f"memory at {samples} samples: {peak_mb:.0f} MB", peak_mb

@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ FORMAT = 2
 _SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
 # What names the folder beside that. Another value of these is another run.
 _NAMING = ("puzzle_sha256", "limit", "samples")
+# Fields of a response with few different values.
+_WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "difficulty")
 # How a reply travels, not what is in it.
 _TRANSPORT = ("stream", "stream_options", "timeout")
 
@@ -252,6 +255,8 @@ def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
                 if not texts:
                     data |= {"text": "", "reasoning": None}
                     data["usage"]["raw"] = {}
+                    # Whoever keeps these of every response keeps each word once.
+                    data |= {k: sys.intern(data[k]) for k in _WORDS if isinstance(data.get(k), str)}
                 yield Response.from_dict(data)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise UserError(
