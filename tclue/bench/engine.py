@@ -153,7 +153,6 @@ class Asking:
             return
         cost_usd, share_usd = 0.0, reserved_usd / len(batch)
         first = batch[0]
-        pause_s = FIRST_PAUSE_S * Random(f"{first.puzzle.id}/{first.sample}").uniform(0.8, 1.2)
         try:
             for tries in range(1, TRIES + 1):
                 round_ = await self._gate.enter()
@@ -167,7 +166,8 @@ class Asking:
                         if reply.failure and reply.failure.kind == "again" and tries < TRIES:
                             again.append(ask)
                         else:
-                            reply = replace(reply, tries=tries)
+                            if tries > 1:
+                                reply = replace(reply, tries=tries)
                             cost_usd += await self._record(ask, reply, share_usd)
                 finally:
                     self._gate.leave(round_, failure)
@@ -175,8 +175,8 @@ class Asking:
                 if not again:
                     return
                 asked_s = failure.wait_s if failure else None
-                await self._gate.pause(pause_s if asked_s is None else asked_s)
-                batch, pause_s = again, min(2 * pause_s, LONGEST_PAUSE_S)
+                await self._gate.pause(_pause_s(first, tries) if asked_s is None else asked_s)
+                batch = again
         finally:
             self._budget.settle(reserved_usd, cost_usd)
             self._gate.wake()
@@ -238,10 +238,11 @@ class Asking:
         """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
         if self._clock:
             reply = replace(reply, compute_s=self._compute_s.pop(id(ask)))
-        most_usd = self._ceiling.most_usd(ask.puzzle.prompt, reply.usage)
-        at_most_usd = most_usd or reserved_usd or None
-        response = judged(self._config, ask, reply, self._judge, at_most_usd)
-        response = replace(response, key=self._key(ask.puzzle.prompt, ask.sample))
+        prompt = ask.puzzle.prompt
+        response = judged(self._config, ask, reply, self._judge, self._key(prompt, ask.sample))
+        if response.cost_usd is None and (not reply.error or reply.failure == MAYBE_PAID):
+            at_most_usd = self._ceiling.most_usd(prompt, reply.usage) or reserved_usd or None
+            response = replace(response, at_most_usd=at_most_usd)
         try:
             await self._folder.record(response)
         except UserError as error:
@@ -272,13 +273,17 @@ class Asking:
             self._progress.pace(self._pace)
 
 
-def judged(
-    config: RunConfig, ask: Ask, reply: Reply, judge: Grader, at_most_usd: float | None = None
-) -> Response:
-    """The record of a reply; `at_most_usd` is what it may cost where it does not say."""
+def _pause_s(ask: Ask, tries: int) -> float:
+    """Seconds before the next try, where the provider does not say."""
+    dice = Random(f"{ask.puzzle.id}/{ask.sample}")
+    pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * dice.uniform(0.8, 1.2)
+    return min(pause_s, LONGEST_PAUSE_S)
+
+
+def judged(config: RunConfig, ask: Ask, reply: Reply, judge: Grader, key: str) -> Response:
+    """The record of a reply."""
     grade = None if reply.error else judge.grade(ask.puzzle, reply.text)
     parts = cost_parts(config.prices, reply.usage, reply.compute_s)
-    maybe_paid = parts is None and (not reply.error or reply.failure == MAYBE_PAID)
     return Response(
         puzzle=ask.puzzle.id,
         sample=ask.sample,
@@ -294,11 +299,11 @@ def judged(
         cost_usd=sum(parts.values()) if parts is not None else None,
         cost_parts=parts,
         cost_litellm_usd=reply.litellm_usd,
-        at_most_usd=at_most_usd if maybe_paid else None,
         tries=reply.tries,
         model_id=reply.model_id,
         error=reply.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        key=key,
         num_clues=ask.puzzle.num_clues,
         difficulty=ask.puzzle.difficulty,
     )

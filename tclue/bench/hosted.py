@@ -33,6 +33,9 @@ from tclue.bench.litellm_costs import litellm_usd
 from tclue.bench.wire_usage import read_usage, usage_from_litellm
 from tclue.errors import UserError
 
+# Requests are prepared in turns where replies take so long; where they come faster there is no time
+# between them to send in.
+TURNS_FROM_S = 0.1
 LONGEST_TURN_S = 0.05  # that a request's preparation keeps the next one waiting
 
 
@@ -73,6 +76,8 @@ class Hosted:
             "num_retries": 0,
         }
         self._preparing = asyncio.Lock()
+        # of the last reply
+        self._latency_s = TURNS_FROM_S
 
     def open(self) -> None:
         """Nothing to load."""
@@ -102,7 +107,7 @@ class Hosted:
                     carried = await _streamed(response) if streamed else _whole(response)
             except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
                 return self._failed(heard, error, time.perf_counter() - start)
-        latency_s = time.perf_counter() - start
+        latency_s = self._latency_s = time.perf_counter() - start
         facts = wire.read(heard.body())
         # Another server's price is not that of the provider whose protocol it speaks.
         theirs = None if self.setup.api_base else carried.usage
@@ -116,6 +121,9 @@ class Hosted:
         That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
         ready, and the replies come one after another; all at once, each would wait for the last.
         """
+        if self._latency_s < TURNS_FROM_S:
+            yield
+            return
         await self._preparing.acquire()
         held = True
 
