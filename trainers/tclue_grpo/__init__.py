@@ -1,0 +1,4 @@
+"""GRPO on Temporal Clue: the trainer that `tclue train` brings (docs/trainers.md).
+
+Nothing heavy is imported here: `tclue train --help` and `--dry-run` load no torch.
+"""

@@ -1,0 +1,78 @@
+"""Rollouts: what an engine is asked for, and what it gives back.
+
+Two engines stand behind `Engine`: `engine_hf` (transformers, in this process) and `engine_vllm` (a
+server that the trainer starts and owns). Token ids and log-probabilities are the sampler's own;
+nothing is tokenized again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from tclue.puzzle.grade import Grade
+from tclue.puzzle.puzzle import Puzzle
+
+if TYPE_CHECKING:
+    from tclue_grpo.policy import Policy
+
+# How a response ended: with its end token, at the token limit, or broken off as degenerate.
+Finish = Literal["stop", "length", "degenerate"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Several responses wanted to one prompt."""
+
+    # token ids, chat template applied, ready for the answer
+    prompt: list[int]
+    n: int
+    # the responses are a function of this, the prompt, and the weights (but for rounding)
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One response as the sampler made it."""
+
+    # token ids; the end token is the last where finish is "stop"
+    ids: list[int]
+    # [token] nats, of the distribution that was sampled from: after temperature, no top-p, no top-k
+    logprobs: list[float]
+    finish: Finish
+
+
+class Engine(Protocol):
+    """Samples responses from the policy's weights."""
+
+    def sync(self, policy: Policy) -> None:
+        """Sample from these weights from now on."""
+
+    def sample(
+        self, requests: Sequence[Request], tick: Callable[[int], None] = ...
+    ) -> list[list[Sample]]:
+        """`n` samples for each request, in order; `tick` is told of responses that ended."""
+
+    def close(self) -> None:
+        """Free what the engine holds: memory, or its server."""
+
+
+@dataclass
+class Response:
+    """A sample, graded."""
+
+    sample: Sample
+    text: str
+    grade: Grade
+    reward: float = 0.0
+    advantage: float = 0.0
+
+
+@dataclass
+class Group:
+    """The responses to one puzzle."""
+
+    puzzle: Puzzle
+    prompt: list[int]
+    responses: list[Response] = field(default_factory=list)
