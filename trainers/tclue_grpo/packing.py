@@ -14,8 +14,8 @@ class Pack:
     """One packed sequence, and what is to be learned from it.
 
     A token sees the tokens before it (itself too) of its own group that are in the prompt or in its
-    own response. Positions restart after the prompt for each response. The first token of a response
-    is predicted from the prompt's last one, so what predicts a target is named, not shifted.
+    own response. Positions restart after the prompt for each response. A response's first token
+    is predicted from the prompt's last one: what predicts a target is named, not shifted.
     """
 
     ids: Tensor  # [token] int64
