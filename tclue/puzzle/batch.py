@@ -71,7 +71,7 @@ def lines(batch: Batch, done: int = 0) -> Iterator[str]:
         for seed in seeds:
             yield make_line(batch, seed)
         return
-    with ProcessPoolExecutor(batch.jobs, initializer=_serve_parent) as pool:
+    with ProcessPoolExecutor(batch.jobs, initializer=serve_parent) as pool:
         try:
             yield from pool.map(make_line, [batch] * len(seeds), seeds, chunksize=_CHUNK)
         except BaseException:
@@ -79,7 +79,7 @@ def lines(batch: Batch, done: int = 0) -> Iterator[str]:
             raise
 
 
-def _serve_parent() -> None:
+def serve_parent() -> None:
     """Leave Ctrl-C to the parent, which then stops the workers; end with it if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()

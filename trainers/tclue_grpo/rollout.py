@@ -22,6 +22,32 @@ Finish = Literal["stop", "length", "degenerate"]
 
 
 @dataclass(frozen=True)
+class Degeneration:
+    """When a response is given up: its moving average of log-probability has sunk too low.
+
+    The average starts at 0, so a response has some hundred tokens to show what it is.
+    """
+
+    # weight of what was before, at each token
+    alpha: float = 0.992
+    # nats
+    threshold: float = -3.0
+
+    def after(self, average: float, logprob: float) -> float:
+        """The moving average after another token."""
+        return self.alpha * average + (1 - self.alpha) * logprob
+
+    def set_in(self, logprobs: Sequence[float]) -> int | None:
+        """The number of tokens at which the average first lies below the threshold, or None."""
+        average = 0.0
+        for count, logprob in enumerate(logprobs, 1):
+            average = self.after(average, logprob)
+            if average < self.threshold:
+                return count
+        return None
+
+
+@dataclass(frozen=True)
 class Request:
     """Several responses wanted to one prompt."""
 

@@ -1,0 +1,100 @@
+"""Fresh puzzles to train on, in an order that a seed decides.
+
+Puzzle i of a run has a generator seed of its own in the training range of its difficulty. A puzzle
+whose prompt is in a shipped split, or that the base was trained on (`seen`), is passed over.
+Worker processes make the next ones ahead. With `limit`, the first so many puzzles come again and
+again: training on 16 puzzles is a known trial of whether anything is learned at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import cached_property
+
+from tclue.puzzle.batch import serve_parent
+from tclue.puzzle.draw import settings
+from tclue.puzzle.generate import make
+from tclue.puzzle.puzzle import Puzzle, prompt_hash
+from tclue.puzzle.splits import TRAIN_RANGES, shipped_hashes
+
+# Runs of different seeds begin this far apart; easy puzzles from 50 million on made the tiny base.
+SEEDS_APART, RUNS = 1_000_000, 50
+
+
+def puzzle_at(seed: int, difficulty: str) -> Puzzle:
+    """The puzzle that a generator seed makes."""
+    return make(seed, difficulty, settings(difficulty)).puzzle
+
+
+def first_seed(difficulty: str, seed: int) -> int:
+    """Where a run's puzzles begin."""
+    ranges = {name: first for name, first in TRAIN_RANGES.values()}
+    # Difficulties without a range of their own share the general one.
+    first = ranges.get(difficulty, TRAIN_RANGES["train"][1])
+    return first + seed % RUNS * SEEDS_APART
+
+
+class Puzzles:
+    """A run's puzzles, one after another; `position` says how many seeds are used up."""
+
+    def __init__(
+        self,
+        difficulty: str,
+        seed: int,
+        *,
+        position: int = 0,
+        limit: int = 0,
+        ahead: int = 32,
+        jobs: int = 1,
+        seen: Callable[[Puzzle], bool] = lambda _: False,
+    ) -> None:
+        self.difficulty, self.position = difficulty, position
+        self._seed, self._limit, self._ahead, self._seen = seed, limit, ahead, seen
+        # Not forked: this process runs torch's threads.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(jobs, context, initializer=serve_parent)
+        self._coming: dict[int, Future[Puzzle]] = {}
+        self._held_out = shipped_hashes()
+
+    def take(self, count: int) -> list[Puzzle]:
+        """The next puzzles."""
+        if self._limit:
+            start, self.position = self.position, self.position + count
+            return [self._limited[i % self._limit] for i in range(start, self.position)]
+        taken = []
+        while len(taken) < count:
+            puzzle = self._made(self.position)
+            self.position += 1
+            if self._is_fresh(puzzle):
+                taken.append(puzzle)
+        return taken
+
+    def change(self, difficulty: str) -> None:
+        """Go on with puzzles of another difficulty."""
+        if difficulty != self.difficulty:
+            self.difficulty = difficulty
+            self._coming.clear()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @cached_property
+    def _limited(self) -> list[Puzzle]:
+        """The puzzles that come again and again."""
+        fresh = filter(self._is_fresh, map(self._made, itertools.count()))
+        return list(itertools.islice(fresh, self._limit))
+
+    def _is_fresh(self, puzzle: Puzzle) -> bool:
+        return prompt_hash(puzzle.prompt) not in self._held_out and not self._seen(puzzle)
+
+    def _made(self, number: int) -> Puzzle:
+        """The run's puzzle of that number; those after it are begun."""
+        first = first_seed(self.difficulty, self._seed)
+        for i in range(number, number + self._ahead):
+            if i not in self._coming:
+                self._coming[i] = self._pool.submit(puzzle_at, first + i, self.difficulty)
+        return self._coming.pop(number).result()

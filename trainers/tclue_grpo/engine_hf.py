@@ -1,0 +1,210 @@
+"""Rollouts by transformers, in this process, from the very weights that are trained.
+
+* A prompt is computed once for its group; then its keys and values are repeated for the responses.
+* All responses are decoded together, a token of each a step. Rows that ended are dropped once they
+  are a fourth of the batch: dropping copies the keys and values of those that stay.
+* Token t of response i of a request is drawn from one uniform number, by inverting the cumulative
+  distribution: drawn by the request's seed, so what shares the batch does not matter, but for
+  rounding.
+* Log-probabilities are fp32, of the distribution that is sampled from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tclue.bench.growing_cache import GrowingCache
+from tclue_grpo.policy import Policy
+from tclue_grpo.rollout import Degeneration, Finish, Request, Sample
+
+# Share of the free memory that keys and values may take.
+CACHE_SHARE = 0.4
+DROP_AT = 0.25
+
+
+@dataclass
+class _Row:
+    """A response in the making."""
+
+    request: int
+    uniform: Tensor  # [token] float64 in [0, 1)
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    # moving average of the log-probabilities, where it is watched
+    average: float = 0.0
+    finish: Finish | None = None
+
+
+class HFEngine:
+    """Samples from a transformers model."""
+
+    def __init__(
+        self,
+        module: Any,
+        ends: set[int],
+        *,
+        max_tokens: int,
+        temperature: float = 1.0,
+        max_rows: int = 512,
+        degeneration: Degeneration | None = None,
+    ) -> None:
+        self._module, self._ends = module, ends
+        self._max_tokens, self._temperature = max_tokens, temperature
+        self._max_rows, self._degeneration = max_rows, degeneration
+
+    def sync(self, policy: Policy) -> None:
+        """Take the policy's weights, where they are not this module's own."""
+        if getattr(policy, "module", None) is not self._module:
+            self._module.load_state_dict(policy.hf_state())
+
+    def close(self) -> None:
+        """Nothing to free: the module is the policy's."""
+
+    def sample(
+        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+    ) -> list[list[Sample]]:
+        """`n` samples for each request, in order."""
+        rows = [row for i, request in enumerate(requests) for row in self._rows(i, request)]
+        training = self._module.training
+        self._module.eval()
+        # Longest prompts first, so that prompts of like length share a batch.
+        order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt))
+        while order:
+            batch = self._batch([requests[i] for i in order])
+            some, order = order[:batch], order[batch:]
+            self._decode([requests[i] for i in some], [rows_of(rows, i) for i in some], tick)
+        self._module.train(training)
+        return [
+            [Sample(row.ids, row.logprobs, row.finish or "length") for row in rows_of(rows, i)]
+            for i in range(len(requests))
+        ]
+
+    def _rows(self, number: int, request: Request) -> list[_Row]:
+        dice = torch.Generator().manual_seed(request.seed)
+        uniform = torch.rand(request.n, self._max_tokens, generator=dice, dtype=torch.float64)
+        return [_Row(number, row) for row in uniform]
+
+    def _batch(self, requests: Sequence[Request]) -> int:
+        """How many of the requests, the longest first, fit the memory at once: 1 at the least."""
+        longest = len(requests[0].prompt) + self._max_tokens
+        limit = min(self._max_rows, self._cache_tokens() // longest)
+        rows, count = 0, 0
+        for request in requests:
+            rows += request.n
+            if count and rows > limit:
+                break
+            count += 1
+        return count
+
+    def _cache_tokens(self) -> int:
+        """Tokens whose keys and values fit the share of memory that they may take."""
+        config, weight = self._module.config.get_text_config(), next(self._module.parameters())
+        if weight.is_cuda:
+            free_bytes, _ = torch.cuda.mem_get_info()
+        else:
+            free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        token_bytes = 2 * config.num_hidden_layers * heads * size * weight.element_size()
+        return int(CACHE_SHARE * free_bytes / token_bytes)
+
+    @torch.inference_mode()
+    def _decode(
+        self, requests: list[Request], groups: list[list[_Row]], tick: Callable[[int], None]
+    ) -> None:
+        """Decode the rows of some requests to their ends."""
+        device = next(self._module.parameters()).device
+        logits, cache, mask = self._prefill([request.prompt for request in requests], device)
+        counts = torch.tensor([request.n for request in requests], device=device)
+        spread = torch.repeat_interleave(counts)  # [row] -> request
+        cache.batch_select_indices(spread)
+        logits, mask = logits[spread], mask[spread]
+        rows = [row for group in groups for row in group]
+        uniform = torch.stack([row.uniform for row in rows]).to(device)  # [row, token]
+        positions = mask.sum(-1)  # [row], of the token to come
+        alive = list(range(len(rows)))  # places in the batch that are not ended
+        for t in range(self._max_tokens):
+            tokens, logprobs = self._draw(logits, uniform[:, t])
+            for place, token, logprob in zip(
+                alive, tokens[alive].tolist(), logprobs[alive].tolist(), strict=True
+            ):
+                self._extend(rows[place], token, logprob)
+            left = [place for place in alive if rows[place].finish is None]
+            tick(len(alive) - len(left))
+            alive = left
+            if not alive:
+                return
+            if len(alive) < (1 - DROP_AT) * len(rows):
+                kept = torch.tensor(alive, device=device)
+                cache.batch_select_indices(kept)
+                tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
+                uniform, rows = uniform[kept], [rows[place] for place in alive]
+                alive = list(range(len(rows)))
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            logits = self._forward(tokens[:, None], mask, positions[:, None], cache)
+            positions = positions + 1
+
+    def _prefill(
+        self, prompts: list[list[int]], device: torch.device
+    ) -> tuple[Tensor, GrowingCache, Tensor]:
+        """Compute each prompt once: next-token logits [prompt, token], the cache, the mask."""
+        width = max(map(len, prompts))
+        # Padded on the left; what pads is masked, so any token will do.
+        ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
+        real = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+        mask = real.bool()
+        cache = GrowingCache()
+        positions = (real.cumsum(-1) - 1).clamp(min=0)
+        return self._forward(ids, mask, positions, cache), cache, mask
+
+    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: GrowingCache) -> Tensor:
+        """Logits [row, token] of what comes next, in fp32."""
+        if ids.shape[1] == 1:  # as it is used; transformers would make it anew for each token
+            seen = mask[:, None, None, :]
+        else:
+            seen = mask[:, None, None, :] & torch.ones_like(ids[0, :, None] @ ids[:1]).tril().bool()
+            # A padding token sees itself, or its softmax would be of nothing.
+            seen = seen | torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)
+        output = self._module(
+            input_ids=ids,
+            attention_mask=seen,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
+
+    def _draw(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """The next tokens [row] by inverting the distribution, and their log-probabilities."""
+        logprobs = (logits / self._temperature).log_softmax(-1)
+        # In double: in fp32 the sum over a large vocabulary misses its tail.
+        cumulative = logprobs.double().exp().cumsum(-1)
+        wanted = uniform[:, None] * cumulative[:, -1:]
+        tokens = torch.searchsorted(cumulative, wanted, right=True).clamp(max=logits.shape[-1] - 1)
+        return tokens[:, 0], logprobs.gather(-1, tokens)[:, 0]
+
+    def _extend(self, row: _Row, token: int, logprob: float) -> None:
+        row.ids.append(token)
+        row.logprobs.append(logprob)
+        watch = self._degeneration
+        if watch:
+            row.average = watch.after(row.average, logprob)
+        if token in self._ends:
+            row.finish = "stop"
+        elif watch and row.average < watch.threshold:
+            row.finish = "degenerate"
+        elif len(row.ids) >= self._max_tokens:
+            row.finish = "length"
+
+
+def rows_of(rows: Sequence[_Row], request: int) -> list[_Row]:
+    """The rows of one request."""
+    return [row for row in rows if row.request == request]
