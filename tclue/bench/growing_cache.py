@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -22,7 +21,7 @@ class _GrowingLayer(DynamicLayer):
     values: Tensor
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._buffers: tuple[Tensor, Tensor] | None = None
         self._length = 0
 
@@ -31,7 +30,7 @@ class _GrowingLayer(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         """Append [row, head, new token, channel]; return all keys and values."""
         if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)  # type: ignore[no-untyped-call]
+            self.lazy_initialization(key_states, value_states)
         start, self._length = self._length, self._length + key_states.shape[-2]
         if self._buffers is None or self._length > self._buffers[0].shape[-2]:
             self._grow(key_states, start)
@@ -52,12 +51,12 @@ class _GrowingLayer(DynamicLayer):
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Each row `repeats` times."""
-        super().batch_repeat_interleave(repeats)  # type: ignore[no-untyped-call]
+        super().batch_repeat_interleave(repeats)
         self._buffers = None
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Only these rows."""
-        super().batch_select_indices(indices)  # type: ignore[no-untyped-call]
+        super().batch_select_indices(indices)
         self._buffers = None
 
 
@@ -65,4 +64,4 @@ class GrowingCache(Cache):
     """The cache of a model whose layers attend to everything (no sliding windows)."""
 
     def __init__(self) -> None:
-        super().__init__(layer_class_to_replicate=_GrowingLayer)  # type: ignore[no-untyped-call]
+        super().__init__(layer_class_to_replicate=_GrowingLayer)

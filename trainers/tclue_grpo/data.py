@@ -31,7 +31,7 @@ def puzzle_at(seed: int, difficulty: str) -> Puzzle:
 
 def first_seed(difficulty: str, seed: int) -> int:
     """Where a run's puzzles begin."""
-    ranges = {name: first for name, first in TRAIN_RANGES.values()}
+    ranges = dict(TRAIN_RANGES.values())
     # Difficulties without a range of their own share the general one.
     first = ranges.get(difficulty, TRAIN_RANGES["train"][1])
     return first + seed % RUNS * SEEDS_APART
@@ -64,7 +64,7 @@ class Puzzles:
         if self._limit:
             start, self.position = self.position, self.position + count
             return [self._limited[i % self._limit] for i in range(start, self.position)]
-        taken = []
+        taken: list[Puzzle] = []
         while len(taken) < count:
             puzzle = self._made(self.position)
             self.position += 1
