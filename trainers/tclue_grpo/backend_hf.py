@@ -1,0 +1,158 @@
+"""The policy as a transformers model: the default backend.
+
+* The body runs once a pack, with the pack's own mask and positions; the head only where a token is
+  learned, in chunks (`losses.token_stats`). On a CPU attention is `sdpa` with a boolean mask, on
+  CUDA `flex_attention` with a block mask. Never `eager`: it adds a boolean mask to the scores.
+* Nothing is unpickled, and no code from a checkpoint is run.
+* Checkpoints are what transformers loads: weights in safetensors, everything else copied from the
+  base. With LoRA (`lora.py`) the weights are the merged ones.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tclue.errors import UserError
+from tclue_grpo.packing import Pack, block_mask, dense_mask
+from tclue_grpo.policy import Policy, TokenStats
+
+# What a checkpoint has beside its weights: configurations, tokenizer, chat template.
+BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
+
+
+def token_stats(
+    hidden: Tensor, head: Tensor, target_ids: Tensor, temperature: float, chunk: int
+) -> TokenStats:
+    """Until `losses` has it."""
+    from torch.utils.checkpoint import checkpoint
+
+    def part(rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        logprobs = torch.log_softmax((rows @ head.T).float() / temperature, -1)
+        return logprobs.gather(1, ids[:, None])[:, 0], -(logprobs.exp() * logprobs).sum(-1)
+
+    pairs = zip(hidden.split(chunk), target_ids.split(chunk), strict=True)
+    parts = [checkpoint(part, rows, ids, use_reentrant=False) for rows, ids in pairs]
+    return TokenStats(torch.cat([p for p, _ in parts]), torch.cat([e for _, e in parts]))
+
+
+class HfPolicy(Policy):
+    """A causal language model of transformers."""
+
+    def __init__(self, module: Any, base: Path, temperature: float, chunk: int) -> None:
+        super().__init__()
+        self.module = module
+        self.base = base
+        self.temperature = temperature
+        self.chunk = chunk
+
+    def forward(self, pack: Pack) -> TokenStats:
+        """Log-probabilities and entropies of the pack's targets."""
+        on_cpu = pack.ids.device.type == "cpu"
+        hidden = self.module.base_model(
+            input_ids=pack.ids[None],
+            attention_mask=dense_mask(pack)[None, None] if on_cpu else block_mask(pack),
+            position_ids=pack.positions[None],
+            use_cache=False,
+        ).last_hidden_state[0]  # [token, width]
+        head = self.module.get_output_embeddings().weight  # [vocab, width]
+        return token_stats(hidden[pack.source], head, pack.target_ids, self.temperature, self.chunk)
+
+    def layers(self) -> list[nn.Module]:
+        """The transformer's blocks, in order."""
+        return list(self.module.base_model.layers)
+
+    def hf_state(self) -> dict[str, Tensor]:
+        """The weights under their Hugging Face names; a tied head is not named twice."""
+        return {name: weight.detach() for name, weight in self.module.named_parameters()}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint that transformers loads."""
+        write_checkpoint(self.hf_state(), self.base, folder)
+
+
+def load(
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    temperature: float = 1.0,
+    chunk: int = 1024,
+    recompute: bool = False,
+) -> HfPolicy:
+    """A checkpoint (a folder, or a name on the hub) as a policy.
+
+    `temperature` is the one that is sampled at; `chunk` the places whose logits are held at once;
+    `recompute` keeps the input of each layer only, and runs it again in the backward pass.
+    """
+    base = fetch(name)
+    module = transformers.AutoModelForCausalLM.from_pretrained(
+        base,
+        dtype=dtype,
+        attn_implementation="sdpa" if torch.device(device).type == "cpu" else "flex_attention",
+        use_safetensors=True,
+        trust_remote_code=False,
+    ).to(device)
+    _check(name, module)
+    if recompute:
+        module.gradient_checkpointing_enable({"use_reentrant": False})
+    return HfPolicy(module, base, temperature, chunk)
+
+
+def fetch(name: str) -> Path:
+    """The folder of a checkpoint; from the hub, one commit of it, kept in the hub's own cache."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise UserError(f"{name}: no such folder, and not a hub name such as owner/model")
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*BESIDE_WEIGHTS, "*.safetensors"]))
+    except OSError as error:
+        raise UserError(f"{name}: cannot be fetched from the hub: {error}") from error
+
+
+def _check(name: str, module: Any) -> None:
+    """Refuse what packing or the chunked head would compute wrongly without a word."""
+    config = module.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    head = module.get_output_embeddings()
+    odd = [
+        ("attention other than full", kinds != {"full_attention"}),
+        ("a bias in its head", getattr(head, "bias", None) is not None),
+        ("capped logits", bool(getattr(config, "final_logit_softcapping", None))),
+        ("scaled logits", bool(getattr(config, "logit_scale", None))),
+    ]
+    if found := [words for words, has in odd if has]:
+        raise UserError(
+            f"{name}: has {' and '.join(found)}: the trainer takes models of the Qwen2 and Llama kind"
+        )
+
+
+def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None:
+    """Weights under their Hugging Face names, and beside them what the base has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in BESIDE_WEIGHTS:
+        for file in base.glob(pattern):
+            if not file.name.endswith(".index.json"):  # names the base's own shards
+                shutil.copyfile(file, folder / file.name)
+    save_file(
+        {name: weight.contiguous() for name, weight in state.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights of a checkpoint, on the CPU."""
+    return {
+        name: weight
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, weight in load_file(file).items()
+    }
