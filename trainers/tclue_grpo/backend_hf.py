@@ -10,22 +10,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo.packing import Pack, block_mask, dense_mask
-from tclue_grpo.policy import Policy, TokenStats
-
-# What a checkpoint has beside its weights: configurations, tokenizer, chat template.
-BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
+from tclue_grpo.hf_files import fetch, write_checkpoint
+from tclue_grpo.packing import block_mask, dense_mask
+from tclue_grpo.policy import Pack, Policy, TokenStats
 
 
 def token_stats(
@@ -92,30 +87,18 @@ def load(
     `recompute` keeps the input of each layer only, and runs it again in the backward pass.
     """
     base = fetch(name)
-    module = transformers.AutoModelForCausalLM.from_pretrained(
+    module: Any = transformers.AutoModelForCausalLM.from_pretrained(
         base,
         dtype=dtype,
         attn_implementation="sdpa" if torch.device(device).type == "cpu" else "flex_attention",
         use_safetensors=True,
         trust_remote_code=False,
-    ).to(device)
+    )
     _check(name, module)
+    module.to(device)
     if recompute:
         module.gradient_checkpointing_enable({"use_reentrant": False})
     return HfPolicy(module, base, temperature, chunk)
-
-
-def fetch(name: str) -> Path:
-    """The folder of a checkpoint; from the hub, one commit of it, kept in the hub's own cache."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise UserError(f"{name}: no such folder, and not a hub name such as owner/model")
-    try:
-        return Path(snapshot_download(name, allow_patterns=[*BESIDE_WEIGHTS, "*.safetensors"]))
-    except OSError as error:
-        raise UserError(f"{name}: cannot be fetched from the hub: {error}") from error
 
 
 def _check(name: str, module: Any) -> None:
@@ -131,28 +114,5 @@ def _check(name: str, module: Any) -> None:
     ]
     if found := [words for words, has in odd if has]:
         raise UserError(
-            f"{name}: has {' and '.join(found)}: the trainer takes models of the Qwen2 and Llama kind"
+            f"{name}: has {' and '.join(found)}: expected a model of the Qwen2 or Llama kind"
         )
-
-
-def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None:
-    """Weights under their Hugging Face names, and beside them what the base has."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for pattern in BESIDE_WEIGHTS:
-        for file in base.glob(pattern):
-            if not file.name.endswith(".index.json"):  # names the base's own shards
-                shutil.copyfile(file, folder / file.name)
-    save_file(
-        {name: weight.contiguous() for name, weight in state.items()},
-        folder / "model.safetensors",
-        metadata={"format": "pt"},
-    )
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All weights of a checkpoint, on the CPU."""
-    return {
-        name: weight
-        for file in sorted(folder.glob("*.safetensors"))
-        for name, weight in load_file(file).items()
-    }

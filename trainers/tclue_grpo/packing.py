@@ -1,88 +1,34 @@
 """Packing: responses of a group share one copy of their prompt in a sequence of fixed length.
 
-* A pack begins with what is left of the group that was broken off in the one before, takes whole
-  groups, the longest that fit first, and breaks one off where none fits whole: each pack costs one
-  more copy of a prompt at most. Which responses a broken-off group leaves behind is chosen to fill
-  the pack: of all their sums, the greatest that fits.
-* Where packs are padded (`pad_to`, as compiled kernels want it) that leaves few tokens of padding.
-  Where they are not (CPU), a group that fits a pack alone is not broken off: a copy costs more than
-  a short pack.
+* A pack begins with the rest of the group that was broken off in the one before, takes the longest
+  groups that fit, and breaks one off where none fits whole: one more copy of a prompt a pack, at
+  most. Of the sums of its responses' lengths, the greatest that fits is taken.
+* Where packs are padded (`pad_to`, as compiled kernels want it) that leaves little padding. Where
+  they are not (CPU), a group that fits a pack alone stays whole: a copy costs more than a short
+  pack.
 * `dense_mask` and `block_mask` say the same; the second never exists as [token, token].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tclue.errors import UserError
+from tclue_grpo.policy import PADDING
+from tclue_grpo.policy import PROMPT as PROMPT
+from tclue_grpo.policy import Pack as Pack
+from tclue_grpo.rollout import Group, Response
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
-    from tclue_grpo.rollout import Group, Response
-
-PROMPT = -1
 # Groups that are looked at when one is to be broken off: those with the shortest prompts.
 CANDIDATES = 8
-
-
-@dataclass(frozen=True)
-class Pack:
-    """One packed sequence, and what is to be learned from it.
-
-    A token sees the tokens before it (itself too) of its own group that are in the prompt or in its
-    own response. Positions restart after the prompt for each response. A response's first token
-    is predicted from the prompt's last one: what predicts a target is named, not shifted.
-    """
-
-    ids: Tensor  # [token] int64
-    positions: Tensor  # [token] int64, from 0 at each prompt's beginning
-    group: Tensor  # [token] int64; padding, at the end, is -1
-    response: Tensor  # [token] int64, number of the response in the pack; PROMPT in a prompt
-    # [target] int64: the place whose hidden state predicts the target
-    source: Tensor
-    target_ids: Tensor  # [target] int64
-    target_response: Tensor  # [target] int64, number of the response in the pack
-    advantage: Tensor  # [target] float32
-    sampler_logprob: Tensor  # [target] float32, nats
-    # [target] float32: 1 where the token takes part in the loss, 0 where it is masked (truncated
-    # responses, sequence masking, an end token that is not trained)
-    mask: Tensor
-    # [response] int64: tokens of each response
-    lengths: Tensor
-
-    def to(self, device: torch.device | str) -> Pack:
-        """The same pack on a device."""
-        return Pack(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-
-@dataclass
-class _Left:
-    """What of a group is in no pack yet."""
-
-    number: int
-    prompt: int  # tokens
-    responses: list[int]  # numbers in the group, the longest first
-    tokens: list[int]  # of each of these
-
-    @property
-    def total(self) -> int:
-        return self.prompt + sum(self.tokens)
-
-    def without(self, places: Sequence[int]) -> _Left:
-        """What is left when these are taken out."""
-        rest = sorted(set(range(len(self.tokens))) - set(places))
-        responses, tokens = [self.responses[i] for i in rest], [self.tokens[i] for i in rest]
-        return _Left(self.number, self.prompt, responses, tokens)
-
-
-# The responses (numbers in their group) that a pack holds of a group (its number).
-_Piece = tuple[int, list[int]]
 
 
 def pack(
@@ -92,139 +38,122 @@ def pack(
     mask_truncated: bool = True,
     train_end: bool = True,
 ) -> list[Pack]:
-    """Every response in exactly one pack of at most `length` tokens, filled up to `pad_to`.
+    """Every response in exactly one pack of at most `length` tokens, padded to `pad_to`.
 
-    `mask_truncated` leaves responses that reached the token limit out of the loss (one that was
-    broken off as degenerate stays in: more tokens would not have saved it); `train_end=False`
-    leaves out end tokens.
+    `mask_truncated` keeps responses that reached the token limit out of the loss (not those broken
+    off as degenerate: more tokens would not have saved them), `train_end=False` the end tokens.
     """
-    left = [_left(number, group, length) for number, group in enumerate(groups)]
-    plan = _plan([group for group in left if group.responses], length, pad_to is not None)
-    return [_build(pieces, groups, pad_to or 0, mask_truncated, train_end) for pieces in plan]
+    left = []
+    for group in groups:
+        responses = sorted(group.responses, key=_tokens, reverse=True)
+        if responses and (needs := len(group.prompt) + _tokens(responses[0])) > length:
+            raise UserError(
+                f"packing: a prompt of {len(group.prompt)} tokens and a response of "
+                f"{_tokens(responses[0])} do not fit a pack of {length}: expected at least {needs}"
+            )
+        left += [replace(group, responses=responses)] if responses else []
+    plan = _plan(left, length, fill=pad_to is not None)
+    return [_build(pieces, pad_to or 0, mask_truncated, train_end) for pieces in plan]
 
 
-def _left(number: int, group: Group, length: int) -> _Left:
-    tokens = [len(response.sample.ids) for response in group.responses]
-    order = sorted(range(len(tokens)), key=lambda i: -tokens[i])
-    left = _Left(number, len(group.prompt), order, [tokens[i] for i in order])
-    if left.tokens and left.prompt + left.tokens[0] > length:
-        raise UserError(
-            f"packing: a prompt of {left.prompt} tokens with a response of "
-            f"{left.tokens[0]} does not fit a pack of {length}: "
-            f"expected a length of at least {left.prompt + left.tokens[0]}"
-        )
-    return left
+def _tokens(response: Response) -> int:
+    return len(response.sample.ids)
 
 
-def _plan(left: list[_Left], length: int, fill: bool) -> list[list[_Piece]]:
-    """What goes into which pack."""
-    left = sorted(left, key=lambda group: -group.total)
-    begun: _Left | None = None
-    packs: list[list[_Piece]] = []
+def _size(group: Group) -> int:
+    return len(group.prompt) + sum(_tokens(response) for response in group.responses)
+
+
+def _plan(left: list[Group], length: int, fill: bool) -> list[list[Group]]:
+    """What goes into which pack: groups, or parts of them."""
+    left = sorted(left, key=_size, reverse=True)
+    begun: Group | None = None
+    packs: list[list[Group]] = []
     while left or begun:
-        pieces: list[_Piece] = []
+        packs.append([])
         room = length
-        while group := begun or _whole(left, room) or _part(left, room, fill or not pieces):
-            if group is not begun:
-                left.remove(group)
-            whole = group.total <= room
-            places = range(len(group.tokens)) if whole else _fill(group.tokens, room - group.prompt)
-            pieces.append((group.number, sorted(group.responses[i] for i in places)))
-            room -= group.prompt + sum(group.tokens[i] for i in places)
-            begun = None if whole else group.without(places)
+        while group := begun or _next(left, room, fill or not packs[-1]):
+            left = [other for other in left if other is not group]
+            part, rest = _split(group, room)
+            packs[-1].append(part)
+            room -= _size(part)
+            begun = rest if rest.responses else None
             if begun:  # the next pack begins with it
                 break
-        packs.append(pieces)
     return packs
 
 
-def _whole(left: list[_Left], room: int) -> _Left | None:
-    """The longest group that fits; they come in falling order."""
-    return next((group for group in left if group.total <= room), None)
+def _next(left: list[Group], room: int, breaking: bool) -> Group | None:
+    """The longest group that fits; else the one that breaking off leaves the fewest tokens lost."""
+    if whole := next((group for group in left if _size(group) <= room), None):
+        return whole
+    fits = [g for g in left if breaking and len(g.prompt) + _tokens(g.responses[-1]) <= room]
+    fits = sorted(fits, key=lambda group: len(group.prompt))[:CANDIDATES]
+    # what stays empty, and the prompt that is copied once more
+    lost = [room - sum(map(_tokens, _split(group, room)[0].responses)) for group in fits]
+    return fits[lost.index(min(lost))] if fits else None
 
 
-def _part(left: list[_Left], room: int, wanted: bool) -> _Left | None:
-    """The group to break off at the least cost: its prompt once more, and what stays empty."""
-    fits = [group for group in left if wanted and group.prompt + group.tokens[-1] <= room]
-
-    def cost(group: _Left) -> int:
-        places = _fill(group.tokens, room - group.prompt)
-        return room - sum(group.tokens[i] for i in places)
-
-    return min(sorted(fits, key=lambda group: group.prompt)[:CANDIDATES], key=cost, default=None)
-
-
-def _fill(tokens: Sequence[int], room: int) -> list[int]:
-    """The places of those that add up to the most that fits; short ones are kept back if possible.
-
-    The sums that can be reached are the bits of a number.
-    """
-    sums = [1]
-    for count in tokens:
-        sums.append((sums[-1] | sums[-1] << count) & ((2 << room) - 1))
+def _split(group: Group, room: int) -> tuple[Group, Group]:
+    """The part that fills the room best, short responses kept back if possible, and the rest."""
+    sums = [1]  # bit n: some of the responses so far have n tokens together
+    for response in group.responses:
+        sums.append(
+            (sums[-1] | sums[-1] << _tokens(response)) & ((2 << room - len(group.prompt)) - 1)
+        )
     most = sums[-1].bit_length() - 1
-    places = []
-    for i in reversed(range(len(tokens))):
-        if not sums[i] >> most & 1:
-            places.append(i)
-            most -= tokens[i]
-    return places
+    part, rest = replace(group, responses=[]), replace(group, responses=[])
+    for before, response in zip(sums[-2::-1], group.responses[::-1], strict=True):
+        kept_back = before >> most & 1
+        most -= 0 if kept_back else _tokens(response)
+        (rest if kept_back else part).responses.insert(0, response)
+    return part, rest
 
 
-def _build(
-    pieces: list[_Piece],
-    groups: Sequence[Group],
-    pad_to: int,
-    mask_truncated: bool,
-    train_end: bool,
-) -> Pack:
+def _build(pieces: list[Group], pad_to: int, mask_truncated: bool, train_end: bool) -> Pack:
     """The tensors of one pack."""
-    ids: list[int] = []
-    positions: list[int] = []
-    group_of: list[int] = []
-    response_of: list[int] = []
-    source: list[int] = []
+    ids, positions, groups, owners, source = (list[int]() for _ in range(5))
     responses: list[Response] = []
-    for number, (index, chosen) in enumerate(pieces):
-        prompt = groups[index].prompt
-        ids += prompt
-        positions += range(len(prompt))
-        response_of += [PROMPT] * len(prompt)
+    for number, group in enumerate(pieces):
+        ids += group.prompt
+        positions += range(len(group.prompt))
+        owners += [PROMPT] * len(group.prompt)
         last = len(ids) - 1  # predicts the first token of each response
-        for response in (groups[index].responses[i] for i in chosen):
-            count = len(response.sample.ids)
+        for response in group.responses:
+            count = _tokens(response)
             source += [last, *range(len(ids), len(ids) + count - 1)][:count]
             ids += response.sample.ids
-            positions += range(len(prompt), len(prompt) + count)
-            response_of += [len(responses)] * count
+            positions += range(len(group.prompt), len(group.prompt) + count)
+            owners += [len(responses)] * count
             responses.append(response)
-        group_of += [number] * (len(ids) - len(group_of))
+        groups += [number] * (len(ids) - len(groups))
     padding = max(0, pad_to - len(ids))
-    lengths = torch.tensor([len(response.sample.ids) for response in responses])
-    masks = [_trained(response, mask_truncated, train_end) for response in responses]
+    response_of = torch.tensor(owners + [PROMPT] * padding)
+    learned = response_of != PROMPT
+    advantages = torch.tensor([response.advantage for response in responses])
     return Pack(
-        ids=torch.tensor(ids + [0] * padding),
+        ids=(all_ids := torch.tensor(ids + [0] * padding)),
         positions=torch.tensor(positions + [0] * padding),
-        group=torch.tensor(group_of + [-1] * padding),
-        response=torch.tensor(response_of + [PROMPT] * padding),
+        group=torch.tensor(groups + [PADDING] * padding),
+        response=response_of,
         source=torch.tensor(source),
-        target_ids=torch.tensor([i for response in responses for i in response.sample.ids]),
-        target_response=torch.repeat_interleave(torch.arange(len(responses)), lengths),
-        advantage=torch.tensor([response.advantage for response in responses]).repeat_interleave(
-            lengths
-        ),
+        target_ids=all_ids[learned],
+        target_response=response_of[learned],
+        advantage=advantages[response_of[learned]],
         sampler_logprob=torch.tensor([p for r in responses for p in r.sample.logprobs]),
-        mask=torch.tensor([trained for mask in masks for trained in mask]),
-        lengths=lengths,
+        mask=torch.cat([_trained(response, mask_truncated, train_end) for response in responses]),
+        lengths=torch.tensor([_tokens(response) for response in responses]),
     )
 
 
-def _trained(response: Response, mask_truncated: bool, train_end: bool) -> list[float]:
+def _trained(response: Response, mask_truncated: bool, train_end: bool) -> Tensor:
     """[token] 1 where the loss takes the token in."""
-    sample = response.sample
-    ended = sample.finish == "stop" and not train_end
-    trained = 0.0 if sample.finish == "length" and mask_truncated else 1.0
-    return [trained] * (len(sample.ids) - ended) + [0.0] * ended
+    mask = torch.ones(_tokens(response))
+    if response.sample.finish == "length" and mask_truncated:
+        mask[:] = 0
+    if response.sample.finish == "stop" and not train_end:
+        mask[-1] = 0
+    return mask
 
 
 def mask_mod(pack: Pack) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:

@@ -1,0 +1,54 @@
+"""A checkpoint as files: what transformers loads, and what the backends read and write.
+
+Weights in safetensors under their Hugging Face names; everything else is copied from the base.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tclue.errors import UserError
+
+# What a checkpoint has beside its weights: configurations, tokenizer, chat template.
+BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
+
+
+def fetch(name: str) -> Path:
+    """The folder of a checkpoint; from the hub, one commit of it, kept in the hub's own cache."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise UserError(f"{name}: no such folder, and not a hub name such as owner/model")
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*BESIDE_WEIGHTS, "*.safetensors"]))
+    except OSError as error:
+        raise UserError(f"{name}: cannot be fetched from the hub: {error}") from error
+
+
+def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None:
+    """Weights under their Hugging Face names, and beside them what the base has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in BESIDE_WEIGHTS:
+        for file in base.glob(pattern):
+            if not file.name.endswith(".index.json"):  # names the base's own shards
+                shutil.copyfile(file, folder / file.name)
+    save_file(
+        {name: weight.contiguous() for name, weight in state.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights of a checkpoint, on the CPU."""
+    return {
+        name: weight
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, weight in load_file(file).items()
+    }
