@@ -19,15 +19,14 @@ from torch import Tensor, nn
 
 from tclue.bench.intervals import mean
 from tclue.puzzle.grade import Grader, grader
+from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.config import Config, Update
 from tclue_grpo.data import Puzzles
-from tclue_grpo.losses import OBJECTIVES, Scale, pack_loss
+from tclue_grpo.losses import Numbers, Scale, combined, pack_loss
 from tclue_grpo.packing import Pack, pack
 from tclue_grpo.policy import Policy
 from tclue_grpo.rewards import advantages, has_spread, rewards, shuffled
 from tclue_grpo.rollout import Engine, Group, Request, Response
-
-Numbers = dict[str, float]
 
 
 class Optimizer:
@@ -48,10 +47,8 @@ class Optimizer:
 
     def reset(self) -> None:
         """Forget the moments."""
-        update = self._update
-        self.adamw = torch.optim.AdamW(
-            self.masters, betas=tuple(update.betas), weight_decay=update.weight_decay
-        )
+        betas, decay = self._update.betas, self._update.weight_decay
+        self.adamw = torch.optim.AdamW(self.masters, betas=betas, weight_decay=decay)
 
     def step(self, rate: float) -> tuple[float, bool]:
         """Apply the gradients and drop them: their norm, and whether they were finite."""
@@ -89,6 +86,11 @@ class Learner:
     rate_factor: float = 1.0
     grader: Grader = field(default_factory=lambda: grader("sound"))
     timings: Numbers = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the policy is."""
+        return self.optimizer.weights[0].device
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -190,36 +192,78 @@ def parts(groups: Sequence[Group], options: Update) -> list[Sequence[Group]]:
 
 def packed(learner: Learner, groups: Sequence[Group]) -> list[Pack]:
     """The packs of one optimizer step."""
-    config = learner.config
+    config, on_cuda = learner.config, learner.device.type == "cuda"
     with learner.timed("pack_s"):
-        return pack(
+        packs = pack(
             groups,
             config.packing.length,
+            pad_to=config.packing.length if on_cuda else None,
             mask_truncated=config.advantage.mask_truncated,
-            train_end_token=config.loss.train_end_token,
+            train_end=config.loss.train_end_token,
         )
+        return [one.to(learner.device) for one in packs]
 
 
 def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
-    """One optimizer step a batch of packs."""
+    """One optimizer step for each batch of packs."""
     config, policy = learner.config, learner.policy
     rate = learner.rate()
     if config.update.reset_adam_each_iteration:
         learner.optimizer.reset()
-    # Taken before the first step, where later ones need it.
-    old = [[old_logprobs(learner, one, len(batches)) for one in batch] for batch in batches]
-    totals: Numbers = {}
+    policy.train()
+    references = [None if not config.loss.kl else reference_logprobs(learner, b) for b in batches]
+    olds = [old_logprobs(learner, batch, len(batches)) for batch in batches]
+    numbers: list[list[Numbers]] = []
     norms: list[float] = []
     skipped = 0
-    policy.train()
-    for batch, olds in zip(batches, old, strict=True):
+    for batch, old, reference in zip(batches, olds, references, strict=True):
         scale = Scale.of(batch, config.rollout.max_tokens)
-        for one, before in zip(batch, olds, strict=True):
-            loss, numbers = pack_loss(policy(one), one, before, scale, config.loss)
-            loss.backward()
-            for name, value in numbers.items():
-                totals[name] = totals.get(name, 0.0) + value
+        numbers.append([])
+        for i, one in enumerate(batch):
+            stats = policy(one)
+            before = stats.logprobs.detach() if old is None else old[i]
+            held = None if reference is None else reference[i]
+            loss, told = pack_loss(stats, one, before, scale, config.loss, held)
+            torch.autograd.backward(loss)
+            numbers[-1].append(told)
         norm, finite = learner.optimizer.step(rate)
         norms.append(norm)
         skipped += not finite
-    return totals | {"grad_norm": mean(norms), "skipped_steps": skipped, "rate": rate}
+    totals = {"grad_norm": mean(norms), "skipped_steps": skipped, "rate": rate}
+    return combined(numbers) | totals
+
+
+def old_logprobs(learner: Learner, batch: Sequence[Pack], batches: int) -> list[Tensor] | None:
+    """What the ratio is taken to, for each pack; None: the first forward's own, as they are."""
+    if learner.config.loss.old == "sampler":
+        return [one.sampler_logprob for one in batch]
+    if batches == 1:
+        return None
+    with torch.no_grad():
+        return [learner.policy(one).logprobs for one in batch]
+
+
+def reference_logprobs(learner: Learner, batch: Sequence[Pack]) -> list[Tensor]:
+    """What the base says of each pack's targets."""
+    with torch.no_grad(), learner.policy.reference():
+        return [learner.policy(one).logprobs for one in batch]
+
+
+def describe(groups: Sequence[Group]) -> Numbers:
+    """What was sampled, in numbers."""
+    responses = [response for group in groups for response in group.responses]
+    complete = [None not in r.grade.answers.values() for r in responses]
+    lengths = [len(r.sample.ids) for r in responses]
+    return {
+        "reward": mean(r.reward for r in responses),
+        "accuracy": mean(r.grade.accuracy for r in responses),
+        "solved": mean(r.grade.solved for r in responses),
+        "in_format": mean(complete),
+        "unparsed": mean(not r.grade.answered for r in responses),
+        "length": mean(lengths),
+        "truncated": mean(r.sample.finish == "length" for r in responses),
+        "degenerate": mean(r.sample.finish == "degenerate" for r in responses),
+        "responses": len(responses),
+        "sampled_tokens": sum(lengths),
+        "prompt_tokens": sum(len(group.prompt) for group in groups),
+    }

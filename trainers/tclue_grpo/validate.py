@@ -1,7 +1,7 @@
 """Validation: sampled accuracy on puzzles that are neither trained on nor reported.
 
 The best checkpoint is chosen by it, so it is never what a result is reported on: that is the test
-set, by `tclue bench`. The same draws each time, so that two validations differ by the weights alone.
+set, by `tclue bench`. The same draws each time, so two validations differ by the weights alone.
 """
 
 from __future__ import annotations
