@@ -2,8 +2,8 @@
 
 * A section is a frozen dataclass, a TOML table of the same name. The comment above a field is its
   documentation: `config_file` writes it into each run's `config.toml`, and docs/training.md has it.
-* `Config()` is the preset `tiny`, but for what presets/tiny.toml says. Values are checked where they
-  come from outside, in `config_file`.
+* `Config()` is what presets/*.toml change. Values are checked where they come from outside, in
+  `config_file`.
 * 0, or an empty string, switches off what can be switched off.
 """
 
@@ -143,7 +143,7 @@ class Loss:
     # with old = "trainer": truncated importance weights for the sampler, at most this; 0 is off
     # (https://fengyao.notion.site/off-policy-rl)
     tis_cap: NotNegative = 0.0
-    # leave out responses whose mean gap between sampler and trainer is above this, in nats; 0 is off
+    # leave out responses whose mean gap between sampler and trainer is above this; nats, 0 is off
     sequence_mask: NotNegative = 0.0
     # learn the token that ends a response, too
     train_end_token: bool = True
