@@ -79,7 +79,7 @@ def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -
 def dapo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
     """Yu et al., 2025 (https://arxiv.org/abs/2503.14476): each token weighs as much; clip higher.
 
-    high > low leaves unlikely tokens room to grow, which keeps the entropy up.
+    With high (0.28) above low (0.2), unlikely tokens have room to grow, and entropy stays up.
 
     L = -1/(Σ_i |o_i|) Σ_i Σ_t min(r A_i, clip(r, 1 - low, 1 + high) A_i)
     """
@@ -89,6 +89,8 @@ def dapo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> T
 
 def gspo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
     """Zheng et al., 2025 (https://arxiv.org/abs/2507.18071): a ratio for the whole response.
+
+    It hardly moves: the paper has low 3e-4 and high 4e-4.
 
     L = -1/G Σ_i min(s_i A_i, clip(s_i, 1 - low, 1 + high) A_i),
     s_i = (π(o_i) / π_old(o_i))^(1/|o_i|)
@@ -101,6 +103,8 @@ def gspo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> T
 
 def cispo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
     """MiniMax, 2025 (https://arxiv.org/abs/2506.13585): no token loses its gradient to the clip.
+
+    The paper has no lower bound (low 1).
 
     L = -1/(Σ_i |o_i|) Σ_i Σ_t sg(clip(r, 1 - low, 1 + high)) A_i log π(o_it),  sg: stop gradient
     """
@@ -121,20 +125,22 @@ OBJECTIVES: dict[str, Objective] = {
 def pack_loss(
     stats: TokenStats,
     pack: Pack,
-    old: Tensor,
+    before: Tensor | None,
     scale: Scale,
     options: Loss,
     reference: Tensor | None = None,
 ) -> tuple[Tensor, Numbers]:
     """A pack's part of the batch's loss, and what is logged of it (`combined` puts packs together).
 
-    `old` [target] are the log-probabilities that the ratio is taken to: the sampler's, or the
-    trainer's own at the weights that were sampled from. `reference` [target]: those of the model
-    that the KL term holds on to.
+    `before` [target] are the trainer's log-probabilities at the weights that were sampled from;
+    None where these are the weights still, or where the ratio is taken to the sampler's.
+    `reference` [target] are those of the model that the KL term holds on to.
     """
-    new = stats.logprobs
+    new, sampler = stats.logprobs, pack.sampler_logprob
+    trainer = new.detach() if before is None else before
+    old = trainer if options.old == "trainer" else sampler
     terms, clipped = OBJECTIVES[options.objective](new, old, pack, scale, options)
-    trust = gap_weights(old - pack.sampler_logprob, pack, options)
+    trust = gap_weights(trainer - sampler, pack, options)
     loss = (terms * trust * pack.mask).sum()
 
     def mean(values: Tensor) -> Tensor:  # over the batch's learned tokens: this pack's part of it
@@ -144,22 +150,22 @@ def pack_loss(
     numbers = {
         "entropy": entropy,
         "clip_fraction": mean(clipped),
-        "trust": mean(trust),  # 1 where nothing is cut off for the gap
-        "drift": mean((new.detach() - old).abs()),  # from `old` on, by the steps since
+        # 1 where nothing is taken off for the gap
+        "trust": mean(trust),
+        # what the steps since sampling have moved
+        "drift": mean((new.detach() - trainer).abs()),
     }
-    # Only where asked for: 0 times an infinite entropy or KL would be nan.
-    if options.entropy_coefficient:
-        loss = loss - options.entropy_coefficient * entropy
+    if options.entropy:
+        loss = loss - options.entropy * entropy
     if reference is not None:
         numbers["kl"] = kl = mean(k3(new, reference))
-        if options.kl_coefficient:
-            loss = loss + options.kl_coefficient * kl
-    numbers |= {"loss": loss} | gap(new.detach() - pack.sampler_logprob, pack, mean)
+        loss = loss + options.kl * kl
+    numbers |= {"loss": loss} | gap(trainer - sampler, pack, mean)
     return loss, {name: float(value.detach()) for name, value in numbers.items()}
 
 
 def k3(new: Tensor, reference: Tensor) -> Tensor:
-    """KL(new || reference) at each target: never negative, unbiased, of little variance.
+    """[target] An estimate of KL(new || reference): never negative, unbiased, of little variance.
 
     k3 = ρ - 1 - log ρ,  ρ = π_ref / π  (http://joschu.net/blog/kl-approx.html)
     """
@@ -168,17 +174,17 @@ def k3(new: Tensor, reference: Tensor) -> Tensor:
 
 
 def gap_weights(log_ratio: Tensor, pack: Pack, options: Loss) -> Tensor:
-    """[target] What the gap between trainer and sampler leaves of each target's part, no gradient.
+    """[target] What is left of each target's part for the gap between trainer and sampler.
 
-    Truncated importance sampling (https://fengyao.notion.site/off-policy-rl): min(ratio, cap).
-    Sequence masking: 0 for responses whose mean log-ratio lies further from 0 than a limit.
+    Truncated importance sampling (https://fengyao.notion.site/off-policy-rl): min(ratio, cap),
+    where the objective's own ratio is to the trainer and so leaves the gap out.
+    Sequence masking: 0 for the responses whose mean gap is above a limit.
     """
-    log_ratio = log_ratio.detach()
     weight = torch.ones_like(log_ratio)
-    if options.tis_cap:
+    if options.tis_cap and options.old == "trainer":
         weight = _ratio(log_ratio).clamp(max=options.tis_cap)
     if options.sequence_mask:
-        kept = response_means(log_ratio, pack).abs() <= options.sequence_mask
+        kept = response_means(log_ratio.abs(), pack) <= options.sequence_mask
         weight = weight * kept[pack.target_response]
     return weight
 
@@ -247,7 +253,9 @@ def token_stats(
             use_reentrant=False,
             preserve_rng_state=False,  # nothing is drawn
         )
-        for rows, ids in zip(hidden.split(chunk), target_ids.split(chunk), strict=True)
+        for rows, ids in zip(
+            torch.split(hidden, chunk), torch.split(target_ids, chunk), strict=True
+        )
     ]
     return TokenStats(*(torch.cat(several) for several in zip(*parts, strict=True)))
 

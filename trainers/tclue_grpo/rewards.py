@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from tclue.bench.intervals import mean
 from tclue.puzzle.grade import Grade
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.wording import MAIN_TOPICS
 from tclue_grpo.rollout import Group
 
 if TYPE_CHECKING:
@@ -25,35 +27,38 @@ EPSILON = 1e-6
 
 
 def rewards(group: Group, options: Reward, max_tokens: int) -> list[float]:
-    """[response] The reward of each response, where `max_tokens` is the most one may have."""
+    """[response] What each response earns, where `max_tokens` is the most one may have.
+
+    right^power + bonus if solved - penalty * share without answer - penalty * overlong
+    """
     return [
-        grade_reward(response.grade, options)
-        - options.length_penalty * overlong(len(response.sample.ids), max_tokens, options)
+        right_share(group.puzzle, response.grade, options.main_weight) ** options.power
+        + options.solved_bonus * response.grade.solved
+        - options.format_penalty * mean(a is None for a in response.grade.answers.values())
+        - options.length_shaping * overlong(len(response.sample.ids), max_tokens)
         for response in group.responses
     ]
 
 
-def grade_reward(grade: Grade, options: Reward) -> float:
-    """What a grade is worth.
+def right_share(puzzle: Puzzle, grade: Grade, main_weight: float) -> float:
+    """The share of the questions answered right, where main ones have a weight and others 1."""
+    if main_weight == 1 or grade.main_accuracy is None:
+        return grade.accuracy
+    main = sum(question.topic in MAIN_TOPICS for question in puzzle.questions.values())
+    others = len(puzzle.questions) - main
+    main_right = grade.main_accuracy * main
+    right = main_weight * main_right + len(grade.right) - main_right
+    return right / (main_weight * main + others)
 
-    ((1 - w) accuracy + w main accuracy)^power + bonus if solved - penalty * share without answer
+
+def overlong(tokens: int, max_tokens: int) -> float:
+    """How far a response reaches into the last fifth before the limit, 0 to 1.
+
+    DAPO's soft overlong punishment (https://arxiv.org/abs/2503.14476, equation 13), with the margin
+    that it had: 4,096 of 20,480 tokens.
     """
-    main = grade.accuracy if grade.main_accuracy is None else grade.main_accuracy
-    right = (1 - options.main_weight) * grade.accuracy + options.main_weight * main
-    missing = mean(answer is None for answer in grade.answers.values())
-    bonus = options.solved_bonus * grade.solved
-    return float(right**options.accuracy_power + bonus - options.format_penalty * missing)
-
-
-def overlong(tokens: int, max_tokens: int, options: Reward) -> float:
-    """How far a response reaches into the last tokens before the limit, 0 to 1.
-
-    DAPO's soft overlong punishment (https://arxiv.org/abs/2503.14476, equation 13).
-    """
-    margin = options.length_margin
-    if not margin:
-        return 0.0
-    return min(max(0.0, (tokens - (max_tokens - margin)) / margin), 1.0)
+    margin = max_tokens / 5
+    return max(0.0, tokens - (max_tokens - margin)) / margin
 
 
 def advantages(of_responses: Sequence[float], divide_by_std: bool) -> list[float]:
