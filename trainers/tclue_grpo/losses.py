@@ -125,42 +125,35 @@ OBJECTIVES: dict[str, Objective] = {
 def pack_loss(
     stats: TokenStats,
     pack: Pack,
-    before: Tensor | None,
+    old: Tensor,
     scale: Scale,
     options: Loss,
     reference: Tensor | None = None,
 ) -> tuple[Tensor, Numbers]:
     """A pack's part of the batch's loss, and what is logged of it (`combined` puts packs together).
 
-    `before` [target] are the trainer's log-probabilities at the weights that were sampled from;
-    None where these are the weights still, or where the ratio is taken to the sampler's.
-    `reference` [target] are those of the model that the KL term holds on to.
+    `old` [target] are the log-probabilities that the ratio is taken to, `options.old` says whose:
+    the sampler's, or the trainer's own at the weights that were sampled from. `reference` [target]
+    are those of the model that the KL term holds on to.
     """
-    new, sampler = stats.logprobs, pack.sampler_logprob
-    trainer = new.detach() if before is None else before
-    old = trainer if options.old == "trainer" else sampler
+    new = stats.logprobs
     terms, clipped = OBJECTIVES[options.objective](new, old, pack, scale, options)
-    trust = gap_weights(trainer - sampler, pack, options)
+    trainer = old if options.old == "trainer" else new.detach()
+    log_ratio = trainer - pack.sampler_logprob
+    trust = gap_weights(log_ratio, pack, options)
     loss = (terms * trust * pack.mask).sum()
 
     def mean(values: Tensor) -> Tensor:  # over the batch's learned tokens: this pack's part of it
         return (values * pack.mask).sum() / scale.tokens
 
     entropy = mean(stats.entropy)
-    numbers = {
-        "entropy": entropy,
-        "clip_fraction": mean(clipped),
-        # 1 where nothing is taken off for the gap
-        "trust": mean(trust),
-        # what the steps since sampling have moved
-        "drift": mean((new.detach() - trainer).abs()),
-    }
     if options.entropy:
         loss = loss - options.entropy * entropy
+    numbers = {"entropy": entropy, "clip_fraction": mean(clipped), "trust": mean(trust)}
     if reference is not None:
-        numbers["kl"] = kl = mean(k3(new, reference))
-        loss = loss + options.kl * kl
-    numbers |= {"loss": loss} | gap(trainer - sampler, pack, mean)
+        numbers["kl"] = mean(k3(new, reference))
+        loss = loss + options.kl * numbers["kl"]
+    numbers |= {"loss": loss} | gap(log_ratio, pack, mean)
     return loss, {name: float(value.detach()) for name, value in numbers.items()}
 
 
