@@ -26,8 +26,8 @@ from tclue_grpo.losses import (  # noqa: E402
     combined,
     pack_loss,
 )
-from tclue_grpo.packing import Pack, pack  # noqa: E402
-from tclue_grpo.policy import TokenStats  # noqa: E402
+from tclue_grpo.packing import pack  # noqa: E402
+from tclue_grpo.policy import Pack, TokenStats  # noqa: E402
 from tclue_grpo.rollout import Finish, Group, Response, Sample  # noqa: E402
 
 MAX_TOKENS = 12
