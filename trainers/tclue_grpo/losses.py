@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from tclue_grpo.packing import Pack
-from tclue_grpo.policy import TokenStats
+from tclue_grpo.policy import Pack, TokenStats
 
 if TYPE_CHECKING:
     from tclue_grpo.config import Loss
