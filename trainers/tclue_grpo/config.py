@@ -92,7 +92,7 @@ class Rollout:
     # the Python that has vLLM; empty is the one that trains
     vllm_python: str = ""
     # share of a GPU's memory that the vLLM server may take
-    vllm_memory: Annotated[float, Range(0, 1, above=True)] = 0.4
+    vllm_memory: Annotated[float, Range(0, 1, above=True)] = 0.3
 
 
 @dataclass(frozen=True)
@@ -281,8 +281,8 @@ class Price:
     gpu_hour_usd: NotNegative = 0.0
     # GPUs that train
     gpus: Count = 1
-    # dollars for an hour of a machine without a GPU; 0 is unknown
-    hour_usd: NotNegative = 0.0
+    # dollars for an hour of a machine without a GPU; 0 is free
+    hour_usd: NotNegative = 0.10
     # serverless tier that responses in `bench` are counted at (tclue/bench/data/prices.toml)
     tier: str = ""
 

@@ -70,10 +70,8 @@ def load(
 ) -> Config:
     """The configuration that a command asks for; UserError for what cannot be meant."""
     data = read_toml(file) if file else {}
-    named = data.pop(PRESET, None)
-    if named is not None and not isinstance(named, str):
-        raise UserError(f"{file}: {PRESET} is {named!r}: expected the name of a preset")
-    preset_name = preset_name or named
+    data.pop(PRESET, None)
+    preset_name = preset_name or (preset_of(file) if file else None)
     config = preset(preset_name).config if preset_name else Config()
     config = _merge(config, data, str(file))
     for setting in settings:
@@ -82,6 +80,14 @@ def load(
         config = _merge(config, {"train": {"seed": seed}}, "--seed")
     check(config)
     return config
+
+
+def preset_of(file: Path) -> str | None:
+    """The preset that a user's file says it stands on."""
+    named = read_toml(file).get(PRESET)
+    if named is not None and not isinstance(named, str):
+        raise UserError(f"{file}: {PRESET} is {named!r}: expected the name of a preset")
+    return named
 
 
 def check(config: Config) -> None:
@@ -290,3 +296,19 @@ def difference(old: Config, new: Config) -> list[str]:
         for key in before
         if before[key] != after[key]
     ]
+
+
+def settle(config: Config, folder: Path) -> None:
+    """Write a run's configuration; UserError where the folder is another configuration's."""
+    path = folder / "config.toml"
+    if path.exists():
+        if changes := difference(load(file=path), config):
+            raise UserError(
+                f"{folder}: is a run with another configuration ({'; '.join(changes)}): "
+                "give the same one to go on, or another --run"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(to_toml(config), encoding="utf-8")
+    draft.replace(path)
