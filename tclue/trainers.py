@@ -36,40 +36,14 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How base and trained checkpoints are benchmarked: both alike."""
-
-    puzzles: str
-    # only the first so many puzzles; None takes all
-    limit: int | None = None
-    # responses to each puzzle
-    samples: int = 1
-    max_tokens: int | None = None
-    temperature: float | None = None
-    # once more, with the likeliest token each time
-    greedy: bool = False
-    # how responses are priced: a tier of the price book, dollars for an hour of a GPU or a machine
-    tier: str | None = None
-    gpu_hour_usd: float | None = None
-    gpus: int = 1
-    hour_usd: float | None = None
-
-
-@dataclass(frozen=True)
 class TrainedRun:
     """A finished training run."""
 
-    # its folder, by whose name it is known; the checkpoint of iteration 40 is step-000040 in it
+    # its folder: the run is known by its name, and `kept.json` in it says what is to be benchmarked
     folder: Path
-    # what it started from, as `tclue bench --models` takes it
-    base: str
-    # iterations whose checkpoints were kept, and which of them was the best and the last
-    steps: tuple[int, ...]
+    # iterations: the best on validation puzzles, and the last; step-000040 is the checkpoint of 40
     best: int
     last: int
-    # those of them to benchmark
-    bench_steps: tuple[int, ...]
-    asked: Asked
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def train(
         click.echo(json.dumps(plan.numbers) if as_json else plan.text)
         return
     trained = chosen.train(request)
-    said = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
+    said: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
     if benching:
         said |= _bench(trained, results, board)
     elif not as_json:
@@ -84,7 +84,7 @@ def train(
 
 def _bench(trained: TrainedRun, results: Path, board: Path) -> dict[str, Any]:
     """Benchmark base and steps, bring the board up to date, and say what was gained."""
-    from tclue.board.then_bench import then_bench
+    from tclue.then_bench import then_bench
 
     return then_bench(trained, results=results, board=board)
 

@@ -201,9 +201,9 @@ class Train:
     validation_puzzles: CountOrOff = 64
     # responses to each
     validation_samples: Count = 4
-    # iterations from one checkpoint to the next; best and last are kept
+    # iterations from one checkpoint to the next
     save_every: Count = 10
-    # and of every so many iterations; 0 keeps no others
+    # best and last are kept, and benchmarked, and those of every so many iterations; 0: no others
     keep_every: CountOrOff = 0
 
 
@@ -241,7 +241,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class Bench:
-    """What `--then-bench` asks of the base and of each kept step alike."""
+    """What `--then-bench` asks of the base and of each kept checkpoint alike."""
 
     # puzzles that results are reported on, never those of `train.validation`
     puzzles: str = "easy-test"
@@ -255,8 +255,6 @@ class Bench:
     temperature: Positive = 1.0
     # ask once more, greedily
     greedy: bool = True
-    # which steps: best, last, or iteration numbers that are kept
-    steps: tuple[str, ...] = ("best", "last")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tclue.bench.own_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.draw import DIFFICULTIES
 from tclue_grpo.config import Config, Range
+from tclue_grpo.shape import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
 # What a preset's file says of itself; a user's file may name the preset that it stands on.
@@ -49,8 +50,12 @@ def presets() -> dict[str, Preset]:
         data = read_toml(path)
         about, needs_gpu = data.pop(ABOUT), data.pop(NEEDS_GPU)
         found[path.stem] = Preset(path.stem, about, needs_gpu, _merge(Config(), data, path.name))
-    order = {"tiny": 0, "smollm2-135m": 1, "qwen2.5-0.5b": 2, "qwen2.5-1.5b": 3}
-    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], 9), item[0])))
+    return dict(sorted(found.items(), key=lambda item: (_weights(item[1]), item[0])))
+
+
+def _weights(preset: Preset) -> int:
+    shape = shape_of(preset.config.model.base)
+    return shape.parameters if shape else 0
 
 
 def preset(name: str) -> Preset:
@@ -100,7 +105,6 @@ def check(config: Config) -> None:
         f"update.betas is {list(config.update.betas)}: expected two numbers from 0 to below 1": (
             not all(0 <= beta < 1 for beta in config.update.betas)
         ),
-        "bench.steps is empty: expected best, last, or iteration numbers": not config.bench.steps,
         f"bench.puzzles is {config.bench.puzzles!r}, which is train.validation too: the best step "
         "is chosen on one set and reported on another": (
             config.bench.puzzles == config.train.validation
@@ -116,10 +120,6 @@ def check(config: Config) -> None:
         known = ", ".join(DIFFICULTIES)
         wrong[f"data: difficulty {name!r} is unknown: expected one of {known}"] = (
             name not in DIFFICULTIES
-        )
-    for step in config.bench.steps:
-        wrong[f"bench.steps has {step!r}: expected best, last, or an iteration's number"] = (
-            step not in ("best", "last") and not step.isdecimal()
         )
     for line, is_wrong in wrong.items():
         if is_wrong:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from tclue.errors import UserError
-from tclue.trainers import Asked, Plan, PresetLine, TrainedRun, TrainRequest
+from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
 from tclue_grpo import config_file, plan
 from tclue_grpo.config import Config
 from tclue_grpo.machine import Machine, this_machine
@@ -49,11 +50,11 @@ class GRPO:
         machine = this_machine()
         name, config, needs_gpu = resolve(request, machine)
         check_base(config.model.base)
-        folder = request.runs / name
-        config_file.settle(config, folder)
         plan.refuse_unfit(request.preset or name, config, needs_gpu, machine)
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
+        folder = request.runs / name
+        config_file.settle(config, folder)
         from tclue_grpo.loop import train
 
         return train(config, folder)
@@ -83,27 +84,21 @@ def _usual(machine: Machine) -> str:
     raise UserError(f"--preset is missing: {machine.told} can train {', '.join(fit)}")
 
 
-def asked(config: Config) -> Asked:
-    """How base and trained checkpoints are benchmarked."""
-    bench, price = config.bench, config.price
-    return Asked(
-        bench.puzzles,
-        bench.limit or None,
-        bench.samples,
-        bench.max_tokens or config.rollout.max_tokens,
-        bench.temperature,
-        bench.greedy,
-        price.tier or None,
-        price.gpu_hour_usd or None,
-        price.gpus,
-        price.hour_usd,
-    )
-
-
-def bench_steps(config: Config, best: int, last: int, kept: Sequence[int]) -> tuple[int, ...]:
-    """The iterations to benchmark, each once; UserError for one that was not kept."""
-    names = {"best": best, "last": last}
-    steps = sorted({names.get(step) or int(step) for step in config.bench.steps})
-    if gone := [step for step in steps if step not in kept]:
-        raise UserError(f"bench.steps has {gone[0]}: kept are {', '.join(map(str, kept))}")
-    return tuple(steps)
+def kept_fields(config: Config, preset: str | None = None) -> dict[str, Any]:
+    """What a run's kept.json says besides its steps: how base and steps are benchmarked."""
+    bench, price, on_gpu = config.bench, config.price, bool(config.price.gpu_hour_usd)
+    gpu = {"gpu_hour_usd": price.gpu_hour_usd, "gpus": price.gpus}
+    own = gpu if on_gpu else {"hour_usd": price.hour_usd}
+    return {
+        "base": config.model.base if config.model.base == "tiny" else f"hf:{config.model.base}",
+        "puzzles": bench.puzzles,
+        "limit": bench.limit or None,
+        "seed": config.train.seed,
+        "samples": bench.samples,
+        "temperature": bench.temperature,
+        "max_tokens": bench.max_tokens or config.rollout.max_tokens,
+        "dtype": config.model.dtype,
+        "greedy": bench.greedy,
+        "price": {"tier": price.tier} if price.tier else own,
+        "preset": preset,
+    }
