@@ -17,6 +17,7 @@ from tclue.bench.keys import guard
 from tclue.cli.asking import bench, models
 from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
 from tclue.cli.showing import compare, leaderboard, lm_eval
+from tclue.cli.training import train
 from tclue.errors import UserError
 
 
@@ -33,13 +34,13 @@ def cli() -> None:
     """Temporal Clue: who killed Mr. Boddy, with what, where, when and why.
 
     Makes puzzles proved to have one answer, asks models to solve them, counts what each answer
-    cost, and keeps a leaderboard.
+    cost, trains models on them, and keeps a leaderboard.
     """
 
 
 for command in (generate, show, solve, check, grade, puzzles):
     cli.add_command(command)
-for command in (bench, models, compare, leaderboard, lm_eval):
+for command in (bench, models, train, compare, leaderboard, lm_eval):
     cli.add_command(command)
 
 

@@ -92,7 +92,7 @@ class Rollout:
     # the Python that has vLLM; empty is the one that trains
     vllm_python: str = ""
     # share of a GPU's memory that the vLLM server may take
-    vllm_memory: Annotated[float, Range(0, 1, above=True)] = 0.4
+    vllm_memory: Annotated[float, Range(0, 1, above=True)] = 0.3
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,9 @@ class Train:
     validation_puzzles: CountOrOff = 64
     # responses to each
     validation_samples: Count = 4
-    # iterations from one checkpoint to the next; best and last are kept
+    # iterations from one checkpoint to the next
     save_every: Count = 10
-    # and of every so many iterations; 0 keeps no others
+    # best and last are kept, and benchmarked, and those of every so many iterations; 0: no others
     keep_every: CountOrOff = 0
 
 
@@ -241,7 +241,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class Bench:
-    """What `--then-bench` asks of the base and of each kept step alike."""
+    """What `--then-bench` asks of the base and of each kept checkpoint alike."""
 
     # puzzles that results are reported on, never those of `train.validation`
     puzzles: str = "easy-test"
@@ -255,8 +255,6 @@ class Bench:
     temperature: Positive = 1.0
     # ask once more, greedily
     greedy: bool = True
-    # which steps: best, last, or iteration numbers that are kept
-    steps: tuple[str, ...] = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -281,8 +279,8 @@ class Price:
     gpu_hour_usd: NotNegative = 0.0
     # GPUs that train
     gpus: Count = 1
-    # dollars for an hour of a machine without a GPU; 0 is unknown
-    hour_usd: NotNegative = 0.0
+    # dollars for an hour of a machine without a GPU; 0 is free
+    hour_usd: NotNegative = 0.10
     # serverless tier that responses in `bench` are counted at (tclue/bench/data/prices.toml)
     tier: str = ""
 

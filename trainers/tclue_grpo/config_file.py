@@ -24,6 +24,7 @@ from tclue.bench.own_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.draw import DIFFICULTIES
 from tclue_grpo.config import Config, Range
+from tclue_grpo.shape import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
 # What a preset's file says of itself; a user's file may name the preset that it stands on.
@@ -49,8 +50,12 @@ def presets() -> dict[str, Preset]:
         data = read_toml(path)
         about, needs_gpu = data.pop(ABOUT), data.pop(NEEDS_GPU)
         found[path.stem] = Preset(path.stem, about, needs_gpu, _merge(Config(), data, path.name))
-    order = {"tiny": 0, "smollm2-135m": 1, "qwen2.5-0.5b": 2, "qwen2.5-1.5b": 3}
-    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], 9), item[0])))
+    return dict(sorted(found.items(), key=lambda item: (_weights(item[1]), item[0])))
+
+
+def _weights(preset: Preset) -> int:
+    shape = shape_of(preset.config.model.base)
+    return shape.parameters if shape else 0
 
 
 def preset(name: str) -> Preset:
@@ -70,10 +75,8 @@ def load(
 ) -> Config:
     """The configuration that a command asks for; UserError for what cannot be meant."""
     data = read_toml(file) if file else {}
-    named = data.pop(PRESET, None)
-    if named is not None and not isinstance(named, str):
-        raise UserError(f"{file}: {PRESET} is {named!r}: expected the name of a preset")
-    preset_name = preset_name or named
+    data.pop(PRESET, None)
+    preset_name = preset_name or (preset_of(file) if file else None)
     config = preset(preset_name).config if preset_name else Config()
     config = _merge(config, data, str(file))
     for setting in settings:
@@ -82,6 +85,14 @@ def load(
         config = _merge(config, {"train": {"seed": seed}}, "--seed")
     check(config)
     return config
+
+
+def preset_of(file: Path) -> str | None:
+    """The preset that a user's file says it stands on."""
+    named = read_toml(file).get(PRESET)
+    if named is not None and not isinstance(named, str):
+        raise UserError(f"{file}: {PRESET} is {named!r}: expected the name of a preset")
+    return named
 
 
 def check(config: Config) -> None:
@@ -94,7 +105,6 @@ def check(config: Config) -> None:
         f"update.betas is {list(config.update.betas)}: expected two numbers from 0 to below 1": (
             not all(0 <= beta < 1 for beta in config.update.betas)
         ),
-        "bench.steps is empty: expected best, last, or iteration numbers": not config.bench.steps,
         f"bench.puzzles is {config.bench.puzzles!r}, which is train.validation too: the best step "
         "is chosen on one set and reported on another": (
             config.bench.puzzles == config.train.validation
@@ -110,10 +120,6 @@ def check(config: Config) -> None:
         known = ", ".join(DIFFICULTIES)
         wrong[f"data: difficulty {name!r} is unknown: expected one of {known}"] = (
             name not in DIFFICULTIES
-        )
-    for step in config.bench.steps:
-        wrong[f"bench.steps has {step!r}: expected best, last, or an iteration's number"] = (
-            step not in ("best", "last") and not step.isdecimal()
         )
     for line, is_wrong in wrong.items():
         if is_wrong:
@@ -290,3 +296,19 @@ def difference(old: Config, new: Config) -> list[str]:
         for key in before
         if before[key] != after[key]
     ]
+
+
+def settle(config: Config, folder: Path) -> None:
+    """Write a run's configuration; UserError where the folder is another configuration's."""
+    path = folder / "config.toml"
+    if path.exists():
+        if changes := difference(load(file=path), config):
+            raise UserError(
+                f"{folder}: is a run with another configuration ({'; '.join(changes)}): "
+                "give the same one to go on, or another --run"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(to_toml(config), encoding="utf-8")
+    draft.replace(path)

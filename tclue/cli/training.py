@@ -1,0 +1,102 @@
+"""The command on training: train."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tclue.cli.common import JSON
+
+if TYPE_CHECKING:
+    from tclue.trainers import TrainedRun, Trainer
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--trainer", "trainer_name", default="grpo", show_default=True, help="Who trains.")
+@click.option("--preset", help="A configuration that comes with the trainer.")
+@click.option("--config", type=FOLDER, help="A configuration file of yours (TOML).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value.")
+@click.option("--seed", type=int, help="Draws puzzles and responses; train.seed.")
+@click.option("--run", help="Name of the run; PRESET-seedN if not given.")
+@click.option("--runs", default="runs", show_default=True, type=FOLDER, help="Where runs are.")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    type=FOLDER,
+    help="Where --then-bench keeps its run folders.",
+)
+@click.option(
+    "--board", default="leaderboards", show_default=True, type=FOLDER, help="And its board."
+)
+@click.option("--then-bench", "benching", is_flag=True, help="Benchmark base and trained steps.")
+@click.option("--presets", "listing", is_flag=True, help="List the presets, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan: memory, tokens, hours, dollars.")
+@JSON
+def train(
+    trainer_name: str,
+    settings: tuple[str, ...],
+    results: Path,
+    board: Path,
+    benching: bool,
+    listing: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a model on fresh puzzles, and benchmark what came of it.
+
+    The same command takes up an interrupted run. Where there is no GPU, the preset is `tiny`.
+
+    \b
+    tclue train --preset tiny --then-bench
+    tclue train --preset qwen2.5-7b --dry-run
+    tclue train --preset tiny --set train.iterations=20 --set loss.objective=dapo --seed 2
+    tclue train --presets
+    """
+    from tclue.trainers import TrainRequest, trainer
+
+    start = time.perf_counter()
+    chosen = trainer(trainer_name)
+    if listing:
+        _list(chosen, as_json)
+        return
+    request = TrainRequest(settings=settings, **options)
+    if dry_run:
+        plan = chosen.plan(request)
+        click.echo(json.dumps(plan.numbers) if as_json else plan.text)
+        return
+    trained = chosen.train(request)
+    said: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
+    if benching:
+        said |= _bench(trained, results, board)
+    elif not as_json:
+        click.echo(f"{trained.folder}: best step {trained.best}, last step {trained.last}")
+    if as_json:
+        click.echo(json.dumps(said | {"seconds": round(time.perf_counter() - start, 1)}))
+
+
+def _bench(trained: TrainedRun, results: Path, board: Path) -> dict[str, Any]:
+    """Benchmark base and steps, bring the board up to date, and say what was gained."""
+    from tclue.then_bench import then_bench
+
+    return then_bench(trained, results=results, board=board)
+
+
+def _list(chosen: Trainer, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    presets = chosen.presets()
+    if as_json:
+        click.echo(json.dumps([asdict(preset) for preset in presets]))
+        return
+    width = max(len(preset.name) for preset in presets)
+    for preset in presets:
+        fits = "" if preset.fits else " (more than this machine has)"
+        click.echo(f"{preset.name:{width}}  {preset.about}{fits}")

@@ -1,0 +1,122 @@
+"""How large a model is, before it is loaded: from its config.json, or from shapes.toml.
+
+The models are of the Qwen2 and Llama kind: attention with grouped keys and values, and a gated MLP.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tclue.bench.models import TINY
+from tclue.bench.own_files import read_toml
+from tclue.errors import UserError
+
+SHAPES = Path(__file__).parent / "shapes.toml"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What sizes follow from."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    # width of the MLP
+    inner: int
+    vocab: int
+    # whether the output matrix is the embeddings'
+    tied: bool
+    # whether queries, keys and values have a bias
+    qkv_bias: bool
+    # width of a head; 0 is width / heads
+    head: int = 0
+
+    @property
+    def kv_width(self) -> int:
+        """Width of a token's keys, and of its values."""
+        return self.kv_heads * (self.head or self.width // self.heads)
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int], ...]:
+        """[in, out] of each matrix of a layer."""
+        inside = self.heads * (self.head or self.width // self.heads)
+        attention = (
+            (self.width, inside),
+            (self.width, self.kv_width),
+            (self.width, self.kv_width),
+            (inside, self.width),
+        )
+        mlp = ((self.width, self.inner), (self.width, self.inner), (self.inner, self.width))
+        return attention + mlp
+
+    @property
+    def parameters(self) -> int:
+        """All weights."""
+        layer = sum(rows * columns for rows, columns in self.matrices) + 2 * self.width
+        if self.qkv_bias:
+            layer += self.matrices[0][1] + 2 * self.kv_width
+        embeddings = self.vocab * self.width * (1 if self.tied else 2)
+        return self.layers * layer + embeddings + self.width
+
+    def lora_parameters(self, rank: int) -> int:
+        """The weights of adapters on every matrix of every layer."""
+        return self.layers * rank * sum(rows + columns for rows, columns in self.matrices)
+
+
+def shape_of(base: str) -> Shape | None:
+    """The shape of a checkpoint; None for one on the hub that is not known here.
+
+    Raises UserError for a folder without a config.json that can be used.
+    """
+    folder = TINY if base == "tiny" else Path(base).expanduser()
+    if folder.is_dir():
+        return _from_folder(folder)
+    return _known().get(base)
+
+
+@cache
+def _known() -> dict[str, Shape]:
+    return {name: Shape(**table) for name, table in read_toml(SHAPES).items()}
+
+
+def _from_folder(folder: Path) -> Shape:
+    path = folder / "config.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Shape(
+            layers=data["num_hidden_layers"],
+            width=data["hidden_size"],
+            heads=data["num_attention_heads"],
+            kv_heads=data.get("num_key_value_heads") or data["num_attention_heads"],
+            inner=data["intermediate_size"],
+            vocab=data["vocab_size"],
+            tied=data.get("tie_word_embeddings", False),
+            qkv_bias=data.get("model_type") == "qwen2",
+            head=data.get("head_dim") or 0,
+        )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}: no checkpoint?") from None
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path}: {error!r}: expected the configuration of a Qwen2 or Llama model"
+        ) from None
+
+
+def check_base(base: str) -> None:
+    """Refuse a folder that training would refuse after it has loaded everything."""
+    folder = Path(base).expanduser()
+    if base == "tiny" or not folder.is_dir():
+        return
+    told = "expected an instruction-tuned checkpoint, with chat_template.jinja"
+    settings = folder / "tokenizer_config.json"
+    try:
+        inside = "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{settings}: cannot be read: {error}: {told}") from None
+    if not inside and not (folder / "chat_template.jinja").exists():
+        raise UserError(f"{base}: its tokenizer has no chat template: {told}")

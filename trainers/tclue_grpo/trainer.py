@@ -1,0 +1,104 @@
+"""The trainer `grpo`: what `tclue train` calls, and what is settled before torch is loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from tclue.errors import UserError
+from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
+from tclue_grpo import config_file, plan
+from tclue_grpo.config import Config
+from tclue_grpo.machine import Machine, this_machine
+from tclue_grpo.shape import check_base, shape_of
+
+
+class GRPO:
+    """Group-relative policy optimization on fresh puzzles."""
+
+    def presets(self) -> Sequence[PresetLine]:
+        """The presets, and whether this machine has the memory for them."""
+        machine = this_machine()
+        return [
+            PresetLine(p.name, p.about, plan.fitting(p.config, machine, p.needs_gpu))
+            for p in config_file.presets().values()
+        ]
+
+    def plan(self, request: TrainRequest) -> Plan:
+        """Memory, tokens, steps, hours and dollars, as far as they can be known beforehand."""
+        machine = this_machine()
+        name, config, needs_gpu = resolve(request, machine)
+        shape = shape_of(config.model.base)
+        if shape is None:
+            raise UserError(
+                f"--dry-run: {config.model.base}: its size is not known here: fetch it, and give "
+                "its folder as model.base"
+            )
+        found = plan.estimate(
+            config, shape, plan.planned(config, machine) if needs_gpu else machine
+        )
+        here = (
+            f"{machine.told}; planned for GPUs" if needs_gpu and not machine.gpus else machine.told
+        )
+        text = f"{'name':10}  {name}\n{'here':10}  {here}\n{plan.told(config, found)}"
+        return Plan(text, {"run": name} | plan.numbers(config, found))
+
+    def train(self, request: TrainRequest) -> TrainedRun:
+        """Train in the run's folder, or go on there."""
+        machine = this_machine()
+        name, config, needs_gpu = resolve(request, machine)
+        check_base(config.model.base)
+        plan.refuse_unfit(request.preset or name, config, needs_gpu, machine)
+        if find_spec("torch") is None or find_spec("transformers") is None:
+            raise UserError('training needs torch and transformers: pip install "tclue[train]"')
+        folder = request.runs / name
+        config_file.settle(config, folder)
+        from tclue_grpo.loop import train
+
+        return train(config, folder)
+
+
+def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, bool]:
+    """The run's name, its configuration, and whether its preset needs a GPU."""
+    preset = request.preset or (config_file.preset_of(request.config) if request.config else None)
+    if preset is None and request.config is None:
+        preset = _usual(machine)
+    config = config_file.load(preset, request.config, request.settings, request.seed)
+    needs_gpu = preset is not None and config_file.preset(preset).needs_gpu
+    stem = request.config.stem if request.config else preset
+    return request.run or f"{stem}-seed{config.train.seed}", config, needs_gpu
+
+
+def _usual(machine: Machine) -> str:
+    """The preset where none was asked for: `tiny` without a GPU; with one it is to be chosen."""
+    if not machine.gpus:
+        print(f"preset tiny: {machine.told}", file=sys.stderr)
+        return "tiny"
+    fit = [
+        p.name
+        for p in config_file.presets().values()
+        if plan.fitting(p.config, machine, p.needs_gpu)
+    ]
+    raise UserError(f"--preset is missing: {machine.told} can train {', '.join(fit)}")
+
+
+def kept_fields(config: Config, preset: str | None = None) -> dict[str, Any]:
+    """What a run's kept.json says besides its steps: how base and steps are benchmarked."""
+    bench, price, on_gpu = config.bench, config.price, bool(config.price.gpu_hour_usd)
+    gpu = {"gpu_hour_usd": price.gpu_hour_usd, "gpus": price.gpus}
+    own = gpu if on_gpu else {"hour_usd": price.hour_usd}
+    return {
+        "base": config.model.base if config.model.base == "tiny" else f"hf:{config.model.base}",
+        "puzzles": bench.puzzles,
+        "limit": bench.limit or None,
+        "seed": config.train.seed,
+        "samples": bench.samples,
+        "temperature": bench.temperature,
+        "max_tokens": bench.max_tokens or config.rollout.max_tokens,
+        "dtype": config.model.dtype,
+        "greedy": bench.greedy,
+        "price": {"tier": price.tier} if price.tier else own,
+        "preset": preset,
+    }
