@@ -7,8 +7,9 @@
   for is ignored, except where it says which tokens end a text. Each response has a generator of
   its own, seeded by seed, puzzle and sample, so it does not depend on what shares its batch, but
   for rounding: batches of another shape round differently, and a near-tie may fall the other way.
-* Batches are of prompts of like length, padded on the left; a row that has ended leaves.
-* A response's cost is its share of the wall time: each step's, divided by the rows in it.
+* Batches are of prompts of like length, padded on the left; a prompt that several rows share is
+  computed once, and rows that have ended leave together, when they are many enough to be worth it.
+* A response's cost is its share of the wall time: each step's, divided by the rows that go on.
 * Nothing is unpickled (safetensors only) and no code from a checkpoint is run.
 """
 
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     import torch
 
 MAX_TOKENS = 2048
-MAX_ROWS = 32
+MAX_ROWS = 256
+# Share of the rows of a batch that are left when those that have ended leave it: to take them out
+# copies all keys and values.
+KEPT = 0.85
 # Share of the free memory that the keys and values of a batch may take.
 CACHE_SHARE = 0.4
 # What a checkpoint folder answers by, and so what identifies it.
@@ -209,47 +213,78 @@ class Local:
         """Decode rows together, a token of each a step; yields the rows that a step ended."""
         import torch
 
-        width = max((len(row.prompt) for row in rows), default=0)
-        pads = [width - len(row.prompt) for row in rows]
-        # The token that pads is masked, so any will do.
-        ids = torch.tensor(
-            [[0] * pad + row.prompt for pad, row in zip(pads, rows, strict=True)],
-            device=self._device,
-        )
-        mask = torch.tensor(
-            [[0] * pad + [1] * (width - pad) for pad in pads], device=self._device
-        )  # [row, position]
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = None
-        while rows:
+        if not rows:
+            return
+        start = time.perf_counter()
+        with torch.inference_mode():
+            logits, cache, mask = self._prefill(rows)
+        while True:
+            with torch.inference_mode():
+                tokens = self._pick(logits, rows)
+                going = [row for row in rows if row.finish_reason is None]
+                for row, token in zip(rows, tokens.tolist(), strict=True):
+                    if row.finish_reason is None:
+                        self._extend(row, token)
+                kept = [i for i, row in enumerate(rows) if row.finish_reason is None]
+                if 0 < len(kept) <= KEPT * len(rows):
+                    at = torch.tensor(kept, dtype=torch.long, device=self._device)
+                    cache.batch_select_indices(at)
+                    tokens, mask, rows = tokens[at], mask[at], [rows[i] for i in kept]
+            share_s = (time.perf_counter() - start) / len(going)
+            for row in going:
+                row.compute_s += share_s
+            yield [row for row in going if row.finish_reason is not None]
+            if not kept:
+                return
             start = time.perf_counter()
             with torch.inference_mode():
-                arguments = {
-                    "input_ids": ids,
-                    "attention_mask": mask,
-                    "position_ids": positions,
-                    "past_key_values": cache,
-                    "use_cache": True,
-                    "logits_to_keep": 1,
-                }
-                output = self._model(**{k: v for k, v in arguments.items() if k in self._takes})
-                cache = output.past_key_values
-                tokens = self._pick(output.logits[:, -1], rows)
-                for row, token in zip(rows, tokens.tolist(), strict=True):
-                    self._extend(row, token)
-                going = [i for i, row in enumerate(rows) if row.finish_reason is None]
-                if len(going) < len(rows):
-                    kept = torch.tensor(going, dtype=torch.long, device=self._device)
-                    cache.batch_select_indices(kept)
-                    tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
-                ids = tokens[:, None]
-                mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-                positions = positions[:, -1:] + 1
-            share_s = (time.perf_counter() - start) / len(rows)
-            for row in rows:
-                row.compute_s += share_s
-            yield [row for row in rows if row.finish_reason is not None]
-            rows = [rows[i] for i in going]
+                mask = torch.cat([mask, torch.ones_like(tokens[:, None])], dim=1)
+                logits, cache = self._forward(tokens[:, None], mask, cache)
+
+    def _prefill(self, rows: list[_Row]) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """The logits after each row's prompt, its keys and values, its mask [row, position].
+
+        A prompt that several rows share is computed once.
+        """
+        import torch
+
+        from tclue.bench.room import give_room
+
+        prompts = list({row.ask.puzzle.id: row.prompt for row in rows}.values())
+        place = {puzzle: i for i, puzzle in enumerate({row.ask.puzzle.id: 0 for row in rows})}
+        width = max(map(len, prompts))
+        # Padded on the left. The token that pads is masked, so any will do.
+        ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=self._device)
+        mask = torch.tensor(
+            [[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self._device
+        )
+        logits, cache = self._forward(ids, mask, None)
+        if len(prompts) < len(rows):
+            of_row = [place[row.ask.puzzle.id] for row in rows]
+            at = torch.tensor(of_row, dtype=torch.long, device=self._device)
+            cache.batch_select_indices(at)
+            logits, mask = logits[at], mask[at]
+        give_room(cache)
+        return logits, cache, mask
+
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, cache: Any
+    ) -> tuple[torch.Tensor, Any]:
+        """The logits after the last of these tokens [row, token], and the longer cache."""
+        positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0)
+        if context := getattr(self._config, "max_position_embeddings", None):
+            # A row that has ended, and waits to leave, may be past the end.
+            positions = positions.clamp(max=context - 1)
+        arguments = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": positions,
+            "past_key_values": cache,
+            "use_cache": True,
+            "logits_to_keep": 1,
+        }
+        output = self._model(**{k: v for k, v in arguments.items() if k in self._takes})
+        return output.logits[:, -1], output.past_key_values
 
     def _pick(self, logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
         """The next token of each row: logits [row, token] -> tokens [row]."""

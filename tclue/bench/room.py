@@ -1,0 +1,59 @@
+"""Keys and values that grow in place, where transformers' own cache copies them all at each token.
+
+A buffer is made a little longer than what it holds, and the keys and values are a view of it; when
+it is full, a longer one takes its place, so that a token costs what it takes, not what came before.
+Only layers that hold every token are changed: sliding windows and the like stay what they were.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicLayer
+
+# Tokens of room in a new buffer, and the share of what it holds that it has beside them.
+ROOM, SHARE = 32, 0.25
+
+
+class _Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A layer whose keys and values [row, head, position, channel] are views of buffers."""
+
+    _buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append; returns all that is held."""
+        assert self.keys is not None
+        assert self.values is not None
+        held = self.keys.shape[-2]
+        end = held + key_states.shape[-2]
+        if self._buffers is None or self._buffers[0].shape[-2] < end:
+            room = end + ROOM + int(SHARE * end)
+            self._buffers = _longer(self.keys, room), _longer(self.values, room)
+        keys, values = self._buffers
+        keys[:, :, held:end], values[:, :, held:end] = key_states, value_states
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep these rows alone, in new memory."""
+        super().batch_select_indices(indices)
+        self._buffers = None
+
+
+def _longer(held: torch.Tensor, room: int) -> torch.Tensor:
+    row, head, _, channel = held.shape
+    buffer = held.new_empty(row, head, room, channel)
+    buffer[:, :, : held.shape[-2]] = held
+    return buffer
+
+
+def give_room(cache: Any) -> None:
+    """Let a cache that holds a prompt grow in place."""
+    for number, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            roomy = _Roomy()  # type: ignore[no-untyped-call]
+            vars(roomy).update(vars(layer))
+            cache.layers[number] = roomy
