@@ -110,15 +110,20 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # or a crash brings the old file back, without what was added since
-        finally:
-            os.close(folder)
+        sync(path.parent)  # or a crash brings the old file back, without what was added since
     except BaseException:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a folder's list of its files, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _last_line_end(descriptor: int) -> int:

@@ -216,11 +216,13 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
     numbers: list[list[Numbers]] = []
     norms: list[float] = []
     skipped = 0
+    first: Tensor | None = None
     for batch, old, reference in zip(batches, olds, references, strict=True):
         scale = Scale.of(batch, config.rollout.max_tokens)
         numbers.append([])
         for i, one in enumerate(batch):
             stats = policy(one)
+            first = stats.logprobs.detach() if first is None else first
             before = stats.logprobs.detach() if old is None else old[i]
             held = None if reference is None else reference[i]
             loss, told = pack_loss(stats, one, before, scale, config.loss, held)
@@ -230,7 +232,19 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
         norms.append(norm)
         skipped += not finite
     totals = {"grad_norm": mean(norms), "skipped_steps": skipped, "rate": rate}
+    if first is not None:
+        totals["moved"] = moved(policy, batches[0][0], first)
     return combined(numbers) | totals
+
+
+def moved(policy: Policy, one: Pack, before: Tensor) -> float:
+    """How far an iteration's steps have moved the policy, by the first pack's learned tokens; nats.
+
+    Told before anything is sampled from the new weights: the first sign of too large a step.
+    """
+    with torch.no_grad():
+        change = (policy(one).logprobs - before).abs()
+    return float((change * one.mask).sum() / one.mask.sum().clamp(min=1))
 
 
 def old_logprobs(learner: Learner, batch: Sequence[Pack], batches: int) -> list[Tensor] | None:

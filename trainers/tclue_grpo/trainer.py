@@ -57,7 +57,7 @@ class GRPO:
         config_file.settle(config, folder)
         from tclue_grpo.loop import train
 
-        return train(config, folder)
+        return train(config, folder, kept_fields(config, request.preset))
 
 
 def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, bool]:

@@ -1,0 +1,259 @@
+"""Checkpoints: whole or not there, whatever is killed or full, and all that a resume needs.
+
+    step-000040/                               what transformers loads
+    step-000040/trainer/optimizer.safetensors  master weights, and AdamW's two moments
+    step-000040/trainer/state.json             iteration, data position, guard, best, RNG
+    kept.json                                  which steps there are, what to benchmark
+
+* A checkpoint is written beside its place (`step-000040.partial-PID`), fsynced file by file, and
+  renamed. Nothing is removed before that. What a killed process left is removed when the run is
+  taken up again; `kept.json` can always be made anew from the folders.
+* Nothing is unpickled: tensors are in safetensors, the rest is JSON.
+* Best, last and every so many iterations are kept.
+* Sampling is seeded by (seed, iteration), so torch's and Python's generators decide nothing today;
+  their states are kept all the same, for what may use them later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tclue.bench.durable import replace, sync
+from tclue.errors import UserError
+
+KEPT = "kept.json"
+OPTIMIZER, STATE = Path("trainer/optimizer.safetensors"), Path("trainer/state.json")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_FOLDER = re.compile(r"step-(\d{6,})")
+_PARTIAL = re.compile(r"step-\d{6,}\.(partial|dropped)-\d+")
+
+
+class Saves(Protocol):
+    """What a policy has for this."""
+
+    def save(self, folder: Path) -> None:
+        """Write what transformers loads."""
+
+
+class Updates(Protocol):
+    """What `step.Optimizer` has for this."""
+
+    # what AdamW changes, in the order of `weights`, and what the model computes with
+    masters: list[Any]
+    weights: list[Any]
+    adamw: torch.optim.AdamW
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run is, beside its weights and moments."""
+
+    iteration: int
+    # puzzle seeds used up, and the difficulty they are taken of
+    position: int
+    difficulty: str
+    # what the learning rate is multiplied with, and times it was rolled back
+    rate_factor: float = 1.0
+    rollbacks: int = 0
+    # bytes of metrics.jsonl: what stands after them was measured later, and is cut off on a resume
+    metrics_bytes: int = 0
+    # seconds of training so far, over all starts
+    trained_s: float = 0.0
+    # the guard's memory (`Guard.state`)
+    guard: Mapping[str, Any] = field(default_factory=dict)
+    # the step with the best validation: {"iteration": 40, "accuracy": 0.7, ...}; None before one
+    best: Mapping[str, Any] | None = None
+
+
+class Checkpoints:
+    """The checkpoints of a run's folder, open for writing by one process."""
+
+    def __init__(self, run: Path, about: Mapping[str, Any], keep_every: int = 0) -> None:
+        """Take up a run's folder: what was half written is removed, `kept.json` made anew.
+
+        `about` is what `kept.json` says beside the steps (base, puzzles, ...).
+        """
+        self.run, self._about, self._keep_every = run, dict(about), keep_every
+        with _told(run):
+            run.mkdir(parents=True, exist_ok=True)
+            for path in run.iterdir():
+                if _PARTIAL.fullmatch(path.name):
+                    shutil.rmtree(path)
+            if self.steps():
+                self._keep(self._best())
+
+    def steps(self) -> list[int]:
+        """The iterations of the checkpoints that are there, whole."""
+        return steps(self.run)
+
+    def last(self) -> Path | None:
+        """The folder to go on from; None where nothing was saved."""
+        there = self.steps()
+        return folder_of(self.run, there[-1]) if there else None
+
+    def save(self, policy: Saves, optimizer: Updates, state: State) -> Path:
+        """Write a checkpoint, then remove those that are no longer kept.
+
+        Raises UserError where the disk is full: what was there before is whole, and stays.
+        """
+        final = folder_of(self.run, state.iteration)
+        partial = self.run / f"{final.name}.partial-{os.getpid()}"
+        with _told(final, self.last(), partial):
+            (partial / OPTIMIZER.parent).mkdir(parents=True)
+            policy.save(partial)
+            save_file(_tensors(optimizer), partial / OPTIMIZER)
+            text = json.dumps(asdict(state) | {"rng": _rng()}, indent=2, allow_nan=False)
+            (partial / STATE).write_text(text + "\n")
+            for path in (*partial.rglob("*"), partial):
+                sync(path)
+            partial.rename(final)
+            sync(self.run)
+            self._keep(state.best["iteration"] if state.best else None)
+        return final
+
+    def _best(self) -> int | None:
+        last = self.last()
+        best = read_state(last).best if last else None
+        return best["iteration"] if best else None
+
+    def _keep(self, best: int | None) -> None:
+        """Say in `kept.json` what stays, then remove the others."""
+        there = self.steps()
+        every = self._keep_every
+        kept = [s for s in there if s in (best, there[-1]) or (every and s % every == 0)]
+        told = {"best": best if best in kept else None, "last": there[-1], "steps": kept}
+        text = json.dumps(self._about | told, indent=2) + "\n"
+        path = self.run / KEPT
+        if not path.exists() or path.read_text() != text:
+            replace(path, [text.encode()])
+        for step in set(there) - set(kept):
+            folder = folder_of(self.run, step)
+            # Renamed first: a folder with its name is whole.
+            dropped = folder.with_name(f"{folder.name}.dropped-{os.getpid()}")
+            folder.rename(dropped)
+            shutil.rmtree(dropped)
+
+
+def steps(run: Path) -> list[int]:
+    """The iterations of a run's whole checkpoints, in order."""
+    names = (_FOLDER.fullmatch(path.name) for path in run.iterdir() if path.is_dir())
+    return sorted(int(name[1]) for name in names if name)
+
+
+def folder_of(run: Path, iteration: int) -> Path:
+    """Where the checkpoint of an iteration is."""
+    return run / f"step-{iteration:06d}"
+
+
+def read_state(folder: Path) -> State:
+    """Where the run was at a checkpoint; UserError where that cannot be read."""
+    path = folder / STATE
+    try:
+        data = json.loads(path.read_bytes())
+        data.pop("rng")
+        return State(**data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not a checkpoint's state: {error!r}") from None
+
+
+def restore(folder: Path, optimizer: Updates) -> State:
+    """Put weights, moments and generators back as they were at a checkpoint.
+
+    The optimizer is that of the same model: its weights are overwritten.
+    """
+    state = read_state(folder)
+    path = folder / OPTIMIZER
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    _check(path, tensors, optimizer)
+    optimizer.adamw.state.clear()
+    with torch.no_grad():
+        for i, (master, weight) in enumerate(
+            zip(optimizer.masters, optimizer.weights, strict=True)
+        ):
+            master.copy_(tensors[f"{i}.master"])
+            if master is not weight:
+                weight.copy_(master)
+            found = {name: tensors[f"{i}.{name}"] for name in _MOMENTS if f"{i}.step" in tensors}
+            # The number of steps stays on the CPU, where AdamW made it.
+            moved = {k: v if k == "step" else v.to(master.device) for k, v in found.items()}
+            if moved:
+                optimizer.adamw.state[master] = moved
+    _put_rng(json.loads((folder / STATE).read_bytes())["rng"])
+    return state
+
+
+def _check(path: Path, tensors: Mapping[str, Tensor], optimizer: Updates) -> None:
+    """Refuse another model's checkpoint."""
+    found = [list(tensors[name].shape) for name in _masters(tensors)]
+    wanted = [list(master.shape) for master in optimizer.masters]
+    if found != wanted:
+        where = next(
+            (i for i, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]),
+            min(len(found), len(wanted)),
+        )
+        raise UserError(
+            f"{path}: of another model ({len(found)} weights, not {len(wanted)}; they differ from "
+            f"number {where}): take the run's own configuration"
+        )
+
+
+def _masters(tensors: Mapping[str, Tensor]) -> Sequence[str]:
+    names = (name for name in tensors if name.endswith(".master"))
+    return sorted(names, key=lambda name: int(name.split(".")[0]))
+
+
+def _tensors(optimizer: Updates) -> dict[str, Tensor]:
+    """Master weights and moments by number: number 7 is the 8th weight that is trained."""
+    tensors = {}
+    for i, master in enumerate(optimizer.masters):
+        tensors[f"{i}.master"] = master.detach().cpu().contiguous()
+        for name, value in optimizer.adamw.state.get(master, {}).items():
+            tensors[f"{i}.{name}"] = value.detach().cpu().contiguous()
+    return tensors
+
+
+def _rng() -> dict[str, Any]:
+    """The states of Python's and torch's generators."""
+    version, numbers, gauss = random.getstate()
+    of_torch = torch.get_rng_state()  # [byte] uint8
+    return {"python": [version, list(numbers), gauss], "torch": bytes(of_torch.tolist()).hex()}
+
+
+def _put_rng(states: Mapping[str, Any]) -> None:
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    torch.set_rng_state(torch.tensor(list(bytes.fromhex(states["torch"])), dtype=torch.uint8))
+
+
+@contextmanager
+def _told(final: Path, last: Path | None = None, partial: Path | None = None) -> Iterator[None]:
+    """A write that fails, for a full disk above all, is told in one line, and leaves nothing."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if partial:
+            shutil.rmtree(partial, ignore_errors=True)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        safe = f"the last good checkpoint is {last}" if last else "there is no checkpoint before it"
+        raise UserError(
+            f"{final}: cannot be saved: {why}; {safe}; once there is room, the same command goes on"
+        ) from None
