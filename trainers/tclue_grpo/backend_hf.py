@@ -18,24 +18,12 @@ import transformers
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo.hf_files import fetch, write_checkpoint
+from tclue_grpo.hf_files import fetch
+from tclue_grpo.lora import add_adapters, merged_state
+from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
 from tclue_grpo.policy import Pack, Policy, TokenStats
-
-
-def token_stats(
-    hidden: Tensor, head: Tensor, target_ids: Tensor, temperature: float, chunk: int
-) -> TokenStats:
-    """Until `losses` has it."""
-    from torch.utils.checkpoint import checkpoint
-
-    def part(rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        logprobs = torch.log_softmax((rows @ head.T).float() / temperature, -1)
-        return logprobs.gather(1, ids[:, None])[:, 0], -(logprobs.exp() * logprobs).sum(-1)
-
-    pairs = zip(hidden.split(chunk), target_ids.split(chunk), strict=True)
-    parts = [checkpoint(part, rows, ids, use_reentrant=False) for rows, ids in pairs]
-    return TokenStats(torch.cat([p for p, _ in parts]), torch.cat([e for _, e in parts]))
+from tclue_grpo.sharded import put
 
 
 class HfPolicy(Policy):
@@ -65,12 +53,13 @@ class HfPolicy(Policy):
         return list(self.module.base_model.layers)
 
     def hf_state(self) -> dict[str, Tensor]:
-        """The weights under their Hugging Face names; a tied head is not named twice."""
-        return {name: weight.detach() for name, weight in self.module.named_parameters()}
+        """The weights under their Hugging Face names, adapters merged."""
+        return merged_state(self.module)
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint that transformers loads."""
-        write_checkpoint(self.hf_state(), self.base, folder)
+    def load_hf(self, state: dict[str, Tensor]) -> None:
+        """Take weights under their Hugging Face names."""
+        for name, weight in self.module.named_parameters():
+            put(weight, state[name])
 
 
 def load(
@@ -80,11 +69,14 @@ def load(
     temperature: float = 1.0,
     chunk: int = 1024,
     recompute: bool = False,
+    lora_rank: int = 0,
+    lora_alpha: float = 32.0,
 ) -> HfPolicy:
     """A checkpoint (a folder, or a name on the hub) as a policy.
 
     `temperature` is the one that is sampled at; `chunk` the places whose logits are held at once;
-    `recompute` keeps the input of each layer only, and runs it again in the backward pass.
+    `recompute` keeps the input of each layer only, and runs it again in the backward pass;
+    `lora_rank` above 0 trains adapters of that rank in place of the weights.
     """
     base = fetch(name)
     module: Any = transformers.AutoModelForCausalLM.from_pretrained(
@@ -96,8 +88,10 @@ def load(
     )
     _check(name, module)
     module.to(device)
+    if lora_rank:
+        add_adapters(module, lora_rank, lora_alpha)
     if recompute:
-        module.gradient_checkpointing_enable({"use_reentrant": False})
+        module.activation_checkpointing_enable({"use_reentrant": False})
     return HfPolicy(module, base, temperature, chunk)
 
 

@@ -7,6 +7,7 @@ the full logits are never held. Body and head lie within one `forward`, as FSDP2
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +59,12 @@ class TokenStats(NamedTuple):
 
 
 class Policy(nn.Module):
-    """What a backend has to bring."""
+    """What a backend has to bring, and what all have in common."""
+
+    # the checkpoint's folder that it was built from
+    base: Path
+    # what `keep_reference` remembered, on the CPU
+    kept: dict[str, Tensor] | None = None
 
     def forward(self, pack: Pack) -> TokenStats:
         """Log-probabilities and entropies of the pack's targets."""
@@ -69,9 +75,32 @@ class Policy(nn.Module):
         raise NotImplementedError
 
     def hf_state(self) -> dict[str, Tensor]:
-        """The weights under their Hugging Face names, for engines and checkpoints."""
+        """The weights under their Hugging Face names, for engines and checkpoints.
+
+        A tied head is not named twice. Of a sharded policy, all processes have to ask, and the
+        first one gets them.
+        """
+        raise NotImplementedError
+
+    def load_hf(self, state: dict[str, Tensor]) -> None:
+        """Take weights under their Hugging Face names. Not for a policy with adapters."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint that transformers loads: safetensors, configuration, tokenizer."""
-        raise NotImplementedError
+        from tclue_grpo.hf_files import write_checkpoint
+
+        if state := self.hf_state():
+            write_checkpoint(state, self.base, folder)
+
+    def keep_reference(self) -> None:
+        """Make the weights as they are now the reference. Adapters have no need of it."""
+        from tclue_grpo.reference import copied
+
+        self.kept = copied(self)
+
+    def reference(self) -> AbstractContextManager[None]:
+        """The reference's weights in place of the policy's, within."""
+        from tclue_grpo.reference import swapped_in
+
+        return swapped_in(self, self.kept)

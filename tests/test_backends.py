@@ -1,0 +1,250 @@
+"""Backends: the same gradients from two of them, checkpoints, LoRA, references."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packs import random_groups
+
+from tclue.bench.models import TINY
+from tclue.errors import UserError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tclue_grpo import backend_hf  # noqa: E402
+from tclue_grpo.hf_files import read_weights  # noqa: E402
+from tclue_grpo.lora import adapted  # noqa: E402
+from tclue_grpo.packing import pack  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tclue_grpo.policy import Pack, Policy, TokenStats
+
+
+@pytest.fixture(scope="module")
+def batch() -> Pack:
+    """One packed sequence of two groups."""
+    (one,) = pack(random_groups(5, 2, 3, lambda dice: 40, (5, 40)), 400)
+    return one
+
+
+def learn(policy: Policy, batch: Pack) -> dict[str, Tensor]:
+    """The gradients of a loss that uses log-probabilities and entropies, by the policy's names."""
+    policy.zero_grad()
+    policy.train()
+    said = policy(batch)
+    loss = (batch.advantage * said.logprobs + 0.1 * said.entropy).mean()
+    loss.backward()
+    found = {name: weight.grad for name, weight in policy.named_parameters()}
+    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
+
+
+def step(policy: Policy, batch: Pack) -> None:
+    """Change what learns, visibly."""
+    learn(policy, batch)
+    torch.optim.SGD(policy.parameters(), lr=0.1).step()
+
+
+def logprobs(policy: Policy, batch: Pack) -> Tensor:
+    with torch.no_grad():
+        said: TokenStats = policy(batch)
+    return said.logprobs
+
+
+def plain_logprobs(folder: Path, batch: Pack) -> Tensor:
+    """What transformers itself says of the first response in the pack, loaded from a folder."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    prompt, length = int(batch.source[0]) + 1, int(batch.lengths[0])
+    with torch.no_grad():
+        logits = model(batch.ids[None, : prompt + length]).logits[0]
+    said: Tensor = logits.log_softmax(-1)[prompt - 1 : -1]
+    return said.gather(1, batch.target_ids[:length, None])[:, 0]
+
+
+def write_llama(folder: Path, rope: dict[str, Any], tied: bool = False) -> Path:
+    """A Llama with grouped heads and random weights."""
+    config = transformers.LlamaConfig(
+        vocab_size=549, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        rope_parameters=rope, tie_word_embeddings=tied,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def write_tied_qwen(folder: Path) -> Path:
+    """A Qwen2 with grouped heads, a tied head and random weights, biases too."""
+    config = transformers.Qwen2Config(
+        vocab_size=549, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.Qwen2ForCausalLM(config)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight, std=0.2)
+    model.save_pretrained(folder)
+    return folder
+
+
+PLAIN = {"rope_type": "default", "rope_theta": 10000.0}
+SCALED = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+@pytest.mark.parametrize("kind", ["tiny", "tied qwen", "llama 3", "llama 3.1"])
+def test_torchtune_gives_every_gradient_of_transformers(
+    kind: str, batch: Pack, tmp_path: Path
+) -> None:
+    pytest.importorskip("torchtune")
+    from tclue_grpo import backend_torchtune
+
+    folder = {
+        "tiny": lambda: TINY,
+        "tied qwen": lambda: write_tied_qwen(tmp_path / "base"),
+        "llama 3": lambda: write_llama(tmp_path / "base", PLAIN),
+        "llama 3.1": lambda: write_llama(tmp_path / "base", SCALED),
+    }[kind]()
+    ours = backend_hf.load(str(folder))
+    tuned = backend_torchtune.load(str(folder), recompute=True)
+    torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
+    expected = {k.removeprefix("module."): g for k, g in learn(ours, batch).items()}
+    found = {k.removeprefix("decoder."): g for k, g in learn(tuned, batch).items()}
+    found = backend_torchtune.to_hf(found, tuned.config)
+    assert found.keys() == expected.keys() == ours.hf_state().keys()
+    for name, gradient in expected.items():
+        assert gradient.abs().max() > 0, name
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+    # and back: what one writes after learning, the other reads
+    step(tuned, batch)
+    tuned.save(tmp_path / "saved")
+    ours.load_hf(read_weights(tmp_path / "saved"))
+    torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
+    first = int(batch.lengths[0])
+    plain = plain_logprobs(tmp_path / "saved", batch)
+    torch.testing.assert_close(plain, logprobs(tuned, batch)[:first], atol=1e-5, rtol=0)
+
+
+def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
+    pytest.importorskip("torchtune")
+    from tclue_grpo import backend_torchtune
+
+    folder = write_llama(tmp_path / "base", PLAIN, tied=True)
+    with pytest.raises(UserError, match=r"llama, positions default, tied head.*Qwen2, Llama 3"):
+        backend_torchtune.load(str(folder))
+
+
+def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) -> None:
+    policy = backend_hf.load(str(TINY))
+    step(policy, batch)
+    policy.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in TINY.iterdir() if path.suffix != ".md"
+    }
+    first = int(batch.lengths[0])
+    plain = plain_logprobs(tmp_path, batch)
+    torch.testing.assert_close(plain, logprobs(policy, batch)[:first], atol=1e-5, rtol=0)
+    assert (plain - plain_logprobs(TINY, batch)).abs().max() > 0.01
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template
+    # and the policy goes on from it, to the bit
+    again = backend_hf.load(str(TINY))
+    again.load_hf(read_weights(tmp_path))
+    assert torch.equal(logprobs(again, batch), logprobs(policy, batch))
+
+
+def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> None:
+    policy = backend_hf.load(str(write_tied_qwen(tmp_path / "base")))
+    step(policy, batch)
+    policy.save(tmp_path / "saved")
+    assert "lm_head.weight" not in read_weights(tmp_path / "saved")
+    first = int(batch.lengths[0])
+    plain = plain_logprobs(tmp_path / "saved", batch)
+    torch.testing.assert_close(plain, logprobs(policy, batch)[:first], atol=1e-5, rtol=0)
+
+
+def test_temperature_and_chunks(batch: Pack) -> None:
+    whole = backend_hf.load(str(TINY), temperature=0.7, chunk=10_000)
+    parts = backend_hf.load(str(TINY), temperature=0.7, chunk=7)
+    torch.testing.assert_close(logprobs(parts, batch), logprobs(whole, batch))
+    warm = backend_hf.load(str(TINY))
+    assert (logprobs(warm, batch) - logprobs(whole, batch)).abs().max() > 0.01
+
+
+def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) -> None:
+    expected = learn(backend_hf.load(str(TINY)), batch)
+    policy = backend_hf.load(str(TINY), recompute=True)
+    runs = [0]
+    for layer in policy.layers():
+        # what lies within a layer runs again, up to its last result; the layer is called once
+        part = layer.get_submodule("self_attn")
+        part.register_forward_hook(lambda *_: runs.__setitem__(0, runs[0] + 1))
+    found = learn(policy, batch)
+    assert runs == [2 * 4]
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
+    policy = backend_hf.load(str(TINY))
+    with pytest.raises(RuntimeError, match="keep_reference"), policy.reference():
+        pass
+    base = logprobs(policy, batch)
+    policy.keep_reference()
+    step(policy, batch)
+    learned = logprobs(policy, batch)
+    with policy.reference():
+        assert torch.equal(logprobs(policy, batch), base)
+    assert torch.equal(logprobs(policy, batch), learned)
+    assert (learned - base).abs().max() > 0.01
+
+
+def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    policy = backend_hf.load(str(TINY), lora_rank=4, lora_alpha=8.0)
+    base = logprobs(policy, batch)
+    assert torch.equal(base, logprobs(backend_hf.load(str(TINY)), batch))
+    assert len(adapted(policy)) == 4 * 7  # of four layers: four of attention, three of the MLP
+    for _ in range(3):
+        step(policy, batch)
+    learned = logprobs(policy, batch)
+    assert (learned - base).abs().max() > 0.01
+    assert all("lora_" in name for name in learn(policy, batch))
+    before = copy.deepcopy(dict(policy.named_parameters()))
+    policy.save(tmp_path)
+    assert all(torch.equal(w, before[name]) for name, w in policy.named_parameters())
+    merged = backend_hf.load(str(tmp_path))
+    torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
+    # the reference is the base, with the adapters switched off, and they learn on afterwards
+    policy.keep_reference()
+    assert policy.kept is None
+    with policy.reference():
+        assert torch.equal(logprobs(policy, batch), base)
+    assert torch.equal(logprobs(policy, batch), learned)
+    assert len(learn(policy, batch)) == 2 * 4 * 7
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder, and not a hub name"):
+        backend_hf.load("./nowhere")
+    shutil.copytree(TINY, tmp_path / "sliding")
+    path = tmp_path / "sliding" / "config.json"
+    config = json.loads(path.read_text())
+    config |= {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2}
+    config["layer_types"] = ["full_attention"] * 2 + ["sliding_attention"] * 2
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="attention other than full: expected a model of"):
+        backend_hf.load(str(tmp_path / "sliding"))

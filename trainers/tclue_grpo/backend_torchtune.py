@@ -1,0 +1,165 @@
+"""The policy as a torchtune model: its Qwen2 and Llama 3 builders (`pip install tclue[torchtune]`).
+
+torchtune 0.6.1 is its last release; it wants torchao 0.15.0, which peft from 0.19 on refuses to run
+beside, so the extra holds peft to 0.18. Weights are read and written under
+their Hugging Face names by torchtune's own conversion, so checkpoints, engines and configurations
+are those of `backend_hf`, and so are the gradients, to fp32 rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torchtune.models.convert_weights import hf_to_tune, tune_to_hf
+from torchtune.models.llama3 import llama3
+from torchtune.models.llama3_1 import llama3_1
+from torchtune.models.qwen2 import qwen2
+from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
+
+from tclue.errors import UserError
+from tclue_grpo.hf_files import fetch, read_weights
+from tclue_grpo.losses import token_stats
+from tclue_grpo.packing import block_mask, dense_mask
+from tclue_grpo.policy import Pack, Policy, TokenStats
+from tclue_grpo.sharded import full_state, put
+
+Convert = Callable[..., dict[str, Tensor]]
+
+
+class TorchtunePolicy(Policy):
+    """A causal language model of torchtune."""
+
+    def __init__(
+        self, decoder: Any, config: Any, base: Path, temperature: float, chunk: int, recompute: bool
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.config = config
+        self.base = base
+        self.temperature = temperature
+        self.chunk = chunk
+        self.recompute = recompute
+
+    def forward(self, pack: Pack) -> TokenStats:
+        """Log-probabilities and entropies of the pack's targets."""
+        on_cpu = pack.ids.device.type == "cpu"
+        mask = dense_mask(pack)[None] if on_cpu else block_mask(pack)
+        hidden = self.decoder.tok_embeddings(pack.ids[None])  # [1, token, width]
+        for layer in self.decoder.layers:
+            run = partial(layer, mask=mask, input_pos=pack.positions[None])
+            again = self.recompute and torch.is_grad_enabled()
+            hidden = checkpoint(run, hidden, use_reentrant=False) if again else run(hidden)
+        hidden = self.decoder.norm(hidden)[0]
+        tied = self.config.tie_word_embeddings
+        head = (self.decoder.tok_embeddings if tied else self.decoder.output).weight
+        return token_stats(hidden[pack.source], head, pack.target_ids, self.temperature, self.chunk)
+
+    def layers(self) -> list[nn.Module]:
+        """The transformer's blocks, in order."""
+        return list(self.decoder.layers)
+
+    def hf_state(self) -> dict[str, Tensor]:
+        """The weights under their Hugging Face names."""
+        return to_hf(full_state(self.decoder), self.config)
+
+    def load_hf(self, state: dict[str, Tensor]) -> None:
+        """Take weights under their Hugging Face names."""
+        own = from_hf(state, self.config)
+        for name, weight in self.decoder.named_parameters():
+            put(weight, own[name])
+
+
+def load(
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    temperature: float = 1.0,
+    chunk: int = 1024,
+    recompute: bool = False,
+) -> TorchtunePolicy:
+    """A Hugging Face checkpoint (a folder, or a name on the hub) as a policy; see `backend_hf`."""
+    base = fetch(name)
+    config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
+    with torch.device("meta"):
+        decoder = _build(name, config)
+    weights = {key: value.to(device, dtype) for key, value in read_weights(base).items()}
+    decoder.load_state_dict(from_hf(weights, config), assign=True)
+    # as transformers has it: the padding token's embedding gets no gradient
+    decoder.tok_embeddings.padding_idx = config.pad_token_id
+    with torch.device(device):
+        for module in decoder.modules():
+            if hasattr(module, "rope_init"):  # not part of a checkpoint
+                module.rope_init()
+    return TorchtunePolicy(decoder, config, base, temperature, chunk, recompute)
+
+
+def _build(name: str, config: Any) -> Any:
+    """torchtune's model of a transformers configuration."""
+    rope = config.rope_parameters
+    kind = (config.model_type, rope["rope_type"], config.tie_word_embeddings)
+    shape = {
+        "vocab_size": config.vocab_size,
+        "num_layers": config.num_hidden_layers,
+        "num_heads": config.num_attention_heads,
+        "num_kv_heads": config.num_key_value_heads,
+        "embed_dim": config.hidden_size,
+        "intermediate_dim": config.intermediate_size,
+        "max_seq_len": config.max_position_embeddings,
+        "norm_eps": config.rms_norm_eps,
+        "rope_base": rope["rope_theta"],
+    }
+    if _head_size(config) * config.num_attention_heads != config.hidden_size:
+        kind = ("of an unusual head size", *kind[1:])
+    if kind[:2] == ("qwen2", "default") and not config.use_sliding_window:
+        return qwen2(**shape, tie_word_embeddings=config.tie_word_embeddings)
+    if kind == ("llama", "default", False):
+        return llama3(**shape)
+    # the rest of the scaling is fixed in torchtune, to what Llama 3.1 has
+    fixed = {"low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
+    if kind == ("llama", "llama3", False) and all(rope[key] == fixed[key] for key in fixed):
+        return llama3_1(**shape, scale_factor=rope["factor"])
+    raise UserError(
+        f"{name}: torchtune's builders do not make it (model type {kind[0]}, positions {kind[1]}, "
+        f"{'tied' if kind[2] else 'untied'} head): expected a Qwen2, Llama 3 or Llama 3.1; "
+        "model.backend = hf takes others"
+    )
+
+
+def _head_size(config: Any) -> int:
+    own = getattr(config, "head_dim", None)
+    return int(own or config.hidden_size // config.num_attention_heads)
+
+
+def _converted(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+    return convert(
+        state,
+        num_heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        dim=config.hidden_size,
+    )
+
+
+def from_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+    """Weights, or gradients, under torchtune's names."""
+    state = {name: value for name, value in state.items() if not _is_tied_head(name, config)}
+    return _converted(qwen2_hf_to_tune if _is_qwen(config) else hf_to_tune, state, config)
+
+
+def to_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+    """Weights, or gradients, under their Hugging Face names."""
+    return _converted(qwen2_tune_to_hf if _is_qwen(config) else tune_to_hf, state, config)
+
+
+def _is_qwen(config: Any) -> bool:
+    return bool(config.model_type == "qwen2")
+
+
+def _is_tied_head(name: str, config: Any) -> bool:
+    return bool(config.tie_word_embeddings) and name == "lm_head.weight"

@@ -1,0 +1,63 @@
+"""LoRA (Hu et al., 2021, https://arxiv.org/abs/2106.09685), by peft, inside the model.
+
+Every linear layer but the head gets an adapter, and only these learn. The model keeps its class, so
+engines sample from it as from any other; whoever wants plain weights gets the merged ones, made
+anew each time: the model in training is not touched. With adapters switched off it is the base,
+which is what a KL term refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from tclue_grpo.sharded import full_state
+
+NAME = "default"
+
+
+def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
+    """Put adapters in, and freeze everything else. They change nothing until they have learned."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config: Any = LoraConfig
+    inject_adapter_in_model(
+        config(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"), module
+    )
+
+
+def adapted(module: nn.Module) -> dict[str, Any]:
+    """The layers that have an adapter, by name."""
+    return {name: layer for name, layer in module.named_modules() if hasattr(layer, "lora_A")}
+
+
+def merged_state(module: nn.Module) -> dict[str, Tensor]:
+    """All weights under the names they have without adapters, each with what its adapter adds."""
+    state = full_state(module)
+    for name, layer in adapted(module).items():
+        if not state:  # another process has them
+            break
+        # [out, in] = [out, rank] [rank, in]
+        added = state.pop(f"{name}.lora_B.{NAME}.weight").float() @ (
+            state.pop(f"{name}.lora_A.{NAME}.weight").float()
+        )
+        weight = state[f"{name}.base_layer.weight"]
+        merged = weight.float() + layer.scaling[NAME] * added
+        state[f"{name}.base_layer.weight"] = merged.to(weight.dtype)
+    return {name.replace(".base_layer.", "."): weight for name, weight in state.items()}
+
+
+@contextmanager
+def adapters_off(module: nn.Module) -> Iterator[None]:
+    """The base, within."""
+    layers = adapted(module).values()
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
