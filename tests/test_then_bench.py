@@ -166,6 +166,7 @@ class Killer:
         return sum(data.count(b"\n") for data in lines(self._results).values())
 
     def _ended(self) -> bool:
+        assert self._parent.stdout
         return bool(select.select([self._parent.stdout], [], [], 0)[0])
 
     def close(self) -> None:
@@ -290,10 +291,10 @@ def test_other_weights_under_the_same_step_are_another_run(run: Path, tmp_path: 
     found = [read_config(folder) for folder in (tmp_path / "results").iterdir()]
     assert len({one.checkpoint for one in found}) == len(found) == 2
     # A run whose record says other weights than its name is not taken up.
+    folder = tmp_path / "results" / found[0].run_name
+    wrong = replace(found[0], checkpoint="0" * 64).to_dict()
+    (folder / "run.json").write_text(json.dumps(wrong))
     with pytest.raises(UserError, match="holds a run of other settings"):
-        folder = tmp_path / "results" / found[0].run_name
-        wrong = replace(found[0], checkpoint="0" * 64).to_dict()
-        (folder / "run.json").write_text(json.dumps(wrong))
         RunFolder(tmp_path / "results", found[0])
 
 

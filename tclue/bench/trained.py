@@ -110,8 +110,8 @@ def read_kept(folder: Path) -> Kept:
     for name, value in (data.get("price") or {}).items():
         wants = _PRICE.get(name)
         if wants is None or not isinstance(value, wants) or isinstance(value, bool):
-            known = "a tier's name as tier, or hour_usd, or gpu_hour_usd and gpus, as numbers"
-            raise UserError(f"{path}: price has {name} {value!r}: expected {known}")
+            wanted = "a tier's name as tier, or hour_usd, or gpu_hour_usd and gpus, as numbers"
+            raise UserError(f"{path}: price has {name} {value!r}: expected {wanted}")
     known = {field.name for field in fields(Kept)}
     given = {name: value for name, value in data.items() if name in known}
     return Kept(**{**given, "steps": tuple(steps)})
