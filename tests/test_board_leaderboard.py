@@ -222,7 +222,7 @@ def test_what_else_was_measured_stands_below(tmp_path: Path) -> None:
         "reasoning": "30",
         "answer": "20",
         "$ by litellm": "$0.01",
-        "prices of": "2026-01-01",
+        "prices of": "2026-01-01, given by hand",
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from tclue.bench.costs import Prices, Usage
 from tclue.bench.failures import Failure
+from tclue.bench.origin import Training
 from tclue.puzzle.puzzle import Puzzle
 
 DEFAULT_SEED = 0
@@ -76,6 +77,7 @@ class Setup:
     max_output_tokens: int | None = None
     checkpoint: str | None = None
     dtype: str | None = None
+    trained: Training | None = None
     # the packages whose versions are recorded
     packages: tuple[str, ...] = ()
 

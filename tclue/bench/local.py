@@ -9,7 +9,8 @@
   for rounding: batches of another shape round differently, and a near-tie may fall the other way.
 * Batches are of prompts of like length, padded on the left; a prompt that several rows share is
   computed once, and rows that have ended leave together, when they are many enough to be worth it.
-* A response's cost is its share of the wall time: each step's, divided by the rows that go on.
+* A response's cost is its share of the wall time: each step's, divided by the rows that go on. It
+  may be counted at a serverless tier's price for tokens instead, or at that of GPU-hours.
 * Nothing is unpickled (safetensors only) and no code from a checkpoint is run.
 """
 
@@ -27,9 +28,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tclue.bench.answerers import DEFAULT_SEED, Ask, Reply, Setup, today
-from tclue.bench.costs import HOUR_USD, Prices, Usage
+from tclue.bench.answerers import DEFAULT_SEED, Ask, Reply, Setup
+from tclue.bench.costs import Usage
 from tclue.bench.options import BenchOptions
+from tclue.bench.price_book import local_prices
 from tclue.errors import UserError
 
 if TYPE_CHECKING:
@@ -88,17 +90,16 @@ class Local:
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
         self._dtype = getattr(torch, dtype)
         greedy = options.samples == 1
-        hour_usd = HOUR_USD if options.hour_usd is None else options.hour_usd
         self.setup = Setup(
             variant="/".join(folder.resolve().parts[-2:]) if folder.exists() else name,
-            prices=Prices("hour", today(), hour_usd=hour_usd),
+            prices=local_prices(options),
             seed=DEFAULT_SEED if options.seed is None else options.seed,
             temperature=(0.0 if greedy else 1.0)
             if options.temperature is None
             else options.temperature,
             max_tokens=options.max_tokens or MAX_TOKENS,
             concurrency=options.concurrency,
-            checkpoint=_fingerprint(folder) if folder.exists() else config._commit_hash,
+            checkpoint=fingerprint(folder) if folder.exists() else config._commit_hash,
             dtype=dtype,
             packages=("torch", "transformers"),
         )
@@ -347,7 +348,7 @@ def _check_folder(name: str, folder: Path) -> None:
         )
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """SHA-256 over the files that make up a checkpoint, their names included."""
     digest = hashlib.sha256()
     for path in sorted({p for pattern in _CHECKPOINT_FILES for p in folder.glob(pattern)}):

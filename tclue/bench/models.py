@@ -1,7 +1,7 @@
 """From a name on the command line to models that can be asked.
 
-* `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, and `tiny` the
-  one that this package brings.
+* `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` the one
+  that this package brings, and `train:RUN@STEP` one that a training run kept (`trained`).
 * An alias of the registry stands for one model or several: its weights at each of its reasoning
   settings. Any other name is litellm's.
 * With `--api-base`, both are asked of that server, spoken to as OpenAI's: an alias under the name
@@ -53,6 +53,10 @@ def resolve_all(name: str, options: BenchOptions) -> list[Answerer]:
         if name == "tiny":
             local.setup = replace(local.setup, variant="tiny")
         return [local]
+    if name.startswith("train:"):
+        from tclue.bench.trained import Trained
+
+        return [Trained(name.removeprefix("train:"), options)]
     registry = load(options.registry)
     found = lookup(name, registry)
     if found.facts and not options.api_base:
@@ -132,9 +136,9 @@ def _routed(
         if near:
             raise UserError(f"unknown model {found.name!r}: did you mean {near[0]}?") from None
         raise UserError(
-            f"unknown model {found.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, an "
-            "alias that `tclue models` lists, a name that litellm knows such as openai/gpt-5-mini, "
-            "or --api-base URL and that server's name"
+            f"unknown model {found.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, "
+            "train:RUN@STEP, an alias that `tclue models` lists, a name that litellm knows such as "
+            "openai/gpt-5-mini, or --api-base URL and that server's name"
         ) from None
 
 

@@ -34,16 +34,16 @@ class BenchOptions:
     stream: bool = False
     # root of an OpenAI-compatible server, such as http://localhost:8000/v1
     api_base: str | None = None
-    # dollars per million tokens, for hosted models; both or neither
+    # dollars per million tokens, for hosted and local models; both or neither
     price_in: float | None = None
     price_out: float | None = None
     # a price book that goes before the shipped one; the user's own, if there is one, if None
     prices: Path | None = None
-    # a serverless tier of the price book, for a model behind `api_base`
+    # a serverless tier of the price book, for a model behind `api_base` or a local one
     tier: str | None = None
     # dollars for an hour of the machine, for local models; 0.10 if None
     hour_usd: float | None = None
-    # dollars for an hour of one GPU, and how many there are, for a model behind `api_base`
+    # dollars for an hour of one GPU, and how many there are, for the same
     gpu_hour_usd: float | None = None
     gpus: int = 1
     # most dollars that the runs may cost, what they have cost so far included
@@ -60,6 +60,8 @@ class BenchOptions:
     dtype: str | None = None
     # folder of the run folders
     results: Path = Path("results")
+    # folder of the training runs that `train:` models are in
+    runs: Path = Path("runs")
 
     def __post_init__(self) -> None:
         """Raise UserError, naming the flag, for a value that cannot be meant."""
@@ -104,6 +106,7 @@ class BenchOptions:
         not_settings = (
             "puzzles",
             "results",
+            "runs",
             "registry",
             "max_cost",
             "estimate",

@@ -9,6 +9,7 @@
 * What a run is counted with, in this order: `--price-in` and `--price-out`; `--tier`;
   `--gpu-hour-usd`; the book; litellm's list; else unknown. A server of one's own (`--api-base`) is
   priced by the first three alone: its price is not that of the provider whose protocol it speaks.
+  A local model is priced by the first three too, and else by the hour of the machine it runs on.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from tclue.bench.answerers import today
-from tclue.bench.costs import Prices
+from tclue.bench.costs import HOUR_USD, Prices
 from tclue.bench.litellm_costs import list_prices
 from tclue.bench.options import BenchOptions
 from tclue.bench.own_files import own_file, read_toml
@@ -158,6 +159,17 @@ def prices_for(
     if entry is not None:
         return entry.prices
     return Prices("unknown", today()) if litellm is None else list_prices(litellm, name)
+
+
+def local_prices(options: BenchOptions) -> Prices:
+    """What a local model's responses are counted with: the machine's hours, unless said otherwise.
+
+    Raises UserError as `prices_for` does.
+    """
+    if (options.price_in, options.tier, options.gpu_hour_usd) != (None, None, None):
+        return prices_for("", None, options, None)
+    hour_usd = HOUR_USD if options.hour_usd is None else options.hour_usd
+    return Prices("hour", today(), hour_usd=hour_usd)
 
 
 def price_book(path: Path | None = None) -> PriceBook:

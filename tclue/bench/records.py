@@ -32,6 +32,7 @@ from typing import Any, Literal, Self
 from tclue.bench.costs import Prices, Usage
 from tclue.bench.durable import Journal, replace
 from tclue.bench.keys import masker
+from tclue.bench.origin import Training
 from tclue.errors import UserError
 from tclue.puzzle.grade import Grade
 
@@ -90,6 +91,8 @@ class RunConfig:
     checkpoint: str | None = None
     # number format of a local model's weights
     dtype: str | None = None
+    # of weights that a training run kept; not in `run.json` where there is nothing to say
+    trained: Training | None = None
     # the settings above that the user gave; the others are defaults
     given: tuple[str, ...] = ()
     # versions of Python, tclue and what the model ran on, and tclue's commit, at the first request
@@ -118,11 +121,15 @@ class RunConfig:
         """The configuration that `run.json` holds."""
         prices = Prices.from_dict(data["prices"])
         tuples = {name: tuple(data[name]) for name in ("given", "notes", "served_as")}
-        return cls(**{**data, "prices": prices, **tuples})
+        trained = Training(**data["trained"]) if data.get("trained") else None
+        return cls(**{**data, "prices": prices, "trained": trained, **tuples})
 
     def to_dict(self) -> dict[str, Any]:
         """What `run.json` holds."""
-        return {"format": FORMAT, **asdict(self)}
+        data = asdict(self)
+        if self.trained is None:
+            del data["trained"]  # as before there was training, so that older versions read it too
+        return {"format": FORMAT, **data}
 
 
 @dataclass(frozen=True)

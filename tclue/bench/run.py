@@ -271,6 +271,7 @@ def configuration(
         served_as=setup.served_as,
         checkpoint=setup.checkpoint,
         dtype=setup.dtype,
+        trained=setup.trained,
         given=options.given,
         versions={
             "python": platform.python_version(),

@@ -21,6 +21,7 @@ from tclue.board.notes import notes
 from tclue.board.plot import MADE_BY, Point, svg
 from tclue.board.published import PICTURE, Published, PublishedRow, read_published
 from tclue.board.rows import RankedSet, Row, read_sets
+from tclue.board.training import paths
 from tclue.errors import UserError
 
 
@@ -59,8 +60,13 @@ def files(board: Board) -> dict[str, bytes]:
     for one in board.sets:
         asked = "1 puzzle" if one.puzzles == 1 else f"{one.puzzles} puzzles"
         subtitle = f"{asked}, grader {one.grader}; bars are 95% intervals"
-        points = [point for row in one.rows if (point := _point(row))]
-        texts[one.picture] = svg(f"{one.title}: accuracy against cost", subtitle, points)
+        shown = [(row, point) for row in one.rows if (point := _point(row))]
+        texts[one.picture] = svg(
+            f"{one.title}: accuracy against cost",
+            subtitle,
+            [point for _, point in shown],
+            paths([row for row, _ in shown]),
+        )
     texts[PICTURE] = svg(
         "Published results: accuracy against cost",
         "OpenPipe, March 2025: 64 puzzles, published grader, no intervals given",
@@ -145,11 +151,19 @@ def _json_row(row: Row) -> dict[str, Any]:
         **flat,
         "on_frontier": row.on_frontier,
         "neighbour": row.neighbour and asdict(row.neighbour),
+        **_json_training(row),
         "notes": notes(row.summary),
         "prices": asdict(row.config.prices),
         **outcomes,
         **{name: value for name, value in numbers.items() if name not in flat},
     }
+
+
+def _json_training(row: Row) -> dict[str, Any]:
+    """Of trained weights, where they come from, and how they stand to those."""
+    if row.config.trained is None:
+        return {}
+    return {"trained": asdict(row.config.trained), "base": row.base and asdict(row.base)}
 
 
 def _rounded(value: Any) -> Any:

@@ -49,6 +49,8 @@ Each table is one set of puzzles under one grader. Rows are compared within a ta
 - **{ALIKE}**: not told apart from the next {FRONTIER} below it: their difference, puzzle by puzzle,
   may as well be chance (paired t, p of 0.05 or more). *Puzzles needed*: that would tell a
   difference of this size apart in four of five trials.
+- **Above its base**: how much more accurate trained weights are than those that training began
+  with, puzzle by puzzle; an arrow leads from the one to the other in the picture.
 - **{NOTED}**: there is a note below the table.
 - **Main five**: accuracy on who, weapon, where, when and why alone. **Pass@k**: chance that one of
   k samples is solved. **Consensus@k**: score of the answers that most of k samples give.

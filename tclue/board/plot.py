@@ -2,8 +2,9 @@
 
 Written by hand, not by a plotting library: the same points give the same bytes whatever is
 installed, and the board needs nothing but Python. Cost runs along a logarithmic axis; a model that
-costs nothing has no place on one and stands in a strip beside it. White background and system
-fonts: it reads the same on a light and on a dark page.
+costs nothing has no place on one and stands in a strip beside it. Arrows lead from the weights that
+a training run began with along the steps that it kept. White background and system fonts: it reads
+the same on a light and on a dark page.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _STRIP_POINT, _STRIP_LABEL, _STRIP_LABEL_MAX = 16.0, 30.0, 170.0
 # how wide the title and the subtitle would be at the labels' size
 _TITLE_PX, _SUBTITLE_PX = 530.0, 520.0
 _INK, _QUIET, _GRID = "#1f2328", "#59636e", "#e4e7eb"
-_BEST, _OTHER = "#0b62d6", "#7a828c"
+_BEST, _OTHER, _TRAINED = "#0b62d6", "#7a828c", "#b35900"
+# of an arrow's head: how long, and half of how wide
+_HEAD_PX, _HALF_HEAD_PX = 7.0, 3.5
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,15 @@ class Layout:
     labels: tuple[Label | None, ...]
     # the frontier, a step line from its cheapest point to the right side
     steps: tuple[Segment, ...]
+    # the arrows along what training did, from marker to marker
+    arrows: tuple[Segment, ...] = ()
 
 
-def svg(title: str, subtitle: str, points: Sequence[Point]) -> str:
-    """The picture, as the text of an SVG file."""
-    at = layout(points)
+def svg(
+    title: str, subtitle: str, points: Sequence[Point], paths: Sequence[Sequence[int]] = ()
+) -> str:
+    """The picture, as the text of an SVG file; `paths` lead from point to point."""
+    at = layout(points, paths)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-size="12" '
@@ -90,17 +97,19 @@ def svg(title: str, subtitle: str, points: Sequence[Point]) -> str:
         *_strip(at),
         *_costs(at, any(point.cost_usd > 0 for point in points)),
         *(_line(step, f'stroke="{_BEST}" stroke-width="2"') for step in at.steps),
-        *_legend(points),
+        *_legend(points, bool(at.arrows)),
     ]
     for point, centre in zip(points, at.centres, strict=True):
         parts += _bar(point, centre)
     for point, centre in zip(points, at.centres, strict=True):
         parts.append(_marker(point, centre))
+    for arrow in at.arrows:
+        parts += _arrow(arrow)
     parts += [part for label in at.labels if label for part in _label(label)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def layout(points: Sequence[Point]) -> Layout:
+def layout(points: Sequence[Point], paths: Sequence[Sequence[int]] = ()) -> Layout:
     """Work out where everything stands."""
     free = [i for i, point in enumerate(points) if point.cost_usd == 0]
     priced = [i for i, point in enumerate(points) if point.cost_usd > 0]
@@ -128,13 +137,14 @@ def layout(points: Sequence[Point]) -> Layout:
     # Those on the frontier choose first: they are the ones that a reader looks for.
     order = sorted(priced, key=lambda i: (not points[i].on_frontier, *centres[i], points[i].label))
     bars = [_bar_line(points[i], centres[i]) for i in priced]
-    lines = [*steps, *(bar for bar in bars if bar)]
+    arrows = _arrows(centres, paths)
+    lines = [*steps, *arrows, *(bar for bar in bars if bar)]
     markers = [_around(*centres[i]) for i in priced]
     for i, label in zip(
         order, place([anchors[i] for i in order], axis, markers, lines), strict=True
     ):
         labels[i] = label
-    return Layout(axis, strip, ends, tuple(centres), tuple(labels), tuple(steps))
+    return Layout(axis, strip, ends, tuple(centres), tuple(labels), tuple(steps), tuple(arrows))
 
 
 def _around(x: float, y: float) -> Box:
@@ -169,6 +179,43 @@ def _steps(centres: Sequence[tuple[float, float]]) -> list[Segment]:
     for (x, y), (after_x, after_y) in pairwise([*stairs, *((_RIGHT, y) for _, y in stairs[-1:])]):
         steps += [Segment(x, y, after_x, y), Segment(after_x, y, after_x, after_y)]
     return [step for step in steps if step[:2] != step[2:]]
+
+
+def _arrows(
+    centres: Sequence[tuple[float, float]], paths: Sequence[Sequence[int]]
+) -> list[Segment]:
+    """From marker to marker; none where two markers touch."""
+    arrows = []
+    for path in paths:
+        for (x0, y0), (x1, y1) in pairwise(centres[i] for i in path):
+            length = math.hypot(x1 - x0, y1 - y0)
+            if length > 2 * MARKER_PX:
+                dx, dy = (x1 - x0) / length * MARKER_PX, (y1 - y0) / length * MARKER_PX
+                ends = (x0 + dx, y0 + dy, x1 - dx, y1 - dy)
+                arrows.append(Segment(*(round(end, 1) for end in ends)))
+    return arrows
+
+
+def _arrow(arrow: Segment) -> list[str]:
+    """A line with a head at its end, which is as long as the line where that is short."""
+    x, y = arrow.x1, arrow.y1
+    length = math.hypot(x - arrow.x0, y - arrow.y0)
+    if length == 0:
+        return []
+    along_x, along_y = (x - arrow.x0) / length, (y - arrow.y0) / length
+    head = min(_HEAD_PX, length)
+    wide = _HALF_HEAD_PX * head / _HEAD_PX
+    back_x, back_y = x - along_x * head, y - along_y * head
+    corners = [
+        (x, y),
+        (back_x - along_y * wide, back_y + along_x * wide),
+        (back_x + along_y * wide, back_y - along_x * wide),
+    ]
+    at = " ".join(f"{corner_x:.1f},{corner_y:.1f}" for corner_x, corner_y in corners)
+    return [
+        _line(arrow, f'stroke="{_TRAINED}" stroke-width="1.5"'),
+        f'<polygon points="{at}" fill="{_TRAINED}"/>',
+    ]
 
 
 def _bar_line(point: Point, centre: tuple[float, float]) -> Segment | None:
@@ -272,7 +319,7 @@ def _ticks(at: Layout) -> list[str]:
     return parts
 
 
-def _legend(points: Sequence[Point]) -> list[str]:
+def _legend(points: Sequence[Point], trained: bool) -> list[str]:
     """What the marks mean, at the right above the frame; only those that occur."""
     any_best = any(p.on_frontier for p in points)
     entries = [
@@ -282,6 +329,10 @@ def _legend(points: Sequence[Point]) -> list[str]:
     ]
     parts: list[str] = []
     x = _RIGHT
+    if trained:
+        x -= text_width("training")
+        parts += [_text(x, 52, "training"), *_arrow(Segment(x - 24, 48, x - 6, 48))]
+        x -= 38
     for text, colour, filled, occurs in reversed(entries):
         if not occurs:
             continue

@@ -6,7 +6,8 @@
   name, the same SHA-256 of its file, the same number of puzzles from its start, the same grader.
 * The frontier is drawn among the complete runs with a known cost above zero. Where answers are
   missing, accuracy stands on other puzzles than the rest, often easier ones.
-* Each row on the frontier is compared with the next cheaper one on it, puzzle by puzzle.
+* Each row on the frontier is compared with the next cheaper one on it, puzzle by puzzle; each step
+  of a training run with the row of the weights that it began with, asked in the same way.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from tclue.board.frontier import frontier
 from tclue.board.labels import clean
 from tclue.board.names import labels
 from tclue.board.sanity import check_config, checked
+from tclue.board.training import base_of
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """The next cheaper row on the frontier, and how much more accurate this one is."""
+    """Another row, and how much more accurate this one is."""
 
     run: str
     accuracy: Difference
@@ -51,8 +53,10 @@ class Row:
     scores: Mapping[str, Scores]
     # nothing in the table beats it at its cost or less
     on_frontier: bool = False
-    # None for the cheapest on the frontier, and for rows that are not on it
+    # the next cheaper row on the frontier; None for the cheapest, and for rows that are not on it
     neighbour: Neighbour | None = None
+    # of trained weights, the row of those that training began with; None where it is not here
+    base: Neighbour | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -161,6 +165,9 @@ def ranked(rows: list[Row]) -> tuple[Row, ...]:
         cheaper = [rows[j] for j in best[place + 1 : place + 2]]
         neighbour = _neighbour(rows[i], cheaper[0]) if cheaper else None
         rows[i] = replace(rows[i], on_frontier=True, neighbour=neighbour)
+    for i, row in enumerate(rows):
+        if base := base_of(row, rows):
+            rows[i] = replace(row, base=_neighbour(row, base))
     named = labels([(row.run, row.config) for row in rows])
     return tuple(replace(row, label=label) for row, label in zip(rows, named, strict=True))
 

@@ -56,6 +56,8 @@ def more_scores(one: RankedSet) -> str:
         Column(f"above the next {FRONTIER}", "r", _above),
         Column("p", "r", _p),
         Column("puzzles needed", "r", _needed),
+        Column("above its base", "r", _above_base),
+        Column("p of that", "r", lambda row: chance(row.base.accuracy) if row.base else NONE),
     ]
     return _details("Main questions, several samples, neighbours on the frontier", columns, one)
 
@@ -143,6 +145,10 @@ def _above(row: Row) -> str:
     return difference(row.neighbour.accuracy) if row.neighbour else NONE
 
 
+def _above_base(row: Row) -> str:
+    return difference(row.base.accuracy) if row.base else NONE
+
+
 def _p(row: Row) -> str:
     return chance(row.neighbour.accuracy) if row.neighbour else NONE
 
@@ -168,7 +174,20 @@ def _rates(row: Row) -> str:
 
 
 def _prices_of(row: Row) -> str:
-    return NONE if row.config.prices.source == "free" else escaped(row.config.prices.date)
+    """The day of a row's prices; and what they are of, where that is not tokens at a list price."""
+    prices = row.config.prices
+    match prices.source:
+        case "free":
+            return NONE
+        case "hour":
+            return escaped(f"{prices.date}, ${prices.hour_usd or 0:g} an hour")
+        case "gpu-hour":
+            return escaped(f"{prices.date}, ${prices.hour_usd or 0:g} a GPU-hour, {prices.gpus}")
+        case "tier":
+            return escaped(f"{prices.date}, tier {(prices.origin or '').partition(' (')[0]}")
+        case "given":
+            return escaped(f"{prices.date}, given by hand")
+    return escaped(prices.date)
 
 
 def _answered_as(row: Row) -> str:

@@ -329,6 +329,10 @@ def show_board(board: Board) -> None:
                 str(row.summary.outcomes["failed"] + row.summary.missing),
             )
         console.print(table)
+        for row in one.rows:
+            if row.base and row.config.trained:
+                told = f"{row.label}: {difference(row.base.accuracy)} above its base"
+                console.print(f"{told} ({row.config.trained.told})", markup=False)
         console.print()
     if any(row.on_frontier for one in board.sets for row in one.rows):
         console.print("* on the frontier: nothing in its table beats it at its cost or less")

@@ -47,9 +47,9 @@ REGISTRY = click.option(
     type=click.Path(path_type=Path),
     help="A price book of yours; ~/.config/tclue/prices.toml if not given.",
 )
-@click.option("--tier", help="Serverless tier whose price a self-hosted model is counted at.")
+@click.option("--tier", help="Serverless tier that a self-hosted or local model is counted at.")
 @click.option("--hour-usd", type=float, help="Dollars per hour of this machine, for local models.")
-@click.option("--gpu-hour-usd", type=float, help="Dollars per GPU-hour, for a self-hosted model.")
+@click.option("--gpu-hour-usd", type=float, help="Dollars per GPU-hour, for the same.")
 @click.option("--gpus", default=1, show_default=True, help="GPUs that it runs on.")
 @click.option("--max-cost", type=float, help="Most dollars that the runs may cost, in all.")
 @click.option("--estimate", is_flag=True, help="Tell the expected bill first.")
@@ -71,6 +71,13 @@ REGISTRY = click.option(
     type=click.Path(path_type=Path),
     help="Where the run folders are.",
 )
+@click.option(
+    "--runs",
+    default="runs",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where the training runs are.",
+)
 @JSON
 def bench(models: str, as_json: bool, **options: Any) -> None:
     """Ask models, grade their answers, and keep every response with its cost.
@@ -82,6 +89,7 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     tclue bench --models hf:Qwen/Qwen2.5-0.5B-Instruct --puzzles easy-test --samples 4
     tclue bench --models claude,deepseek-r1,openai/gpt-5.6-luna@high --limit 16
     tclue bench --models claude-4.6@16k --samples 4
+    tclue bench --models tiny,train:tiny-seed1@best --puzzles easy-test --samples 4
     tclue bench --models my-model --api-base http://localhost:8000/v1 --price-in 0 --price-out 0
     """
     from dataclasses import asdict

@@ -1,0 +1,231 @@
+"""`train:RUN@STEP`: a step that a training run kept, asked like any local checkpoint.
+
+    tclue bench --models train:tiny-seed1@best,tiny --puzzles easy-test --samples 4
+
+* RUN is a folder below `--runs` (`runs`, if not given), or a path; STEP an iteration's number,
+  `best` or `last`. Those two are looked up in the run's `kept.json`, and recorded as the number:
+  where both are one step, that is one variant.
+* Never under the wrong step: the checkpoint's own `trainer/state.json` must say the number that its
+  folder has, and the weights that are loaded must be those that were hashed for `run.json`. The
+  hash is part of the run's name, so other weights under the same step are another run.
+* `run.json` says where the weights come from, so that the board can draw the way to them.
+
+`kept.json`, which the trainer writes, names the step that is best and the last one, and what
+`tclue.then_bench` asks of them; a field that it does not have is at `Kept`'s default.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from tclue.bench.local import Local, fingerprint
+from tclue.bench.options import BenchOptions
+from tclue.bench.origin import Training
+from tclue.errors import UserError
+
+PREFIX = "train:"
+_NUMBER, _TEXT = (int, float), (str,)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a training run says of itself: `kept.json`."""
+
+    # the model that it began with, as `--models` takes it
+    base: str
+    # iterations: the best on the validation puzzles, the last, and all whose checkpoints are kept
+    best: int
+    last: int
+    steps: tuple[int, ...] = ()
+    # SHA-256 of the base's files when training began; taken now if None
+    base_checkpoint: str | None = None
+    # what every step and the base are asked: a puzzle set, its first so many, a seed
+    puzzles: str = "test"
+    limit: int | None = None
+    seed: int | None = None
+    # responses to each puzzle, at this temperature
+    samples: int = 1
+    temperature: float = 1.0
+    max_tokens: int | None = None
+    dtype: str | None = None
+    # ask once more, greedily
+    greedy: bool = True
+    # what responses are counted at: tier, or hour_usd, or gpu_hour_usd and gpus
+    price: Mapping[str, Any] | None = None
+    # of the training, for its row on the board
+    preset: str | None = None
+    training_s: float | None = None
+    training_usd: float | None = None
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("base", "puzzles"), _TEXT),
+    **dict.fromkeys(("base_checkpoint", "dtype", "preset"), (str, type(None))),
+    **dict.fromkeys(("best", "last", "samples"), (int,)),
+    **dict.fromkeys(("limit", "seed", "max_tokens"), (int, type(None))),
+    "temperature": _NUMBER,
+    "greedy": (bool,),
+    "steps": (list,),
+    "price": (dict, type(None)),
+    **dict.fromkeys(("training_s", "training_usd"), (*_NUMBER, type(None))),
+}
+_PRICE: Mapping[str, tuple[type, ...]] = {
+    "tier": _TEXT,
+    "hour_usd": _NUMBER,
+    "gpu_hour_usd": _NUMBER,
+    "gpus": (int,),
+}
+
+
+def read_kept(folder: Path) -> Kept:
+    """What a training run's folder says was kept; UserError where it says nothing of the kind."""
+    path = folder / "kept.json"
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}: expected what a training run kept"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected an object")
+    for field in fields(Kept):
+        if field.name not in data:
+            if field.default is MISSING:
+                raise UserError(f"{path}: {field.name} is missing")
+            continue
+        value, kinds = data[field.name], _KINDS[field.name]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise UserError(f"{path}: {field.name} is {value!r}: expected {wanted}")
+    steps = data.get("steps", [])
+    if not all(isinstance(step, int) for step in steps):
+        raise UserError(f"{path}: steps is {steps!r}: expected numbers of iterations")
+    for name, value in (data.get("price") or {}).items():
+        wants = _PRICE.get(name)
+        if wants is None or not isinstance(value, wants) or isinstance(value, bool):
+            wanted = "a tier's name as tier, or hour_usd, or gpu_hour_usd and gpus, as numbers"
+            raise UserError(f"{path}: price has {name} {value!r}: expected {wanted}")
+    known = {field.name for field in fields(Kept)}
+    given = {name: value for name, value in data.items() if name in known}
+    return Kept(**{**given, "steps": tuple(steps)})
+
+
+class Trained(Local):
+    """A kept step. Its weights are looked at once more when they are loaded."""
+
+    def __init__(self, name: str, options: BenchOptions) -> None:
+        """`name` without its prefix. Raises UserError where there is no such run, or no such step.
+
+        Making it reads the base's files too, to know which row of the board it began with.
+        """
+        run, at, step = name.rpartition("@")
+        if not at or not run:
+            raise UserError(f"{PREFIX}{name}: expected {PREFIX}RUN@STEP")
+        folder = _run_folder(run, options)
+        number = _number(folder, f"{PREFIX}{run}", step)
+        self._folder = checkpoints(folder)[number]
+        _check_state(self._folder, number)
+        super().__init__(str(self._folder), options)
+        self.setup = replace(
+            self.setup,
+            variant=f"{folder.resolve().name}@{number}",
+            model=f"{PREFIX}{run}@{number}",
+            trained=_training(folder, number, options),
+        )
+
+    def open(self) -> None:
+        """Load the weights; UserError where they are not those that were hashed."""
+        super().open()
+        if fingerprint(self._folder) != self.setup.checkpoint:
+            raise UserError(
+                f"{self._folder}: has changed since this command began: let its training end, "
+                "then give the same command"
+            )
+
+
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """Iteration -> the folder of its checkpoint, in a training run's folder, first to last."""
+    found = {
+        int(match[1]): path
+        for path in folder.glob("step-*")
+        if (match := re.fullmatch(r"step-(\d+)", path.name)) and path.is_dir()
+    }
+    return dict(sorted(found.items()))
+
+
+def _run_folder(run: str, options: BenchOptions) -> Path:
+    for folder in (options.runs / run, Path(run).expanduser()):
+        if folder.is_dir():
+            return folder
+    there = sorted(path.parent.name for path in options.runs.glob("*/kept.json"))
+    known = f"expected a path, or one of {', '.join(there)}" if there else "and none is there"
+    raise UserError(f"{PREFIX}{run}: no such training run in {options.runs}: {known}")
+
+
+def _number(folder: Path, name: str, step: str) -> int:
+    """The iteration that is meant, whose checkpoint is there."""
+    there = checkpoints(folder)
+    if step in ("best", "last"):
+        kept = read_kept(folder)
+        number = kept.best if step == "best" else kept.last
+    elif re.fullmatch(r"\d{1,9}", step):
+        number = int(step)
+    else:
+        raise UserError(f"{name}@{step}: expected a step's number, best or last")
+    if number not in there:
+        known = f"there are {', '.join(map(str, there))}" if there else "there is none"
+        raise UserError(f"{name}@{step}: step {number} is not kept in {folder}: {known}")
+    return number
+
+
+def _check_state(checkpoint: Path, number: int) -> None:
+    """Refuse a checkpoint that is of another step than its folder's name says."""
+    path = checkpoint / "trainer" / "state.json"
+    try:
+        says = json.loads(path.read_bytes())["iteration"]
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}: so nothing says which step this is"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: expected an object with the iteration") from None
+    if says != number:
+        raise UserError(f"{path}: says iteration {says!r}: expected {number}, as the folder does")
+
+
+def _training(folder: Path, number: int, options: BenchOptions) -> Training:
+    """Where a step comes from, as far as its run says."""
+    run = folder.resolve().name
+    if not (folder / "kept.json").exists():
+        return Training(run, number)
+    kept = read_kept(folder)
+    return Training(
+        run,
+        number,
+        kept.base,
+        base_checkpoint(kept, options),
+        kept.preset,
+        kept.training_s,
+        kept.training_usd,
+    )
+
+
+def base_checkpoint(kept: Kept, options: BenchOptions) -> str | None:
+    """The hash of the base's files, as training found them or as they are; None where unknown."""
+    from tclue.bench.models import TINY
+
+    if kept.base_checkpoint:
+        return kept.base_checkpoint
+    if kept.base == "tiny":
+        return fingerprint(TINY)
+    if kept.base.startswith(PREFIX):
+        return Trained(kept.base.removeprefix(PREFIX), options).setup.checkpoint
+    folder = Path(kept.base.removeprefix("hf:")).expanduser()
+    return fingerprint(folder) if folder.is_dir() else None

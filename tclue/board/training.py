@@ -1,0 +1,76 @@
+"""What training did: from each step to the row that it began with, and the way along the steps.
+
+Two rows belong together when they were asked in the same way and the one holds the weights that
+training began with, by their SHA-256. So a way is drawn from records alone, whatever the models
+were called.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from tclue.bench.records import RunConfig
+
+
+class _Row(Protocol):
+    @property
+    def run(self) -> str: ...
+
+    @property
+    def config(self) -> RunConfig: ...
+
+
+_R = TypeVar("_R", bound=_Row)
+
+
+def _asked(config: RunConfig) -> tuple[object, ...]:
+    """How a run was asked; the rows of a table share puzzles and grader already."""
+    return (
+        config.temperature,
+        config.samples,
+        config.max_tokens,
+        config.seed,
+        config.dtype,
+        config.api_base,
+    )
+
+
+def base_of(row: _R, rows: Sequence[_R]) -> _R | None:
+    """The row of the weights that this row's training began with; None where there is none."""
+    trained = row.config.trained
+    if trained is None or trained.base_checkpoint is None:
+        return None
+    found = [
+        other
+        for other in rows
+        if other.config.checkpoint == trained.base_checkpoint
+        and _asked(other.config) == _asked(row.config)
+        and other.run != row.run
+    ]
+    # Under two names where several runs hold these weights: the one that training named, if any.
+    return min(found, key=lambda o: (o.config.model != trained.base, o.run), default=None)
+
+
+def paths(rows: Sequence[_R]) -> list[list[int]]:
+    """For each training run, and each way of asking, the rows along it: the base, then the steps.
+
+    Only those of two rows or more; rows by their place in `rows`.
+    """
+    place = {row.run: i for i, row in enumerate(rows)}
+    steps: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        if trained := row.config.trained:
+            steps[trained.run, trained.base_checkpoint, *_asked(row.config)].append(i)
+    found = []
+    for way in steps.values():
+        way.sort(key=lambda i: (_step(rows[i]), rows[i].run))
+        base = base_of(rows[way[0]], rows)
+        found.append(([place[base.run]] if base else []) + way)
+    return sorted(way for way in found if len(way) > 1)
+
+
+def _step(row: _Row) -> int:
+    assert row.config.trained
+    return row.config.trained.step

@@ -1,0 +1,186 @@
+"""After training: the base and every kept step are benchmarked, and the board shows the gain.
+
+    then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
+
+* What is asked stands in the training run's `kept.json` (`tclue.bench.trained.Kept`): the same
+  puzzles, samples, limits and seed of the base and of each step; first sampled, then greedily.
+* It is `tclue bench` that asks. So the same call, after any interruption, asks what is missing and
+  no more; a step that is best and last is one variant; and what is there is not asked again.
+* The step that counts is the best on the validation puzzles, as training chose it. Reported is what
+  it reaches on the puzzles here, never the best of what was reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tclue.bench.compare import compare
+from tclue.bench.intervals import known_mean
+from tclue.bench.models import resolve_all
+from tclue.bench.options import BenchOptions
+from tclue.bench.progress import Progress
+from tclue.bench.run import run_models
+from tclue.bench.stats import Summary
+from tclue.bench.tally import Tally
+from tclue.bench.trained import PREFIX, Kept, read_kept
+from tclue.board import leaderboard
+from tclue.board.rows import read_tally
+from tclue.errors import UserError
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The best step beside the base, asked in the same way. Accuracies are fractions 0 to 1."""
+
+    base_accuracy: float
+    trained_accuracy: float
+    # trained less base, puzzle by puzzle, with its 95% interval and p of the paired t test
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    # that both have a scored response to
+    puzzles: int
+    samples: int
+    # share of the responses that answer every question, and the accuracy of those alone
+    base_in_format: float
+    trained_in_format: float
+    base_accuracy_in_format: float | None
+    trained_accuracy_in_format: float | None
+    # names of the run folders
+    base_run: str
+    trained_run: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A kept step, or the base (step 0), as it was benchmarked sampled."""
+
+    step: int
+    run: str
+    accuracy: float | None
+    # mean US dollars for one response; None where unknown
+    cost_usd: float | None
+
+
+@dataclass(frozen=True)
+class Benched:
+    """What training bought."""
+
+    run: str
+    base: str
+    # the step that is compared: the best on the validation puzzles
+    step: int
+    last: int
+    puzzle_set: str
+    sampled: Gain
+    # None where nothing was asked greedily
+    greedy: Gain | None
+    # the base first, then the kept steps in their order
+    steps: tuple[Step, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`: the sampled gain's numbers stand by themselves."""
+        data = asdict(self)
+        return {**data.pop("sampled"), **data}
+
+
+def then_bench(
+    run: Path,
+    *,
+    results: Path = Path("results"),
+    board: Path = Path("leaderboards"),
+    progress: Progress | None = None,
+) -> Benched:
+    """Ask what is missing of the base and the kept steps of a training run; write the board.
+
+    Raises as `run_models` does: UserError for bad input, StopError where a model could not be asked
+    to the end, SystemExit(130) on Ctrl-C.
+    """
+    kept = read_kept(run)
+    steps = sorted({kept.best, kept.last, *kept.steps})
+    models = [kept.base, *(f"{PREFIX}{run.resolve().name}@{step}" for step in steps)]
+    ways = [_options(kept, run, results, greedy=False)]
+    if kept.greedy:
+        ways.append(_options(kept, run, results, greedy=True))
+    _check_base(kept, ways[0])
+    benched = [run_models(models, options, progress) for options in ways]
+    leaderboard.write(leaderboard.build(results), board)
+    best = 1 + steps.index(kept.best)
+    gains = [_gain(results, summaries[0], summaries[best]) for summaries in benched]
+    return Benched(
+        run=run.resolve().name,
+        base=kept.base,
+        step=kept.best,
+        last=kept.last,
+        puzzle_set=benched[0][0].puzzle_set,
+        sampled=gains[0],
+        greedy=gains[1] if kept.greedy else None,
+        steps=_steps(steps, benched[0]),
+    )
+
+
+def _options(kept: Kept, run: Path, results: Path, *, greedy: bool) -> BenchOptions:
+    return BenchOptions(
+        puzzles=kept.puzzles,
+        limit=kept.limit,
+        samples=1 if greedy else kept.samples,
+        temperature=0.0 if greedy else kept.temperature,
+        seed=kept.seed,
+        max_tokens=kept.max_tokens,
+        dtype=kept.dtype,
+        results=results,
+        runs=run.resolve().parent,
+        **(kept.price or {}),
+    )
+
+
+def _check_base(kept: Kept, options: BenchOptions) -> None:
+    """Refuse a base that is not the one that training began with."""
+    bases = resolve_all(kept.base, options)
+    if len(bases) != 1:
+        raise UserError(f"{kept.base}: stands for {len(bases)} variants: expected one model")
+    found = bases[0].setup.checkpoint
+    if kept.base_checkpoint and found != kept.base_checkpoint:
+        raise UserError(
+            f"{kept.base}: is not what training began with: its files have SHA-256 "
+            f"{(found or 'unknown')[:8]}, and had {kept.base_checkpoint[:8]}"
+        )
+
+
+def _steps(steps: Sequence[int], summaries: Sequence[Summary]) -> tuple[Step, ...]:
+    return tuple(
+        Step(step, one.run, one.accuracy.value if one.accuracy else None, one.cost_usd)
+        for step, one in zip([0, *steps], summaries, strict=True)
+    )
+
+
+def _gain(results: Path, base: Summary, trained: Summary) -> Gain:
+    before, after = (read_tally(results / one.run) for one in (base, trained))
+    found = compare(after, before).accuracy
+    base_share, base_accuracy = _in_format(before)
+    trained_share, trained_accuracy = _in_format(after)
+    return Gain(
+        base_accuracy=found.second,
+        trained_accuracy=found.first,
+        difference=found.difference,
+        interval=found.interval,
+        p=found.p,
+        puzzles=found.puzzles,
+        samples=base.samples,
+        base_in_format=base_share,
+        trained_in_format=trained_share,
+        base_accuracy_in_format=base_accuracy,
+        trained_accuracy_in_format=trained_accuracy,
+        base_run=base.run,
+        trained_run=trained.run,
+    )
+
+
+def _in_format(run: Tally) -> tuple[float, float | None]:
+    """The share of scored responses that answer every question, and the mean accuracy of those."""
+    whole = [mark for mark in run.scored if all(vote.answer is not None for vote in mark.votes)]
+    accuracy = known_mean([mark.accuracy for mark in whole]) if whole else None
+    return len(whole) / len(run.scored), accuracy
