@@ -439,10 +439,19 @@ def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
     wrong = train(tmp_path, site, "--trainer", "sharpen", "--set", "size=3")
     assert refused(wrong) == "--set size=3: expected factor=NUMBER"
 
-    done = train(tmp_path, site, "--trainer", "sharpen", "--set", "factor=3", "--json")
+    pytest.importorskip("torch")
+    bench = ("--then-bench", "--results", "records", "--board", "board", "--json")
+    done = train(tmp_path, site, "--trainer", "sharpen", "--set", "factor=3", *bench)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = json.loads(done.stdout.splitlines()[-1])
     assert (said["run"], said["best"], said["last"]) == ("sharper-3", 1, 1)
+    assert said["puzzles"] == 8
+    assert said["difference"] == pytest.approx(said["trained_accuracy"] - said["base_accuracy"])
+    # Greedy decoding does not feel the temperature.
+    assert said["greedy"]["base_accuracy"] == said["greedy"]["trained_accuracy"]
+    assert said["greedy_difference"] == 0
+    assert 0 < said["seconds"] < 600
+    assert (tmp_path / "board" / "README.md").exists()
     run_folder = tmp_path / "runs" / "sharper-3"
     sizes = [(f / "model.safetensors").stat().st_size for f in (TINY, run_folder / "step-000001")]
     assert sizes[0] == sizes[1]

@@ -12,7 +12,8 @@ import click
 from tclue.cli.common import JSON
 
 if TYPE_CHECKING:
-    from tclue.trainers import TrainedRun, Trainer
+    from tclue.then_bench import Benched
+    from tclue.trainers import Trainer
 
 FOLDER = click.Path(path_type=Path)
 
@@ -74,19 +75,32 @@ def train(
         return
     trained = chosen.train(request)
     said: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
+    told = [f"{trained.folder}: best step {trained.best}, last step {trained.last}"]
     if benching:
-        said |= _bench(trained, results, board)
-    elif not as_json:
-        click.echo(f"{trained.folder}: best step {trained.best}, last step {trained.last}")
-    if as_json:
-        click.echo(json.dumps(said | {"seconds": round(time.perf_counter() - start, 1)}))
+        from tclue.then_bench import then_bench
+
+        benched = then_bench(trained.folder, results=results, board=board)
+        said |= benched.to_dict()
+        told += _told(benched)
+        if benched.greedy:
+            said["greedy_difference"] = benched.greedy.difference
+    seconds = time.perf_counter() - start
+    click.echo(json.dumps(said | {"seconds": round(seconds, 1)}) if as_json else "\n".join(told))
 
 
-def _bench(trained: TrainedRun, results: Path, board: Path) -> dict[str, Any]:
-    """Benchmark base and steps, bring the board up to date, and say what was gained."""
-    from tclue.then_bench import then_bench
-
-    return then_bench(trained, results=results, board=board)
+def _told(benched: Benched) -> list[str]:
+    """What training bought, in words."""
+    lines = []
+    for way, gain in (("sampled", benched.sampled), ("greedy", benched.greedy)):
+        if gain:
+            low, high = gain.interval
+            lines.append(
+                f"{way}: {benched.base} {gain.base_accuracy:.3f}, step {benched.step} "
+                f"{gain.trained_accuracy:.3f}: {gain.difference:+.3f} [{low:+.3f}, {high:+.3f}] "
+                f"on {gain.puzzles} puzzles; in format {gain.base_in_format:.3f}, "
+                f"{gain.trained_in_format:.3f}"
+            )
+    return lines
 
 
 def _list(chosen: Trainer, as_json: bool) -> None:
