@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import ROOT, call, refused, run
 
 from tclue.bench.models import TINY
 from tclue.errors import UserError
@@ -31,7 +32,6 @@ from tclue_grpo.config_file import (
 )
 from tclue_grpo.machine import Machine, this_machine
 from tclue_grpo.shape import check_base, shape_of
-from tests.commands import ROOT, call, refused, run
 
 NO_GPU = Machine((), 8_000_000_000, 2)
 

@@ -14,14 +14,14 @@ from transformers.cache_utils import Cache, DynamicLayer
 ROOM = 64  # tokens that a new buffer has room for beyond those it holds
 
 
-class _GrowingLayer(DynamicLayer):
+class _GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """One layer: keys and values [row, head, token, channel], views of larger buffers."""
 
     keys: Tensor
     values: Tensor
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._buffers: tuple[Tensor, Tensor] | None = None
         self._length = 0
 

@@ -69,7 +69,9 @@ class Run:
         self.trained_s = 0.0
         self.best: Mapping[str, Any] | None = None
         metrics_bytes = self._restore(last) if last else 0
-        self.metrics = Metrics(folder, sinks(folder, config_file.values(config), **asdict(config.log)), metrics_bytes)
+        self.metrics = Metrics(
+            folder, sinks(folder, config_file.values(config), **asdict(config.log)), metrics_bytes
+        )
         held = load_set(config.train.validation).puzzles
         self.validation = held[: config.train.validation_puzzles or None]
         self.interrupted = False
