@@ -188,3 +188,25 @@ def test_lines_and_boxes(line: Segment, expected: bool) -> None:
 )
 def test_dollars(cost_usd: float, shown: str) -> None:
     assert dollars(cost_usd) == shown
+
+
+def test_arrows_lead_along_what_training_did() -> None:
+    points = [
+        Point("base", 0.01, 0.4),
+        Point("step 20", 0.02, 0.6),
+        Point("step 40", 0.02, 0.8),
+        Point("like it", 0.02, 0.8),
+        Point("free", 0.0, 0.5),
+    ]
+    at = layout(points, [[0, 1, 2, 3]])
+    # None between two markers that touch.
+    assert len(at.arrows) == 2
+    for arrow, (one, other) in zip(at.arrows, [(0, 1), (1, 2)], strict=True):
+        for (x, y), (to_x, to_y) in ((at.centres[one], arrow[:2]), (at.centres[other], arrow[2:])):
+            gap = ((x - to_x) ** 2 + (y - to_y) ** 2) ** 0.5
+            assert gap == pytest.approx(MARKER_PX, abs=0.2)
+    picture = svg("t", "s", points, [[0, 1, 2, 3]])
+    root = ElementTree.fromstring(picture)
+    assert len(root.findall(f"{SVG}polygon")) == 3  # and one in the legend
+    assert "training" in {text.text for text in root.findall(f"{SVG}text")}
+    assert "polygon" not in svg("t", "s", points)
