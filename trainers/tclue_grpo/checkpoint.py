@@ -87,7 +87,7 @@ class Checkpoints:
 
         `about` is what `kept.json` says beside the steps (base, puzzles, ...).
         """
-        self.run, self._about, self._keep_every = run, dict(about), keep_every
+        self.run, self.about, self._keep_every = run, dict(about), keep_every
         with _told(run):
             run.mkdir(parents=True, exist_ok=True)
             for path in run.iterdir():
@@ -136,7 +136,7 @@ class Checkpoints:
         every = self._keep_every
         kept = [s for s in there if s in (best, there[-1]) or (every and s % every == 0)]
         told = {"best": best if best in kept else None, "last": there[-1], "steps": kept}
-        text = json.dumps(self._about | told, indent=2) + "\n"
+        text = json.dumps(self.about | told, indent=2) + "\n"
         path = self.run / KEPT
         if not path.exists() or path.read_text() != text:
             replace(path, [text.encode()])

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 import transformers
 
+from tclue.bench.costs import HOUR_USD
 from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
@@ -160,7 +161,16 @@ class Run:
             trained_s=self.trained_s,
             best=self.best,
         )
+        self.checkpoints.about |= self.cost()
         self.checkpoints.save(learner.policy, learner.optimizer, state)
+
+    def cost(self) -> dict[str, float]:
+        """Seconds and dollars of training so far."""
+        price = self.config.price
+        on_gpu = self.learner.device.type == "cuda"
+        hour_usd = price.gpu_hour_usd * price.gpus if on_gpu else price.hour_usd or HOUR_USD
+        told = {"training_s": round(self.trained_s, 1)}
+        return told | ({"training_usd": self.trained_s / 3600 * hour_usd} if hour_usd else {})
 
     def _restore(self, folder: Path) -> int:
         """Take up where a checkpoint was written: the bytes of metrics.jsonl that it knows of."""

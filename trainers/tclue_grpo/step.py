@@ -234,7 +234,9 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
     totals = {"grad_norm": mean(norms), "skipped_steps": skipped, "rate": rate}
     if first is not None:
         totals["moved"] = moved(policy, batches[0][0], first)
-    return combined(numbers) | totals
+    # Later steps are taken with other weights than were sampled from: that is no gap.
+    gap = {name: value for name, value in combined(numbers[:1]).items() if name.startswith("gap")}
+    return combined(numbers) | gap | totals
 
 
 def moved(policy: Policy, one: Pack, before: Tensor) -> float:
