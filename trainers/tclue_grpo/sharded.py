@@ -50,8 +50,8 @@ def shard(policy: Policy, compute: torch.dtype | None = None) -> None:
     """Split the weights, gradients and optimizer state over the processes.
 
     `compute` is what weights are cast to where they are used: fp32 shards with bf16 compute are
-    master weights at no extra cost. Gradients are summed in fp32. Weights are split again after each
-    forward, the policy's own too: what changes them in between would else not be seen.
+    master weights at no extra cost. Gradients are summed in fp32. After each forward the weights
+    are split again, the policy's own too: else what changes them in between would not be seen.
     """
     precision = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     for unit in (*policy.layers(), policy):
