@@ -19,7 +19,7 @@ transformers = pytest.importorskip("transformers")
 
 from tclue_grpo import backend_hf  # noqa: E402
 from tclue_grpo.hf_files import read_weights  # noqa: E402
-from tclue_grpo.lora import adapted  # noqa: E402
+from tclue_grpo.lora import adapted, adapter_state, load_adapters  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 
 if TYPE_CHECKING:
@@ -228,6 +228,10 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     assert all(torch.equal(w, before[name]) for name, w in policy.named_parameters())
     merged = backend_hf.load(str(tmp_path))
     torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
+    # a new policy goes on from the adapters, to the bit
+    again = backend_hf.load(str(TINY), lora_rank=4, lora_alpha=8.0)
+    load_adapters(again, adapter_state(policy))
+    assert torch.equal(logprobs(again, batch), learned)
     # the reference is the base, with the adapters switched off, and they learn on afterwards
     policy.keep_reference()
     assert policy.kept is None

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from tclue_grpo.sharded import full_state
+from tclue_grpo.sharded import full_state, put
 
 NAME = "default"
 
@@ -24,9 +25,23 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     config: Any = LoraConfig
-    inject_adapter_in_model(
-        config(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"), module
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # the same adapters in every process
+        inject_adapter_in_model(
+            config(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"), module
+        )
+
+
+def adapter_state(module: nn.Module) -> dict[str, Tensor]:
+    """The adapters' own weights, whole: what a run needs to go on, beside its base."""
+    return {name: weight for name, weight in full_state(module).items() if ".lora_" in name}
+
+
+def load_adapters(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give the adapters these weights."""
+    for name, weight in module.named_parameters():
+        if ".lora_" in name:
+            put(weight, state[name])
 
 
 def adapted(module: nn.Module) -> dict[str, Any]:

@@ -50,14 +50,16 @@ def shard(policy: Policy, compute: torch.dtype | None = None) -> None:
     """Split the weights, gradients and optimizer state over the processes.
 
     `compute` is what weights are cast to where they are used: fp32 shards with bf16 compute are
-    master weights at no extra cost. Gradients are summed in fp32.
+    master weights at no extra cost. Gradients are summed in fp32. After each forward the weights
+    are split again, the policy's own too: else what changes them in between would not be seen.
     """
     precision = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     for unit in (*policy.layers(), policy):
-        fully_shard(unit, mp_policy=precision)
+        fully_shard(unit, mp_policy=precision, reshard_after_forward=True)
     for unit in policy.modules():
         if isinstance(unit, FSDPModule):
             unit.set_gradient_divide_factor(1.0)
+            unit.set_force_sum_reduction_for_comms(True)  # gloo knows no other with a factor
 
 
 def mine(batch: Sequence[Pack]) -> list[Pack]:
