@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Benched:
 
     run: str
     base: str
-    # the step that is compared: the best on the validation puzzles
+    # the step that is compared: the best on the validation puzzles; the last without a validation
     step: int
     last: int
     puzzle_set: str
@@ -100,7 +100,8 @@ def then_bench(
     to the end, SystemExit(130) on Ctrl-C.
     """
     kept = read_kept(run)
-    steps = sorted({kept.best, kept.last, *kept.steps})
+    chosen = kept.last if kept.best is None else kept.best
+    steps = sorted({chosen, kept.last, *kept.steps})
     models = [kept.base, *(f"{PREFIX}{run.resolve().name}@{step}" for step in steps)]
     ways = [_options(kept, run, results, greedy=False)]
     if kept.greedy:
@@ -108,12 +109,12 @@ def then_bench(
     _check_base(kept, ways[0])
     benched = [run_models(models, options, progress) for options in ways]
     leaderboard.write(leaderboard.build(results), board)
-    best = 1 + steps.index(kept.best)
+    best = 1 + steps.index(chosen)
     gains = [_gain(results, summaries[0], summaries[best]) for summaries in benched]
     return Benched(
         run=run.resolve().name,
         base=kept.base,
-        step=kept.best,
+        step=chosen,
         last=kept.last,
         puzzle_set=benched[0][0].puzzle_set,
         sampled=gains[0],
@@ -133,8 +134,14 @@ def _options(kept: Kept, run: Path, results: Path, *, greedy: bool) -> BenchOpti
         dtype=kept.dtype,
         results=results,
         runs=run.resolve().parent,
-        **(kept.price or {}),
+        **_price(kept),
     )
+
+
+def _price(kept: Kept) -> Mapping[str, Any]:
+    """What responses are counted at; where the run does not know, as `tclue bench` would."""
+    price = {name: value for name, value in (kept.price or {}).items() if value}
+    return price if price.keys() - {"gpus"} else {}
 
 
 def _check_base(kept: Kept, options: BenchOptions) -> None:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from tclue.bench.costs import Prices
 from tclue.bench.intervals import Estimate
+from tclue.bench.origin import Training
 from tclue.bench.records import RunConfig
 from tclue.bench.stats import summarize
 from tclue.bench.tally import Scores
 from tclue.board.rows import Row, ranked, read_sets
+from tclue.board.training import paths
 from tclue.errors import UserError
 
 
@@ -295,4 +297,51 @@ def test_responses_without_a_configuration(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     (folder / "run.json").unlink()
     with pytest.raises(UserError, match=r"run\.json: cannot be read"):
+        read_sets(tmp_path)
+
+
+def test_steps_stand_beside_the_weights_that_training_began_with(tmp_path: Path) -> None:
+    def write(variant: str, accuracy: float, step: int | None = None, **settings: Any) -> None:
+        trained = Training("run", step, "tiny", "aa") if step is not None else None
+        checkpoint = "aa" if step is None else f"step {step}"
+        given = {"checkpoint": checkpoint, "trained": trained, "temperature": 1.0} | settings
+        write_run(tmp_path, variant, [Answer(accuracy)] * 4, **given)
+
+    write("tiny", 0.5)
+    write("tiny", 0.5, temperature=0.0)
+    write("other weights", 0.1, checkpoint="bb")
+    write("run@100", 0.75, 100)
+    write("run@20", 0.625, 20)
+    write("run@20", 0.6, 20, temperature=0.0)
+    write("run@20", 0.6, 20, max_tokens=7)  # its base was not asked so
+    (table,) = read_sets(tmp_path)
+    ways = [
+        {(table.rows[i].config.temperature, table.rows[i].config.max_tokens) for i in way}
+        for way in paths(table.rows)
+    ]
+    assert sorted(map(len, ways)) == [1, 1]
+    variants = [[table.rows[i].config.variant for i in way] for way in paths(table.rows)]
+    assert sorted(variants) == [["tiny", "run@20"], ["tiny", "run@20", "run@100"]]
+    gains = {
+        (row.config.variant, row.config.temperature, row.config.max_tokens): row.base
+        and round(row.base.accuracy.difference, 6)
+        for row in table.rows
+    }
+    assert gains.pop(("run@100", 1.0, None)) == 0.25
+    assert gains.pop(("run@20", 1.0, None)) == 0.125
+    assert gains.pop(("run@20", 0.0, None)) == 0.1
+    assert set(gains.values()) == {None}
+    (note,) = {
+        note for row in table.rows if row.base for note in row.summary.notes if "100" in note
+    }
+    assert note == "step 100 of training run run, from tiny"
+
+
+def test_what_was_not_trained_is_recorded_as_before(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    assert "trained" not in json.loads((folder / "run.json").read_text())
+    changed = json.loads((folder / "run.json").read_text())
+    changed["trained"] = {"run": "r", "step": "first"}
+    (folder / "run.json").write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="trained is 'r', step 'first'"):
         read_sets(tmp_path)

@@ -317,8 +317,10 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     state.unlink()
     assert "nothing says which step this is" in told("short@best")
     write_kept(run, best="40")
-    with pytest.raises(UserError, match="best is '40': expected int"):
+    with pytest.raises(UserError, match="best is '40': expected int or null"):
         read_kept(run)
+    write_kept(run, best=None)
+    assert "nothing was validated yet: take train:short@last" in told("short@best")
     write_kept(run, price={"euros": 1})
     with pytest.raises(UserError, match="price has euros 1"):
         read_kept(run)
@@ -329,3 +331,20 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"kept\.json: cannot be read"):
         then_bench(run, results=tmp_path / "results", board=tmp_path / "board")
     assert not (tmp_path / "results").exists()
+
+
+def test_what_training_took_up_to_a_step(run: Path) -> None:
+    state = run / "step-000060" / "trainer" / "state.json"
+    state.write_text(json.dumps({"iteration": 60, "trained_s": 360.0}))
+    own = {"training_s": None, "training_usd": None}
+    options = BenchOptions(runs=run.parent)
+    for price, cost_usd in (
+        ({"hour_usd": 0.1}, 0.01),
+        ({"gpu_hour_usd": 2.0, "gpus": 4}, 0.8),
+        ({"hour_usd": 0.0}, None),  # not known
+    ):
+        write_kept(run, price=price, **own)
+        trained = Trained("short@60", options).setup.trained
+        assert trained is not None
+        assert trained.seconds == 360.0
+        assert trained.cost_usd == (cost_usd and pytest.approx(cost_usd))

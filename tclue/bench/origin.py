@@ -16,7 +16,7 @@ class Training:
     base: str | None = None
     base_checkpoint: str | None = None
     preset: str | None = None
-    # what the whole run took, up to the last step that it had when this one was benchmarked
+    # what training took up to this step
     seconds: float | None = None
     cost_usd: float | None = None
 

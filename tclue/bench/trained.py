@@ -38,8 +38,9 @@ class Kept:
 
     # the model that it began with, as `--models` takes it
     base: str
-    # iterations: the best on the validation puzzles, the last, and all whose checkpoints are kept
-    best: int
+    # iterations: the best on the validation puzzles (None before there was a validation), the last,
+    # and all whose checkpoints are kept
+    best: int | None
     last: int
     steps: tuple[int, ...] = ()
     # SHA-256 of the base's files when training began; taken now if None
@@ -55,7 +56,7 @@ class Kept:
     dtype: str | None = None
     # ask once more, greedily
     greedy: bool = True
-    # what responses are counted at: tier, or hour_usd, or gpu_hour_usd and gpus
+    # what responses are counted at: tier, or hour_usd, or gpu_hour_usd and gpus; 0 is not known
     price: Mapping[str, Any] | None = None
     # of the training, for its row on the board
     preset: str | None = None
@@ -66,8 +67,8 @@ class Kept:
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("base", "puzzles"), _TEXT),
     **dict.fromkeys(("base_checkpoint", "dtype", "preset"), (str, type(None))),
-    **dict.fromkeys(("best", "last", "samples"), (int,)),
-    **dict.fromkeys(("limit", "seed", "max_tokens"), (int, type(None))),
+    **dict.fromkeys(("last", "samples"), (int,)),
+    **dict.fromkeys(("best", "limit", "seed", "max_tokens"), (int, type(None))),
     "temperature": _NUMBER,
     "greedy": (bool,),
     "steps": (list,),
@@ -102,7 +103,7 @@ def read_kept(folder: Path) -> Kept:
             continue
         value, kinds = data[field.name], _KINDS[field.name]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
+            wanted = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
             raise UserError(f"{path}: {field.name} is {value!r}: expected {wanted}")
     steps = data.get("steps", [])
     if not all(isinstance(step, int) for step in steps):
@@ -131,13 +132,13 @@ class Trained(Local):
         folder = _run_folder(run, options)
         number = _number(folder, f"{PREFIX}{run}", step)
         self._folder = checkpoints(folder)[number]
-        _check_state(self._folder, number)
+        state = _state(self._folder, number)
         super().__init__(str(self._folder), options)
         self.setup = replace(
             self.setup,
             variant=f"{folder.resolve().name}@{number}",
             model=f"{PREFIX}{run}@{number}",
-            trained=_training(folder, number, options),
+            trained=_training(folder, number, state, options),
         )
 
     def open(self) -> None:
@@ -174,7 +175,9 @@ def _number(folder: Path, name: str, step: str) -> int:
     there = checkpoints(folder)
     if step in ("best", "last"):
         kept = read_kept(folder)
-        number = kept.best if step == "best" else kept.last
+        number = kept.last if step == "last" or kept.best is None else kept.best
+        if step == "best" and kept.best is None:
+            raise UserError(f"{name}@best: nothing was validated yet: take {name}@last")
     elif re.fullmatch(r"\d{1,9}", step):
         number = int(step)
     else:
@@ -185,11 +188,12 @@ def _number(folder: Path, name: str, step: str) -> int:
     return number
 
 
-def _check_state(checkpoint: Path, number: int) -> None:
-    """Refuse a checkpoint that is of another step than its folder's name says."""
+def _state(checkpoint: Path, number: int) -> Mapping[str, Any]:
+    """Where training was at a checkpoint; refused where that is not what its folder's name says."""
     path = checkpoint / "trainer" / "state.json"
     try:
-        says = json.loads(path.read_bytes())["iteration"]
+        state: Mapping[str, Any] = json.loads(path.read_bytes())
+        says = state["iteration"]
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read: {error.strerror}: so nothing says which step this is"
@@ -198,23 +202,37 @@ def _check_state(checkpoint: Path, number: int) -> None:
         raise UserError(f"{path}: expected an object with the iteration") from None
     if says != number:
         raise UserError(f"{path}: says iteration {says!r}: expected {number}, as the folder does")
+    return state
 
 
-def _training(folder: Path, number: int, options: BenchOptions) -> Training:
-    """Where a step comes from, as far as its run says."""
+def _training(
+    folder: Path, number: int, state: Mapping[str, Any], options: BenchOptions
+) -> Training:
+    """Where a step comes from, and what training took up to it, as far as its run says."""
     run = folder.resolve().name
     if not (folder / "kept.json").exists():
         return Training(run, number)
     kept = read_kept(folder)
+    seconds = kept.training_s if state.get("trained_s") is None else float(state["trained_s"])
+    cost_usd = kept.training_usd
+    if cost_usd is None and seconds is not None and (hour_usd := _hour_usd(kept)):
+        cost_usd = seconds / 3600 * hour_usd
     return Training(
         run,
         number,
         kept.base,
         base_checkpoint(kept, options),
         kept.preset,
-        kept.training_s,
-        kept.training_usd,
+        seconds,
+        cost_usd,
     )
+
+
+def _hour_usd(kept: Kept) -> float:
+    """Dollars for an hour of what training ran on; 0 where the run does not say."""
+    price = kept.price or {}
+    gpus = float(price.get("gpu_hour_usd", 0)) * int(price.get("gpus", 1))
+    return gpus or float(price.get("hour_usd", 0))
 
 
 def base_checkpoint(kept: Kept, options: BenchOptions) -> str | None:

@@ -23,6 +23,9 @@ def check_config(folder: Path, config: RunConfig) -> None:
     if not isinstance(config.prices.date, str):
         date = config.prices.date
         raise UserError(f"{folder / 'run.json'}: prices.date is {date!r}: expected a day")
+    if (trained := config.trained) and not (isinstance(trained.run, str) and _whole(trained.step)):
+        said = f"{trained.run!r}, step {trained.step!r}"
+        raise UserError(f"{folder / 'run.json'}: trained is {said}: expected a text and a number")
     for name in ("puzzles", "samples"):
         if not (_whole(value := getattr(config, name)) and value > 0):
             raise UserError(f"{folder / 'run.json'}: {name} is {value!r}: expected 1 or more")
