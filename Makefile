@@ -25,7 +25,7 @@ test-wheel: $(INSTALLED)  ## the built wheel, in an environment of its own outsi
 
 test-vllm: $(INSTALLED)  ## a real vLLM server on this machine's CPU
 	scripts/vllm_env.sh
-	TCLUE_TEST_VLLM=1 $(BIN)/python -m pytest -rs tests/test_vllm.py
+	TCLUE_TEST_VLLM=1 $(BIN)/python -m pytest -rs tests/test_vllm.py tests/test_engine_vllm.py
 
 soak: $(INSTALLED)  ## a run that is killed hundreds of times; prints what was asked and served
 	$(BIN)/python tests/soak.py --kills 300 --seed 1

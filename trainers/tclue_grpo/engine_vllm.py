@@ -1,0 +1,385 @@
+"""Rollouts by a vLLM server that the trainer starts and owns.
+
+* Prompts go as token ids, responses come back as token ids: nothing is tokenized again. Top-p,
+  top-k and the end tokens are sent with each request, so that no default of a checkpoint counts.
+* Response i of a request is drawn from the request's seed + i, which is what vLLM does with `n`; so
+  responses may be asked for together (`n`) or one by one. One by one, and streamed, where
+  degenerate ones are broken off: a closed connection ends one response alone.
+* New weights go through a file in memory into the running server; its prefix cache is emptied, for
+  what it holds was computed by the old weights. The first request after that is preceded by a
+  short one whose log-probabilities are compared with the policy's. A server that fails this is
+  started anew, once.
+* A tied head is written as a weight of its own: reloading tied weights in place changes the
+  embedding but not the head, without a word, on a CPU (vLLM 0.32.0).
+* Requests at once: as many as the keys and values, at their longest, that vLLM has memory for.
+* A server that dies is started again with the current weights, once for each call; what was
+  answered is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import torch
+
+from tclue.errors import UserError
+from tclue_grpo.hf_files import write_checkpoint
+from tclue_grpo.policy import Policy, TokenStats
+from tclue_grpo.rollout import Degeneration, Request, Sample
+from tclue_grpo.vllm_checks import check_pack, untied
+from tclue_grpo.vllm_server import Server, Settings, new_log, remove, scratch_folder
+
+logger = logging.getLogger(__name__)
+
+CHECK_TOKENS = 16
+# Nats: the greatest gap in fp32, the mean gap where one side is bf16.
+FP32_GAP, BF16_GAP = 1e-3, 0.02
+RESET_S = 30.0  # for blocks that broken-off responses still hold
+
+
+class _DiedError(Exception):
+    """The server is gone, or has failed."""
+
+
+class VLLMEngine:
+    """Samples from a vLLM server."""
+
+    def __init__(
+        self,
+        ends: set[int],
+        *,
+        python: Path,
+        max_tokens: int,
+        temperature: float = 1.0,
+        settings: Settings | None = None,
+        degeneration: Degeneration | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self._ends, self._python = ends, python
+        self._max_tokens, self._temperature = max_tokens, temperature
+        self._settings, self._degeneration = settings or Settings(), degeneration
+        self.log = log or new_log()
+        self.server: Server | None = None
+        # between the log-probabilities of server and policy, when last compared; nats
+        self.gap: float | None = None
+        self._scratch = scratch_folder()
+        self._weights, self._syncs, self._cache_tokens = Path(), 0, 0
+        self._policy: Policy | None = None
+        self._unchecked = False
+
+    def sync(self, policy: Policy) -> None:
+        """Sample from these weights from now on."""
+        start = time.perf_counter()
+        self._syncs += 1
+        before = self._weights
+        self._weights = self._scratch / f"weights-{self._syncs}"
+        write_checkpoint(policy.hf_state(), policy.base, self._weights)
+        untied(self._weights)
+        self._policy, self._unchecked = policy, True
+        if self.server is None:
+            self._start()
+        else:
+            try:
+                asyncio.run(self._reload())
+            except _DiedError as reason:
+                self._restart(reason)
+        if before != Path():
+            remove(before)
+        logger.info("vLLM: weights %d in %.1f s", self._syncs, time.perf_counter() - start)
+
+    def sample(
+        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+    ) -> list[list[Sample]]:
+        """`n` samples for each request, in order."""
+        if self.server is None:
+            raise UserError("vLLM: weights are missing: sync(policy) comes before sample")
+        for request in requests:
+            self._fits(request)
+        found: dict[tuple[int, int], Sample] = {}
+        restarted = False
+        while True:
+            try:
+                if self._unchecked and requests:
+                    self._check(requests[0].prompt)
+                asyncio.run(self._sample(requests, found, tick))
+            except _DiedError as reason:
+                if restarted:
+                    raise UserError(f"vLLM failed twice: {reason}: see {self.log}") from reason
+                restarted = True
+                self._restart(reason)
+                continue
+            return [[found[i, j] for j in range(request.n)] for i, request in enumerate(requests)]
+
+    def close(self) -> None:
+        """End the server, and remove the weights that it was given."""
+        if self.server:
+            self.server.close()
+            self.server = None
+        remove(self._scratch)
+
+    # The server
+
+    def _start(self) -> None:
+        self.server = Server(
+            *(self._weights, self._python, self._settings, self.log), scratch=self._scratch
+        )
+        self._cache_tokens = asyncio.run(self._read_cache_tokens())
+        logger.info("vLLM: keys and values of %d tokens", self._cache_tokens)
+
+    def _restart(self, reason: Exception) -> None:
+        logger.warning("vLLM: %s; starting it again, log in %s", reason, self.log)
+        if self.server:
+            self.server.close()
+        self._unchecked = True
+        self._start()
+
+    async def _reload(self) -> None:
+        """The weights in place of those that the server has."""
+        async with self._session() as session:
+            body = {"method": "reload_weights", "kwargs": {"weights_path": str(self._weights)}}
+            await self._post(session, "/collective_rpc", body)
+            deadline = time.monotonic() + RESET_S
+            while (await self._post(session, "/reset_prefix_cache", {})).get("success") is False:
+                if time.monotonic() > deadline:
+                    raise _DiedError(f"its prefix cache could not be emptied in {RESET_S:.0f} s")
+                await asyncio.sleep(0.2)
+
+    async def _read_cache_tokens(self) -> int:
+        """Tokens that vLLM has memory for, from the metrics that it serves."""
+        async with self._session() as session, session.get("/metrics") as reply:
+            return cache_tokens(await reply.text())
+
+    def _session(self) -> aiohttp.ClientSession:
+        """A session that takes its time, and no proxy."""
+        assert self.server
+        return aiohttp.ClientSession(
+            self.server.url,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
+            connector=aiohttp.TCPConnector(limit=0),
+            read_bufsize=2**20,
+        )
+
+    async def _post(self, session: aiohttp.ClientSession, path: str, body: Any) -> dict[str, Any]:
+        try:
+            async with session.post(path, json=body) as reply:
+                text = await reply.text()
+                _expect_ok(reply.status, path, text)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _DiedError(f"{path}: {error or type(error).__name__}") from error
+        decoded: dict[str, Any] = json.loads(text) if text else {}
+        return decoded
+
+    # The check
+
+    def _check(self, prompt: list[int]) -> None:
+        """Compare the log-probabilities of a short response with the policy's."""
+        try:
+            self._compare(prompt)
+        except _MismatchError as first:
+            self._restart(first)
+            try:
+                self._compare(prompt)
+            except _MismatchError as second:
+                raise UserError(f"vLLM: {second}, after a fresh start too: {self.log}") from second
+        self._unchecked = False
+
+    def _compare(self, prompt: list[int]) -> None:
+        policy = self._policy
+        assert policy
+        sample = asyncio.run(self._short(prompt))
+        training = policy.training
+        policy.eval()
+        weight = next(policy.parameters())
+        with torch.no_grad():
+            stats: TokenStats = policy(check_pack(prompt, sample).to(weight.device))
+        policy.train(training)
+        gaps = (stats.logprobs.cpu() - torch.tensor(sample.logprobs)).abs()
+        exact = weight.dtype == torch.float32 and self._settings.precision == "float32"
+        self.gap = float(gaps.max() if exact else gaps.mean())
+        limit = FP32_GAP if exact else BF16_GAP
+        logger.info("vLLM: gap to the policy %.2g nats", self.gap)
+        if not self.gap < limit:
+            raise _MismatchError(
+                f"log-probabilities are {self.gap:.3g} nats off the policy, above {limit}"
+            )
+
+    async def _short(self, prompt: list[int]) -> Sample:
+        async with self._session() as session:
+            body = self._body(Request(prompt, 1, seed=0))
+            # The model may have no room for more than a response.
+            body["max_tokens"] = min(CHECK_TOKENS, self._max_tokens)
+            (sample,) = self._samples(await self._post(session, "/v1/completions", body))
+            return sample
+
+    # Sampling
+
+    def _fits(self, request: Request) -> None:
+        length, limit = len(request.prompt) + self._max_tokens, self._settings.max_model_len
+        if length > limit:
+            raise UserError(
+                f"vLLM: a prompt of {len(request.prompt)} tokens and a response of "
+                f"{self._max_tokens} are {length}; the server takes {limit}"
+            )
+
+    async def _sample(
+        self,
+        requests: Sequence[Request],
+        found: dict[tuple[int, int], Sample],
+        tick: Callable[[int], None],
+    ) -> None:
+        """Ask for what is not found yet; the first failure ends it."""
+        longest = max((len(r.prompt) + r.n * self._max_tokens for r in requests), default=1)
+        places = asyncio.Semaphore(max(1, self._cache_tokens // longest))
+        async with self._session() as session:
+
+            async def one(i: int, request: Request) -> None:
+                async with places:
+                    await self._group(session, i, request, found, tick)
+
+            missing = [
+                asyncio.create_task(one(i, request))
+                for i, request in enumerate(requests)
+                if any((i, j) not in found for j in range(request.n))
+            ]
+            try:
+                await asyncio.gather(*missing)
+            finally:
+                for task in missing:
+                    task.cancel()
+                await asyncio.gather(*missing, return_exceptions=True)
+
+    async def _group(
+        self,
+        session: aiohttp.ClientSession,
+        i: int,
+        request: Request,
+        found: dict[tuple[int, int], Sample],
+        tick: Callable[[int], None],
+    ) -> None:
+        if self._degeneration is None:
+            answer = await self._post(session, "/v1/completions", self._body(request))
+            samples = self._samples(answer)
+            if len(samples) != request.n:
+                raise UserError(f"vLLM: {len(samples)} responses where {request.n} were asked for")
+            found.update({(i, j): sample for j, sample in enumerate(samples)})
+            tick(request.n)
+            return
+
+        async def one(j: int) -> None:
+            alone = Request(request.prompt, 1, request.seed + j)
+            found[i, j] = await self._streamed(session, alone)
+            tick(1)
+
+        await asyncio.gather(*(one(j) for j in range(request.n) if (i, j) not in found))
+
+    async def _streamed(self, session: aiohttp.ClientSession, request: Request) -> Sample:
+        """One response, left as soon as it is degenerate."""
+        watch = self._degeneration
+        assert watch
+        body = self._body(request) | {"stream": True}
+        ids: list[int] = []
+        logprobs: list[float] = []
+        finish: str | None = None
+        try:
+            async with session.post("/v1/completions", json=body) as reply:
+                if reply.status != 200:
+                    _expect_ok(reply.status, "/v1/completions", await reply.text())
+                async for line in reply.content:
+                    event = line.decode().removeprefix("data:").strip()
+                    if not event or event == "[DONE]":
+                        continue
+                    (choice,) = _choices(json.loads(event))
+                    more, their = _tokens(choice)
+                    ids += more
+                    logprobs += their
+                    finish = choice.get("finish_reason") or finish
+                    cut = watch.set_in(logprobs)
+                    if cut and not (cut == len(ids) and finish == "stop"):
+                        reply.close()  # vLLM drops a request whose connection is closed
+                        return Sample(ids[:cut], logprobs[:cut], "degenerate")
+        except (aiohttp.ClientError, OSError) as error:
+            raise _DiedError(f"/v1/completions: {error or type(error).__name__}") from error
+        return _sample(ids, logprobs, finish)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        assert self.server
+        return {
+            "model": self.server.model,
+            "prompt": request.prompt,
+            "n": request.n,
+            "seed": request.seed,
+            "max_tokens": self._max_tokens,
+            "temperature": self._temperature,
+            "top_p": 1.0,
+            "top_k": 0,  # off
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            # The end tokens are those given, whatever the checkpoint says.
+            "ignore_eos": True,
+            "stop_token_ids": sorted(self._ends),
+            "logprobs": 0,  # of the sampled token alone
+            "return_token_ids": True,
+        }
+
+    def _samples(self, answer: dict[str, Any]) -> list[Sample]:
+        choices = sorted(_choices(answer), key=lambda choice: choice["index"])
+        return [_sample(*_tokens(choice), choice.get("finish_reason")) for choice in choices]
+
+
+class _MismatchError(Exception):
+    """Server and policy do not agree."""
+
+
+def _expect_ok(status: int, path: str, text: str) -> None:
+    if status >= 500:
+        raise _DiedError(f"{path}: {status} {text[:200]}")
+    if status != 200:
+        raise UserError(f"vLLM refuses {path}: {status} {text[:300]}")
+
+
+def _choices(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """An answer's responses; in a stream, an error comes as an event."""
+    if "error" in answer:
+        raise _DiedError(f"/v1/completions: {json.dumps(answer['error'])[:200]}")
+    choices: list[dict[str, Any]] = answer["choices"]
+    return choices
+
+
+def _tokens(choice: dict[str, Any]) -> tuple[list[int], list[float]]:
+    """A response's token ids and their log-probabilities; UserError where one is missing."""
+    ids: list[int] | None = choice.get("token_ids")
+    if ids is None:
+        raise UserError(
+            "vLLM: no token_ids in its answer: it must know return_token_ids"
+        )
+    logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or []
+    if len(logprobs) != len(ids) or None in logprobs:
+        raise UserError(f"vLLM: {len(logprobs)} log-probabilities for {len(ids)} tokens")
+    return ids, logprobs
+
+
+def _sample(ids: list[int], logprobs: list[float], finish: str | None) -> Sample:
+    if finish == "stop":
+        return Sample(ids, logprobs, "stop")
+    if finish == "length":
+        return Sample(ids, logprobs, "length")
+    # "abort", "error", or a stream that ended in the middle
+    raise _DiedError(f"a response ended with {finish!r}")
+
+
+def cache_tokens(metrics: str) -> int:
+    """Tokens whose keys and values fit, from the text that /metrics serves."""
+    info = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)
+    labels = dict(re.findall(r'(\w+)="([^"]*)"', info[1])) if info else {}
+    try:
+        return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
+    except (KeyError, ValueError) as error:
+        raise UserError("vLLM: /metrics does not say num_gpu_blocks and block_size") from error

@@ -1,0 +1,284 @@
+"""A vLLM server on loopback that belongs to the process that starts it.
+
+    with serve(Path("checkpoint")) as server:
+        post(f"{server.url}/v1/completions", {"model": server.model, ...})
+
+Decided:
+* vLLM runs out of an environment of its own where its pins demand that (`find_python`), and is
+  talked to over HTTP: nothing here imports it, or anything beyond the standard library.
+* Server and engine form one process group. Closing ends the whole group, by force after a grace
+  time. If this process is killed itself, a watchdog in the group sees that its parent is another
+  one, and ends the group too, scratch folder included.
+* On a CPU: fp32 and no compilation (eager, TorchDynamo off), for compiling costs more than it saves
+  in short runs. Prompts are never split over steps ("chunked prefill"): vLLM 0.32.0 dies there,
+  whole, of "CPU Generator does not use offset" when it splits the prompt of a request with a seed.
+* On a GPU: bf16, compiled, with a share of the memory, for the trainer has the rest.
+* Log-probabilities are of the distribution that is sampled from, temperature included; nothing of
+  generation_config.json is taken for a default.
+* Loopback only, no hub, no usage statistics. The endpoints that change weights are open: whoever
+  can reach loopback can use them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from tclue.errors import UserError
+
+GRACE_S = 10.0  # from the polite signal to the one that cannot be refused
+MODEL = "policy"  # the name that requests ask for
+
+# Asks who its parent is rather than reading a pipe: a forked process would keep a pipe open.
+WATCHDOG = f"""
+import os, shutil, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while os.getppid() == int(sys.argv[1]):
+    time.sleep(0.5)
+if sys.argv[2]:
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
+os.killpg(0, signal.SIGTERM)
+time.sleep({GRACE_S})
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server runs."""
+
+    on_gpu: bool = False
+    # prompt and response together, in tokens
+    max_model_len: int = 4096
+    # float32 or bfloat16; empty is what the device is good at
+    dtype: str = ""
+    # share of a GPU's memory that the server may take
+    gpu_memory: float = 0.3
+    # on a CPU: threads, and memory for keys and values
+    threads: int = 2
+    kv_cache_gib: int = 1
+    # the start takes 40 to 60 s, many times that on an overloaded machine
+    start_limit_s: float = 600.0
+
+    @property
+    def precision(self) -> str:
+        """What the weights are kept in."""
+        return self.dtype or ("bfloat16" if self.on_gpu else "float32")
+
+    def arguments(self) -> list[str]:
+        """The server's arguments, but for checkpoint and port."""
+        common = [
+            *("--dtype", self.precision, "--max-model-len", str(self.max_model_len)),
+            *("--generation-config", "vllm", "--logprobs-mode", "processed_logprobs"),
+            "--enable-prefix-caching",
+        ]
+        if self.on_gpu:
+            return [*common, "--gpu-memory-utilization", str(self.gpu_memory)]
+        batched = ("--max-num-batched-tokens", str(self.max_model_len))
+        return [*common, "--enforce-eager", "--no-enable-chunked-prefill", *batched]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that the server runs under: this process's, and the settings."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            # They would point the server at another environment's packages or at another vLLM
+            # set-up than the one below.
+            if name not in ("PYTHONPATH", "PYTHONHOME") and not name.startswith("VLLM_")
+        }
+        common = {
+            "VLLM_SERVER_DEV_MODE": "1",  # /collective_rpc and /reset_prefix_cache
+            "VLLM_HOST_IP": "127.0.0.1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        on_cpu = {
+            "TORCHDYNAMO_DISABLE": "1",
+            "OMP_NUM_THREADS": str(self.threads),
+            # Spinning at barriers burned 2.7 times the processor time for the same tokens on two
+            # cores that were busy otherwise.
+            "OMP_WAIT_POLICY": "passive",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # pinned threads starve on shared cores
+            "VLLM_CPU_KVCACHE_SPACE": str(self.kv_cache_gib),
+        }
+        return inherited | common | ({} if self.on_gpu else on_cpu)
+
+
+def find_python(configured: str = "") -> Path:
+    """The Python that has vLLM: as configured, as the environment says, .venv-vllm, or this one."""
+    for named, source in (
+        (configured, "rollout.vllm_python"),
+        (os.environ.get("TCLUE_VLLM_PYTHON", ""), "TCLUE_VLLM_PYTHON"),
+    ):
+        if named:
+            path = Path(named).expanduser().absolute()
+            path = path / "bin" / "python" if path.is_dir() else path
+            if not path.is_file():
+                raise UserError(f"{source}: {named}: no such Python, and no environment with one")
+            return path
+    # In a checkout. Not resolved: bin/python is a link, and what it points to has no vLLM.
+    own = Path(__file__).absolute().parents[2] / ".venv-vllm" / "bin" / "python"
+    if own.is_file():
+        return own
+    if find_spec("vllm") is not None:
+        return Path(sys.executable)
+    raise UserError(
+        "no vLLM here: install it into an environment of its own (in a checkout, "
+        "scripts/vllm_env.sh does), and name its Python as rollout.vllm_python or TCLUE_VLLM_PYTHON"
+    )
+
+
+class Server:
+    """A server that has answered, until it is closed, or its owner is no more."""
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        python: Path,
+        settings: Settings,
+        log: Path,
+        *,
+        args: Sequence[str] = (),
+        scratch: Path | None = None,  # a folder to be removed if the owner is killed
+    ) -> None:
+        self.model, self.log = MODEL, log
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"  # without "/v1"
+        start = time.monotonic()
+        watchdog = [sys.executable, "-I", "-S", "-c", WATCHDOG, str(os.getpid())]
+        self._watchdog = subprocess.Popen(
+            [*watchdog, str(scratch or "")], stdin=subprocess.DEVNULL, process_group=0
+        )
+        command = [
+            *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", str(checkpoint.resolve()), "--served-model-name", MODEL),
+            *("--host", "127.0.0.1", "--port", str(port), *settings.arguments(), *args),
+        ]
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=settings.environment(),
+                    # `python -m` imports from the working directory first: none with packages.
+                    cwd=python.parent.parent,
+                    process_group=self._watchdog.pid,
+                )
+            self._wait(settings.start_limit_s)
+        except BaseException:
+            self.close()
+            raise
+        # from starting the process to the first healthy answer
+        self.start_s = time.monotonic() - start
+
+    @property
+    def pid(self) -> int:
+        """The server's process; its engine is another one of the same group."""
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the whole process group."""
+        process = getattr(self, "_process", None)
+        if self._watchdog.poll() is None:
+            os.killpg(self._watchdog.pid, signal.SIGTERM)  # the watchdog does not heed it
+            if process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_S)
+            os.killpg(self._watchdog.pid, signal.SIGKILL)
+            self._watchdog.wait()
+        if process is not None:
+            process.wait()
+
+    def _wait(self, limit_s: float) -> None:
+        """Return when /health answers; raise when it will not."""
+        deadline = time.monotonic() + limit_s
+        while not is_healthy(self.url):
+            code = self._process.poll()
+            if code is None and time.monotonic() < deadline:
+                time.sleep(0.5)
+                continue
+            what = f"no answer in {limit_s:.0f} s" if code is None else f"ended with code {code}"
+            raise UserError(f"vLLM did not start: {what}: see {self.log}{last_error(self.log)}")
+
+
+@contextmanager
+def serve(
+    checkpoint: Path,
+    *,
+    python: Path | None = None,
+    settings: Settings | None = None,
+    log: Path | None = None,  # a new file in the temporary folder, when not given
+    args: Sequence[str] = (),  # further arguments of the server
+) -> Iterator[Server]:
+    """A server for `checkpoint`, for as long as the block lasts."""
+    server = Server(
+        *(checkpoint, python or find_python(), settings or Settings(), log or new_log()), args=args
+    )
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def new_log() -> Path:
+    """A new file in the temporary folder."""
+    handle, name = tempfile.mkstemp(prefix="vllm-", suffix=".log")
+    os.close(handle)
+    return Path(name)
+
+
+def scratch_folder() -> Path:
+    """A new folder for weights on their way: in memory, where that is to be had."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    return Path(tempfile.mkdtemp(prefix="tclue-weights-", dir=memory if usable else None))
+
+
+def remove(folder: Path) -> None:
+    """Remove a scratch folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def is_healthy(url: str) -> bool:
+    """Whether the server answers that it is ready."""
+    # No proxy: one that is configured for the outside would be asked for loopback too.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def last_error(log: Path) -> str:
+    """The last line of a log that speaks of an error, to be appended to a message."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    errors = [line for line in lines if "Error" in line]
+    return f" ({errors[-1][-200:]})" if errors else ""
