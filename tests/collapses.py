@@ -79,7 +79,7 @@ def configuration(name: str, seed: int) -> Config:
         rate = 100 * config.update.learning_rate
         config = replace(config, update=replace(config.update, learning_rate=rate))
     if name == "entropy":
-        config = replace(config, loss=replace(config.loss, entropy=1.0))
+        config = replace(config, loss=replace(config.loss, entropy=10.0))
     return config
 
 
