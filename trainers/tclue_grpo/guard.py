@@ -31,6 +31,7 @@ from tclue_grpo import config
 MOVED = 0.2
 # iterations that training accuracy is averaged over, where it only confirms
 SMOOTH = 5
+FINITE = ("gap", "grad_norm", "entropy", "moved")
 WATCHED = ("entropy", "length", "truncated", "grad_norm", "accuracy")
 
 
@@ -85,6 +86,11 @@ class Guard:
         """An iteration's numbers: an alarm, or None where all is well."""
         if not self._options.on:
             return None
+        lost = [name for name in FINITE if _lost(numbers, name)]
+        why = f"{' and '.join(lost)} of the iteration: not a finite number"
+        alarm = self._streak("not finite", bool(lost), why)
+        if lost:
+            return alarm
         alarm = self._at_once(numbers)
         if alarm is None and len(self._usual["grad_norm"]) >= self._options.warmup_iterations:
             alarm = self._in_a_row(numbers)
@@ -112,12 +118,6 @@ class Guard:
 
     def _at_once(self, numbers: Mapping[str, Any]) -> Alarm | None:
         options = self._options
-        lost = [name for name in ("gap", "grad_norm", "entropy", "moved") if _lost(numbers, name)]
-        if lost:
-            return self._streak(
-                "not finite", True, f"{' and '.join(lost)} of the iteration: not a finite number"
-            )
-        self._streaks.pop("not finite", None)
         moved = numbers.get("moved", 0.0)
         if moved > MOVED:
             return Alarm(
@@ -200,7 +200,7 @@ class Guard:
     def _remember(self, numbers: Mapping[str, Any]) -> None:
         for name in WATCHED:
             values = self._usual[name]
-            if len(values) < self._options.warmup_iterations and not _lost(numbers, name):
+            if len(values) < self._options.warmup_iterations:
                 values.append(float(numbers[name]))
         self._recent = [*self._recent, float(numbers["accuracy"])][-SMOOTH:]
         if len(self._recent) == SMOOTH:
