@@ -1,0 +1,134 @@
+"""Training runs on the tiny model, healthy or ruined on purpose: what the guard is proved on.
+
+    PYTHONPATH=.:trainers python tests/collapses.py NAME SEED ITERATIONS FILE
+
+* `healthy`: the preset `tiny` as it is, with fewer responses.
+* `rate`: its learning rate times 100.
+* `gap`: log-probabilities that are not the sampler's: noise of half a nat on each token.
+* `entropy`: the entropy term with the wrong sign: a strong bonus for being undecided.
+
+Each iteration is one line of `metrics.jsonl`, each validation too. tests/guard_runs/*.jsonl are
+such files, each made by the command above with the name that it has.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from tclue.bench.models import TINY
+from tclue.puzzle.splits import load_set
+from tclue_grpo import backend_hf, config_file
+from tclue_grpo.config import Config
+from tclue_grpo.data import Puzzles
+from tclue_grpo.engine_hf import HFEngine
+from tclue_grpo.policy import Policy
+from tclue_grpo.rollout import Engine, Request, Sample
+from tclue_grpo.step import Learner, Optimizer, iterate
+from tclue_grpo.validate import validate
+
+PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
+VALIDATE_EVERY, VALIDATION_PUZZLES, VALIDATION_SAMPLES = 5, 64, 2
+NOISE = 0.5  # nats
+
+
+class Noisy:
+    """An engine whose log-probabilities are not those that it sampled by."""
+
+    def __init__(self, engine: Engine, nats: float) -> None:
+        self._engine, self._nats = engine, nats
+        self._dice = random.Random(1)
+
+    def sync(self, policy: Policy) -> None:
+        self._engine.sync(policy)
+
+    def sample(
+        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+    ) -> list[list[Sample]]:
+        return [
+            [replace(one, logprobs=[p + self._noise() for p in one.logprobs]) for one in several]
+            for several in self._engine.sample(requests, tick)
+        ]
+
+    def _noise(self) -> float:
+        return self._dice.gauss(0, self._nats)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def configuration(name: str, seed: int) -> Config:
+    """The configuration of a run of that name."""
+    config = config_file.preset("tiny").config
+    config = replace(
+        config,
+        train=replace(config.train, seed=seed),
+        data=replace(config.data, puzzles_per_iteration=PUZZLES),
+        rollout=replace(config.rollout, responses_per_puzzle=RESPONSES),
+    )
+    if name == "rate":
+        rate = 100 * config.update.learning_rate
+        config = replace(config, update=replace(config.update, learning_rate=rate))
+    if name == "entropy":
+        config = replace(config, loss=replace(config.loss, entropy=10.0))
+    return config
+
+
+def learner(config: Config, *, noise: float = 0.0) -> Learner:
+    """All that an iteration needs, from the tiny checkpoint."""
+    policy = backend_hf.load(str(TINY), torch.float32, "cpu", config.rollout.temperature)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(TINY))
+    engine: Engine = HFEngine(
+        policy.module,
+        {tokenizer.eos_token_id},
+        max_tokens=config.rollout.max_tokens,
+        temperature=config.rollout.temperature,
+        max_rows=config.rollout.max_rows,
+    )
+    puzzles = Puzzles(config.data.difficulty, config.train.seed)
+    return Learner(
+        config,
+        policy,
+        Optimizer(policy, config.update),
+        Noisy(engine, noise) if noise else engine,
+        puzzles,
+        tokenizer,
+    )
+
+
+def lines(name: str, seed: int, iterations: int) -> Iterator[dict[str, Any]]:
+    """The run's lines, one after another."""
+    held_out = load_set("easy-val").puzzles[:VALIDATION_PUZZLES]
+    made = learner(configuration(name, seed), noise=NOISE if name == "gap" else 0.0)
+    with closing(made.puzzles):
+        for iteration in range(iterations + 1):
+            if iteration % VALIDATE_EVERY == 0:
+                made.engine.sync(made.policy)
+                found = validate(
+                    made.engine, made.tokenizer, made.grader, held_out, VALIDATION_SAMPLES
+                )
+                told = asdict(found.accuracy) | {"by_puzzle": found.by_puzzle}
+                yield {"iteration": iteration, "validation": told}
+            if iteration < iterations:
+                numbers = iterate(made)
+                yield {"iteration": iteration + 1, **numbers, "timings": made.timings}
+
+
+def main() -> None:
+    name, seed, iterations, path = sys.argv[1:]
+    with Path(path).open("w") as file:
+        for line in lines(name, int(seed), int(iterations)):
+            print(json.dumps(line), file=file, flush=True)
+
+
+if __name__ == "__main__":
+    main()

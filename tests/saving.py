@@ -1,0 +1,120 @@
+"""A process that saves checkpoints until it is killed, over and over: for tests/test_checkpoint.py.
+
+Torch is imported once; each line on standard input, `[folder, n, bytes]`, forks a child that takes
+up the folder and saves on from its last step. With `n` it kills itself at the n-th call that
+touches the disk (0: saves three times and ends; -1: saves without end); with `bytes` no file may
+grow beyond that. The parent prints the child's id, and then how it ended.
+
+Every weight and moment of step N is N: what is mixed of two steps shows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tclue.errors import UserError
+from tclue_grpo import checkpoint
+from tclue_grpo.checkpoint import Checkpoints, State, restore
+
+
+class Weights:
+    """A policy and its optimizer: two weights, AdamW's moments for them."""
+
+    def __init__(self, size: int = 100) -> None:
+        self.masters = self.weights = [nn.Parameter(torch.zeros(size, size)) for _ in range(2)]
+        self.adamw = torch.optim.AdamW(self.masters)
+
+    def set(self, number: int) -> None:
+        for weight in self.weights:
+            with torch.no_grad():
+                weight.fill_(number)
+            self.adamw.state[weight] = {
+                "step": torch.tensor(float(number)),
+                "exp_avg": torch.full_like(weight, number),
+                "exp_avg_sq": torch.full_like(weight, number),
+            }
+
+    def numbers(self) -> set[float]:
+        """All numbers in it: one alone where it is of one step."""
+        moments: list[Tensor] = [v for s in self.adamw.state.values() for v in s.values()]
+        return {float(x) for t in (*self.weights, *moments) for x in t.detach().unique()}
+
+    def save(self, folder: Path) -> None:
+        save_file({"w": self.weights[0].detach()}, folder / "model.safetensors")
+        (folder / "config.json").write_text("{}\n")
+
+
+def save_on(run: Path, times: int | None) -> None:
+    """Go on from the last step, so many times; None without end."""
+    weights = Weights()
+    kept = Checkpoints(run, {"base": "tiny"}, keep_every=4)
+    last = kept.last()
+    start = restore(last, weights).iteration if last else 0
+    for number in itertools.islice(itertools.count(start + 1), times):
+        weights.set(number)
+        best = {"iteration": number - number % 3} if number >= 3 else None
+        kept.save(weights, weights, State(number, 10 * number, "easy", best=best))
+
+
+def die_at(call: int) -> None:
+    """Have the process killed at its n-th call that touches the disk."""
+    calls = itertools.count(1)
+
+    def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **named: Any) -> Any:
+            if next(calls) == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **named)
+
+        return wrapped
+
+    for owner, name in (
+        (checkpoint, "save_file"),
+        (checkpoint, "sync"),
+        (checkpoint, "replace"),
+        (shutil, "rmtree"),
+        (os, "unlink"),
+        (os, "rmdir"),
+        (Path, "rename"),
+        (Path, "mkdir"),
+        (Path, "write_text"),
+    ):
+        setattr(owner, name, deadly(getattr(owner, name)))
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    Weights()  # AdamW imports what takes seconds: once, not in each child
+    for line in sys.stdin:
+        run, call, limit = json.loads(line)
+        if not (child := os.fork()):
+            if limit:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            if call > 0:
+                die_at(call)
+            try:
+                save_on(Path(run), None if call < 0 else 3)
+            except UserError as error:
+                (Path(run) / "told.txt").write_text(str(error))
+                os._exit(3)
+            os._exit(0)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

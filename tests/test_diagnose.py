@@ -1,0 +1,78 @@
+"""A flat reward, and the cause that is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tclue_grpo.diagnose import diagnose, is_flat, screen
+
+RUNS = Path(__file__).with_name("guard_runs")
+
+
+def iterations(name: str) -> list[dict[str, Any]]:
+    lines = (RUNS / f"{name}.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if "accuracy" in line]
+
+
+def flat(**changes: Any) -> list[dict[str, Any]]:
+    """Iterations with a reward that only trembles."""
+    usual = {
+        "in_format": 1.0,
+        "unparsed": 0.0,
+        "length": 90.0,
+        "truncated": 0.0,
+        "groups": 30,
+        "dropped": 2,
+        "gap": 1e-7,
+        "moved": 0.01,
+        "rate": 5e-4,
+    }
+    return [
+        {"iteration": i, "reward": 0.6 + 0.01 * (-1) ** i, **usual, **changes} for i in range(10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause", "advice"),
+    [
+        ({"gap": 0.4}, "gap", "rollout.temperature"),
+        ({"truncated": 0.9, "in_format": 0.1}, "truncation", "rollout.max_tokens"),
+        ({"in_format": 0.05, "unparsed": 0.9}, "format", "reward.format_penalty"),
+        ({"groups": 3, "dropped": 60}, "spread", "too easy"),
+        ({"moved": 1e-6, "rate": 1e-8}, "rate", "update.learning_rate"),
+        ({}, "unknown", "more iterations"),
+    ],
+)
+def test_each_cause_is_named(changes: dict[str, Any], cause: str, advice: str) -> None:
+    lines = flat(**changes)
+    assert is_flat(lines)
+    found = diagnose(lines)
+    assert found.cause == cause
+    assert advice in found.advice
+    shown = screen(found, lines)
+    assert f"Cause: {cause}." in shown
+    assert len(shown.splitlines()) <= 24
+
+
+def test_puzzles_that_nobody_solves_are_too_hard() -> None:
+    lines = [line | {"reward": 0.0} for line in flat(groups=0, dropped=60)]
+    assert "too hard" in diagnose(lines).advice
+
+
+def test_a_reward_that_rises_is_not_flat() -> None:
+    assert not is_flat([{"reward": 0.5 + 0.02 * i} for i in range(12)])
+    assert not is_flat([{"reward": 0.5}] * 3)  # too few to say
+
+
+def test_steps_within_an_iteration_are_no_gap() -> None:
+    assert diagnose(flat(gap=0.06, moved=0.05)).cause == "unknown"
+
+
+def test_recorded_runs() -> None:
+    """Real numbers of the tiny model: an injected gap, and a healthy run."""
+    assert diagnose(iterations("gap-1")).cause == "gap"
+    assert diagnose(iterations("healthy-2")).cause == "unknown"

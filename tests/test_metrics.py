@@ -1,0 +1,130 @@
+"""metrics.jsonl, cut off at a checkpoint; and who else is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tclue.errors import UserError
+from tclue_grpo.metrics import (
+    Metrics,
+    iterations,
+    read,
+    sinks,
+    validations,
+    without_timings,
+)
+
+
+class Told:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, Mapping[str, float]]] = []
+        self.closed = False
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        self.lines.append((step, numbers))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def write(run: Path, numbers: range, length: int = 0) -> int:
+    metrics = Metrics(run, length=length)
+    for i in numbers:
+        metrics.write(i, {"accuracy": i / 7, "timings": {"sample_s": i * 1.5}})
+    metrics.close()
+    return metrics.length
+
+
+def test_a_resume_cuts_off_what_its_checkpoint_does_not_know(tmp_path: Path) -> None:
+    length = write(tmp_path, range(1, 4))
+    write(tmp_path, range(4, 6), length)
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"iteration": 6, "acc')  # what a killed process leaves
+    assert [line["iteration"] for line in read(tmp_path)] == [1, 2, 3, 4, 5]
+    write(tmp_path, range(4, 8), length)
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other", range(1, 8))
+    assert read(tmp_path) == read(tmp_path / "other")
+    assert "timings" not in without_timings(read(tmp_path))[0]
+
+
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    length = write(tmp_path, range(1, 3))
+    with pytest.raises(UserError, match=rf"has {length} bytes, its checkpoint knows of 999"):
+        Metrics(tmp_path, length=999)
+    assert len(read(tmp_path)) == 2
+
+
+def test_lines_of_iterations_and_validations(tmp_path: Path) -> None:
+    told = Told()
+    metrics = Metrics(tmp_path, [told])
+    metrics.write(1, {"accuracy": 0.5, "grad_norm": float("nan"), "timings": {"train_s": 2.0}})
+    metrics.write(1, {"validation": {"value": 0.6, "low": 0.5, "high": 0.7, "by_puzzle": (0.5,)}})
+    metrics.close()
+    lines = read(tmp_path)
+    assert iterations(lines) == [lines[0]]
+    assert validations(lines) == [lines[1]]
+    assert lines[0]["grad_norm"] is None
+    assert told.lines[0][1]["timings/train_s"] == 2.0
+    assert told.lines[1] == (
+        1,
+        {"validation/value": 0.6, "validation/low": 0.5, "validation/high": 0.7},
+    )
+    assert told.closed
+
+
+def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorboard", "wandb", "trackio"):
+        module = "torch.utils.tensorboard" if name == "tensorboard" else name
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(UserError, match=rf"run `pip install {name}`, or set log.{name} to"):
+            sinks(tmp_path, {}, **{name: True})  # type: ignore[arg-type]
+    assert sinks(tmp_path, {}) == []
+
+
+def test_a_tracker_gets_numbers_and_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+    run = SimpleNamespace(
+        log=lambda numbers, step: said.append((step, numbers)), finish=lambda: said.append("end")
+    )
+
+    def init(**named: object) -> SimpleNamespace:
+        said.append(named)
+        return run
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    monkeypatch.setenv("WANDB_API_KEY", "secret-key")
+    (sink,) = sinks(tmp_path / "tiny-seed1", {"seed": 1}, wandb=True, project="p")
+    sink.log(3, {"reward": 0.5})
+    sink.close()
+    assert said == [
+        {"project": "p", "name": "tiny-seed1", "config": {"seed": 1}},
+        (3, {"reward": 0.5}),
+        "end",
+    ]
+
+
+def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("torch")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (sink,) = sinks(tmp_path, {}, tensorboard=True)
+    for step in (1, 2):
+        sink.log(step, {"accuracy": step / 2, "timings/sample_s": 1.5})
+    sink.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("accuracy")] == [(1, 0.5), (2, 1.0)]
+    assert events.Tags()["scalars"] == ["accuracy", "timings/sample_s"]
+    assert json.dumps(events.Tags()["images"]) == "[]"

@@ -1,0 +1,107 @@
+"""What one sees of a training run: the view, and the pictures."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tclue_grpo.plots import Mark, draw, pictures, power_law
+from tclue_grpo.view import View
+
+TIMINGS = {"sample_s": 3.0, "train_s": 1.0}
+
+
+def line(iteration: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "iteration": iteration,
+        "reward": 0.61,
+        "accuracy": 0.6 + iteration / 100,
+        "entropy": 0.06,
+        "length": 90.4,
+        "truncated": 0.02,
+        "sampled_tokens": 6000,
+        "prompt_tokens": 2000,
+        "timings": TIMINGS,
+    } | changes
+
+
+def validation(iteration: int, value: float) -> dict[str, Any]:
+    told = {"value": value, "low": value - 0.05, "high": value + 0.05}
+    return {"iteration": iteration, "validation": told}
+
+
+def test_plain_lines_in_a_log() -> None:
+    out = io.StringIO()
+    view = View("tiny-seed1", 20, hour_usd=3.6, out=out)
+    with view.showing(trained_s=10.0):
+        view.validation(0, 0.62, 0.58, 0.66)
+        for i in (1, 2, 20):
+            view.iteration(line(i), 5.0)
+        view.say("stopped")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "tiny-seed1: validation 0.620 [0.580, 0.660] at 0"
+    assert lines[1] == (
+        "tiny-seed1: iteration 1/20, reward 0.610, accuracy 0.610, "
+        "validation 0.620 [0.580, 0.660] at 0, entropy 0.0600, length 90, cut off 2%, "
+        "sampling 2,000 tokens/s, training 8,000 tokens/s, "
+        "time puzzles 0% sample 75% grade 0% pack 0% train 25%, left 1:35, cost $0.0150"
+    )
+    # the second came within ten seconds; the last is always there
+    assert lines[2].startswith("tiny-seed1: iteration 20/20")
+    assert lines[3:] == ["tiny-seed1: stopped"]
+
+
+def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    view = View("tiny-seed1", 20, out=out)
+    with view.showing():
+        view.iteration(line(1, entropy=None), 5.0)
+        view.say("[alarm]")
+    assert "1/20" in out.getvalue()
+    assert "not finite" in out.getvalue()
+    assert "unknown" in out.getvalue()  # the cost
+    assert "[alarm]" in out.getvalue()
+
+
+def test_pictures_are_the_same_bytes_and_whole(tmp_path: Path) -> None:
+    lines = [validation(0, 0.6)]
+    for i in range(1, 21):
+        lines.append(line(i))
+        if i % 5 == 0:
+            lines.append(validation(i, 0.6 * i**0.05))
+    written = draw(tmp_path / "plots", lines)
+    assert [path.name for path in written] == [
+        "accuracy.svg",
+        "accuracy-loglog.svg",
+        "length.svg",
+        "entropy.svg",
+    ]
+    first = [path.read_bytes() for path in written]
+    assert [path.read_bytes() for path in draw(tmp_path / "plots", lines)] == first
+    for data in first:
+        ET.fromstring(data)
+    assert b"power law 0.600 * iteration^0.050, least squares on logarithms" in first[1]
+    assert first[0].count(b"<circle") == 5
+    assert first[1].count(b"<circle") == 4  # iteration 0 has no logarithm
+
+
+def test_too_few_points_for_a_power_law() -> None:
+    made = pictures([validation(0, 0.5), validation(5, 0.6), line(1)])
+    assert "1 points, too few for a power law (4)" in made["accuracy-loglog"]
+    assert "stroke-dasharray" not in made["accuracy-loglog"]
+    assert pictures([]) == {}
+
+
+def test_a_power_law_is_found_again() -> None:
+    marks = [Mark(i, 0.3 * i**0.2) for i in (1, 5, 10, 20, 60)]
+    fit = power_law(marks)
+    assert fit
+    assert fit.a == pytest.approx(0.3)
+    assert fit.b == pytest.approx(0.2)
+    assert power_law(marks[:3]) is None

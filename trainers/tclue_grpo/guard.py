@@ -1,0 +1,213 @@
+"""The guard: says when a run has gone wrong, before it has lost what it had.
+
+Pure: it is fed each iteration's numbers and each validation, and keeps a few of them (`state`).
+
+* **At once**, each iteration: a policy that its step moved too far (`moved`, told before anything
+  is sampled from the new weights), and log-probabilities that are not the sampler's (`gap`).
+* **For `patience` iterations in a row**, against the median of the first `warmup_iterations`:
+  gradient norm, entropy, response length, cut-off responses. A policy that learns settles its mind
+  and answers at another length, so these bounds are wide, and too low an entropy counts only where
+  accuracy has fallen with it.
+* **At a validation**: accuracy below the best by more than `accuracy_drop`, with the 95% interval
+  of the paired difference below zero (the same puzzles each time).
+
+The accuracy of an iteration is the mean over some hundred responses to new puzzles, far too rough
+to show a fall of five points in time: no alarm stands on it alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Self
+
+from tclue.bench.intervals import mean, standard_error, t_quantile
+from tclue_grpo import config
+
+# nats a learned token: healthy steps of the tiny model move it by 0.001 to 0.02, the rate times
+# 100 by 0.85 (tests/guard_runs)
+MOVED = 0.2
+# iterations that training accuracy is averaged over, where it only confirms
+SMOOTH = 5
+FINITE = ("gap", "grad_norm", "entropy", "moved")
+WATCHED = ("entropy", "length", "truncated", "grad_norm", "accuracy")
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What went wrong."""
+
+    # what showed it: moved, gap, gradient, entropy, length, truncated, accuracy, not finite
+    sign: str
+    # a sentence for the user, with the numbers
+    why: str
+
+
+class Guard:
+    """Watches a run."""
+
+    def __init__(self, options: config.Guard, *, entropy_weight: float = 0.0) -> None:
+        """`entropy_weight` is that of the loss's entropy term, named where it is at fault."""
+        self._options, self._weight = options, entropy_weight
+        # of the first iterations, and of the last ones
+        self._usual: dict[str, list[float]] = {name: [] for name in WATCHED}
+        self._recent: list[float] = []
+        self._best_recent = 0.0
+        # iterations in a row that something was wrong, by sign
+        self._streaks: dict[str, int] = {}
+        # [puzzle] accuracy at the best validation
+        self._best: list[float] = []
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, for a checkpoint."""
+        return {
+            "usual": self._usual,
+            "recent": self._recent,
+            "best_recent": self._best_recent,
+            "streaks": self._streaks,
+            "best": self._best,
+        }
+
+    def restored(self, state: Mapping[str, Any]) -> Self:
+        """The guard as it was at a checkpoint; as it is where there is nothing."""
+        if state:
+            self._usual = {name: list(state["usual"][name]) for name in WATCHED}
+            self._recent, self._best_recent = list(state["recent"]), state["best_recent"]
+            self._streaks, self._best = dict(state["streaks"]), list(state["best"])
+        return self
+
+    def rolled_back(self) -> None:
+        """Forget what was wrong: the weights are the best ones again."""
+        self._streaks, self._recent = {}, []
+
+    def iteration(self, numbers: Mapping[str, Any]) -> Alarm | None:
+        """An iteration's numbers: an alarm, or None where all is well."""
+        if not self._options.on:
+            return None
+        lost = [name for name in FINITE if _lost(numbers, name)]
+        why = f"{' and '.join(lost)} of the iteration: not a finite number"
+        alarm = self._streak("not finite", bool(lost), why)
+        if lost:
+            return alarm
+        alarm = self._at_once(numbers)
+        if alarm is None and len(self._usual["grad_norm"]) >= self._options.warmup_iterations:
+            alarm = self._in_a_row(numbers)
+        self._remember(numbers)
+        return alarm
+
+    def validation(self, by_puzzle: Sequence[float]) -> Alarm | None:
+        """A validation's accuracies, puzzle by puzzle, always of the same puzzles."""
+        if not self._options.on:
+            return None
+        alarm = None
+        if len(self._best) == len(by_puzzle) and len(by_puzzle) > 1:
+            changes = [now - then for now, then in zip(by_puzzle, self._best, strict=True)]
+            change = mean(changes)
+            high = change + t_quantile(len(changes) - 1) * standard_error(changes)
+            if change < -self._options.accuracy_drop and high < 0:
+                alarm = Alarm(
+                    "accuracy",
+                    f"validation accuracy is {mean(by_puzzle):.3f}, {-change:.3f} below the best "
+                    f"({mean(self._best):.3f}); by the paired 95% interval at least {-high:.3f}",
+                )
+        if not self._best or mean(by_puzzle) > mean(self._best):
+            self._best = list(by_puzzle)
+        return alarm
+
+    def _at_once(self, numbers: Mapping[str, Any]) -> Alarm | None:
+        options = self._options
+        moved = numbers.get("moved", 0.0)
+        if moved > MOVED:
+            return Alarm(
+                "moved",
+                f"one iteration's steps moved the log-probabilities by {moved:.2f} nats a token, "
+                f"more than {MOVED}: the learning rate ({numbers['rate']:.2g}) is too high",
+            )
+        # The first forward of an iteration is at the sampled weights; later steps move away from
+        # them, which is no gap.
+        gap = numbers.get("gap", 0.0) - moved
+        if gap > options.gap:
+            return Alarm(
+                "gap",
+                f"the trainer's log-probabilities lie {numbers['gap']:.3f} nats a token from the "
+                f"sampler's, more than {options.gap}: it samples from other weights",
+            )
+        return None
+
+    def _in_a_row(self, numbers: Mapping[str, Any]) -> Alarm | None:
+        """The signs that must be there several times."""
+        options = self._options
+        usual = {name: median(self._usual[name]) for name in WATCHED}
+        norm, entropy, length = (numbers[name] for name in ("grad_norm", "entropy", "length"))
+        rise = numbers["truncated"] - usual["truncated"]
+        term = (
+            f"; the entropy term's weight is {self._weight:g}: is its sign right?"
+            if self._weight
+            else ""
+        )
+        signs = [
+            (
+                "gradient",
+                norm > options.gradient_ratio * usual["grad_norm"],
+                f"gradient norm is {norm:.3g}, usually {usual['grad_norm']:.3g}",
+            ),
+            (
+                "entropy",
+                entropy > options.entropy_high * usual["entropy"],
+                f"entropy is {entropy:.3f} nats, usually {usual['entropy']:.3f}{term}",
+            ),
+            (
+                "entropy",
+                entropy < options.entropy_low * usual["entropy"] and self._has_fallen(),
+                f"entropy is {entropy:.4f} nats, usually {usual['entropy']:.3f}, and training "
+                f"accuracy has fallen with it{term}",
+            ),
+            (
+                "truncated",
+                rise > options.truncated_rise,
+                f"{numbers['truncated']:.0%} of the responses are cut off, "
+                f"usually {usual['truncated']:.0%}",
+            ),
+            (
+                "length",
+                not 1 / options.length_ratio
+                < length / max(1.0, usual["length"])
+                < options.length_ratio
+                and self._has_fallen(),
+                f"responses have {length:.0f} tokens, usually {usual['length']:.0f}, and training "
+                "accuracy has fallen with it",
+            ),
+        ]
+        alarms = [
+            self._streak(f"{sign}{i}", wrong, why) for i, (sign, wrong, why) in enumerate(signs)
+        ]
+        return next((alarm for alarm in alarms if alarm), None)
+
+    def _streak(self, key: str, wrong: bool, why: str) -> Alarm | None:
+        """An alarm, once it was wrong so many times in a row."""
+        self._streaks[key] = self._streaks.get(key, 0) + 1 if wrong else 0
+        if self._streaks[key] < self._options.patience:
+            return None
+        return Alarm(key.rstrip("0123456789"), f"{why} ({self._streaks[key]} iterations in a row)")
+
+    def _has_fallen(self) -> bool:
+        """Whether training accuracy, smoothed, lies clearly below its best."""
+        enough = len(self._recent) >= SMOOTH
+        return enough and mean(self._recent) < self._best_recent - self._options.accuracy_drop
+
+    def _remember(self, numbers: Mapping[str, Any]) -> None:
+        for name in WATCHED:
+            values = self._usual[name]
+            if len(values) < self._options.warmup_iterations:
+                values.append(float(numbers[name]))
+        self._recent = [*self._recent, float(numbers["accuracy"])][-SMOOTH:]
+        if len(self._recent) == SMOOTH:
+            self._best_recent = max(self._best_recent, mean(self._recent))
+
+
+def _lost(numbers: Mapping[str, Any], name: str) -> bool:
+    """Whether a number that belongs there is not finite (null, as metrics.jsonl has it)."""
+    value = numbers.get(name, 0.0)
+    return value is None or not math.isfinite(value)

@@ -1,0 +1,125 @@
+"""How a person follows a training run: a live table on a terminal, plain lines in a log.
+
+Told of each iteration once it is measured. Without a terminal each iteration is a line, but no more
+than one in ten seconds; an alarm, a validation and the last iteration always are.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from tclue.bench.progress import SECONDS_BETWEEN_LINES
+
+STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
+
+
+class View:
+    """Follows one run; a context manager that holds the live view, if there is one."""
+
+    def __init__(
+        self, name: str, total: int, *, hour_usd: float = 0.0, out: TextIO | None = None
+    ) -> None:
+        """`total` iterations in all; `hour_usd` is what the machine costs, 0 where unknown."""
+        self._name, self._total, self._hour_usd = name, total, hour_usd
+        self._out = out or sys.stderr
+        self._live: Any = None
+        # seconds of each stage, and of whole iterations, since this start
+        self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._spent_s, self._counted = 0.0, 0
+        self._before_s = 0.0
+        self._said_s = float("-inf")
+        self._validation = ""
+
+    @contextmanager
+    def showing(self, trained_s: float = 0.0) -> Iterator[View]:
+        """Show the run while the block runs; `trained_s` are the seconds of earlier starts."""
+        self._before_s = trained_s
+        if not self._out.isatty():
+            yield self
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(file=self._out), auto_refresh=False) as self._live:
+            yield self
+        self._live = None
+
+    def iteration(self, numbers: Mapping[str, Any], seconds: float) -> None:
+        """An iteration's numbers, with its `timings`, and how long it took."""
+        self._spent_s, self._counted = self._spent_s + seconds, self._counted + 1
+        for stage in STAGES:
+            self._stages[stage] += numbers["timings"].get(stage, 0.0)
+        rows = self.rows(numbers)
+        if self._live:
+            from rich.table import Table
+
+            table = Table(title=self._name, show_header=False)
+            for name, value in rows.items():
+                table.add_row(name, value)
+            self._live.update(table, refresh=True)
+        elif (
+            numbers["iteration"] >= self._total
+            or time.monotonic() - self._said_s >= SECONDS_BETWEEN_LINES
+        ):
+            self._said_s = time.monotonic()
+            self._print(", ".join(f"{name} {value}" for name, value in rows.items()))
+
+    def validation(self, iteration: int, value: float, low: float, high: float) -> None:
+        """A validation's accuracy with its interval."""
+        self._validation = f"{value:.3f} [{low:.3f}, {high:.3f}] at {iteration}"
+        if not self._live:
+            self._print(f"validation {self._validation}")
+
+    def say(self, text: str) -> None:
+        """A line that stays: an alarm, a roll-back, where a checkpoint is."""
+        if self._live:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            self._print(text)
+
+    def rows(self, numbers: Mapping[str, Any]) -> dict[str, str]:
+        """What is shown of an iteration."""
+        timings = numbers["timings"]
+        iteration = numbers["iteration"]
+        sampled = numbers["sampled_tokens"]
+        learned = sampled + numbers["prompt_tokens"]
+        left_s = self._spent_s / self._counted * (self._total - iteration)
+        all_s = max(1e-9, sum(self._stages.values()))
+        shares = (f"{s.removesuffix('_s')} {t / all_s:.0%}" for s, t in self._stages.items())
+        rows = {
+            "iteration": f"{iteration}/{self._total}",
+            "reward": _number(numbers["reward"], 3),
+            "accuracy": _number(numbers["accuracy"], 3),
+            "validation": self._validation,
+            "entropy": _number(numbers["entropy"], 4),
+            "length": _number(numbers["length"], 0),
+            "cut off": f"{numbers['truncated']:.0%}",
+            "sampling": f"{sampled / max(1e-9, timings.get('sample_s', 0.0)):,.0f} tokens/s",
+            "training": f"{learned / max(1e-9, timings.get('train_s', 0.0)):,.0f} tokens/s",
+            "time": " ".join(shares),
+            "left": _duration(left_s),
+            "cost": self._cost(),
+        }
+        return {name: value for name, value in rows.items() if value}
+
+    def _cost(self) -> str:
+        if not self._hour_usd:
+            return "unknown"
+        return f"${(self._before_s + self._spent_s) / 3600 * self._hour_usd:.4f}"
+
+    def _print(self, text: str) -> None:
+        print(f"{self._name}: {text}", file=self._out, flush=True)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "not finite" if value is None else f"{value:.{digits}f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
