@@ -106,9 +106,7 @@ def test_new_weights_are_sampled_from(engine: VLLMEngine, policy: Policy) -> Non
 
 
 @real
-def test_a_server_killed_in_the_middle_is_started_again(
-    engine: VLLMEngine, policy: Policy
-) -> None:
+def test_a_server_killed_in_the_middle_is_started_again(engine: VLLMEngine, policy: Policy) -> None:
     expected = engine.sample(REQUESTS)
     assert engine.server
     pid = engine.server.pid

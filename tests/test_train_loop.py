@@ -74,7 +74,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_metrics_checkpoints_and_its_configuration(whole: Path) -> None:
     run = whole / "runs" / "tiny-seed1"
     kinds = [(line["iteration"], "validation" in line) for line in lines(whole)]
-    assert kinds == [(0, True), (1, False), (2, False), (2, True), (3, False), (4, False), (4, True)]
+    assert kinds == [
+        (0, True),
+        (1, False),
+        (2, False),
+        (2, True),
+        (3, False),
+        (4, False),
+        (4, True),
+    ]
     kept = json.loads((run / "kept.json").read_text())
     assert kept["last"] == 4
     assert kept["best"] in (2, 4)

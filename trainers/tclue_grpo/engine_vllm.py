@@ -357,9 +357,7 @@ def _tokens(choice: dict[str, Any]) -> tuple[list[int], list[float]]:
     """A response's token ids and their log-probabilities; UserError where one is missing."""
     ids: list[int] | None = choice.get("token_ids")
     if ids is None:
-        raise UserError(
-            "vLLM: no token_ids in its answer: it must know return_token_ids"
-        )
+        raise UserError("vLLM: no token_ids in its answer: it must know return_token_ids")
     logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or []
     if len(logprobs) != len(ids) or None in logprobs:
         raise UserError(f"vLLM: {len(logprobs)} log-probabilities for {len(ids)} tokens")
