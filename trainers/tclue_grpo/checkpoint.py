@@ -69,6 +69,8 @@ class State:
     # what the learning rate is multiplied with, and times it was rolled back
     rate_factor: float = 1.0
     rollbacks: int = 0
+    # why the guard has ended the run; empty where it has not
+    stopped: str = ""
     # bytes of metrics.jsonl: what stands after them was measured later, and is cut off on a resume
     metrics_bytes: int = 0
     # seconds of training so far, over all starts

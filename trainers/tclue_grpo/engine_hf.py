@@ -61,7 +61,8 @@ class HFEngine:
     def sync(self, policy: Policy) -> None:
         """Take the policy's weights, where they are not this module's own."""
         if getattr(policy, "module", None) is not self._module:
-            self._module.load_state_dict(policy.hf_state())
+            # A tied head is not named twice.
+            self._module.load_state_dict(policy.hf_state(), strict=False)
 
     def close(self) -> None:
         """Nothing to free: the module is the policy's."""

@@ -18,79 +18,89 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
 from tclue.bench.costs import HOUR_USD
-from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
-from tclue_grpo import backend_hf, checkpoint, config_file
+from tclue_grpo import checkpoint, config_file, diagnose, metrics, plots
+from tclue_grpo.build import build
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
-from tclue_grpo.data import Puzzles
-from tclue_grpo.engine_hf import HFEngine
-from tclue_grpo.metrics import Metrics, sinks
-from tclue_grpo.rollout import Degeneration, Engine
-from tclue_grpo.seen import is_seen
-from tclue_grpo.step import Learner, Optimizer, iterate
+from tclue_grpo.guard import Alarm, Guard
+from tclue_grpo.losses import Numbers
+from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
+from tclue_grpo.view import View
 
 
-def train(config: Config, folder: Path, about: dict[str, Any]) -> TrainedRun:
+def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
     """Train to the end, or go on where an earlier call was interrupted.
 
     `about` is what kept.json says beside the steps. Raises UserError for what a person can mend.
     """
-    with Run(config, folder, about) as run, run.heeding_interrupts():
+    with Run(config, folder, about) as run:
         while not run.done:
             run.advance()
             if run.interrupted:
                 run.save()
                 raise KeyboardInterrupt(f"; the same command goes on after {run.told}")
-        assert run.best
-        return TrainedRun(folder, run.best["iteration"], run.learner.iteration)
+        return run.trained()
 
 
 class Run:
     """A run in its folder."""
 
-    def __init__(self, config: Config, folder: Path, about: dict[str, Any]) -> None:
+    def __init__(self, config: Config, folder: Path, about: Mapping[str, Any]) -> None:
         self.config, self.folder = config, folder
         self.checkpoints = Checkpoints(folder, about, config.train.keep_every)
-        last = self.checkpoints.last()
-        self.learner = learner(config, str(last) if last else base_folder(config))
+        self.learner = build(config)
+        self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
         # seconds of training over all starts; the step with the best validation so far
         self.trained_s = 0.0
         self.best: Mapping[str, Any] | None = None
-        metrics_bytes = self._restore(last) if last else 0
-        self.metrics = Metrics(
-            folder, sinks(folder, config_file.values(config), **asdict(config.log)), metrics_bytes
-        )
+        # times that the guard has gone back to it, and why it has ended the run
+        self.rollbacks = 0
+        self.stopped = ""
+        last = self.checkpoints.last()
+        known_bytes = self._restore(last) if last else 0
+        knobs, sinks = config_file.values(config), asdict(config.log)
+        self.metrics = metrics.Metrics(folder, metrics.sinks(folder, knobs, **sinks), known_bytes)
         held = load_set(config.train.validation).puzzles
         self.validation = held[: config.train.validation_puzzles or None]
+        self.view = View(folder.name, config.train.iterations, hour_usd=self.hour_usd)
         self.interrupted = False
 
     def __enter__(self) -> Run:
+        self._open = ExitStack()
+        for close in (self.metrics.close, self.learner.puzzles.close, self.learner.engine.close):
+            self._open.callback(close)
+        self._open.enter_context(self._heeding_interrupts())
+        self._open.enter_context(self.view.showing(self.trained_s))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.learner.engine.close()
-        self.learner.puzzles.close()
-        self.metrics.close()
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     @property
     def done(self) -> bool:
-        """Whether the iterations, or the minutes, are used up."""
+        """Whether the iterations, or the minutes, are used up, or the guard has ended it."""
         limits = self.config.train
-        used_up = limits.minutes and self.trained_s >= 60 * limits.minutes
-        return self.learner.iteration >= limits.iterations or bool(used_up)
+        late = bool(limits.minutes) and self.trained_s >= 60 * limits.minutes
+        return self.learner.iteration >= limits.iterations or late or bool(self.stopped)
+
+    def trained(self) -> TrainedRun:
+        """What came of it; UserError where the guard ended it with nothing to show."""
+        if self.best is None:
+            raise UserError(
+                f"{self.folder}: {self.stopped}; no step was validated before: change the "
+                "configuration, and give another --run"
+            )
+        return TrainedRun(self.folder, self.best["iteration"], self.learner.iteration)
 
     @property
     def told(self) -> str:
@@ -98,7 +108,7 @@ class Run:
         return f"iteration {self.learner.iteration} of {self.config.train.iterations}"
 
     @contextmanager
-    def heeding_interrupts(self) -> Iterator[None]:
+    def _heeding_interrupts(self) -> Iterator[None]:
         """Ctrl-C lets the iteration end, and saves; a second one leaves at once."""
 
         def interrupt(*_: object) -> None:
@@ -120,24 +130,38 @@ class Run:
 
     def advance(self) -> None:
         """One iteration, with what is due after it."""
-        start = time.perf_counter()
-        if self.learner.iteration == 0:
-            self.validate()
-        numbers = iterate(self.learner)
-        timings = dict(self.learner.timings)
-        self.trained_s += time.perf_counter() - start
-        self.metrics.write(self.learner.iteration, {**numbers, "timings": timings})
-        n, limits = self.learner.iteration, self.config.train
-        validated = n % limits.validate_every == 0 or self.done
-        if validated:
+        with self._training():
+            if self.learner.iteration == 0:
+                self._validate()
             start = time.perf_counter()
-            self.validate()
-            self.trained_s += time.perf_counter() - start
+            numbers = iterate(self.learner)
+            seconds = time.perf_counter() - start
+        n, limits = self.learner.iteration, self.config.train
+        told = {**numbers, "timings": dict(self.learner.timings)}
+        self.metrics.write(n, told)
+        self.view.iteration({"iteration": n, **told}, seconds)
+        alarm = self.guard.iteration(numbers)
+        self._choose_difficulty(numbers)
+        validated = n % limits.validate_every == 0 or self.done
+        # Not after an alarm: the weights may be worth nothing.
+        if validated and not alarm:
+            with self._training():
+                alarm = self._validate()
+        self._explain_if_flat()
+        if alarm:
+            self._heed(alarm)
         # What was validated may be the best.
-        if validated or n % limits.save_every == 0:
+        if validated or alarm or n % limits.save_every == 0:
             self.save()
 
-    def validate(self) -> None:
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """Count the block's seconds as training."""
+        start = time.perf_counter()
+        yield
+        self.trained_s += time.perf_counter() - start
+
+    def _validate(self) -> Alarm | None:
         """Measure on the validation puzzles; what is best is remembered."""
         learner, n = self.learner, self.learner.iteration
         learner.engine.sync(learner.policy)
@@ -145,9 +169,45 @@ class Run:
             *(learner.engine, learner.tokenizer, learner.grader, self.validation),
             self.config.train.validation_samples,
         )
-        self.metrics.write(n, {"validation": asdict(found)})
-        if n and (self.best is None or found.accuracy.value >= self.best["accuracy"]):
-            self.best = {"iteration": n, "accuracy": found.accuracy.value}
+        accuracy = found.accuracy
+        told = asdict(accuracy) | {"in_format": found.in_format, "length": found.length}
+        self.metrics.write(n, {"validation": told})
+        self.view.validation(n, accuracy.value, accuracy.low, accuracy.high)
+        plots.draw(self.folder / "plots", metrics.read(self.folder))
+        if n and (self.best is None or accuracy.value >= self.best["accuracy"]):
+            self.best = {"iteration": n, "accuracy": accuracy.value}
+        return self.guard.validation(found.by_puzzle)
+
+    def _heed(self, alarm: Alarm) -> None:
+        """Do what is configured about an alarm: stop, or go back to the best and on from there."""
+        options, learner = self.config.guard, self.learner
+        self.view.say(f"alarm at {self.told}: {alarm.why}")
+        if options.action == "stop" or self.best is None or self.rollbacks >= options.rollbacks:
+            self.stopped = f"the guard stopped at {self.told}: {alarm.why}"
+            return
+        step = self.best["iteration"]
+        checkpoint.restore(checkpoint.folder_of(self.folder, step), learner.optimizer)
+        self.rollbacks += 1
+        learner.rate_factor *= options.rollback_rate
+        self.guard.rolled_back()
+        self.view.say(f"back to step {step}, at {learner.rate_factor:g} of the rate")
+
+    def _choose_difficulty(self, numbers: Numbers) -> None:
+        """Take a step along the curriculum where success leaves its band."""
+        levels, (low, high) = self.config.data.curriculum, self.config.data.band
+        if not levels:
+            return
+        place = levels.index(self.learner.puzzles.difficulty)
+        move = (numbers["accuracy"] > high) - (numbers["accuracy"] < low)
+        self.learner.puzzles.change(levels[min(max(place + move, 0), len(levels) - 1)])
+
+    def _explain_if_flat(self) -> None:
+        """Say once what keeps the reward flat, when the first iterations have shown nothing."""
+        n = self.learner.iteration
+        if n == min(diagnose.WINDOW, self.config.train.iterations):
+            lines = metrics.iterations(metrics.read(self.folder))
+            if diagnose.is_flat(lines):
+                self.view.say(diagnose.screen(diagnose.diagnose(lines), lines))
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -157,20 +217,29 @@ class Run:
             learner.puzzles.position,
             learner.puzzles.difficulty,
             rate_factor=learner.rate_factor,
+            rollbacks=self.rollbacks,
+            stopped=self.stopped,
             metrics_bytes=self.metrics.length,
             trained_s=self.trained_s,
+            guard=self.guard.state(),
             best=self.best,
         )
-        self.checkpoints.about |= self.cost()
+        self.checkpoints.about |= self._cost()
         self.checkpoints.save(learner.policy, learner.optimizer, state)
 
-    def cost(self) -> dict[str, float]:
-        """Seconds and dollars of training so far."""
+    @property
+    def hour_usd(self) -> float:
+        """Dollars for an hour of the machine that trains; 0 where unknown."""
         price = self.config.price
-        on_gpu = self.learner.device.type == "cuda"
-        hour_usd = price.gpu_hour_usd * price.gpus if on_gpu else price.hour_usd or HOUR_USD
+        if self.learner.device.type == "cuda":
+            return price.gpu_hour_usd * price.gpus
+        return price.hour_usd or HOUR_USD
+
+    def _cost(self) -> dict[str, float]:
+        """Seconds and dollars of training so far."""
         told = {"training_s": round(self.trained_s, 1)}
-        return told | ({"training_usd": self.trained_s / 3600 * hour_usd} if hour_usd else {})
+        usd = self.trained_s / 3600 * self.hour_usd
+        return told | ({"training_usd": usd} if usd else {})
 
     def _restore(self, folder: Path) -> int:
         """Take up where a checkpoint was written: the bytes of metrics.jsonl that it knows of."""
@@ -180,79 +249,6 @@ class Run:
         learner.puzzles.position = state.position
         learner.puzzles.change(state.difficulty)
         self.trained_s, self.best = state.trained_s, state.best
+        self.rollbacks, self.stopped = state.rollbacks, state.stopped
+        self.guard.restored(state.guard)
         return state.metrics_bytes
-
-
-def base_folder(config: Config) -> str:
-    """The folder or the hub name of the checkpoint to start from."""
-    return str(TINY) if config.model.base == "tiny" else config.model.base
-
-
-def learner(config: Config, weights: str) -> Learner:
-    """All that an iteration needs, from the weights of some checkpoint."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    policy = backend_hf.load(
-        weights,
-        getattr(torch, config.model.dtype),
-        device,
-        config.rollout.temperature,
-        config.model.head_chunk,
-        config.model.gradient_checkpointing,
-    )
-    tokenizer = load_tokenizer(weights)
-    return Learner(
-        config,
-        policy,
-        Optimizer(policy, config.update),
-        engine(config, policy, tokenizer),
-        puzzles(config),
-        tokenizer,
-    )
-
-
-def load_tokenizer(name: str) -> Any:
-    """A checkpoint's tokenizer; UserError where it has no chat template."""
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"{name}: its tokenizer has no chat template: expected an instruction-tuned "
-            "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
-        )
-    return tokenizer
-
-
-def ends(module: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end a response."""
-    of_module = module.generation_config.eos_token_id
-    several = of_module if isinstance(of_module, list) else [of_module]
-    return {end for end in (*several, tokenizer.eos_token_id) if end is not None}
-
-
-def engine(config: Config, policy: Any, tokenizer: Any) -> Engine:
-    """The engine that the configuration names."""
-    rollout = config.rollout
-    degeneration = (
-        Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
-        if rollout.stop_degenerate
-        else None
-    )
-    return HFEngine(
-        policy.module,
-        ends(policy.module, tokenizer),
-        max_tokens=rollout.max_tokens,
-        temperature=rollout.temperature,
-        max_rows=rollout.max_rows,
-        degeneration=degeneration,
-    )
-
-
-def puzzles(config: Config) -> Puzzles:
-    """The run's puzzles, those the base has seen left out."""
-    return Puzzles(
-        config.data.difficulty,
-        config.train.seed,
-        limit=config.data.puzzles,
-        ahead=2 * config.data.puzzles_per_iteration,
-        jobs=config.data.jobs,
-        seen=is_seen if config.model.base == "tiny" else lambda _: False,
-    )

@@ -103,7 +103,11 @@ class Learner:
         """The learning rate of this iteration: warm-up, then constant."""
         update = self.config.update
         warm = min(1.0, (self.iteration + 1) / (update.warmup_iterations + 1))
-        return update.learning_rate * warm * self.rate_factor
+        data, rollout = self.config.data, self.config.rollout
+        responses = data.puzzles_per_iteration * rollout.responses_per_puzzle
+        share = responses / update.steps_per_iteration / update.scale_responses
+        scaled = min(share, update.scale_cap) if update.scale_cap else 1.0
+        return update.learning_rate * warm * scaled * self.rate_factor
 
 
 def iterate(learner: Learner) -> Numbers:
@@ -208,6 +212,8 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
     """One optimizer step for each batch of packs."""
     config, policy = learner.config, learner.policy
     rate = learner.rate()
+    if not batches:  # no group had spread
+        return {"grad_norm": 0.0, "moved": 0.0, "skipped_steps": 0, "rate": rate}
     if config.update.reset_adam_each_iteration:
         learner.optimizer.reset()
     policy.train()

@@ -1,0 +1,146 @@
+"""From a configuration to what a run is made of: policy, optimizer, engine, puzzles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+
+from tclue.bench.models import TINY
+from tclue.errors import UserError
+from tclue_grpo import backend_hf
+from tclue_grpo.config import Config
+from tclue_grpo.data import Puzzles
+from tclue_grpo.engine_hf import HFEngine
+from tclue_grpo.hf_files import fetch
+from tclue_grpo.policy import Policy
+from tclue_grpo.rollout import Degeneration, Engine
+from tclue_grpo.seen import is_seen
+from tclue_grpo.step import Learner, Optimizer
+
+
+def build(config: Config) -> Learner:
+    """All that an iteration needs, at the base's weights."""
+    on_gpu = torch.cuda.is_available()
+    base = str(TINY) if config.model.base == "tiny" else config.model.base
+    tokenizer = load_tokenizer(base)
+    policy = load_policy(config, base, "cuda" if on_gpu else "cpu")
+    if config.loss.kl:
+        policy.keep_reference()
+    return Learner(
+        config,
+        policy,
+        Optimizer(policy, config.update),
+        make_engine(config, policy, tokenizer, on_gpu),
+        make_puzzles(config),
+        tokenizer,
+    )
+
+
+def load_policy(config: Config, base: str, device: str) -> Policy:
+    """The policy of the configured backend."""
+    model = config.model
+    usual = (
+        *(base, getattr(torch, model.dtype), device, config.rollout.temperature),
+        *(model.head_chunk, model.gradient_checkpointing),
+    )
+    if model.backend == "torchtune":
+        if model.lora_rank:
+            raise UserError("model.lora_rank: adapters need model.backend = hf")
+        try:
+            from tclue_grpo import backend_torchtune
+        except ImportError as error:
+            raise UserError(
+                f"model.backend torchtune: {error.name} is missing: pip install 'tclue[torchtune]'"
+            ) from None
+        return backend_torchtune.load(*usual)
+    try:
+        return backend_hf.load(*usual, model.lora_rank, model.lora_alpha)
+    except ModuleNotFoundError as error:
+        if error.name != "peft":
+            raise
+        raise UserError("model.lora_rank: peft is missing: pip install 'tclue[lora]'") from None
+
+
+def load_tokenizer(base: str) -> Any:
+    """A checkpoint's tokenizer; UserError where it has no chat template."""
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(fetch(base))
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{base}: its tokenizer has no chat template: expected an instruction-tuned "
+            "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
+        )
+    return tokenizer
+
+
+def end_tokens(base: str, tokenizer: Any) -> set[int]:
+    """The tokens that end a response."""
+    try:
+        settings = transformers.GenerationConfig.from_pretrained(fetch(base))
+        found = settings.eos_token_id
+    except OSError:  # a checkpoint needs no generation_config.json
+        found = None
+    several = found if isinstance(found, list) else [found]
+    return {end for end in (*several, tokenizer.eos_token_id) if end is not None}
+
+
+def longest(config: Config, base: str) -> int:
+    """Most tokens of prompt and response together: what a pack and the model can hold."""
+    settings = transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
+    context = getattr(settings, "max_position_embeddings", None) or config.packing.length
+    return min(config.packing.length, int(context))
+
+
+def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) -> Engine:
+    """The engine that the configuration names; vLLM where there is a GPU, if it names none."""
+    rollout = config.rollout
+    ends = end_tokens(str(policy.base), tokenizer)
+    degeneration = (
+        Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
+        if rollout.stop_degenerate
+        else None
+    )
+    if rollout.engine == "vllm" or (rollout.engine == "auto" and on_gpu):
+        from tclue_grpo.engine_vllm import VLLMEngine
+        from tclue_grpo.vllm_server import Settings, find_python
+
+        return VLLMEngine(
+            ends,
+            python=find_python(rollout.vllm_python),
+            max_tokens=rollout.max_tokens,
+            temperature=rollout.temperature,
+            settings=Settings(
+                on_gpu=on_gpu,
+                max_model_len=longest(config, str(policy.base)),
+                dtype=config.model.dtype,
+                gpu_memory=rollout.vllm_memory,
+            ),
+            degeneration=degeneration,
+        )
+    module: Any = getattr(policy, "module", None)
+    if module is None:  # another backend's weights, copied at each sync
+        module = transformers.AutoModelForCausalLM.from_pretrained(
+            policy.base, dtype=getattr(torch, config.model.dtype), use_safetensors=True
+        )
+        module.to("cuda" if on_gpu else "cpu")
+    return HFEngine(
+        module,
+        ends,
+        max_tokens=rollout.max_tokens,
+        temperature=rollout.temperature,
+        max_rows=rollout.max_rows,
+        degeneration=degeneration,
+    )
+
+
+def make_puzzles(config: Config) -> Puzzles:
+    """The run's puzzles, those the base has seen left out."""
+    return Puzzles(
+        config.data.curriculum[0] if config.data.curriculum else config.data.difficulty,
+        config.train.seed,
+        limit=config.data.puzzles,
+        ahead=2 * config.data.puzzles_per_iteration,
+        jobs=config.data.jobs,
+        seen=is_seen if config.model.base == "tiny" else lambda _: False,
+    )
