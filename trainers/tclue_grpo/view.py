@@ -95,7 +95,7 @@ class View:
             "reward": _number(numbers["reward"], 3),
             "accuracy": _number(numbers["accuracy"], 3),
             "validation": self._validation,
-            "entropy": _number(numbers["entropy"], 4),
+            "entropy": _number(numbers.get("entropy"), 4),
             "length": _number(numbers["length"], 0),
             "cut off": f"{numbers['truncated']:.0%}",
             "sampling": f"{sampled / max(1e-9, timings.get('sample_s', 0.0)):,.0f} tokens/s",
@@ -116,7 +116,7 @@ class View:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "not finite" if value is None else f"{value:.{digits}f}"
+    return "none" if value is None else f"{value:.{digits}f}"
 
 
 def _duration(seconds: float) -> str:
