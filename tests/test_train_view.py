@@ -31,7 +31,7 @@ def line(iteration: int, **changes: Any) -> dict[str, Any]:
 
 def validation(iteration: int, value: float) -> dict[str, Any]:
     told = {"value": value, "low": value - 0.05, "high": value + 0.05}
-    return {"iteration": iteration, "validation": told}
+    return {"iteration": iteration, "validation": {"accuracy": told}}
 
 
 def test_plain_lines_in_a_log() -> None:
@@ -64,7 +64,7 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         view.iteration(line(1, entropy=None), 5.0)
         view.say("[alarm]")
     assert "1/20" in out.getvalue()
-    assert "not finite" in out.getvalue()
+    assert "none" in out.getvalue()
     assert "unknown" in out.getvalue()  # the cost
     assert "[alarm]" in out.getvalue()
 
