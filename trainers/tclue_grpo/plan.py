@@ -30,8 +30,8 @@ PLANNED_GPU = ("H100", 80_000_000_000)  # where none is there to ask
 # 5,300 from it, which is this with the shares below.
 CORE_PEAK = 80e9
 TRAIN_SHARE, SAMPLE_SHARE = 0.4, 0.1  # of the peak
-# Mean tokens of a prompt and a response. The tiny base, in its own tokenizer: prompts as `easy-test`
-# has them, responses after 16 iterations, when they have become longer.
+# Mean tokens of a prompt and a response. The tiny base, in its own tokenizer: prompts as in
+# `easy-test`, responses after 16 iterations, when they have become longer.
 # For language models: the characters of `easy-test` and `test` at 3.3 a token, as published prompts
 # have them; responses as the published 32B wrote before and after training (880 and 1,173).
 TINY_TOKENS = (96, 144)
