@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import ROOT, call, refused, run
+from commands import ROOT, call, refused
 
 from tclue.bench.models import TINY
 from tclue.errors import UserError
@@ -380,22 +380,6 @@ def test_a_base_without_a_chat_template(tmp_path: Path, no_gpu: None) -> None:
     assert line.startswith(f"{base}: its tokenizer has no chat template: expected an instruction")
     (base / "chat_template.jinja").write_text("{{ messages }}")
     check_base(str(base))
-
-
-def test_a_plan_loads_nothing_heavy(tmp_path: Path) -> None:
-    code = (
-        "import sys; from tclue.cli import cli\n"
-        "for last in (['--help'], ['--presets'], ['--preset', 'tiny', '--dry-run']):\n"
-        "    try: cli(['train', *last], standalone_mode=False)\n"
-        "    except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'pandas', 'litellm', 'matplotlib'} & set(sys.modules)\n"
-        "sys.exit(f'imported: {heavy}' if heavy else 0)"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=both_packages(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_presets_are_listed(tmp_path: Path, no_gpu: None) -> None:

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT, refused, run
 
 from tclue.bench.models import TINY
-from tests.commands import ROOT, refused, run
 
 
 def both_packages(*folders: Path) -> dict[str, str]:
@@ -93,3 +93,19 @@ def test_installed_trainers_are_listed(tmp_path: Path) -> None:
 
 def test_the_command_is_there(tmp_path: Path) -> None:
     assert "--then-bench" in run(tmp_path, "train", "--help").stdout
+
+
+def test_a_plan_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tclue.cli import cli\n"
+        "for last in (['--help'], ['--presets'], ['--preset', 'tiny', '--dry-run']):\n"
+        "    try: cli(['train', *last], standalone_mode=False)\n"
+        "    except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'litellm', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=both_packages(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
