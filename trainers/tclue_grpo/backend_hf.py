@@ -65,7 +65,7 @@ class HfPolicy(Policy):
     def save(self, folder: Path) -> None:
         """Write a checkpoint that transformers loads; adapters by themselves, too."""
         super().save(folder)
-        if adapters := adapter_state(self.module):
+        if adapters := adapter_state(self):
             (folder / ADAPTERS).parent.mkdir(exist_ok=True)
             save_file(adapters, folder / ADAPTERS)
 
