@@ -18,8 +18,10 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tclue_grpo import backend_hf  # noqa: E402
+from tclue_grpo.backends import build, sampled_from  # noqa: E402
+from tclue_grpo.config import Model  # noqa: E402
 from tclue_grpo.hf_files import read_weights  # noqa: E402
-from tclue_grpo.lora import adapted, adapter_state, load_adapters  # noqa: E402
+from tclue_grpo.lora import adapted  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 
 if TYPE_CHECKING:
@@ -140,6 +142,20 @@ def test_torchtune_gives_every_gradient_of_transformers(
     torch.testing.assert_close(plain, logprobs(tuned, batch)[:first], atol=1e-5, rtol=0)
 
 
+def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
+    pytest.importorskip("torchtune")
+    tuned = build(Model(backend="torchtune"), str(TINY), 1.0)
+    step(tuned, batch)
+    module = sampled_from(tuned)
+    module.load_state_dict(tuned.hf_state())
+    beside = backend_hf.HfPolicy(module, TINY, 1.0, 1024)
+    torch.testing.assert_close(logprobs(beside, batch), logprobs(tuned, batch))
+    ours = build(Model(), str(TINY), 1.0)
+    assert sampled_from(ours) is ours.module
+    with pytest.raises(UserError, match=r"lora_rank: adapters need model\.backend = hf"):
+        build(Model(backend="torchtune", lora_rank=4), str(TINY), 1.0)
+
+
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
     pytest.importorskip("torchtune")
     from tclue_grpo import backend_torchtune
@@ -161,10 +177,11 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     torch.testing.assert_close(plain, logprobs(policy, batch)[:first], atol=1e-5, rtol=0)
     assert (plain - plain_logprobs(TINY, batch)).abs().max() > 0.01
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template
-    # and the policy goes on from it, to the bit
-    again = backend_hf.load(str(TINY))
-    again.load_hf(read_weights(tmp_path))
+    # and a run goes on from it, to the bit, while its reference stays the base
+    again = build(Model(), str(TINY), 1.0, checkpoint=tmp_path, reference=True)
     assert torch.equal(logprobs(again, batch), logprobs(policy, batch))
+    with again.reference():
+        assert torch.equal(logprobs(again, batch), logprobs(build(Model(), str(TINY), 1.0), batch))
 
 
 def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> None:
@@ -228,9 +245,8 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     assert all(torch.equal(w, before[name]) for name, w in policy.named_parameters())
     merged = backend_hf.load(str(tmp_path))
     torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
-    # a new policy goes on from the adapters, to the bit
-    again = backend_hf.load(str(TINY), lora_rank=4, lora_alpha=8.0)
-    load_adapters(again, adapter_state(policy))
+    # a run goes on from the adapters, to the bit
+    again = build(Model(lora_rank=4, lora_alpha=8.0), str(TINY), 1.0, checkpoint=tmp_path)
     assert torch.equal(logprobs(again, batch), learned)
     # the reference is the base, with the adapters switched off, and they learn on afterwards
     policy.keep_reference()

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo.hf_files import fetch
-from tclue_grpo.lora import add_adapters, merged_state
+from tclue_grpo.hf_files import ADAPTERS, fetch
+from tclue_grpo.lora import adapter_state, add_adapters, merged_state
 from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
 from tclue_grpo.policy import Pack, Policy, TokenStats
@@ -60,6 +61,13 @@ class HfPolicy(Policy):
         """Take weights under their Hugging Face names."""
         for name, weight in self.module.named_parameters():
             put(weight, state[name])
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint that transformers loads; adapters by themselves, too."""
+        super().save(folder)
+        if adapters := adapter_state(self):
+            (folder / ADAPTERS).parent.mkdir(exist_ok=True)
+            save_file(adapters, folder / ADAPTERS)
 
 
 def load(

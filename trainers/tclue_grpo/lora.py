@@ -34,7 +34,7 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
 
 def adapter_state(module: nn.Module) -> dict[str, Tensor]:
     """The adapters' own weights, whole: what a run needs to go on, beside its base."""
-    return {name: weight for name, weight in full_state(module).items() if ".lora_" in name}
+    return full_state(module, ".lora_")
 
 
 def load_adapters(module: nn.Module, state: dict[str, Tensor]) -> None:

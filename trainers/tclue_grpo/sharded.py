@@ -103,7 +103,8 @@ def put(weight: Tensor, value: Tensor) -> None:
         weight.copy_(value)
 
 
-def full_state(module: nn.Module) -> dict[str, Tensor]:
-    """All weights, whole, by name; empty where another process has them."""
-    whole = ((name, full(weight)) for name, weight in module.named_parameters())
+def full_state(module: nn.Module, part: str = "") -> dict[str, Tensor]:
+    """The weights with this in their name, whole; empty where another process has them."""
+    named = [(name, weight) for name, weight in module.named_parameters() if part in name]
+    whole = ((name, full(weight)) for name, weight in named)
     return {name: weight for name, weight in whole if weight is not None}
