@@ -9,7 +9,7 @@ import transformers
 
 from tclue.bench.models import TINY
 from tclue.errors import UserError
-from tclue_grpo import backend_hf
+from tclue_grpo import backends
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
 from tclue_grpo.engine_hf import HFEngine
@@ -25,9 +25,10 @@ def build(config: Config) -> Learner:
     on_gpu = torch.cuda.is_available()
     base = str(TINY) if config.model.base == "tiny" else config.model.base
     tokenizer = load_tokenizer(base)
-    policy = load_policy(config, base, "cuda" if on_gpu else "cpu")
-    if config.loss.kl:
-        policy.keep_reference()
+    policy = backends.build(
+        *(config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"),
+        reference=bool(config.loss.kl),
+    )
     return Learner(
         config,
         policy,
@@ -36,31 +37,6 @@ def build(config: Config) -> Learner:
         make_puzzles(config),
         tokenizer,
     )
-
-
-def load_policy(config: Config, base: str, device: str) -> Policy:
-    """The policy of the configured backend."""
-    model = config.model
-    usual = (
-        *(base, getattr(torch, model.dtype), device, config.rollout.temperature),
-        *(model.head_chunk, model.gradient_checkpointing),
-    )
-    if model.backend == "torchtune":
-        if model.lora_rank:
-            raise UserError("model.lora_rank: adapters need model.backend = hf")
-        try:
-            from tclue_grpo import backend_torchtune
-        except ImportError as error:
-            raise UserError(
-                f"model.backend torchtune: {error.name} is missing: pip install 'tclue[torchtune]'"
-            ) from None
-        return backend_torchtune.load(*usual)
-    try:
-        return backend_hf.load(*usual, model.lora_rank, model.lora_alpha)
-    except ModuleNotFoundError as error:
-        if error.name != "peft":
-            raise
-        raise UserError("model.lora_rank: peft is missing: pip install 'tclue[lora]'") from None
 
 
 def load_tokenizer(base: str) -> Any:
@@ -118,14 +94,8 @@ def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) ->
             ),
             degeneration=degeneration,
         )
-    module: Any = getattr(policy, "module", None)
-    if module is None:  # another backend's weights, copied at each sync
-        module = transformers.AutoModelForCausalLM.from_pretrained(
-            policy.base, dtype=getattr(torch, config.model.dtype), use_safetensors=True
-        )
-        module.to("cuda" if on_gpu else "cpu")
     return HFEngine(
-        module,
+        backends.sampled_from(policy),
         ends,
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,

@@ -165,6 +165,8 @@ class Update:
     learning_rate: Positive = 5e-4
     # iterations over which the rate rises to that
     warmup_iterations: CountOrOff = 5
+    # last iterations, over which it falls to nothing in even steps; 0 keeps it
+    decay_iterations: CountOrOff = 0
     # decay of AdamW's two moments
     betas: tuple[float, float] = (0.9, 0.99)
     # AdamW's

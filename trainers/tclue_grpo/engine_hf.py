@@ -72,15 +72,19 @@ class HFEngine:
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
         rows = [row for i, request in enumerate(requests) for row in self._rows(i, request)]
-        training = self._module.training
-        self._module.eval()
+        module = self._module
+        training, attention = module.training, module.config._attn_implementation
+        module.eval()
+        # What the loss attends with on CUDA takes no mask of this kind.
+        module.set_attn_implementation("sdpa")
         # Longest prompts first, so that prompts of like length share a batch.
         order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt))
         while order:
             batch = self._batch([requests[i] for i in order])
             some, order = order[:batch], order[batch:]
             self._decode([requests[i] for i in some], [rows_of(rows, i) for i in some], tick)
-        self._module.train(training)
+        module.train(training)
+        module.set_attn_implementation(attention)
         return [
             [Sample(row.ids, row.logprobs, row.finish or "length") for row in rows_of(rows, i)]
             for i in range(len(requests))

@@ -170,8 +170,7 @@ class Run:
             self.config.train.validation_samples,
         )
         accuracy = found.accuracy
-        told = asdict(accuracy) | {"in_format": found.in_format, "length": found.length}
-        self.metrics.write(n, {"validation": told})
+        self.metrics.write(n, {"validation": asdict(found)})
         self.view.validation(n, accuracy.value, accuracy.low, accuracy.high)
         plots.draw(self.folder / "plots", metrics.read(self.folder))
         if n and (self.best is None or accuracy.value >= self.best["accuracy"]):

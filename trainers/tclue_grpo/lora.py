@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tclue.errors import UserError
 from tclue_grpo.sharded import full_state, put
 
 NAME = "default"
@@ -22,8 +23,10 @@ NAME = "default"
 
 def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
     """Put adapters in, and freeze everything else. They change nothing until they have learned."""
-    from peft import LoraConfig, inject_adapter_in_model
-
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise UserError("model.lora_rank: peft is missing: pip install 'tclue[lora]'") from None
     config: Any = LoraConfig
     with torch.random.fork_rng():
         torch.manual_seed(0)  # the same adapters in every process

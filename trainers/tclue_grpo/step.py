@@ -100,14 +100,16 @@ class Learner:
         self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - start
 
     def rate(self) -> float:
-        """The learning rate of this iteration: warm-up, then constant."""
+        """The learning rate of this iteration: it rises, stays, and falls."""
         update = self.config.update
         warm = min(1.0, (self.iteration + 1) / (update.warmup_iterations + 1))
         data, rollout = self.config.data, self.config.rollout
         responses = data.puzzles_per_iteration * rollout.responses_per_puzzle
         share = responses / update.steps_per_iteration / update.scale_responses
         scaled = min(share, update.scale_cap) if update.scale_cap else 1.0
-        return update.learning_rate * warm * scaled * self.rate_factor
+        left = self.config.train.iterations - self.iteration
+        cool = min(1.0, left / (update.decay_iterations + 1))
+        return update.learning_rate * warm * cool * scaled * self.rate_factor
 
 
 def iterate(learner: Learner) -> Numbers:
