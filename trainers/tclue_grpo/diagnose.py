@@ -43,7 +43,8 @@ def is_flat(lines: Sequence[Mapping[str, Any]]) -> bool:
     half = len(rewards) // 2
     before, after = rewards[:half], rewards[half:]
     error = (standard_error(before) ** 2 + standard_error(after) ** 2) ** 0.5
-    return bool(mean(after) - mean(before) <= FLAT_ERRORS * error)
+    rise = mean(after) - mean(before)
+    return bool(rise <= FLAT_ERRORS * error)
 
 
 def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
