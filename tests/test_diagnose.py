@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,52 @@ def test_recorded_runs() -> None:
     """Real numbers of the tiny model: an injected gap, and a healthy run."""
     assert diagnose(iterations("gap-1")).cause == "gap"
     assert diagnose(iterations("healthy-2")).cause == "unknown"
+
+
+class Muddled:
+    """A tokenizer as of a base that has its own way to write answers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self._tokenizer(*args, **named)
+
+    def apply_chat_template(self, *args: Any, **named: Any) -> Any:
+        return self._tokenizer.apply_chat_template(*args, **named)
+
+    def decode(self, *args: Any, **named: Any) -> str:
+        return str(self._tokenizer.decode(*args, **named)).replace(".", "").replace("\n", " ")
+
+
+@pytest.mark.parametrize("cause", ["gap", "truncation", "format", "spread", "rate"])
+def test_each_cause_brought_about_on_the_tiny_model(cause: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from collapses import NOISE, configuration, learner
+
+    from tclue_grpo.step import iterate
+
+    chosen = configuration("healthy", 1)
+    rollout = replace(chosen.rollout, responses_per_puzzle=4, refill_rounds=0)
+    if cause == "truncation":
+        rollout = replace(rollout, max_tokens=20)
+    if cause == "spread":
+        rollout = replace(rollout, temperature=0.02)
+    rate = 1e-9 if cause == "rate" else chosen.update.learning_rate
+    made = learner(
+        replace(
+            chosen,
+            data=replace(chosen.data, puzzles_per_iteration=4),
+            rollout=rollout,
+            update=replace(chosen.update, learning_rate=rate),
+        ),
+        noise=NOISE if cause == "gap" else 0.0,
+    )
+    if cause == "format":
+        made.tokenizer = Muddled(made.tokenizer)
+    try:
+        numbers = iterate(made)
+    finally:
+        made.puzzles.close()
+    assert diagnose([{"iteration": 1, **numbers}]).cause == cause

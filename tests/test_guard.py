@@ -83,15 +83,20 @@ def test_healthy_runs_are_left_alone(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sign", "word"),
-    [("rate-1", "moved", "learning rate"), ("gap-1", "gap", "sampler's")],
+    [
+        ("rate-1", "moved", "learning rate"),
+        ("gap-1", "gap", "sampler's"),
+        ("entropy-1", "entropy", "is its sign right"),
+    ],
 )
 def test_a_forced_collapse_is_caught_before_accuracy_falls(name: str, sign: str, word: str) -> None:
     lines = lines_of(name)
-    number, alarm = next(alarms(lines, Guard(config.Guard())))
+    weight = 10.0 if name == "entropy-1" else 0.0
+    number, alarm = next(alarms(lines, Guard(config.Guard(), entropy_weight=weight)))
     assert alarm.sign == sign
     assert word in alarm.why
     seen = lines[: number + 1]
-    assert lines[number]["iteration"] == 1
+    assert lines[number]["iteration"] <= 2
     assert fall(seen) < 0.05
 
 
@@ -137,6 +142,13 @@ def test_an_entropy_term_is_named() -> None:
     assert "the entropy term's weight is 10: is its sign right?" in said[-1].why
 
 
+@pytest.mark.parametrize("weight", [0.01, 0.1, 1.0, -1.0])
+def test_an_entropy_term_that_outweighs_the_reward(weight: float) -> None:
+    guard = Guard(config.Guard(), entropy_weight=weight)
+    said = fed(guard, (3, {"surrogate_weight": 0.026}))
+    assert [bool(alarm) for alarm in said] == [False, abs(weight) == 1, abs(weight) == 1]
+
+
 def test_validation_falls_beyond_chance() -> None:
     best = [0.5 + 0.1 * (i % 5) for i in range(64)]
     guard = Guard(config.Guard())
@@ -165,3 +177,28 @@ def test_after_a_roll_back_it_watches_on() -> None:
     guard.rolled_back()
     assert fed(guard, (1, {"grad_norm": 0.2}), (1, {})) == [None, None]
     assert fed(guard, (2, {"grad_norm": 0.2}))[-1]
+
+
+def test_a_real_step_that_is_too_large() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from collapses import configuration, learner
+
+    from tclue_grpo.step import iterate
+
+    for name, expected in (("healthy", None), ("rate", "moved")):
+        made = learner(small(configuration(name, 1)))
+        try:
+            alarm = Guard(made.config.guard).iteration(iterate(made))
+        finally:
+            made.puzzles.close()
+        assert (alarm and alarm.sign) == expected
+
+
+def small(chosen: config.Config) -> config.Config:
+    """The same with few responses."""
+    return replace(
+        chosen,
+        data=replace(chosen.data, puzzles_per_iteration=4),
+        rollout=replace(chosen.rollout, responses_per_puzzle=4, refill_rounds=0),
+    )

@@ -8,6 +8,7 @@ Pure: it is fed each iteration's numbers and each validation, and keeps a few of
   gradient norm, entropy, response length, cut-off responses. A policy that learns settles its mind
   and answers at another length, so these bounds are wide, and too low an entropy counts only where
   accuracy has fallen with it.
+* **An entropy term that outweighs the reward** (`surrogate_weight`), `patience` times in a row.
 * **At a validation**: accuracy below the best by more than `accuracy_drop`, with the 95% interval
   of the paired difference below zero (the same puzzles each time).
 
@@ -29,6 +30,10 @@ from tclue_grpo import config
 # nats a learned token: healthy steps of the tiny model move it by 0.001 to 0.02, the rate times
 # 100 by 0.85 (tests/guard_runs)
 MOVED = 0.2
+# weight of the entropy term, as a multiple of that of all log-probabilities: beyond it the reward
+# hardly counts. On the tiny model it is also the multiple of the gradient's norm: a weight of 1 has
+# 38 times the reward's by this measure, and a gradient 37 times as long.
+ENTROPY_PULL = 5.0
 # iterations that training accuracy is averaged over, where it only confirms
 SMOOTH = 5
 FINITE = ("gap", "grad_norm", "entropy", "moved")
@@ -84,14 +89,15 @@ class Guard:
 
     def iteration(self, numbers: Mapping[str, Any]) -> Alarm | None:
         """An iteration's numbers: an alarm, or None where all is well."""
-        if not self._options.on:
+        # Nothing was learned where no group has spread: a flat reward, not a decline (`diagnose`).
+        if not self._options.on or numbers.get("groups") == 0:
             return None
         lost = [name for name in FINITE if _lost(numbers, name)]
         why = f"{' and '.join(lost)} of the iteration: not a finite number"
         alarm = self._streak("not finite", bool(lost), why)
         if lost:
             return alarm
-        alarm = self._at_once(numbers)
+        alarm = self._at_once(numbers) or self._entropy_pull(numbers)
         if alarm is None and len(self._usual["grad_norm"]) >= self._options.warmup_iterations:
             alarm = self._in_a_row(numbers)
         self._remember(numbers)
@@ -135,6 +141,17 @@ class Guard:
                 f"sampler's, more than {options.gap}: it samples from other weights",
             )
         return None
+
+    def _entropy_pull(self, numbers: Mapping[str, Any]) -> Alarm | None:
+        """An entropy term beside which the reward hardly counts."""
+        reward = numbers.get("surrogate_weight", 0.0)
+        pull = abs(self._weight) / reward if reward and self._weight else 0.0
+        way = "keeps up" if self._weight > 0 else "takes away"
+        why = (
+            f"the entropy term {way} entropy {pull:.0f} times as strongly as the reward is learned "
+            f"(loss.entropy is {self._weight:g}): is its sign right, and its size?"
+        )
+        return self._streak("entropy pull", pull > ENTROPY_PULL, why)
 
     def _in_a_row(self, numbers: Mapping[str, Any]) -> Alarm | None:
         """The signs that must be there several times."""
@@ -190,7 +207,10 @@ class Guard:
         self._streaks[key] = self._streaks.get(key, 0) + 1 if wrong else 0
         if self._streaks[key] < self._options.patience:
             return None
-        return Alarm(key.rstrip("0123456789"), f"{why} ({self._streaks[key]} iterations in a row)")
+        return Alarm(
+            key.rstrip("0123456789").removesuffix(" pull"),
+            f"{why} ({self._streaks[key]} iterations in a row)",
+        )
 
     def _has_fallen(self) -> bool:
         """Whether training accuracy, smoothed, lies clearly below its best."""

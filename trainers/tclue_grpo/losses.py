@@ -149,6 +149,8 @@ def pack_loss(
     if options.entropy:
         loss = loss - options.entropy * entropy
     numbers = {"entropy": entropy, "clip_fraction": mean(clipped), "trust": mean(trust)}
+    # the weight that all log-probabilities have together, as the entropy has `options.entropy`
+    numbers["surrogate_weight"] = (terms.detach().abs() * trust * pack.mask).sum()
     if reference is not None:
         numbers["kl"] = mean(k3(new, reference))
         loss = loss + options.kl * numbers["kl"]

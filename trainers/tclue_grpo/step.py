@@ -237,7 +237,8 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
         norm, finite = learner.optimizer.step(rate)
         norms.append(norm)
         skipped += not finite
-    totals = {"grad_norm": mean(norms), "skipped_steps": skipped, "rate": rate}
+    # no batch where no group has spread
+    totals = {"grad_norm": mean(norms) if norms else 0.0, "skipped_steps": skipped, "rate": rate}
     if first is not None:
         totals["moved"] = moved(policy, batches[0][0], first)
     # Later steps are taken with other weights than were sampled from: that is no gap.
