@@ -131,13 +131,11 @@ class Guard:
                 f"one iteration's steps moved the log-probabilities by {moved:.2f} nats a token, "
                 f"more than {MOVED}: the learning rate ({numbers['rate']:.2g}) is too high",
             )
-        # The first forward of an iteration is at the sampled weights; later steps move away from
-        # them, which is no gap.
-        gap = numbers.get("gap", 0.0) - moved
+        gap = numbers.get("gap", 0.0)
         if gap > options.gap:
             return Alarm(
                 "gap",
-                f"the trainer's log-probabilities lie {numbers['gap']:.3f} nats a token from the "
+                f"the trainer's log-probabilities lie {gap:.3f} nats a token from the "
                 f"sampler's, more than {options.gap}: it samples from other weights",
             )
         return None
