@@ -31,7 +31,7 @@ def line(iteration: int, **changes: Any) -> dict[str, Any]:
 
 def validation(iteration: int, value: float) -> dict[str, Any]:
     told = {"value": value, "low": value - 0.05, "high": value + 0.05}
-    return {"iteration": iteration, "validation": told}
+    return {"iteration": iteration, "validation": {"accuracy": told}}
 
 
 def test_plain_lines_in_a_log() -> None:

@@ -201,7 +201,7 @@ class VLLMEngine:
         with torch.no_grad():
             stats: TokenStats = policy(check_pack(prompt, sample).to(weight.device))
         policy.train(training)
-        gaps = (stats.logprobs.cpu() - torch.tensor(sample.logprobs)).abs()
+        gaps = (stats.logprobs.detach().cpu() - torch.tensor(sample.logprobs)).abs()
         exact = weight.dtype == torch.float32 and self._settings.precision == "float32"
         self.gap = float(gaps.max() if exact else gaps.mean())
         limit = FP32_GAP if exact else BF16_GAP

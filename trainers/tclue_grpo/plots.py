@@ -79,7 +79,7 @@ def pictures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     checked = [
         Mark(line["iteration"], v["value"], (v["low"], v["high"]))
         for line in validations(lines)
-        for v in [line["validation"]]
+        for v in [line["validation"]["accuracy"]]
     ]
     made = {}
     if checked:

@@ -29,7 +29,8 @@ class GRPO:
     def plan(self, request: TrainRequest) -> Plan:
         """Memory, tokens, steps, hours and dollars, as far as they can be known beforehand."""
         machine = this_machine()
-        name, config, needs_gpu = resolve(request, machine)
+        name, config, preset = resolve(request, machine)
+        needs_gpu = is_for_gpus(preset)
         shape = shape_of(config.model.base)
         if shape is None:
             raise UserError(
@@ -48,27 +49,31 @@ class GRPO:
     def train(self, request: TrainRequest) -> TrainedRun:
         """Train in the run's folder, or go on there."""
         machine = this_machine()
-        name, config, needs_gpu = resolve(request, machine)
+        name, config, preset = resolve(request, machine)
         check_base(config.model.base)
-        plan.refuse_unfit(request.preset or name, config, needs_gpu, machine)
+        plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
         folder = request.runs / name
         config_file.settle(config, folder)
         from tclue_grpo.loop import train
 
-        return train(config, folder, kept_fields(config, request.preset))
+        return train(config, folder, kept_fields(config, preset))
 
 
-def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, bool]:
-    """The run's name, its configuration, and whether its preset needs a GPU."""
+def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str | None]:
+    """The run's name, its configuration, and the preset that this stands on, if any."""
     preset = request.preset or (config_file.preset_of(request.config) if request.config else None)
     if preset is None and request.config is None:
         preset = _usual(machine)
     config = config_file.load(preset, request.config, request.settings, request.seed)
-    needs_gpu = preset is not None and config_file.preset(preset).needs_gpu
     stem = request.config.stem if request.config else preset
-    return request.run or f"{stem}-seed{config.train.seed}", config, needs_gpu
+    return request.run or f"{stem}-seed{config.train.seed}", config, preset
+
+
+def is_for_gpus(preset: str | None) -> bool:
+    """Whether a preset is of no use without a GPU."""
+    return preset is not None and config_file.preset(preset).needs_gpu
 
 
 def _usual(machine: Machine) -> str:

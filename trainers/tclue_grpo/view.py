@@ -116,7 +116,7 @@ class View:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "unknown" if value is None else f"{value:.{digits}f}"
+    return "none" if value is None else f"{value:.{digits}f}"
 
 
 def _duration(seconds: float) -> str:

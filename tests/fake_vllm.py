@@ -1,0 +1,77 @@
+"""A small server with vLLM's endpoints, run as `python -m vllm...` would be, by a wrapper script.
+
+Every token is 5, with the log-probability that the weights name: `level` in model.safetensors.
+Faults are files in the folder FAKE_VLLM: `die` ends the process at the next completion, `stale`
+makes reloads forget the weights, `bare` leaves log-probabilities out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from safetensors.numpy import load_file
+
+FAULTS = Path(os.environ["FAKE_VLLM"])
+
+
+def level(folder: str) -> float:
+    """The log-probability that weights name."""
+    return float(load_file(Path(folder) / "model.safetensors")["level"])
+
+
+def main() -> None:
+    """Serve until a signal."""
+    named = dict(zip(sys.argv, sys.argv[1:], strict=False))
+    state = {"level": level(named["--model"])}
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            text='vllm:cache_config_info{block_size="16",num_gpu_blocks="64"} 1.0\n'
+        )
+
+    async def reload(request: web.Request) -> web.Response:
+        if not (FAULTS / "stale").exists():
+            state["level"] = level((await request.json())["kwargs"]["weights_path"])
+        return web.json_response({"results": [None]})
+
+    async def reset(_: web.Request) -> web.Response:
+        return web.json_response({"success": True})
+
+    async def complete(request: web.Request) -> web.Response:
+        body = await request.json()
+        if (FAULTS / "die").exists():
+            (FAULTS / "die").unlink()
+            os._exit(9)
+        if (FAULTS / "broken").exists():
+            return web.Response(status=500, text="engine dead")
+        count = body["max_tokens"]
+        choice: dict[str, Any] = {
+            "token_ids": [5] * count,
+            "logprobs": {"token_logprobs": [state["level"]] * count},
+            "finish_reason": "length",
+        }
+        if (FAULTS / "bare").exists():
+            choice["logprobs"] = None
+        return web.json_response({"choices": [{**choice, "index": i} for i in range(body["n"])]})
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/health", health),
+            web.get("/metrics", metrics),
+            web.post("/collective_rpc", reload),
+            web.post("/reset_prefix_cache", reset),
+            web.post("/v1/completions", complete),
+        ]
+    )
+    web.run_app(app, host="127.0.0.1", port=int(named["--port"]), print=None)
+
+
+main()
