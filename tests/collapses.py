@@ -116,8 +116,7 @@ def lines(name: str, seed: int, iterations: int) -> Iterator[dict[str, Any]]:
                 found = validate(
                     made.engine, made.tokenizer, made.grader, held_out, VALIDATION_SAMPLES
                 )
-                told = asdict(found.accuracy) | {"by_puzzle": found.by_puzzle}
-                yield {"iteration": iteration, "validation": told}
+                yield {"iteration": iteration, "validation": asdict(found)}
             if iteration < iterations:
                 numbers = iterate(made)
                 yield {"iteration": iteration + 1, **numbers, "timings": made.timings}

@@ -44,7 +44,8 @@ def alarms(lines: Sequence[dict[str, Any]], guard: Guard) -> Iterator[tuple[int,
 def fall(lines: Sequence[dict[str, Any]]) -> float:
     """How far any accuracy of these lines, in training too, lies below the base's validation."""
     values = [
-        line["validation"]["value"] if "validation" in line else line["accuracy"] for line in lines
+        line["validation"]["accuracy"]["value"] if "validation" in line else line["accuracy"]
+        for line in lines
     ]
     return float(values[0] - min(values))
 
