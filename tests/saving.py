@@ -37,7 +37,7 @@ class Weights:
         self.masters = self.weights = [nn.Parameter(torch.zeros(size, size)) for _ in range(2)]
         self.adamw = torch.optim.AdamW(self.masters)
 
-    def set(self, number: int) -> None:
+    def fill(self, number: int) -> None:
         for weight in self.weights:
             with torch.no_grad():
                 weight.fill_(number)
@@ -50,7 +50,7 @@ class Weights:
     def numbers(self) -> set[float]:
         """All numbers in it: one alone where it is of one step."""
         moments: list[Tensor] = [v for s in self.adamw.state.values() for v in s.values()]
-        return {float(x) for t in (*self.weights, *moments) for x in t.detach().unique()}
+        return {float(x) for t in (*self.weights, *moments) for x in t.detach().flatten().tolist()}
 
     def save(self, folder: Path) -> None:
         save_file({"w": self.weights[0].detach()}, folder / "model.safetensors")
@@ -64,7 +64,7 @@ def save_on(run: Path, times: int | None) -> None:
     last = kept.last()
     start = restore(last, weights).iteration if last else 0
     for number in itertools.islice(itertools.count(start + 1), times):
-        weights.set(number)
+        weights.fill(number)
         best = {"iteration": number - number % 3} if number >= 3 else None
         kept.save(weights, weights, State(number, 10 * number, "easy", best=best))
 

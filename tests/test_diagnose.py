@@ -69,10 +69,6 @@ def test_a_reward_that_rises_is_not_flat() -> None:
     assert not is_flat([{"reward": 0.5}] * 3)  # too few to say
 
 
-def test_steps_within_an_iteration_are_no_gap() -> None:
-    assert diagnose(flat(gap=0.06, moved=0.05)).cause == "unknown"
-
-
 def test_recorded_runs() -> None:
     """Real numbers of the tiny model: an injected gap, and a healthy run."""
     assert diagnose(iterations("gap-1")).cause == "gap"

@@ -64,8 +64,7 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         view.iteration(line(1, entropy=None), 5.0)
         view.say("[alarm]")
     assert "1/20" in out.getvalue()
-    assert "none" in out.getvalue()
-    assert "unknown" in out.getvalue()  # the cost
+    assert out.getvalue().count("unknown") >= 2  # entropy and cost
     assert "[alarm]" in out.getvalue()
 
 

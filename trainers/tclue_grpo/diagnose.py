@@ -57,7 +57,7 @@ def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
 
     groups, dropped = usual("groups"), usual("dropped")
     without_spread = dropped / max(1.0, groups + dropped)
-    if usual("gap") - usual("moved") > GAP:
+    if usual("gap") > GAP:
         return Diagnosis(
             "gap",
             f"The trainer's log-probabilities lie {usual('gap'):.3f} nats a token from the "
