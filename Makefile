@@ -9,12 +9,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-wheel test-vllm soak lint board install
+.PHONY: help demo test test-wheel test-vllm soak prove lint board install
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
 
-demo: $(INSTALLED)  ## puzzles, models and a board, offline, in a scratch folder
+demo: $(INSTALLED)  ## puzzles, models, training and a board, offline, in a scratch folder
 	PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
 
 test: $(INSTALLED)  ## the tests; what is skipped is named, with the reason
@@ -29,6 +29,9 @@ test-vllm: $(INSTALLED)  ## a real vLLM server on this machine's CPU
 
 soak: $(INSTALLED)  ## a run that is killed hundreds of times; prints what was asked and served
 	$(BIN)/python tests/soak.py --kills 300 --seed 1
+
+prove: $(INSTALLED)  ## that training learns: three seeds and a control, an hour on two cores
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/prove.py --out proof
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check

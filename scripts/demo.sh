@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole way on a small scale, offline, in a scratch folder (DEMO_DIR=... keeps it elsewhere):
-# puzzles made and proved, models asked, answers graded, a board.
+# puzzles made and proved, models asked, a model trained and asked again, a board with the arrow.
 set -euo pipefail
 
 demo=${DEMO_DIR:-$(mktemp -d)}
@@ -18,6 +18,11 @@ run tclue check puzzles.jsonl --minimal --history
 say "2. Models on 256 one-player puzzles: chance, the ceiling, and the checkpoint in this repository"
 run tclue bench --models random,solver,tiny --puzzles easy-test --samples 2 --results results
 
-say "3. The board"
+say "3. The checkpoint trained for some iterations on fresh puzzles, and asked beside its base"
+run tclue train --preset tiny --then-bench --seed 1 --results results --board board \
+    --set train.iterations=10 --set update.decay_iterations=4 --set train.validate_every=5 \
+    --set train.save_every=5 --set train.validation_puzzles=32 --set bench.samples=2
+
+say "4. The board"
 run tclue leaderboard --results results --board board
 printf '\nEverything is in %s\n' "$demo"

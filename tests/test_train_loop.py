@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -164,3 +165,31 @@ def test_another_configuration_in_a_run_s_folder_is_refused_with_the_difference(
     assert process.returncode == 2
     assert "update.learning_rate was 0.0005, now 0.1" in err
     assert err.count("\n") == 1
+
+
+def test_a_step_that_is_far_too_large_ends_the_run_before_it_is_sampled_from(
+    tmp_path: Path,
+) -> None:
+    process = start(tmp_path, "--set", "guard.on=true", "--set", "update.learning_rate=0.5")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    last = err.splitlines()[-1]
+    assert "the guard stopped at iteration 1 of 4" in last
+    assert "learning rate" in last
+    assert not list((tmp_path / "runs" / "tiny-seed1").glob("step-*"))
+
+
+def test_an_alarm_goes_back_to_the_best_step_where_that_is_configured(tmp_path: Path) -> None:
+    # Responses that are cut off: more than usual is wrong at once.
+    settings = ("on=true", "action=rollback", "truncated_rise=0", "patience=1")
+    usual = ("warmup_iterations=2", "length_ratio=100", "rollbacks=1")
+    process = start(
+        tmp_path,
+        *(part for setting in (*settings, *usual) for part in ("--set", f"guard.{setting}")),
+        *("--set", "train.iterations=12", "--set", "update.decay_iterations=0"),
+    )
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert re.search(r"back to step \d+, at 0.5 of the rate", err)
+    rates = [line["rate"] for line in lines(tmp_path) if "rate" in line]
+    assert rates[-1] < 0.6 * max(rates)

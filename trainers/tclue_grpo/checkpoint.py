@@ -69,8 +69,6 @@ class State:
     # what the learning rate is multiplied with, and times it was rolled back
     rate_factor: float = 1.0
     rollbacks: int = 0
-    # why the guard has ended the run; empty where it has not
-    stopped: str = ""
     # bytes of metrics.jsonl: what stands after them was measured later, and is cut off on a resume
     metrics_bytes: int = 0
     # seconds of training so far, over all starts
@@ -95,6 +93,10 @@ class Checkpoints:
             for path in run.iterdir():
                 if _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
+            path = run / KEPT
+            before = json.loads(path.read_bytes()) if path.exists() else {}
+            # why the guard has ended the run; empty where it has not
+            self.stopped: str = before.get("stopped", "")
             if self.steps():
                 self._keep(self._best())
 
@@ -127,6 +129,12 @@ class Checkpoints:
             self._keep(state.best["iteration"] if state.best else None)
         return final
 
+    def stop(self, why: str) -> None:
+        """Note that the run has ended here: the weights that it ended with are not kept."""
+        self.stopped = why
+        if self.steps():
+            self._keep(self._best())
+
     def _best(self) -> int | None:
         last = self.last()
         best = read_state(last).best if last else None
@@ -137,7 +145,10 @@ class Checkpoints:
         there = self.steps()
         every = self._keep_every
         kept = [s for s in there if s in (best, there[-1]) or (every and s % every == 0)]
-        told = {"best": best if best in kept else None, "last": there[-1], "steps": kept}
+        told: dict[str, Any] = {"best": best if best in kept else None}
+        told |= {"last": there[-1], "steps": kept}
+        if self.stopped:
+            told["stopped"] = self.stopped
         text = json.dumps(self.about | told, indent=2) + "\n"
         path = self.run / KEPT
         if not path.exists() or path.read_text() != text:

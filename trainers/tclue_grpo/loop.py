@@ -63,9 +63,8 @@ class Run:
         # seconds of training over all starts; the step with the best validation so far
         self.trained_s = 0.0
         self.best: Mapping[str, Any] | None = None
-        # times that the guard has gone back to it, and why it has ended the run
+        # times that the guard has gone back to it
         self.rollbacks = 0
-        self.stopped = ""
         last = self.checkpoints.last()
         known_bytes = self._restore(last) if last else 0
         knobs, sinks = config_file.values(config), asdict(config.log)
@@ -91,16 +90,16 @@ class Run:
         """Whether the iterations, or the minutes, are used up, or the guard has ended it."""
         limits = self.config.train
         late = bool(limits.minutes) and self.trained_s >= 60 * limits.minutes
-        return self.learner.iteration >= limits.iterations or late or bool(self.stopped)
+        return self.learner.iteration >= limits.iterations or late or bool(self.checkpoints.stopped)
 
     def trained(self) -> TrainedRun:
         """What came of it; UserError where the guard ended it with nothing to show."""
         if self.best is None:
             raise UserError(
-                f"{self.folder}: {self.stopped}; no step was validated before: change the "
-                "configuration, and give another --run"
+                f"{self.folder}: {self.checkpoints.stopped}; no step was validated before: "
+                "change the configuration, and give another --run"
             )
-        return TrainedRun(self.folder, self.best["iteration"], self.learner.iteration)
+        return TrainedRun(self.folder, self.best["iteration"], self.checkpoints.steps()[-1])
 
     @property
     def told(self) -> str:
@@ -150,8 +149,9 @@ class Run:
         self._explain_if_flat()
         if alarm:
             self._heed(alarm)
-        # What was validated may be the best.
-        if validated or alarm or n % limits.save_every == 0:
+        # What was validated may be the best. What the guard ended with is worth nothing.
+        due = validated or alarm or n % limits.save_every == 0
+        if due and not self.checkpoints.stopped:
             self.save()
 
     @contextmanager
@@ -182,7 +182,7 @@ class Run:
         options, learner = self.config.guard, self.learner
         self.view.say(f"alarm at {self.told}: {alarm.why}")
         if options.action == "stop" or self.best is None or self.rollbacks >= options.rollbacks:
-            self.stopped = f"the guard stopped at {self.told}: {alarm.why}"
+            self.checkpoints.stop(f"the guard stopped at {self.told}: {alarm.why}")
             return
         step = self.best["iteration"]
         checkpoint.restore(checkpoint.folder_of(self.folder, step), learner.optimizer)
@@ -217,7 +217,6 @@ class Run:
             learner.puzzles.difficulty,
             rate_factor=learner.rate_factor,
             rollbacks=self.rollbacks,
-            stopped=self.stopped,
             metrics_bytes=self.metrics.length,
             trained_s=self.trained_s,
             guard=self.guard.state(),
@@ -248,6 +247,6 @@ class Run:
         learner.puzzles.position = state.position
         learner.puzzles.change(state.difficulty)
         self.trained_s, self.best = state.trained_s, state.best
-        self.rollbacks, self.stopped = state.rollbacks, state.stopped
+        self.rollbacks = state.rollbacks
         self.guard.restored(state.guard)
         return state.metrics_bytes

@@ -1,0 +1,86 @@
+"""What a training run of the tiny checkpoint gained, and of what it is made.
+
+    python scripts/tiny/gain.py BASE_RUN TRAINED_RUN     # run folders, of the same puzzles
+
+A response is careful unless it begins as the hasty ones do. Within puzzles of one time and of two,
+with s the share of careful responses, c and h the accuracies of careful and of hasty ones, 0 the
+base and 1 the trained model, the gain is exactly
+
+    (s1 - s0) (c0 - h0)  habit: more responses deduce before they answer
+  + s1 (c1 - c0)         deduction: those that deduce are right more often
+  + (1 - s1) (h1 - h0)   guessing: those that do not are
+
+No intervals: c0 rests on the few responses that the base gives with care, and their number is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+from examples import HASTY_START
+
+from tclue.bench.intervals import mean
+from tclue.bench.records import iter_responses, read_config
+from tclue.puzzle.splits import load_set
+
+Scores = dict[tuple[int, bool], list[float]]
+
+
+def scores(run: Path) -> tuple[Scores, float]:
+    """(number of times, careful) -> accuracies; and the share that answers every question."""
+    puzzles = {p.id: p for p in load_set(read_config(run).puzzle_set).puzzles}
+    found: Scores = defaultdict(list)
+    complete = []
+    for response in iter_responses(run):
+        grade = response.grade
+        if grade is None:
+            continue
+        times = max(1, len(puzzles[response.puzzle].world.times))
+        found[times, not response.text.startswith(HASTY_START)].append(grade.accuracy)
+        complete.append(None not in grade.answers.values())
+    return found, mean(complete)
+
+
+def share(found: Scores, times: int) -> float:
+    """The share of careful responses."""
+    careful, hasty = len(found[times, True]), len(found[times, False])
+    return careful / (careful + hasty)
+
+
+def main() -> None:
+    """Print the table and the parts."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN")
+    (before, format_before), (after, format_after) = map(scores, parser.parse_args().runs)
+    total = sum(map(len, before.values()))
+    parts = dict.fromkeys(("habit", "deduction", "guessing"), 0.0)
+    for times in sorted({times for times, _ in before}):
+        s0, s1 = share(before, times), share(after, times)
+        # Where nobody was careful, or hasty, there is nothing that could change.
+        c0, c1, h0, h1 = (
+            mean(found[times, careful]) if found[times, careful] else None
+            for careful in (True, False)
+            for found in (before, after)
+        )
+        weight = sum(len(before[times, careful]) for careful in (True, False)) / total
+        for name, found, s, c, h in (("base", before, s0, c0, h0), ("trained", after, s1, c1, h1)):
+            told = " ".join(
+                f"{manner} {accuracy:.3f} ({len(found[times, manner == 'careful'])})"
+                for manner, accuracy in (("careful", c), ("hasty", h))
+                if accuracy is not None
+            )
+            print(f"{times} time(s), {name}: {s:.1%} careful; {told}")
+        if c0 is not None and h0 is not None:
+            parts["habit"] += weight * (s1 - s0) * (c0 - h0)
+            parts["deduction"] += weight * s1 * ((c0 if c1 is None else c1) - c0)
+            parts["guessing"] += weight * (1 - s1) * ((h0 if h1 is None else h1) - h0)
+    print(f"answers to every question: {format_before:.1%}, then {format_after:.1%}")
+    print(", ".join(f"{name} {gain:+.3f}" for name, gain in parts.items()))
+
+
+if __name__ == "__main__":
+    main()
