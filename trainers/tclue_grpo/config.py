@@ -237,6 +237,9 @@ class Guard:
     length_ratio: NotNegative = 3.0
     # mean gap between the log-probabilities of sampler and trainer, in nats
     gap: NotNegative = 0.1
+    # mean change of the log-probabilities by one iteration, in nats a token (healthy runs of the
+    # tiny model: 0.001 to 0.09; at 100 times the rate 0.85)
+    moved: NotNegative = 0.5
     # multiple of the usual gradient norm
     gradient_ratio: NotNegative = 20.0
 

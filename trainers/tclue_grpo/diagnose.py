@@ -40,8 +40,8 @@ def is_flat(lines: Sequence[Mapping[str, Any]]) -> bool:
     rewards = [float(line["reward"]) for line in lines[-WINDOW:]]
     if len(rewards) < FEWEST:
         return False
-    half = len(rewards) // 2
-    before, after = rewards[:half], rewards[half:]
+    # The beginning beside the later half: what rose early and then stays has risen.
+    before, after = rewards[: max(2, len(rewards) // 4)], rewards[-(len(rewards) // 2) :]
     error = (standard_error(before) ** 2 + standard_error(after) ** 2) ** 0.5
     rise = mean(after) - mean(before)
     return bool(rise <= FLAT_ERRORS * error)

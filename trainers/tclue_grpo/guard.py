@@ -27,9 +27,6 @@ from typing import Any, Self
 from tclue.bench.intervals import mean, standard_error, t_quantile
 from tclue_grpo import config
 
-# nats a learned token: healthy steps of the tiny model move it by 0.001 to 0.02, the rate times
-# 100 by 0.85 (tests/guard_runs)
-MOVED = 0.2
 # weight of the entropy term, as a multiple of that of all log-probabilities: beyond it the reward
 # hardly counts. On the tiny model a weight of 1 made the gradient 38 times as long.
 ENTROPY_PULL = 5.0
@@ -124,11 +121,11 @@ class Guard:
     def _at_once(self, numbers: Mapping[str, Any]) -> Alarm | None:
         options = self._options
         moved = numbers.get("moved", 0.0)
-        if moved > MOVED:
+        if moved > options.moved:
             return Alarm(
                 "moved",
                 f"one iteration's steps moved the log-probabilities by {moved:.2f} nats a token, "
-                f"more than {MOVED}: the learning rate ({numbers['rate']:.2g}) is too high",
+                f"more than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is too high",
             )
         gap = numbers.get("gap", 0.0)
         if gap > options.gap:
