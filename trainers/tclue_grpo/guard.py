@@ -125,7 +125,8 @@ class Guard:
             return Alarm(
                 "moved",
                 f"one iteration's steps moved the log-probabilities by {moved:.2f} nats a token, "
-                f"more than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is too high",
+                f"more than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is "
+                "too high",
             )
         gap = numbers.get("gap", 0.0)
         if gap > options.gap:
