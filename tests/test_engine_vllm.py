@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tclue.bench.models import TINY  # noqa: E402
-from tclue_grpo import backend_hf  # noqa: E402
+from tclue_grpo import backend_hf, config_file, metrics  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens  # noqa: E402
+from tclue_grpo.loop import train  # noqa: E402
 from tclue_grpo.policy import Policy  # noqa: E402
 from tclue_grpo.rollout import Request, Sample  # noqa: E402
 from tclue_grpo.vllm_checks import check_pack, untied  # noqa: E402
@@ -97,7 +99,7 @@ def test_new_weights_are_sampled_from(engine: VLLMEngine, policy: Policy) -> Non
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in policy.parameters():
-            weight += 0.02 * torch.randn_like(weight)
+            weight.add_(torch.randn_like(weight), alpha=0.02)
     engine.sync(policy)
     groups = engine.sample(REQUESTS)
     assert engine.server.pid == pid
@@ -138,3 +140,23 @@ def test_a_tied_head_becomes_a_weight_of_its_own(tmp_path: Path, policy: Policy)
 def test_cache_size_is_read_from_metrics() -> None:
     text = '# HELP x\nvllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0\n'
     assert cache_tokens(text) == 1600
+
+
+@real
+def test_a_training_run_through_it_has_the_numbers_of_one_in_this_process(tmp_path: Path) -> None:
+    small = (
+        *("data.puzzles_per_iteration=4", "rollout.responses_per_puzzle=4", "guard.on=false"),
+        *("train.iterations=2", "train.validate_every=1", "train.validation_puzzles=4"),
+    )
+    said: dict[str, list[dict[str, Any]]] = {}
+    for name in ("hf", "vllm"):
+        config = config_file.load("tiny", None, (*small, f"rollout.engine={name}"))
+        train(config, tmp_path / name, {})
+        said[name] = metrics.iterations(metrics.read(tmp_path / name))
+    for number, line in enumerate(said["vllm"]):
+        # After each sync: sampled from these very weights, as transformers has them.
+        assert line["gap_max"] < 1e-3
+        assert line["responses"] == said["hf"][number]["responses"]
+        assert line["rate"] == said["hf"][number]["rate"]
+    # The draws differ, the puzzles do not.
+    assert [x["prompt_tokens"] for x in said["vllm"]] == [x["prompt_tokens"] for x in said["hf"]]

@@ -14,6 +14,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor  # noqa: E402
+
 from tclue.errors import UserError  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
 from tclue_grpo.policy import Pack, Policy, TokenStats  # noqa: E402
@@ -34,7 +36,7 @@ class Level(Policy):
         logprobs = self.level.expand(len(pack.target_ids))
         return TokenStats(logprobs, -logprobs)
 
-    def hf_state(self) -> dict[str, torch.Tensor]:
+    def hf_state(self) -> dict[str, Tensor]:
         return {"level": self.level.detach()}
 
 
