@@ -23,7 +23,7 @@ trap 'rm -f "$constraints"' EXIT
 "$python" -c 'from importlib.metadata import version; print("torch==" + version("torch"))' \
     >"$constraints"
 "$python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" \
-    --editable "$repo[local,lm-eval,train,dev]"
+    --editable "$repo[local,lm-eval,train,torchtune,tensorboard,dev]"
 
 # So that plain `lm_eval --tasks temporal_clue` works; `tclue lm-eval --unregister` takes it back.
 "$venv/bin/tclue" lm-eval --register

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def test_a_training_run_through_it_has_the_numbers_of_one_in_this_process(tmp_pa
         *("data.puzzles_per_iteration=4", "rollout.responses_per_puzzle=4", "guard.on=false"),
         *("train.iterations=2", "train.validate_every=1", "train.validation_puzzles=4"),
     )
-    said: dict[str, list[dict[str, Any]]] = {}
+    said: dict[str, list[Mapping[str, Any]]] = {}
     for name in ("hf", "vllm"):
         config = config_file.load("tiny", None, (*small, f"rollout.engine={name}"))
         train(config, tmp_path / name, {})
