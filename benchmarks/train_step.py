@@ -1,0 +1,496 @@
+"""How fast the trainer is: tokens a second of its step and of sampling, beside other ways.
+
+    python benchmarks/train_step.py                          # the tiny checkpoint, minutes
+    python benchmarks/train_step.py --trl-python PYTHON      # beside TRL: a Python that has it
+    python benchmarks/train_step.py --shape qwen2.5-0.5b     # a GPU; weights are random
+
+PYTHON is of an environment of its own: `pip install trl torch==2.13.0`, and that is all it needs.
+
+Decided:
+* All that is compared is compared in one run: the same model, puzzles, group size and threads. The
+  contestants take turns, in rounds, after one that is not counted; a figure is the median of the
+  rounds, a ratio the median of the rounds' own. Processor time is told beside the wall's, for it
+  says more where other programs want the machine.
+* The step: `step.update` as training calls it, on responses that were sampled once. Its rate is 0,
+  so that each round is the same work. "unshared": as long packs, but each response with a prompt of
+  its own. "alone": a response and its prompt, one after another. The gradient norm of all must be
+  that of the first, or nothing is reported.
+* Tokens: logical counts prompt and response of each response, executed what is computed after
+  sharing (padding too), loss-bearing what the loss is taken of. A response without spread in its
+  group is sampled, but not learned from.
+* Iterations: `step.iterate`, on the same puzzles each time, beside TRL's `GRPOTrainer`
+  (`trl_grpo.py`): sampling, grading and update, at the real rate, from the same weights on. Both
+  sample with transformers. Lengths may drift apart, so tokens a second are compared, too.
+* A shape takes a preset's sizes and its packs. Its responses are made up, so nothing is sampled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, cast
+
+import torch
+from beside_trl import Job, Trl
+from step_work import Work, gpu_peak, logical_tokens, made_up, matmul_rate, work_of, write_random
+
+from tclue.bench.models import TINY
+from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
+from tclue_grpo import config_file
+from tclue_grpo.build import build, load_policy
+from tclue_grpo.config import Config
+from tclue_grpo.data import Puzzles
+from tclue_grpo.machine import this_machine
+from tclue_grpo.packing import Pack, pack
+from tclue_grpo.rollout import Group, Request
+from tclue_grpo.shape import Shape, shape_of
+from tclue_grpo.step import (
+    Learner,
+    Optimizer,
+    collect,
+    iterate,
+    packed,
+    prompt_ids,
+    request_seed,
+    update,
+)
+
+ROOT = Path(__file__).parent.parent
+PUZZLES = "easy-val"
+SHAPES = ("qwen2.5-0.5b", "qwen2.5-1.5b")
+# Relative difference of two gradient norms that rounding explains.
+SAME_NORM = {"float32": 1e-3, "bfloat16": 5e-2}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured."""
+
+    puzzles: int
+    responses: int
+    max_tokens: int
+    rounds: int
+    seed: int
+    trl_python: str | None = None
+    trl_rows: int = 32
+    shape: str | None = None
+
+
+class Took(NamedTuple):
+    """Seconds of a clock on the wall, and of processor time of this process."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class Fixed:
+    """The same puzzles in each iteration."""
+
+    position = 0
+
+    def __init__(self, puzzles: Sequence[Puzzle]) -> None:
+        self._puzzles = list(puzzles)
+
+    def take(self, count: int) -> list[Puzzle]:
+        """The first puzzles."""
+        return self._puzzles[:count]
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+@dataclass
+class Entry:
+    """A way to take the step."""
+
+    learner: Learner
+    batches: list[list[Pack]]
+    work: Work
+
+
+def timed(do: Callable[[], object]) -> Took:
+    """What a call takes, on the GPU too."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+
+
+# What is compared
+
+
+def configuration(options: Options) -> Config:
+    """The preset's, at the sizes that were asked for: one optimizer step on fixed puzzles."""
+    config = config_file.preset(options.shape or "tiny").config
+    rollout = replace(
+        config.rollout,
+        engine="hf",
+        responses_per_puzzle=options.responses,
+        max_tokens=options.max_tokens,
+        refill_rounds=0,
+    )
+    changed = replace(
+        config,
+        data=replace(config.data, puzzles_per_iteration=options.puzzles),
+        rollout=rollout,
+        update=replace(config.update, steps_per_iteration=1, warmup_iterations=0),
+        train=replace(config.train, seed=options.seed),
+    )
+    # The made-up responses come from no sampler.
+    return replace(changed, loss=replace(config.loss, old="trainer")) if options.shape else changed
+
+
+def learner(config: Config, puzzles: Sequence[Puzzle]) -> Learner:
+    """A learner of the tiny checkpoint that gets these puzzles at each iteration."""
+    made = build(config)
+    made.puzzles.close()
+    made.puzzles = cast(Puzzles, Fixed(puzzles))
+    return made
+
+
+def bare_learner(config: Config, base: str, backend: str) -> Learner:
+    """A learner that updates and samples nothing, by a backend."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
+    policy = load_policy(config, base, device)
+    nothing = cast(Any, None)
+    return Learner(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
+
+
+def entries(
+    config: Config, base: str, shape: Shape, groups: Sequence[Group]
+) -> tuple[dict[str, Entry], list[str]]:
+    """The ways to take the step, by name; and a line for each that is left out."""
+    ours, left_out = bare_learner(config, base, "hf"), []
+    singles = [replace(group, responses=[one]) for group in groups for one in group.responses]
+    batches = {"packed": packed(ours, groups), "unshared": packed(ours, singles)}
+    if ours.device.type == "cpu":
+        batches["alone"] = [p for one in singles for p in pack([one], config.packing.length)]
+    else:
+        left_out.append("alone is left out: attention would be compiled for each length")
+    found = {
+        name: Entry(ours, [packs], work_of(groups, packs, shape)) for name, packs in batches.items()
+    }
+    if find_spec("torchtune"):
+        theirs = bare_learner(config, base, "torchtune")
+        found["torchtune"] = replace(found["packed"], learner=theirs)
+    else:
+        left_out.append("torchtune is left out: not installed (pip install 'tclue[torchtune]')")
+    for entry in found.values():
+        entry.learner.rate_factor = 0.0
+    return found, left_out
+
+
+def check_same(found: Mapping[str, Entry], dtype: str) -> None:
+    """Take each step once, which also loads what loads at first; all must have one gradient."""
+    norms = {
+        name: update(entry.learner, entry.batches)["grad_norm"] for name, entry in found.items()
+    }
+    first = norms["packed"]
+    if not first or any(abs(norm / first - 1) > SAME_NORM[dtype] for norm in norms.values()):
+        raise AssertionError(f"not the same gradient: its norm is {norms}")
+
+
+def trl_job(options: Options, config: Config, rate: float, puzzles: Sequence[Puzzle]) -> Job:
+    """What TRL is to do: the same."""
+    return Job(
+        base=str(TINY),
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        puzzles=[puzzle.to_dict() for puzzle in puzzles],
+        responses=options.responses,
+        max_tokens=options.max_tokens,
+        temperature=config.rollout.temperature,
+        rows=options.trl_rows,
+        rate=rate,
+        betas=config.update.betas,
+        weight_decay=config.update.weight_decay,
+        clip_norm=config.update.clip_norm,
+        iterations=options.rounds + 1,
+        threads=torch.get_num_threads(),
+        seed=options.seed,
+    )
+
+
+# What is measured
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Measure everything; UserError where it cannot be."""
+    machine, config = this_machine(), configuration(options)
+    if options.shape and not torch.cuda.is_available():
+        raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.told}")
+    found: dict[str, Any] = {
+        "commit": commit(),
+        "machine": machine.told,
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "model": options.shape or "tiny",
+        **{name: value for name, value in asdict(options).items() if name != "trl_python"},
+        "pack_length": config.packing.length,
+    }
+    if options.shape:
+        shape = shape_of(config.model.base)
+        assert shape
+        with tempfile.TemporaryDirectory() as folder:
+            dtype = getattr(torch, config.model.dtype)
+            base = write_random(shape, dtype, Path(folder), options.seed)
+            groups = made_up(options.puzzles, options.responses, shape.vocab, options.seed)
+            return found | steps(config, str(base), shape, groups, options.rounds)
+    shape = shape_of("tiny")
+    assert shape
+    puzzles = load_set(PUZZLES).puzzles[: options.puzzles]
+    sampler = learner(config, puzzles)
+    groups, dropped = collect(sampler)
+    if not groups:
+        raise UserError("no group has responses of different worth: more --puzzles or --responses")
+    asked = requests(sampler)
+    found |= steps(
+        *(config, str(TINY), shape, groups, options.rounds),
+        lambda: sampler.engine.sample(asked),
+    )
+    found["sampling"] |= sampling(found, [*groups, *dropped])
+    return found | {"iterations": iterations(options, config, puzzles)}
+
+
+def commit() -> str:
+    """The checkout's commit."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def steps(
+    config: Config,
+    base: str,
+    shape: Shape,
+    groups: Sequence[Group],
+    rounds: int,
+    sample: Callable[[], object] | None = None,
+) -> dict[str, Any]:
+    """Tokens a second of each way to take the step, and what sampling took beside it."""
+    ways, left_out = entries(config, base, shape, groups)
+    check_same(ways, config.model.dtype)
+    took: dict[str, list[Took]] = {name: [] for name in ways}
+    sampled: list[Took] = []
+    on_gpu = torch.cuda.is_available()
+    peak = gpu_peak() if on_gpu else 0.0
+    for _ in range(rounds):
+        if not on_gpu:
+            peak = max(peak or 0.0, matmul_rate(getattr(torch, config.model.dtype)))
+        for name, way in ways.items():
+            took[name].append(timed(partial(update, way.learner, way.batches)))
+        if sample:
+            sampled.append(timed(sample))
+    measured = f"measured here, a large {config.model.dtype} matrix product"
+    return {
+        "peak": peak,
+        "peak_is": "data sheet, dense bfloat16" if on_gpu else measured,
+        "left_out": left_out,
+        "steps": {
+            name: figures(ways[name].work, several, took["packed"], peak)
+            for name, several in took.items()
+        },
+        "sampling": seconds(sampled) if sample else None,
+    }
+
+
+def seconds(took: Sequence[Took]) -> dict[str, Any]:
+    """The medians of the rounds, and the rounds."""
+    return {
+        "wall_s": median(one.wall_s for one in took),
+        "cpu_s": median(one.cpu_s for one in took),
+        "rounds_wall_s": [one.wall_s for one in took],
+        "rounds_cpu_s": [one.cpu_s for one in took],
+    }
+
+
+def figures(
+    work: Work, took: Sequence[Took], packed_took: Sequence[Took], peak: float | None
+) -> dict[str, Any]:
+    """What the rounds of one way say; ratios are of its time to that of packed."""
+    found = seconds(took)
+    pairs = list(zip(took, packed_took, strict=True))
+    return {
+        **asdict(work),
+        **found,
+        "logical_per_s": work.logical / found["wall_s"],
+        "executed_per_s": work.executed / found["wall_s"],
+        "loss_bearing_per_s": work.loss_bearing / found["wall_s"],
+        "peak_share": work.operations / found["wall_s"] / peak if peak else None,
+        "wall_ratio": median(one.wall_s / other.wall_s for one, other in pairs),
+        "cpu_ratio": median(one.cpu_s / other.cpu_s for one, other in pairs),
+    }
+
+
+def requests(sampler: Learner) -> list[Request]:
+    """The requests of the first iteration."""
+    config = sampler.config
+    puzzles = sampler.puzzles.take(config.data.puzzles_per_iteration)
+    return [
+        Request(
+            prompt_ids(sampler.tokenizer, puzzle),
+            config.rollout.responses_per_puzzle,
+            request_seed(config.train.seed, 0, puzzle),
+        )
+        for puzzle in puzzles
+    ]
+
+
+def sampling(found: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
+    """What was sampled; all of it counts, with spread or without."""
+    wall_s = found["sampling"]["wall_s"]
+    sampled = sum(len(one.sample.ids) for group in groups for one in group.responses)
+    # a prompt is computed once a group
+    executed = sampled + sum(len(group.prompt) for group in groups)
+    return {
+        "responses": sum(len(group.responses) for group in groups),
+        "sampled": sampled,
+        "logical_per_s": logical_tokens(groups) / wall_s,
+        "executed_per_s": executed / wall_s,
+        "loss_bearing_per_s": found["steps"]["packed"]["loss_bearing"] / wall_s,
+    }
+
+
+def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
+    """Whole iterations of ours and of TRL's, in turns; the first of each is not counted."""
+    ours = learner(config, puzzles)
+    prompts = options.responses * sum(len(prompt_ids(ours.tokenizer, one)) for one in puzzles)
+    rounds: dict[str, list[dict[str, Any]]] = {"ours": []}
+    with ExitStack() as stack:
+        if options.trl_python:
+            job = trl_job(options, config, ours.rate(), puzzles)
+            theirs = stack.enter_context(Trl(options.trl_python, job))
+            rounds["trl"] = []
+        for _ in range(options.rounds + 1):
+            rounds["ours"].append(iteration(ours))
+            if options.trl_python:
+                rounds["trl"].append(theirs.iterate())
+    found: dict[str, Any] = {"trl_version": theirs.version if options.trl_python else None}
+    counted = {name: several[1:] for name, several in rounds.items()}
+    for name, several in counted.items():
+        for one in several:
+            if one["responses"] != options.responses * options.puzzles:
+                raise AssertionError(f"{name}: not what was asked for: {one}")
+            one["logical_per_s"] = (prompts + one["sampled_tokens"]) / one["wall_s"]
+        found[name] = {key: median(one[key] for one in several) for key in several[0]}
+        found[name]["rounds"] = several
+    if options.trl_python:
+        pairs = list(zip(counted["ours"], counted["trl"], strict=True))
+        found["wall_ratio"] = median(t["wall_s"] / o["wall_s"] for o, t in pairs)
+        found["cpu_ratio"] = median(t["cpu_s"] / o["cpu_s"] for o, t in pairs)
+        found["tokens_ratio"] = median(o["logical_per_s"] / t["logical_per_s"] for o, t in pairs)
+    return found
+
+
+def iteration(ours: Learner) -> dict[str, Any]:
+    """One of ours: what it took, and what was sampled."""
+    numbers: dict[str, float] = {}
+    took = timed(lambda: numbers.update(iterate(ours)))
+    told = ("responses", "sampled_tokens", "accuracy")
+    return {
+        **took._asdict(),
+        "sample_s": ours.timings["sample_s"],
+        **{name: numbers[name] for name in told},
+        "learned_groups": numbers["groups"],
+    }
+
+
+# Words
+
+
+def show(found: Mapping[str, Any]) -> str:
+    """The figures as plain text."""
+    lines = [
+        f"{found['machine']}, {found['threads']} threads, load {found['load']:.1f} before; "
+        f"commit {found['commit']}",
+        f"{found['model']}: {found['puzzles']} puzzles by {found['responses']} responses, "
+        f"packs of {found['pack_length']}, medians of {found['rounds']} rounds",
+        *found["left_out"],
+        "",
+        "            responses  seconds     logical  executed  loss-bearing tokens a second",
+    ]
+    for name, one in found["steps"].items():
+        share = f"{one['peak_share']:.0%} of peak" if one["peak_share"] else "peak unknown"
+        lines.append(
+            f"{rates(name, one)}  {share}; time {one['wall_ratio']:.2f} of packed, "
+            f"of processor time {one['cpu_ratio']:.2f}"
+        )
+    if sampled := found["sampling"]:
+        lines.append(f"{rates('sampling', sampled)}  {sampled['sampled']} tokens sampled")
+    if found["peak"]:
+        lines.append(
+            f"peak: {found['peak'] / 1e9:.0f} billion operations a second ({found['peak_is']})"
+        )
+    if whole := found.get("iterations"):
+        lines += [
+            "",
+            "iterations  seconds  sampling  processor time  tokens sampled  logical a second",
+        ]
+        lines += [iteration_line(name, whole[name]) for name in ("ours", "trl") if name in whole]
+        lines.append(
+            f"trl {whole['trl_version']} takes {whole['wall_ratio']:.2f} times as long, "
+            f"{whole['cpu_ratio']:.2f} times the processor time; ours has "
+            f"{whole['tokens_ratio']:.2f} times the tokens a second"
+            if whole["trl_version"]
+            else "TRL is left out: no --trl-python"
+        )
+    return "\n".join(lines)
+
+
+def rates(name: str, one: Mapping[str, Any]) -> str:
+    """A line's beginning: what was done, and tokens a second."""
+    return (
+        f"{name:11} {one['responses']:9} {one['wall_s']:8.2f}  {one['logical_per_s']:10.0f} "
+        f"{one['executed_per_s']:9.0f} {one['loss_bearing_per_s']:13.0f}"
+    )
+
+
+def iteration_line(name: str, one: Mapping[str, Any]) -> str:
+    """What an iteration took."""
+    return (
+        f"{name:11} {one['wall_s']:7.2f} {one['sample_s']:9.2f} {one['cpu_s']:15.2f} "
+        f"{one['sampled_tokens']:15.0f} {one['logical_per_s']:17.0f}"
+    )
+
+
+def main() -> int:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--puzzles", type=int, default=8, help="groups (8)")
+    parser.add_argument("--responses", type=int, default=16, help="of a group (16)")
+    parser.add_argument("--max-tokens", type=int, default=450, help="of a response (450)")
+    parser.add_argument("--rounds", type=int, default=5, help="that are counted (5)")
+    parser.add_argument("--seed", type=int, default=1, help="of responses and weights (1)")
+    parser.add_argument("--trl-python", help="an interpreter that has trl")
+    parser.add_argument("--trl-rows", type=int, default=32, help="a batch of TRL's (32)")
+    parser.add_argument("--shape", choices=SHAPES, help="a preset's sizes, random weights: a GPU")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = vars(parser.parse_args())
+    as_json = arguments.pop("json")
+    try:
+        found = measure(Options(**arguments))
+    except UserError as error:
+        print(f"train_step: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found) if as_json else show(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
