@@ -1,4 +1,4 @@
-"""What `train_step.py` counts and makes up: tokens and operations of packs, a peak, a model.
+"""What `train_step.py` counts, times and makes up: tokens, operations, seconds, a peak, a model.
 
 * Operations are those of the model (https://arxiv.org/abs/2204.02311, appendix B), forward and
   backward, on tokens that are no padding; attention by the pairs that see each other. What is
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -105,7 +106,8 @@ def write_random(shape: Shape, dtype: torch.dtype, folder: Path, seed: int) -> P
         tie_word_embeddings=shape.tied,
         max_position_embeddings=32768,
     )
-    model: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
+    made: Any = transformers.AutoModelForCausalLM
+    model = made.from_config(config, dtype=dtype)
     model.save_pretrained(folder)
     return folder
 
@@ -130,3 +132,64 @@ def made_up(puzzles: int, size: int, vocab: int, seed: int) -> list[Group]:
             group.responses.append(Response(sample, "", grade, i % 2, i % 2 - 0.5))
         groups.append(group)
     return groups
+
+
+class Took(NamedTuple):
+    """Seconds of a clock on the wall, and of processor time of this process."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(do: Callable[[], object]) -> Took:
+    """What a call takes, on the GPU too."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+
+
+def seconds(took: Sequence[Took]) -> dict[str, Any]:
+    """The medians of the rounds, and the rounds."""
+    return {
+        "wall_s": median(one.wall_s for one in took),
+        "cpu_s": median(one.cpu_s for one in took),
+        "rounds_wall_s": [one.wall_s for one in took],
+        "rounds_cpu_s": [one.cpu_s for one in took],
+    }
+
+
+def figures(
+    work: Work, took: Sequence[Took], packed_took: Sequence[Took], peak: float | None
+) -> dict[str, Any]:
+    """What the rounds of one way say; ratios are of its time to that of packed."""
+    found = seconds(took)
+    pairs = list(zip(took, packed_took, strict=True))
+    return {
+        **asdict(work),
+        **found,
+        "logical_per_s": work.logical / found["wall_s"],
+        "executed_per_s": work.executed / found["wall_s"],
+        "loss_bearing_per_s": work.loss_bearing / found["wall_s"],
+        "peak_share": work.operations / found["wall_s"] / peak if peak else None,
+        "wall_ratio": median(one.wall_s / other.wall_s for one, other in pairs),
+        "cpu_ratio": median(one.cpu_s / other.cpu_s for one, other in pairs),
+    }
+
+
+def sampling(found: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
+    """What was sampled; all of it counts, with spread or without."""
+    wall_s = found["sampling"]["wall_s"]
+    sampled = sum(len(one.sample.ids) for group in groups for one in group.responses)
+    # a prompt is computed once a group
+    executed = sampled + sum(len(group.prompt) for group in groups)
+    return {
+        "responses": sum(len(group.responses) for group in groups),
+        "sampled": sampled,
+        "logical_per_s": logical_tokens(groups) / wall_s,
+        "executed_per_s": executed / wall_s,
+        "loss_bearing_per_s": found["steps"]["packed"]["loss_bearing"] / wall_s,
+    }

@@ -4,7 +4,8 @@
     python benchmarks/train_step.py --trl-python PYTHON      # beside TRL: a Python that has it
     python benchmarks/train_step.py --shape qwen2.5-0.5b     # a GPU; weights are random
 
-PYTHON is of an environment of its own: `pip install trl torch==2.13.0`, and that is all it needs.
+PYTHON is of an environment of its own, with torch and transformers of the same versions:
+`scripts/install_torch.sh PYTHON && PYTHON -m pip install trl==1.16.0 transformers==5.23.0`.
 
 Decided:
 * All that is compared is compared in one run: the same model, puzzles, group size and threads. The
@@ -32,7 +33,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -40,11 +40,24 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from beside_trl import Job, Trl
-from step_work import Work, gpu_peak, logical_tokens, made_up, matmul_rate, work_of, write_random
+from step_words import show
+from step_work import (
+    Took,
+    Work,
+    figures,
+    gpu_peak,
+    made_up,
+    matmul_rate,
+    sampling,
+    seconds,
+    timed,
+    work_of,
+    write_random,
+)
 
 from tclue.bench.models import TINY
 from tclue.errors import UserError
@@ -90,13 +103,6 @@ class Options:
     shape: str | None = None
 
 
-class Took(NamedTuple):
-    """Seconds of a clock on the wall, and of processor time of this process."""
-
-    wall_s: float
-    cpu_s: float
-
-
 class Fixed:
     """The same puzzles in each iteration."""
 
@@ -120,17 +126,6 @@ class Entry:
     learner: Learner
     batches: list[list[Pack]]
     work: Work
-
-
-def timed(do: Callable[[], object]) -> Took:
-    """What a call takes, on the GPU too."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    do()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
 
 
 # What is compared
@@ -310,34 +305,6 @@ def steps(
     }
 
 
-def seconds(took: Sequence[Took]) -> dict[str, Any]:
-    """The medians of the rounds, and the rounds."""
-    return {
-        "wall_s": median(one.wall_s for one in took),
-        "cpu_s": median(one.cpu_s for one in took),
-        "rounds_wall_s": [one.wall_s for one in took],
-        "rounds_cpu_s": [one.cpu_s for one in took],
-    }
-
-
-def figures(
-    work: Work, took: Sequence[Took], packed_took: Sequence[Took], peak: float | None
-) -> dict[str, Any]:
-    """What the rounds of one way say; ratios are of its time to that of packed."""
-    found = seconds(took)
-    pairs = list(zip(took, packed_took, strict=True))
-    return {
-        **asdict(work),
-        **found,
-        "logical_per_s": work.logical / found["wall_s"],
-        "executed_per_s": work.executed / found["wall_s"],
-        "loss_bearing_per_s": work.loss_bearing / found["wall_s"],
-        "peak_share": work.operations / found["wall_s"] / peak if peak else None,
-        "wall_ratio": median(one.wall_s / other.wall_s for one, other in pairs),
-        "cpu_ratio": median(one.cpu_s / other.cpu_s for one, other in pairs),
-    }
-
-
 def requests(sampler: Learner) -> list[Request]:
     """The requests of the first iteration."""
     config = sampler.config
@@ -350,21 +317,6 @@ def requests(sampler: Learner) -> list[Request]:
         )
         for puzzle in puzzles
     ]
-
-
-def sampling(found: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
-    """What was sampled; all of it counts, with spread or without."""
-    wall_s = found["sampling"]["wall_s"]
-    sampled = sum(len(one.sample.ids) for group in groups for one in group.responses)
-    # a prompt is computed once a group
-    executed = sampled + sum(len(group.prompt) for group in groups)
-    return {
-        "responses": sum(len(group.responses) for group in groups),
-        "sampled": sampled,
-        "logical_per_s": logical_tokens(groups) / wall_s,
-        "executed_per_s": executed / wall_s,
-        "loss_bearing_per_s": found["steps"]["packed"]["loss_bearing"] / wall_s,
-    }
 
 
 def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
@@ -409,64 +361,6 @@ def iteration(ours: Learner) -> dict[str, Any]:
         **{name: numbers[name] for name in told},
         "learned_groups": numbers["groups"],
     }
-
-
-# Words
-
-
-def show(found: Mapping[str, Any]) -> str:
-    """The figures as plain text."""
-    lines = [
-        f"{found['machine']}, {found['threads']} threads, load {found['load']:.1f} before; "
-        f"commit {found['commit']}",
-        f"{found['model']}: {found['puzzles']} puzzles by {found['responses']} responses, "
-        f"packs of {found['pack_length']}, medians of {found['rounds']} rounds",
-        *found["left_out"],
-        "",
-        "            responses  seconds     logical  executed  loss-bearing tokens a second",
-    ]
-    for name, one in found["steps"].items():
-        share = f"{one['peak_share']:.0%} of peak" if one["peak_share"] else "peak unknown"
-        lines.append(
-            f"{rates(name, one)}  {share}; time {one['wall_ratio']:.2f} of packed, "
-            f"of processor time {one['cpu_ratio']:.2f}"
-        )
-    if sampled := found["sampling"]:
-        lines.append(f"{rates('sampling', sampled)}  {sampled['sampled']} tokens sampled")
-    if found["peak"]:
-        lines.append(
-            f"peak: {found['peak'] / 1e9:.0f} billion operations a second ({found['peak_is']})"
-        )
-    if whole := found.get("iterations"):
-        lines += [
-            "",
-            "iterations  seconds  sampling  processor time  tokens sampled  logical a second",
-        ]
-        lines += [iteration_line(name, whole[name]) for name in ("ours", "trl") if name in whole]
-        lines.append(
-            f"trl {whole['trl_version']} takes {whole['wall_ratio']:.2f} times as long, "
-            f"{whole['cpu_ratio']:.2f} times the processor time; ours has "
-            f"{whole['tokens_ratio']:.2f} times the tokens a second"
-            if whole["trl_version"]
-            else "TRL is left out: no --trl-python"
-        )
-    return "\n".join(lines)
-
-
-def rates(name: str, one: Mapping[str, Any]) -> str:
-    """A line's beginning: what was done, and tokens a second."""
-    return (
-        f"{name:11} {one['responses']:9} {one['wall_s']:8.2f}  {one['logical_per_s']:10.0f} "
-        f"{one['executed_per_s']:9.0f} {one['loss_bearing_per_s']:13.0f}"
-    )
-
-
-def iteration_line(name: str, one: Mapping[str, Any]) -> str:
-    """What an iteration took."""
-    return (
-        f"{name:11} {one['wall_s']:7.2f} {one['sample_s']:9.2f} {one['cpu_s']:15.2f} "
-        f"{one['sampled_tokens']:15.0f} {one['logical_per_s']:17.0f}"
-    )
 
 
 def main() -> int:
