@@ -68,8 +68,12 @@ class Trl:
     def _ask(self, line: str) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        print(line, file=self._process.stdin, flush=True)
-        if not (answer := self._process.stdout.readline()):
+        try:
+            print(line, file=self._process.stdin, flush=True)
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
             raise UserError("--trl-python: trl_grpo.py ended: what it said is above")
         found: dict[str, Any] = json.loads(answer)
         return found

@@ -112,20 +112,27 @@ def write_random(shape: Shape, dtype: torch.dtype, folder: Path, seed: int) -> P
     return folder
 
 
-def made_up(puzzles: int, size: int, vocab: int, seed: int) -> list[Group]:
+def made_up(
+    puzzles: int,
+    size: int,
+    vocab: int,
+    seed: int,
+    prompt: tuple[int, int, int] = PROMPT_TOKENS,
+    response: tuple[int, int] = RESPONSE_TOKENS,
+) -> list[Group]:
     """Groups of random tokens, as long as published prompts and responses."""
     dice = random.Random(seed)
-    least, median, most = PROMPT_TOKENS
+    least, middle, most = prompt
 
     def ids(count: int) -> list[int]:
         return dice.choices(range(vocab), k=count)
 
     groups = []
     for number in range(puzzles):
-        length = median * dice.lognormvariate(0, PROMPT_SIGMA)
+        length = middle * dice.lognormvariate(0, PROMPT_SIGMA)
         group = Group(Puzzle("", id=str(number)), ids(int(min(most, max(least, length)))))
         for i in range(size):
-            tokens = ids(dice.randint(*RESPONSE_TOKENS))
+            tokens = ids(dice.randint(*response))
             sample = Sample(tokens, [0.0] * len(tokens), "stop")
             # half of a group is better than the other
             grade = Grade(float(i % 2), False, {}, (), None)

@@ -20,8 +20,9 @@ Decided:
   sharing (padding too), loss-bearing what the loss is taken of. A response without spread in its
   group is sampled, but not learned from.
 * Iterations: `step.iterate`, on the same puzzles each time, beside TRL's `GRPOTrainer`
-  (`trl_grpo.py`): sampling, grading and update, at the real rate, from the same weights on. Both
-  sample with transformers. Lengths may drift apart, so tokens a second are compared, too.
+  (`trl_grpo.py`): sampling, grading and update, from the same weights on. Both sample with
+  transformers. The rate is low, lest lengths drift apart; tokens a second are compared, too. TRL
+  trains on groups without spread as well; ours leaves them out.
 * A shape takes a preset's sizes and its packs. Its responses are made up, so nothing is sampled.
 """
 
@@ -63,9 +64,9 @@ from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue_grpo import config_file
-from tclue_grpo.build import build, load_policy
-from tclue_grpo.config import Config
+from tclue_grpo import backends, config_file
+from tclue_grpo.build import build
+from tclue_grpo.config import Config, Reward
 from tclue_grpo.data import Puzzles
 from tclue_grpo.machine import this_machine
 from tclue_grpo.packing import Pack, pack
@@ -85,6 +86,7 @@ from tclue_grpo.step import (
 ROOT = Path(__file__).parent.parent
 PUZZLES = "easy-val"
 SHAPES = ("qwen2.5-0.5b", "qwen2.5-1.5b")
+RATE = 1e-6  # TRL's default
 # Relative difference of two gradient norms that rounding explains.
 SAME_NORM = {"float32": 1e-3, "bfloat16": 5e-2}
 
@@ -106,17 +108,12 @@ class Options:
 class Fixed:
     """The same puzzles in each iteration."""
 
-    position = 0
-
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
         self._puzzles = list(puzzles)
 
     def take(self, count: int) -> list[Puzzle]:
         """The first puzzles."""
         return self._puzzles[:count]
-
-    def close(self) -> None:
-        """Nothing runs."""
 
 
 @dataclass
@@ -145,7 +142,14 @@ def configuration(options: Options) -> Config:
         config,
         data=replace(config.data, puzzles_per_iteration=options.puzzles),
         rollout=rollout,
-        update=replace(config.update, steps_per_iteration=1, warmup_iterations=0),
+        reward=Reward(),  # TRL gets the grader's accuracy, too
+        update=replace(
+            config.update,
+            learning_rate=RATE,
+            steps_per_iteration=1,
+            warmup_iterations=0,
+            decay_iterations=0,
+        ),
         train=replace(config.train, seed=options.seed),
     )
     # The made-up responses come from no sampler.
@@ -164,7 +168,7 @@ def bare_learner(config: Config, base: str, backend: str) -> Learner:
     """A learner that updates and samples nothing, by a backend."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
-    policy = load_policy(config, base, device)
+    policy = backends.build(config.model, base, config.rollout.temperature, device)
     nothing = cast(Any, None)
     return Learner(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
 
@@ -240,28 +244,32 @@ def measure(options: Options) -> dict[str, Any]:
         **{name: value for name, value in asdict(options).items() if name != "trl_python"},
         "pack_length": config.packing.length,
     }
+    shape = shape_of(config.model.base)
+    assert shape
     if options.shape:
-        shape = shape_of(config.model.base)
-        assert shape
         with tempfile.TemporaryDirectory() as folder:
             dtype = getattr(torch, config.model.dtype)
             base = write_random(shape, dtype, Path(folder), options.seed)
             groups = made_up(options.puzzles, options.responses, shape.vocab, options.seed)
             return found | steps(config, str(base), shape, groups, options.rounds)
-    shape = shape_of("tiny")
-    assert shape
     puzzles = load_set(PUZZLES).puzzles[: options.puzzles]
+    if len(puzzles) < options.puzzles:
+        raise UserError(f"--puzzles {options.puzzles}: {PUZZLES} has {len(puzzles)}")
+    if options.trl_python and len(puzzles) * options.responses % options.trl_rows:
+        raise UserError(f"--trl-rows {options.trl_rows}: expected a divisor of all responses")
     sampler = learner(config, puzzles)
     groups, dropped = collect(sampler)
     if not groups:
         raise UserError("no group has responses of different worth: more --puzzles or --responses")
     asked = requests(sampler)
+    # First, for here a machine without TRL is found out.
+    found["iterations"] = iterations(options, config, puzzles)
     found |= steps(
         *(config, str(TINY), shape, groups, options.rounds),
         lambda: sampler.engine.sample(asked),
     )
     found["sampling"] |= sampling(found, [*groups, *dropped])
-    return found | {"iterations": iterations(options, config, puzzles)}
+    return found
 
 
 def commit() -> str:
@@ -354,12 +362,11 @@ def iteration(ours: Learner) -> dict[str, Any]:
     """One of ours: what it took, and what was sampled."""
     numbers: dict[str, float] = {}
     took = timed(lambda: numbers.update(iterate(ours)))
-    told = ("responses", "sampled_tokens", "accuracy")
+    told = ("responses", "sampled_tokens", "accuracy", "groups")
     return {
         **took._asdict(),
         "sample_s": ours.timings["sample_s"],
         **{name: numbers[name] for name in told},
-        "learned_groups": numbers["groups"],
     }
 
 
@@ -377,6 +384,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = vars(parser.parse_args())
     as_json = arguments.pop("json")
+    if small := [name for name, given in arguments.items() if type(given) is int and given < 1]:
+        parser.error(f"{small[0]}: expected at least 1")
     try:
         found = measure(Options(**arguments))
     except UserError as error:

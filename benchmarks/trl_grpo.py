@@ -1,8 +1,8 @@
-"""TRL's `GRPOTrainer` on the same model, puzzles and settings, for `train_step.py`, which runs this.
+"""TRL's `GRPOTrainer` on the same model, puzzles and settings: `train_step.py` runs this.
 
     PYTHONPATH=. PYTHON_WITH_TRL benchmarks/trl_grpo.py < job and a line for each iteration
 
-The first line of standard input is the job as JSON (`Job` in train_step.py). Prints a line of JSON
+The first line of standard input is the job as JSON (`Job` in beside_trl.py). Prints a line of JSON
 with the version; then waits for a line before each iteration, and prints one of JSON after it: its
 seconds by the wall and of processor time, those until all responses were sampled, and what was
 sampled. So the two trainers can take turns.
@@ -36,7 +36,7 @@ from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 
 
-class Turns(TrainerCallback):  # type: ignore[misc]
+class Turns(TrainerCallback):
     """Waits for its turn before each iteration, and says after it what it took."""
 
     def __init__(self, puzzles: dict[str, Puzzle], out: Any) -> None:
@@ -117,7 +117,8 @@ def main() -> None:
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
     torch.set_num_threads(job["threads"])
-    transformers.logging.set_verbosity_error()
+    libraries: Any = transformers.logging
+    libraries.set_verbosity_error()
     puzzles = [Puzzle.from_dict(data) for data in job["puzzles"]]
     turns = Turns({puzzle.id: puzzle for puzzle in puzzles}, out)
     rows = [

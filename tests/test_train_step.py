@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from packs import random_groups
@@ -83,12 +84,18 @@ def test_a_shape_without_a_gpu_is_refused_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_shape_is_measured_on_random_weights_and_responses(tmp_path: Path, dtype: str) -> None:
+def test_a_shape_is_measured_on_random_weights_and_responses(
+    tmp_path: Path, dtype: Literal["float32", "bfloat16"]
+) -> None:
     options = Options(2, 2, 2048, rounds=1, seed=1, shape="qwen2.5-0.5b")
     config = configuration(options)
     config = replace(config, model=replace(config.model, dtype=dtype))
     base = write_random(SMALL, getattr(torch, dtype), tmp_path / "model", options.seed)
-    groups = made_up(options.puzzles, options.responses, SMALL.vocab, options.seed)
+    groups = made_up(
+        *(options.puzzles, options.responses, SMALL.vocab, options.seed),
+        prompt=(20, 40, 80),
+        response=(5, 30),
+    )
     found = steps(config, str(base), SMALL, groups, options.rounds)
     assert found["sampling"] is None
     assert found["steps"]["packed"]["executed"] < found["steps"]["unshared"]["executed"]
