@@ -1,0 +1,202 @@
+"""What `train_step.py` counts, times and makes up: tokens, operations, seconds, a peak, a model.
+
+* Operations are those of the model (https://arxiv.org/abs/2204.02311, appendix B), forward and
+  backward, on tokens that are no padding; attention by the pairs that see each other. What is
+  computed twice to save memory counts once.
+* The peak of a GPU is its data sheet's, dense bfloat16. On a CPU it is what a large matrix product
+  reaches here, on the same threads.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+
+from tclue.puzzle.grade import Grade
+from tclue.puzzle.puzzle import Puzzle
+from tclue_grpo.plan import PEAKS
+from tclue_grpo.policy import PADDING, Pack
+from tclue_grpo.rollout import Group, Response, Sample
+from tclue_grpo.shape import Shape
+
+MATMUL = 1024  # rows and columns of the product that a CPU's peak is measured with
+# Tokens of published prompts in Qwen 2.5's vocabulary: least, median, most; and how they scatter.
+PROMPT_TOKENS, PROMPT_SIGMA = (324, 997, 3364), 0.5
+RESPONSE_TOKENS = (200, 1800)  # the published 32B wrote 880 before and 1,173 after training
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an optimizer step works on."""
+
+    responses: int
+    # each response with a prompt of its own
+    logical: int
+    # as packed: padding is computed, too
+    executed: int
+    # that the loss is taken of
+    loss_bearing: int
+    # floating-point operations, forward and backward
+    operations: float
+
+
+def work_of(groups: Sequence[Group], packs: Sequence[Pack], shape: Shape) -> Work:
+    """Count the work of some groups, packed."""
+    return Work(
+        responses=sum(len(group.responses) for group in groups),
+        logical=logical_tokens(groups),
+        executed=sum(len(pack.ids) for pack in packs),
+        loss_bearing=sum(int(pack.mask.count_nonzero()) for pack in packs),
+        operations=sum(operations(pack, shape) for pack in packs),
+    )
+
+
+def logical_tokens(groups: Sequence[Group]) -> int:
+    """Prompt and response of every response."""
+    return sum(len(g.prompt) + len(r.sample.ids) for g in groups for r in g.responses)
+
+
+def operations(pack: Pack, shape: Shape) -> float:
+    """Of one pack, forward and backward: three times the forward pass."""
+    real = pack.group != PADDING
+    tokens, targets = int(real.sum()), len(pack.target_ids)
+    # A token sees itself and all before it in its prompt and its response.
+    pairs = int((pack.positions[real] + 1).sum())
+    weights = sum(rows * columns for rows, columns in shape.matrices)
+    heads_width = shape.matrices[0][1]
+    layer = 2 * weights * tokens + 4 * heads_width * pairs
+    return 3.0 * (shape.layers * layer + 2 * shape.width * shape.vocab * targets)
+
+
+def gpu_peak() -> float | None:
+    """Operations a second of the first GPU by its data sheet; None where it is not known."""
+    name = torch.cuda.get_device_name()
+    return next((peak for part, peak in PEAKS.items() if part in name), None)
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """Operations a second of one large matrix product on the CPU: the best of three."""
+    one, other = (torch.randn(MATMUL, MATMUL, dtype=dtype) for _ in range(2))
+    best_s = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        torch.mm(one, other)
+        best_s = min(best_s, time.perf_counter() - start)
+    return 2.0 * MATMUL**3 / best_s
+
+
+def write_random(shape: Shape, dtype: torch.dtype, folder: Path, seed: int) -> Path:
+    """A Qwen2 checkpoint of a shape, with random weights and no tokenizer."""
+    torch.manual_seed(seed)
+    config = transformers.Qwen2Config(
+        vocab_size=shape.vocab,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        tie_word_embeddings=shape.tied,
+        max_position_embeddings=32768,
+    )
+    made: Any = transformers.AutoModelForCausalLM
+    model = made.from_config(config, dtype=dtype)
+    model.save_pretrained(folder)
+    return folder
+
+
+def made_up(
+    puzzles: int,
+    size: int,
+    vocab: int,
+    seed: int,
+    prompt: tuple[int, int, int] = PROMPT_TOKENS,
+    response: tuple[int, int] = RESPONSE_TOKENS,
+) -> list[Group]:
+    """Groups of random tokens, as long as published prompts and responses."""
+    dice = random.Random(seed)
+    least, middle, most = prompt
+
+    def ids(count: int) -> list[int]:
+        return dice.choices(range(vocab), k=count)
+
+    groups = []
+    for number in range(puzzles):
+        length = middle * dice.lognormvariate(0, PROMPT_SIGMA)
+        group = Group(Puzzle("", id=str(number)), ids(int(min(most, max(least, length)))))
+        for i in range(size):
+            tokens = ids(dice.randint(*response))
+            sample = Sample(tokens, [0.0] * len(tokens), "stop")
+            # half of a group is better than the other
+            grade = Grade(float(i % 2), False, {}, (), None)
+            group.responses.append(Response(sample, "", grade, i % 2, i % 2 - 0.5))
+        groups.append(group)
+    return groups
+
+
+class Took(NamedTuple):
+    """Seconds of a clock on the wall, and of processor time of this process."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(do: Callable[[], object]) -> Took:
+    """What a call takes, on the GPU too."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+
+
+def seconds(took: Sequence[Took]) -> dict[str, Any]:
+    """The medians of the rounds, and the rounds."""
+    return {
+        "wall_s": median(one.wall_s for one in took),
+        "cpu_s": median(one.cpu_s for one in took),
+        "rounds_wall_s": [one.wall_s for one in took],
+        "rounds_cpu_s": [one.cpu_s for one in took],
+    }
+
+
+def figures(
+    work: Work, took: Sequence[Took], packed_took: Sequence[Took], peak: float | None
+) -> dict[str, Any]:
+    """What the rounds of one way say; ratios are of its time to that of packed."""
+    found = seconds(took)
+    pairs = list(zip(took, packed_took, strict=True))
+    return {
+        **asdict(work),
+        **found,
+        "logical_per_s": work.logical / found["wall_s"],
+        "executed_per_s": work.executed / found["wall_s"],
+        "loss_bearing_per_s": work.loss_bearing / found["wall_s"],
+        "peak_share": work.operations / found["wall_s"] / peak if peak else None,
+        "wall_ratio": median(one.wall_s / other.wall_s for one, other in pairs),
+        "cpu_ratio": median(one.cpu_s / other.cpu_s for one, other in pairs),
+    }
+
+
+def sampling(found: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
+    """What was sampled; all of it counts, with spread or without."""
+    wall_s = found["sampling"]["wall_s"]
+    sampled = sum(len(one.sample.ids) for group in groups for one in group.responses)
+    # a prompt is computed once a group
+    executed = sampled + sum(len(group.prompt) for group in groups)
+    return {
+        "responses": sum(len(group.responses) for group in groups),
+        "sampled": sampled,
+        "logical_per_s": logical_tokens(groups) / wall_s,
+        "executed_per_s": executed / wall_s,
+        "loss_bearing_per_s": found["steps"]["packed"]["loss_bearing"] / wall_s,
+    }

@@ -1,0 +1,399 @@
+"""How fast the trainer is: tokens a second of its step and of sampling, beside other ways.
+
+    python benchmarks/train_step.py                          # the tiny checkpoint, minutes
+    python benchmarks/train_step.py --trl-python PYTHON      # beside TRL: a Python that has it
+    python benchmarks/train_step.py --shape qwen2.5-0.5b     # a GPU; weights are random
+
+PYTHON is of an environment of its own, with torch and transformers of the same versions:
+`scripts/install_torch.sh PYTHON && PYTHON -m pip install trl==1.16.0 transformers==5.23.0`.
+
+Decided:
+* All that is compared is compared in one run: the same model, puzzles, group size and threads. The
+  contestants take turns, in rounds, after one that is not counted; a figure is the median of the
+  rounds, a ratio the median of the rounds' own. Processor time is told beside the wall's, for it
+  says more where other programs want the machine.
+* The step: `step.update` as training calls it, on responses that were sampled once. Its rate is 0,
+  so that each round is the same work. "unshared": as long packs, but each response with a prompt of
+  its own. "alone": a response and its prompt, one after another. The gradient norm of all must be
+  that of the first, or nothing is reported.
+* Tokens: logical counts prompt and response of each response, executed what is computed after
+  sharing (padding too), loss-bearing what the loss is taken of. A response without spread in its
+  group is sampled, but not learned from.
+* Iterations: `step.iterate`, on the same puzzles each time, beside TRL's `GRPOTrainer`
+  (`trl_grpo.py`): sampling, grading and update, from the same weights on. Both sample with
+  transformers. The rate is low, lest lengths drift apart; tokens a second are compared, too. TRL
+  trains on groups without spread as well; ours leaves them out.
+* A shape takes a preset's sizes and its packs. Its responses are made up, so nothing is sampled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+import torch
+from beside_trl import Job, Trl
+from step_words import show
+from step_work import (
+    Took,
+    Work,
+    figures,
+    gpu_peak,
+    made_up,
+    matmul_rate,
+    sampling,
+    seconds,
+    timed,
+    work_of,
+    write_random,
+)
+
+from tclue.bench.models import TINY
+from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
+from tclue_grpo import backends, config_file
+from tclue_grpo.build import build
+from tclue_grpo.config import Config, Reward
+from tclue_grpo.data import Puzzles
+from tclue_grpo.machine import this_machine
+from tclue_grpo.packing import Pack, pack
+from tclue_grpo.rollout import Group, Request
+from tclue_grpo.shape import Shape, shape_of
+from tclue_grpo.step import (
+    Learner,
+    Optimizer,
+    collect,
+    iterate,
+    packed,
+    prompt_ids,
+    request_seed,
+    update,
+)
+
+ROOT = Path(__file__).parent.parent
+PUZZLES = "easy-val"
+SHAPES = ("qwen2.5-0.5b", "qwen2.5-1.5b")
+RATE = 1e-6  # TRL's default
+# Relative difference of two gradient norms that rounding explains.
+SAME_NORM = {"float32": 1e-3, "bfloat16": 5e-2}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured."""
+
+    puzzles: int
+    responses: int
+    max_tokens: int
+    rounds: int
+    seed: int
+    trl_python: str | None = None
+    trl_rows: int = 32
+    shape: str | None = None
+
+
+class Fixed:
+    """The same puzzles in each iteration."""
+
+    def __init__(self, puzzles: Sequence[Puzzle]) -> None:
+        self._puzzles = list(puzzles)
+
+    def take(self, count: int) -> list[Puzzle]:
+        """The first puzzles."""
+        return self._puzzles[:count]
+
+
+@dataclass
+class Entry:
+    """A way to take the step."""
+
+    learner: Learner
+    batches: list[list[Pack]]
+    work: Work
+
+
+# What is compared
+
+
+def configuration(options: Options) -> Config:
+    """The preset's, at the sizes that were asked for: one optimizer step on fixed puzzles."""
+    config = config_file.preset(options.shape or "tiny").config
+    rollout = replace(
+        config.rollout,
+        engine="hf",
+        responses_per_puzzle=options.responses,
+        max_tokens=options.max_tokens,
+        refill_rounds=0,
+    )
+    changed = replace(
+        config,
+        data=replace(config.data, puzzles_per_iteration=options.puzzles),
+        rollout=rollout,
+        reward=Reward(),  # TRL gets the grader's accuracy, too
+        update=replace(
+            config.update,
+            learning_rate=RATE,
+            steps_per_iteration=1,
+            warmup_iterations=0,
+            decay_iterations=0,
+        ),
+        train=replace(config.train, seed=options.seed),
+    )
+    # The made-up responses come from no sampler.
+    return replace(changed, loss=replace(config.loss, old="trainer")) if options.shape else changed
+
+
+def learner(config: Config, puzzles: Sequence[Puzzle]) -> Learner:
+    """A learner of the tiny checkpoint that gets these puzzles at each iteration."""
+    made = build(config)
+    made.puzzles.close()
+    made.puzzles = cast(Puzzles, Fixed(puzzles))
+    return made
+
+
+def bare_learner(config: Config, base: str, backend: str) -> Learner:
+    """A learner that updates and samples nothing, by a backend."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
+    policy = backends.build(config.model, base, config.rollout.temperature, device)
+    nothing = cast(Any, None)
+    return Learner(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
+
+
+def entries(
+    config: Config, base: str, shape: Shape, groups: Sequence[Group]
+) -> tuple[dict[str, Entry], list[str]]:
+    """The ways to take the step, by name; and a line for each that is left out."""
+    ours, left_out = bare_learner(config, base, "hf"), []
+    singles = [replace(group, responses=[one]) for group in groups for one in group.responses]
+    batches = {"packed": packed(ours, groups), "unshared": packed(ours, singles)}
+    if ours.device.type == "cpu":
+        batches["alone"] = [p for one in singles for p in pack([one], config.packing.length)]
+    else:
+        left_out.append("alone is left out: attention would be compiled for each length")
+    found = {
+        name: Entry(ours, [packs], work_of(groups, packs, shape)) for name, packs in batches.items()
+    }
+    if find_spec("torchtune"):
+        theirs = bare_learner(config, base, "torchtune")
+        found["torchtune"] = replace(found["packed"], learner=theirs)
+    else:
+        left_out.append("torchtune is left out: not installed (pip install 'tclue[torchtune]')")
+    for entry in found.values():
+        entry.learner.rate_factor = 0.0
+    return found, left_out
+
+
+def check_same(found: Mapping[str, Entry], dtype: str) -> None:
+    """Take each step once, which also loads what loads at first; all must have one gradient."""
+    norms = {
+        name: update(entry.learner, entry.batches)["grad_norm"] for name, entry in found.items()
+    }
+    first = norms["packed"]
+    if not first or any(abs(norm / first - 1) > SAME_NORM[dtype] for norm in norms.values()):
+        raise AssertionError(f"not the same gradient: its norm is {norms}")
+
+
+def trl_job(options: Options, config: Config, rate: float, puzzles: Sequence[Puzzle]) -> Job:
+    """What TRL is to do: the same."""
+    return Job(
+        base=str(TINY),
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        puzzles=[puzzle.to_dict() for puzzle in puzzles],
+        responses=options.responses,
+        max_tokens=options.max_tokens,
+        temperature=config.rollout.temperature,
+        rows=options.trl_rows,
+        rate=rate,
+        betas=config.update.betas,
+        weight_decay=config.update.weight_decay,
+        clip_norm=config.update.clip_norm,
+        iterations=options.rounds + 1,
+        threads=torch.get_num_threads(),
+        seed=options.seed,
+    )
+
+
+# What is measured
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Measure everything; UserError where it cannot be."""
+    machine, config = this_machine(), configuration(options)
+    if options.shape and not torch.cuda.is_available():
+        raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.told}")
+    found: dict[str, Any] = {
+        "commit": commit(),
+        "machine": machine.told,
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "model": options.shape or "tiny",
+        **{name: value for name, value in asdict(options).items() if name != "trl_python"},
+        "pack_length": config.packing.length,
+    }
+    shape = shape_of(config.model.base)
+    assert shape
+    if options.shape:
+        with tempfile.TemporaryDirectory() as folder:
+            dtype = getattr(torch, config.model.dtype)
+            base = write_random(shape, dtype, Path(folder), options.seed)
+            groups = made_up(options.puzzles, options.responses, shape.vocab, options.seed)
+            return found | steps(config, str(base), shape, groups, options.rounds)
+    puzzles = load_set(PUZZLES).puzzles[: options.puzzles]
+    if len(puzzles) < options.puzzles:
+        raise UserError(f"--puzzles {options.puzzles}: {PUZZLES} has {len(puzzles)}")
+    if options.trl_python and len(puzzles) * options.responses % options.trl_rows:
+        raise UserError(f"--trl-rows {options.trl_rows}: expected a divisor of all responses")
+    sampler = learner(config, puzzles)
+    groups, dropped = collect(sampler)
+    if not groups:
+        raise UserError("no group has responses of different worth: more --puzzles or --responses")
+    asked = requests(sampler)
+    # First, for here a machine without TRL is found out.
+    found["iterations"] = iterations(options, config, puzzles)
+    found |= steps(
+        *(config, str(TINY), shape, groups, options.rounds),
+        lambda: sampler.engine.sample(asked),
+    )
+    found["sampling"] |= sampling(found, [*groups, *dropped])
+    return found
+
+
+def commit() -> str:
+    """The checkout's commit."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def steps(
+    config: Config,
+    base: str,
+    shape: Shape,
+    groups: Sequence[Group],
+    rounds: int,
+    sample: Callable[[], object] | None = None,
+) -> dict[str, Any]:
+    """Tokens a second of each way to take the step, and what sampling took beside it."""
+    ways, left_out = entries(config, base, shape, groups)
+    check_same(ways, config.model.dtype)
+    took: dict[str, list[Took]] = {name: [] for name in ways}
+    sampled: list[Took] = []
+    on_gpu = torch.cuda.is_available()
+    peak = gpu_peak() if on_gpu else 0.0
+    for _ in range(rounds):
+        if not on_gpu:
+            peak = max(peak or 0.0, matmul_rate(getattr(torch, config.model.dtype)))
+        for name, way in ways.items():
+            took[name].append(timed(partial(update, way.learner, way.batches)))
+        if sample:
+            sampled.append(timed(sample))
+    measured = f"measured here, a large {config.model.dtype} matrix product"
+    return {
+        "peak": peak,
+        "peak_is": "data sheet, dense bfloat16" if on_gpu else measured,
+        "left_out": left_out,
+        "steps": {
+            name: figures(ways[name].work, several, took["packed"], peak)
+            for name, several in took.items()
+        },
+        "sampling": seconds(sampled) if sample else None,
+    }
+
+
+def requests(sampler: Learner) -> list[Request]:
+    """The requests of the first iteration."""
+    config = sampler.config
+    puzzles = sampler.puzzles.take(config.data.puzzles_per_iteration)
+    return [
+        Request(
+            prompt_ids(sampler.tokenizer, puzzle),
+            config.rollout.responses_per_puzzle,
+            request_seed(config.train.seed, 0, puzzle),
+        )
+        for puzzle in puzzles
+    ]
+
+
+def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
+    """Whole iterations of ours and of TRL's, in turns; the first of each is not counted."""
+    ours = learner(config, puzzles)
+    prompts = options.responses * sum(len(prompt_ids(ours.tokenizer, one)) for one in puzzles)
+    rounds: dict[str, list[dict[str, Any]]] = {"ours": []}
+    with ExitStack() as stack:
+        if options.trl_python:
+            job = trl_job(options, config, ours.rate(), puzzles)
+            theirs = stack.enter_context(Trl(options.trl_python, job))
+            rounds["trl"] = []
+        for _ in range(options.rounds + 1):
+            rounds["ours"].append(iteration(ours))
+            if options.trl_python:
+                rounds["trl"].append(theirs.iterate())
+    found: dict[str, Any] = {"trl_version": theirs.version if options.trl_python else None}
+    counted = {name: several[1:] for name, several in rounds.items()}
+    for name, several in counted.items():
+        for one in several:
+            if one["responses"] != options.responses * options.puzzles:
+                raise AssertionError(f"{name}: not what was asked for: {one}")
+            one["logical_per_s"] = (prompts + one["sampled_tokens"]) / one["wall_s"]
+        found[name] = {key: median(one[key] for one in several) for key in several[0]}
+        found[name]["rounds"] = several
+    if options.trl_python:
+        pairs = list(zip(counted["ours"], counted["trl"], strict=True))
+        found["wall_ratio"] = median(t["wall_s"] / o["wall_s"] for o, t in pairs)
+        found["cpu_ratio"] = median(t["cpu_s"] / o["cpu_s"] for o, t in pairs)
+        found["tokens_ratio"] = median(o["logical_per_s"] / t["logical_per_s"] for o, t in pairs)
+    return found
+
+
+def iteration(ours: Learner) -> dict[str, Any]:
+    """One of ours: what it took, and what was sampled."""
+    numbers: dict[str, float] = {}
+    took = timed(lambda: numbers.update(iterate(ours)))
+    told = ("responses", "sampled_tokens", "accuracy", "groups")
+    return {
+        **took._asdict(),
+        "sample_s": ours.timings["sample_s"],
+        **{name: numbers[name] for name in told},
+    }
+
+
+def main() -> int:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--puzzles", type=int, default=8, help="groups (8)")
+    parser.add_argument("--responses", type=int, default=16, help="of a group (16)")
+    parser.add_argument("--max-tokens", type=int, default=450, help="of a response (450)")
+    parser.add_argument("--rounds", type=int, default=5, help="that are counted (5)")
+    parser.add_argument("--seed", type=int, default=1, help="of responses and weights (1)")
+    parser.add_argument("--trl-python", help="an interpreter that has trl")
+    parser.add_argument("--trl-rows", type=int, default=32, help="a batch of TRL's (32)")
+    parser.add_argument("--shape", choices=SHAPES, help="a preset's sizes, random weights: a GPU")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = vars(parser.parse_args())
+    as_json = arguments.pop("json")
+    if small := [name for name, given in arguments.items() if type(given) is int and given < 1]:
+        parser.error(f"{small[0]}: expected at least 1")
+    try:
+        found = measure(Options(**arguments))
+    except UserError as error:
+        print(f"train_step: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found) if as_json else show(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
