@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tclue.bench.chat import prompt_ids
 from tclue.bench.models import TINY
 from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
@@ -30,7 +31,7 @@ from tclue_grpo import backend_hf, step  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
-from tclue_grpo.losses import Numbers  # noqa: E402
+from tclue_grpo.measures import Numbers  # noqa: E402
 from tclue_grpo.rollout import Request, Sample  # noqa: E402
 
 PUZZLES, RESPONSES, STEPS, ITERATIONS = 2, 5, 2, 2
@@ -59,7 +60,7 @@ class Asked:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(TINY)
         by_length = sorted(load_set("easy-val").puzzles, key=lambda puzzle: len(puzzle.prompt))
         self.puzzles = by_length[:PUZZLES]
-        self.prompts = [step.prompt_ids(self.tokenizer, puzzle) for puzzle in self.puzzles]
+        self.prompts = [prompt_ids(self.tokenizer, puzzle) for puzzle in self.puzzles]
         engine = HFEngine(
             transformers.AutoModelForCausalLM.from_pretrained(TINY),
             {self.tokenizer.eos_token_id},

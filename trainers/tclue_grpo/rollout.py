@@ -7,6 +7,7 @@ nothing is tokenized again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -56,6 +57,12 @@ class Request:
     n: int
     # the responses are a function of this, the prompt, and the weights (but for rounding)
     seed: int
+
+
+def request_seed(seed: int, iteration: int, puzzle: Puzzle) -> int:
+    """A seed for a group's responses: another one in each iteration."""
+    name = f"{seed}/{iteration}/{puzzle.id}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:7])
 
 
 @dataclass(frozen=True)

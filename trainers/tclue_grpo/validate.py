@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tclue.bench.chat import prompt_ids
 from tclue.bench.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.rollout import Engine, Request
-from tclue_grpo.step import prompt_ids, request_seed
+from tclue_grpo.rollout import Engine, Request, request_seed
 
 
 @dataclass(frozen=True)
