@@ -27,10 +27,11 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from torch import Tensor  # noqa: E402
 
-from tclue_grpo import backend_hf, step  # noqa: E402
+from tclue_grpo import hf_load, step  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
+from tclue_grpo.learner import Learner  # noqa: E402
 from tclue_grpo.measures import Numbers  # noqa: E402
 from tclue_grpo.rollout import Request, Sample  # noqa: E402
 
@@ -104,11 +105,11 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm, "forward", forward)
 
 
-def learner(config: Config, dtype: Any) -> step.Learner:
-    policy = backend_hf.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
+def learner(config: Config, dtype: Any) -> Learner:
+    policy = hf_load.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
     optimizer = step.Optimizer(policy, config.update)
     everything: Any = asked()
-    return step.Learner(config, policy, optimizer, everything, everything, everything.tokenizer)
+    return Learner(config, policy, optimizer, everything, everything, everything.tokenizer)
 
 
 def trained(config: Config) -> tuple[Weights, list[Numbers]]:
@@ -197,7 +198,7 @@ def test_published_iterations_are_the_references() -> None:
     weights, numbers = trained(config())
     assert furthest(weights, reference()) < TOLERANCE
     # The weights have moved, ratios are clipped, and nothing was clipped, skipped or dropped.
-    start = backend_hf.load(str(TINY), dtype=torch.float64).hf_state()
+    start = hf_load.load(str(TINY), dtype=torch.float64).hf_state()
     assert furthest(weights, start) > 1
     assert numbers[1]["clip_fraction"] > 0.01
     assert [n["skipped_steps"] + n["dropped"] for n in numbers] == [0, 0]

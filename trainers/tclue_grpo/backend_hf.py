@@ -3,7 +3,7 @@
 * The body runs once a pack, with the pack's own mask and positions; the head only where a token is
   learned, in chunks (`losses.token_stats`). On a CPU attention is `sdpa` with a boolean mask, on
   CUDA `flex_attention` with a block mask. Never `eager`: it adds a boolean mask to the scores.
-* What is loaded and written, and what is refused, is in `hf_files`; adapters are in `lora`.
+* It is loaded, and what it would compute wrongly refused, by `hf_load`; adapters are in `lora`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tclue_grpo.hf_files import ADAPTERS, causal_model, fetch
-from tclue_grpo.lora import adapter_state, add_adapters, merged_state
+from tclue_grpo.lora import merged_state, save_adapters
 from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
 from tclue_grpo.policy import Pack, Policy, TokenStats
@@ -59,31 +56,4 @@ class HfPolicy(Policy):
     def save(self, folder: Path) -> None:
         """Write a checkpoint that transformers loads; adapters by themselves, too."""
         super().save(folder)
-        if adapters := adapter_state(self):
-            (folder / ADAPTERS).parent.mkdir(exist_ok=True)
-            save_file(adapters, folder / ADAPTERS)
-
-
-def load(
-    name: str,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-    temperature: float = 1.0,
-    chunk: int = 1024,
-    recompute: bool = False,
-    lora_rank: int = 0,
-    lora_alpha: float = 32.0,
-) -> HfPolicy:
-    """A checkpoint (a folder, or a name on the hub) as a policy.
-
-    `temperature` is the one that is sampled at; `chunk` the places whose logits are held at once;
-    `recompute` keeps the input of each layer only, and runs it again in the backward pass;
-    `lora_rank` above 0 trains adapters of that rank in place of the weights.
-    """
-    base = fetch(name)
-    module = causal_model(name, base, dtype, device)
-    if lora_rank:
-        add_adapters(module, lora_rank, lora_alpha)
-    if recompute:
-        module.activation_checkpointing_enable({"use_reentrant": False})
-    return HfPolicy(module, base, temperature, chunk)
+        save_adapters(self, folder)

@@ -14,10 +14,11 @@ from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.hf_files import fetch
+from tclue_grpo.learner import Learner
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Engine
 from tclue_grpo.seen import is_seen
-from tclue_grpo.step import Learner, Optimizer
+from tclue_grpo.step import Optimizer
 
 
 def build(config: Config) -> Learner:

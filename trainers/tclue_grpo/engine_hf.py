@@ -169,8 +169,7 @@ class HFEngine:
     def _extend(self, row: _Row, token: int, logprob: float) -> None:
         row.ids.append(token)
         row.logprobs.append(logprob)
-        watch = self._degeneration
-        if watch:
+        if watch := self._degeneration:
             row.average = watch.after(row.average, logprob)
         if token in self._ends:
             row.finish = "stop"

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-import torch
-import transformers
 from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -59,33 +56,3 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         for file in sorted(folder.glob("*.safetensors"))
         for name, weight in load_file(file).items()
     }
-
-
-def causal_model(name: str, base: Path, dtype: torch.dtype, device: str) -> Any:
-    """The transformers model in a checkpoint's folder, attending as packs are (`backend_hf`)."""
-    module: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        base,
-        dtype=dtype,
-        attn_implementation="sdpa" if torch.device(device).type == "cpu" else "flex_attention",
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
-    _check(name, module)
-    return module.to(device)
-
-
-def _check(name: str, module: Any) -> None:
-    """Refuse what packing or the chunked head would compute wrongly without a word."""
-    config = module.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    head = module.get_output_embeddings()
-    odd = [
-        ("attention other than full", kinds != {"full_attention"}),
-        ("a bias in its head", getattr(head, "bias", None) is not None),
-        ("capped logits", bool(getattr(config, "final_logit_softcapping", None))),
-        ("scaled logits", bool(getattr(config, "logit_scale", None))),
-    ]
-    if found := [words for words, has in odd if has]:
-        raise UserError(
-            f"{name}: has {' and '.join(found)}: expected a model of the Qwen2 or Llama kind"
-        )

@@ -12,20 +12,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from tclue_grpo.config import Loss
+from tclue_grpo.measures import Numbers
 from tclue_grpo.policy import Pack, TokenStats
 from tclue_grpo.ratios import gap, gap_weights, k3, ratio_of
-
-if TYPE_CHECKING:
-    from tclue_grpo.config import Loss
-    from tclue_grpo.measures import Numbers
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,8 @@ class Scale:
     max_tokens: int
 
     @classmethod
-    def of(cls, packs: Iterable[Pack], max_tokens: int) -> Scale:
+    def of(cls, packs: Sequence[Pack], max_tokens: int) -> Scale:
         """The scale of a batch."""
-        packs = list(packs)
         tokens = sum(int(pack.mask.count_nonzero()) for pack in packs)
         return cls(sum(len(pack.lengths) for pack in packs), max(1, tokens), max_tokens)
 
@@ -49,14 +45,13 @@ class Scale:
 # Of the log-probabilities now and before [target]: each target's part of the loss, and whether it
 # is clipped, [target] both.
 Terms = tuple[Tensor, Tensor]
-Objective = Callable[[Tensor, Tensor, Pack, Scale, "Loss"], Terms]
+Objective = Callable[[Tensor, Tensor, Pack, Scale, Loss], Terms]
 
 
 def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
     """Liu et al., 2025 (https://arxiv.org/abs/2503.20783): a constant in place of the length.
 
-    With 1/|o_i| (`objectives.grpo`), a long wrong response is punished less a token than a short
-    one. Shorter ones than the limit, as sampled, are divided by the limit too.
+    With 1/|o_i|, a long wrong response is punished less a token than a short one.
 
     L = -1/G Σ_i 1/max_tokens Σ_t min(r A_i, clip(r, 1 - low, 1 + high) A_i),
     r = π(o_it) / π_old(o_it)

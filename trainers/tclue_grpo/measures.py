@@ -34,6 +34,15 @@ def describe(groups: Sequence[Group]) -> Numbers:
     }
 
 
+def told_of(steps: Sequence[Sequence[Numbers]]) -> Numbers:
+    """The numbers of an iteration's optimizer steps, each the numbers of its packs.
+
+    Later steps are taken with other weights than were sampled from: that is no gap.
+    """
+    first = combined(steps[:1])
+    return combined(steps) | {name: first[name] for name in first if name.startswith("gap")}
+
+
 def combined(steps: Sequence[Sequence[Numbers]]) -> Numbers:
     """The numbers of several steps' packs: summed over a step's packs, then the mean over steps."""
     totals: Numbers = {}

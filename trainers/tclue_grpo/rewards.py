@@ -8,14 +8,11 @@ here, in their group's mean too; whether they are learned from is decided in `pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tclue.bench.intervals import mean
+from tclue_grpo.config import Reward
 from tclue_grpo.rollout import Group
 from tclue_grpo.shaping import overlong, right_share
-
-if TYPE_CHECKING:
-    from tclue_grpo.config import Reward
 
 # Rewards that differ by less are equal: a difference that rounding makes is nothing to learn from.
 SAME = 1e-9

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from tclue.bench.chat import prompt_ids
 from tclue.puzzle.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 
@@ -57,6 +58,16 @@ class Request:
     n: int
     # the responses are a function of this, the prompt, and the weights (but for rounding)
     seed: int
+
+
+def requests_for(
+    tokenizer: Any, puzzles: Sequence[Puzzle], n: int, seed: int, iteration: int
+) -> list[Request]:
+    """So many responses to each puzzle."""
+    return [
+        Request(prompt_ids(tokenizer, puzzle), n, request_seed(seed, iteration, puzzle))
+        for puzzle in puzzles
+    ]
 
 
 def request_seed(seed: int, iteration: int, puzzle: Puzzle) -> int:

@@ -1,35 +1,28 @@
 """One iteration: sample groups, grade them, centre the rewards, pack, take the gradient, update.
 
 The loop of Shao et al., 2024 (DeepSeekMath, https://arxiv.org/abs/2402.03300, algorithm 1), with
-what later papers found to matter as options. `Learner` holds what an iteration changes: the policy,
-the optimizer, and where it is in the puzzles.
+what later papers found to matter as options.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from tclue.bench.chat import prompt_ids
 from tclue.bench.intervals import mean
-from tclue.puzzle.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.anchors import anchors
-from tclue_grpo.config import Config, Update
-from tclue_grpo.data import Puzzles
+from tclue_grpo.config import Update
+from tclue_grpo.learner import Learner
 from tclue_grpo.losses import Scale, pack_loss
-from tclue_grpo.measures import Numbers, combined, describe, moved
+from tclue_grpo.measures import Numbers, describe, moved, told_of
 from tclue_grpo.objectives import OBJECTIVES
 from tclue_grpo.packing import pack
 from tclue_grpo.policy import Pack, Policy
 from tclue_grpo.rewards import advantages, has_spread, rewards
-from tclue_grpo.rollout import Engine, Group, Request, Response, request_seed
+from tclue_grpo.rollout import Group, Response, requests_for
 from tclue_grpo.schedule import learning_rate
 from tclue_grpo.shaping import shuffled
 
@@ -62,8 +55,7 @@ class Optimizer:
             if weight.grad is not None:
                 master.grad, weight.grad = weight.grad.float(), None
         norm = nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
-        finite = bool(norm.isfinite())
-        if finite:
+        if finite := bool(norm.isfinite()):
             if self._update.clip_norm:
                 nn.utils.clip_grads_with_norm_(self.masters, self._update.clip_norm, norm)
             for group in self.adamw.param_groups:
@@ -74,30 +66,6 @@ class Optimizer:
                     weight.copy_(master)
         self.adamw.zero_grad()
         return float(norm), finite
-
-
-@dataclass
-class Learner:
-    """What an iteration changes."""
-
-    config: Config
-    policy: Policy
-    optimizer: Optimizer
-    engine: Engine
-    puzzles: Puzzles
-    tokenizer: Any
-    iteration: int = 0
-    # what the learning rate is multiplied with: less than 1 after a roll-back
-    rate_factor: float = 1.0
-    grader: Grader = field(default_factory=lambda: grader("sound"))
-    timings: Numbers = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the block's seconds to a stage's."""
-        start = time.perf_counter()
-        yield
-        self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - start
 
 
 def iterate(learner: Learner) -> Numbers:
@@ -119,8 +87,7 @@ def iterate(learner: Learner) -> Numbers:
 def collect(learner: Learner) -> tuple[list[Group], list[Group]]:
     """Groups with spread, as many as wanted if a few rounds bring them; and those without."""
     config = learner.config
-    kept: list[Group] = []
-    dropped: list[Group] = []
+    kept, dropped = list[Group](), list[Group]()
     for _ in range(1 + config.rollout.refill_rounds):
         missing = config.data.puzzles_per_iteration - len(kept)
         if missing <= 0:
@@ -142,14 +109,8 @@ def sample(learner: Learner, puzzles: Sequence[Puzzle]) -> list[Group]:
     """Groups of graded responses, with their rewards."""
     config, tokenizer = learner.config, learner.tokenizer
     with learner.timed("sample_s"):
-        requests = [
-            Request(
-                prompt_ids(tokenizer, puzzle),
-                config.rollout.responses_per_puzzle,
-                request_seed(config.train.seed, learner.iteration, puzzle),
-            )
-            for puzzle in puzzles
-        ]
+        count, seed = config.rollout.responses_per_puzzle, config.train.seed
+        requests = requests_for(tokenizer, puzzles, count, seed, learner.iteration)
         samples = learner.engine.sample(requests)
     groups = []
     with learner.timed("grade_s"):
@@ -204,12 +165,10 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
             torch.autograd.backward(loss)
             numbers[-1].append(told)
         taken.append(optimizer.step(rate))
-    # Later steps are taken with other weights than were sampled from: that is no gap.
-    gap = {name: value for name, value in combined(numbers[:1]).items() if name.startswith("gap")}
     totals = {
         "grad_norm": mean(norm for norm, _ in taken),
         "skipped_steps": sum(not finite for _, finite in taken),
         "rate": rate,
         "moved": moved(policy, batches[0][0], first),
     }
-    return combined(numbers) | gap | totals
+    return told_of(numbers) | totals
