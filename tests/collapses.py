@@ -27,13 +27,14 @@ import transformers
 
 from tclue.bench.models import TINY
 from tclue.puzzle.splits import load_set
-from tclue_grpo import backend_hf, config_file
+from tclue_grpo import config_file, hf_load
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
 from tclue_grpo.engine_hf import HFEngine
+from tclue_grpo.learner import Learner
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Engine, Request, Sample
-from tclue_grpo.step import Learner, Optimizer, iterate
+from tclue_grpo.step import Optimizer, iterate
 from tclue_grpo.validate import validate
 
 PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
@@ -85,7 +86,7 @@ def configuration(name: str, seed: int) -> Config:
 
 def learner(config: Config, *, noise: float = 0.0) -> Learner:
     """All that an iteration needs, from the tiny checkpoint."""
-    policy = backend_hf.load(str(TINY), torch.float32, "cpu", config.rollout.temperature)
+    policy = hf_load.load(str(TINY), torch.float32, "cpu", config.rollout.temperature)
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(TINY))
     engine: Engine = HFEngine(
         policy.module,

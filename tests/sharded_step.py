@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tclue.bench.models import TINY
-from tclue_grpo import backend_hf, sharded
+from tclue_grpo import backend_hf, hf_load, sharded
 from tclue_grpo.packing import pack
 
 
@@ -32,7 +32,7 @@ def main(backend: str, folder: Path) -> None:
         policy = backend_torchtune.load(str(TINY), recompute=True)
     else:
         rank = 4 if backend == "lora" else 0
-        policy = backend_hf.load(str(TINY), recompute=True, lora_rank=rank)
+        policy = hf_load.load(str(TINY), recompute=True, lora_rank=rank)
     if "RANK" in os.environ:
         sharded.shard(policy)
     policy.train()

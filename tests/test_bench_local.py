@@ -11,6 +11,7 @@ import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 
 from tclue.bench.answerers import Ask
+from tclue.bench.chat import prompt_ids
 from tclue.bench.records import Run
 from tclue.bench.run import BenchOptions, run_models
 from tclue.errors import UserError
@@ -108,7 +109,7 @@ def test_greedy_is_what_transformers_generates(
     tokenizer = local._tokenizer
     by_id = texts(the_run(tmp_path / "r"))
     for puzzle in write_puzzles(tmp_path, 6)[1]:
-        prompt = local._prompt(Ask(puzzle, 0))
+        prompt = prompt_ids(local._tokenizer, puzzle)
         assert (
             tokenizer.decode(prompt) == f"<|start|>user\n{puzzle.prompt}<|end|><|start|>assistant\n"
         )

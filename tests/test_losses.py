@@ -19,13 +19,9 @@ from tclue.puzzle.puzzle import Puzzle
 
 torch = pytest.importorskip("torch")
 from tclue_grpo.config import Loss  # noqa: E402
-from tclue_grpo.losses import (  # noqa: E402
-    OBJECTIVES,
-    Numbers,
-    Scale,
-    combined,
-    pack_loss,
-)
+from tclue_grpo.losses import Scale, pack_loss  # noqa: E402
+from tclue_grpo.measures import Numbers, combined  # noqa: E402
+from tclue_grpo.objectives import OBJECTIVES  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 from tclue_grpo.policy import Pack, TokenStats  # noqa: E402
 from tclue_grpo.rollout import Finish, Group, Response, Sample  # noqa: E402
@@ -101,7 +97,8 @@ class Batch:
             at = one.target_ids
             stats = TokenStats(new[at], entropy[at])
             held = reference[at] if kl else None
-            loss, told = pack_loss(stats, one, before[at], scale, options, held)
+            objective = OBJECTIVES[options.objective]
+            loss, told = pack_loss(objective, stats, one, before[at], scale, options, held)
             torch.autograd.backward(loss)
             total += float(loss.detach())
             numbers.append(told)
@@ -359,7 +356,8 @@ def test_the_entropy_bonus_raises_entropy() -> None:
     old = one.sampler_logprob
     stats = TokenStats(old.clone().requires_grad_(), entropy)
     scale = Scale.of([one], MAX_TOKENS)
-    loss, _ = pack_loss(stats, one, old, scale, loss_options("grpo", entropy=0.2))
+    options = loss_options("grpo", entropy=0.2)
+    loss, _ = pack_loss(OBJECTIVES["grpo"], stats, one, old, scale, options)
     torch.autograd.backward(loss)
     expected = -0.2 * one.mask / len(b.learned)
     torch.testing.assert_close(entropy.grad, expected)

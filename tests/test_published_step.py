@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tclue.bench.chat import prompt_ids
 from tclue.bench.models import TINY
 from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
@@ -26,11 +27,12 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from torch import Tensor  # noqa: E402
 
-from tclue_grpo import backend_hf, step  # noqa: E402
+from tclue_grpo import hf_load, step  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
-from tclue_grpo.losses import Numbers  # noqa: E402
+from tclue_grpo.learner import Learner  # noqa: E402
+from tclue_grpo.measures import Numbers  # noqa: E402
 from tclue_grpo.rollout import Request, Sample  # noqa: E402
 
 PUZZLES, RESPONSES, STEPS, ITERATIONS = 2, 5, 2, 2
@@ -59,7 +61,7 @@ class Asked:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(TINY)
         by_length = sorted(load_set("easy-val").puzzles, key=lambda puzzle: len(puzzle.prompt))
         self.puzzles = by_length[:PUZZLES]
-        self.prompts = [step.prompt_ids(self.tokenizer, puzzle) for puzzle in self.puzzles]
+        self.prompts = [prompt_ids(self.tokenizer, puzzle) for puzzle in self.puzzles]
         engine = HFEngine(
             transformers.AutoModelForCausalLM.from_pretrained(TINY),
             {self.tokenizer.eos_token_id},
@@ -103,11 +105,11 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm, "forward", forward)
 
 
-def learner(config: Config, dtype: Any) -> step.Learner:
-    policy = backend_hf.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
+def learner(config: Config, dtype: Any) -> Learner:
+    policy = hf_load.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
     optimizer = step.Optimizer(policy, config.update)
     everything: Any = asked()
-    return step.Learner(config, policy, optimizer, everything, everything, everything.tokenizer)
+    return Learner(config, policy, optimizer, everything, everything, everything.tokenizer)
 
 
 def trained(config: Config) -> tuple[Weights, list[Numbers]]:
@@ -196,7 +198,7 @@ def test_published_iterations_are_the_references() -> None:
     weights, numbers = trained(config())
     assert furthest(weights, reference()) < TOLERANCE
     # The weights have moved, ratios are clipped, and nothing was clipped, skipped or dropped.
-    start = backend_hf.load(str(TINY), dtype=torch.float64).hf_state()
+    start = hf_load.load(str(TINY), dtype=torch.float64).hf_state()
     assert furthest(weights, start) > 1
     assert numbers[1]["clip_fraction"] > 0.01
     assert [n["skipped_steps"] + n["dropped"] for n in numbers] == [0, 0]

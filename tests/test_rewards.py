@@ -13,8 +13,9 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue_grpo.config import Reward
-from tclue_grpo.rewards import advantages, has_spread, rewards, shuffled
+from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Finish, Group, Response, Sample
+from tclue_grpo.shaping import shuffled
 
 LIMIT = 100
 PLAIN = Reward()

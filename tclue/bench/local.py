@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tclue.bench.answerers import DEFAULT_SEED, Ask, Reply, Setup
+from tclue.bench.chat import end_tokens, hushed_transformers, no_template, prompt_ids
 from tclue.bench.costs import Usage
 from tclue.bench.options import BenchOptions
 from tclue.bench.price_book import local_prices
@@ -42,8 +42,6 @@ MAX_ROWS = 256
 # Share of the rows of a batch that are left when those that have ended leave it: to take them out
 # copies all keys and values.
 KEPT = 0.85
-# Share of the free memory that the keys and values of a batch may take.
-CACHE_SHARE = 0.4
 # What a checkpoint folder answers by, and so what identifies it.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
@@ -81,10 +79,7 @@ class Local:
                 self._name, trust_remote_code=False
             )
         if not self._tokenizer.chat_template:
-            raise UserError(
-                f"hf:{name}: its tokenizer has no chat template: expected an instruction-tuned "
-                "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
-            )
+            raise no_template(f"hf:{name}")
         self._config = config.get_text_config()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
@@ -115,47 +110,23 @@ class Local:
                 self._name, dtype=self._dtype, use_safetensors=True, trust_remote_code=False
             )
         self._model.to(self._device).eval()
-        ends = self._model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [ends]
-        self._ends = {end for end in (*ends, self._tokenizer.eos_token_id) if end is not None}
+        self._ends = end_tokens(self._model.generation_config, self._tokenizer)
         # Not every architecture takes every argument; what it lacks, it does not need.
         self._takes = set(inspect.signature(self._model.forward).parameters)
 
     def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
         """Requests of like length together, the longest first, as many as memory allows."""
+        from tclue.bench.room import cache_tokens
+
         assert self.setup.max_tokens is not None
-        lengths = {ask.puzzle.id: len(self._prompt(ask)) for ask in asks}
+        lengths = {ask.puzzle.id: len(prompt_ids(self._tokenizer, ask.puzzle)) for ask in asks}
         left = sorted(asks, key=lambda ask: (-lengths[ask.puzzle.id], ask.puzzle.id, ask.sample))
-        cache_tokens = self._cache_tokens()
+        room_tokens = cache_tokens(self._config, self._dtype, self._device)
         while left:
             longest = lengths[left[0].puzzle.id] + self.setup.max_tokens
-            rows = self.setup.concurrency or max(1, min(MAX_ROWS, cache_tokens // longest))
+            rows = self.setup.concurrency or max(1, min(MAX_ROWS, room_tokens // longest))
             yield left[:rows]
             left = left[rows:]
-
-    def _cache_tokens(self) -> int:
-        """Tokens whose keys and values fit the share of memory that they may take."""
-        import torch
-
-        if self._device == "cuda":
-            free_bytes, _ = torch.cuda.mem_get_info()
-        else:
-            free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        config = self._config
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        token_bytes = 2 * config.num_hidden_layers * heads * size * self._dtype.itemsize
-        return int(CACHE_SHARE * free_bytes / token_bytes)
-
-    def _prompt(self, ask: Ask) -> list[int]:
-        """The tokens of a request, chat template applied, ready for the answer."""
-        messages = [{"role": "user", "content": ask.puzzle.prompt}]
-        text = self._tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
-        )
-        # The template writes the special tokens.
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
-        return ids
 
     async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
         """Answer a batch; each response as soon as its row ends."""
@@ -172,7 +143,7 @@ class Local:
 
     def _row(self, ask: Ask) -> _Row:
         assert self.setup.max_tokens is not None
-        prompt = self._prompt(ask)
+        prompt = prompt_ids(self._tokenizer, ask.puzzle)
         context = getattr(self._config, "max_position_embeddings", None)
         room = context - len(prompt) if context else self.setup.max_tokens
         limit = min(self.setup.max_tokens, room)
@@ -249,16 +220,11 @@ class Local:
         """
         import torch
 
-        from tclue.bench.room import give_room
+        from tclue.bench.room import give_room, padded_left
 
         prompts = list({row.ask.puzzle.id: row.prompt for row in rows}.values())
         place = {puzzle: i for i, puzzle in enumerate({row.ask.puzzle.id: 0 for row in rows})}
-        width = max(map(len, prompts))
-        # Padded on the left. The token that pads is masked, so any will do.
-        ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=self._device)
-        mask = torch.tensor(
-            [[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self._device
-        )
+        ids, mask = padded_left(prompts, self._device)
         logits, cache = self._forward(ids, mask, None)
         if len(prompts) < len(rows):
             of_row = [place[row.ask.puzzle.id] for row in rows]
@@ -314,18 +280,14 @@ class Local:
 
 
 def _libraries() -> tuple[Any, Any]:
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     try:
         import torch
-        import transformers
+
+        return torch, hushed_transformers()
     except ImportError:
         raise UserError(
             "hf: models need torch and transformers: pip install 'tclue[local]'"
         ) from None
-    quiet: Any = transformers.logging
-    quiet.set_verbosity_error()
-    quiet.disable_progress_bar()
-    return torch, transformers
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Keys and values that grow in place, where transformers' own cache copies them all at each token.
+"""Room for the rows that are decoded together, by `hf:` and by the trainer's own engine.
+
+Keys and values grow in place here, where transformers' own cache copies them all at each token.
 
 A buffer is made a little longer than what it holds, and the keys and values are a view of it; when
 it is full, a longer one takes its place, so that a token costs what it takes, not what came before.
@@ -7,6 +9,8 @@ Only layers that hold every token are changed: sliding windows and the like stay
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +18,8 @@ from transformers.cache_utils import DynamicLayer
 
 # Tokens of room in a new buffer, and the share of what it holds that it has beside them.
 ROOM, SHARE = 32, 0.25
+# Share of the free memory that the keys and values of a batch may take.
+CACHE_SHARE = 0.4
 
 
 class _Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -57,3 +63,28 @@ def give_room(cache: Any) -> None:
             roomy = _Roomy()  # type: ignore[no-untyped-call]
             vars(roomy).update(vars(layer))
             cache.layers[number] = roomy
+
+
+def cache_tokens(config: Any, dtype: torch.dtype, device: str) -> int:
+    """Tokens whose keys and values fit the share of memory that they may take."""
+    if device == "cuda":
+        free_bytes, _ = torch.cuda.mem_get_info()
+    else:
+        free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token_bytes = 2 * config.num_hidden_layers * heads * size * dtype.itemsize
+    return int(CACHE_SHARE * free_bytes / token_bytes)
+
+
+def padded_left(
+    prompts: Sequence[list[int]], device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts as token ids and mask, [prompt, position] both, that end together.
+
+    What pads is masked, so any token will do.
+    """
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    return ids, mask

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tclue.errors import UserError
-from tclue_grpo import backend_hf
+from tclue_grpo import backend_hf, hf_load
 from tclue_grpo.config import Model
 from tclue_grpo.hf_files import ADAPTERS, read_weights
 from tclue_grpo.lora import load_adapters
@@ -39,7 +39,7 @@ def build(
         policy = _torchtune(model).load(base, *common, model.gradient_checkpointing)
     else:
         lora = (model.lora_rank, model.lora_alpha)
-        policy = backend_hf.load(base, *common, model.gradient_checkpointing, *lora)
+        policy = hf_load.load(base, *common, model.gradient_checkpointing, *lora)
     if reference:
         policy.keep_reference()
     if checkpoint and model.lora_rank:
@@ -70,4 +70,4 @@ def sampled_from(policy: Policy) -> Any:
     if isinstance(policy, backend_hf.HfPolicy):
         return policy.module
     weight = next(policy.parameters())
-    return backend_hf.load(str(policy.base), weight.dtype, str(weight.device)).module
+    return hf_load.load(str(policy.base), weight.dtype, str(weight.device)).module

@@ -7,21 +7,23 @@ from typing import Any
 import torch
 import transformers
 
+from tclue.bench.chat import end_tokens, hushed_transformers, no_template
 from tclue.bench.models import TINY
-from tclue.errors import UserError
 from tclue_grpo import backends
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.hf_files import fetch
+from tclue_grpo.learner import Learner
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Engine
 from tclue_grpo.seen import is_seen
-from tclue_grpo.step import Learner, Optimizer
+from tclue_grpo.step import Optimizer
 
 
 def build(config: Config) -> Learner:
     """All that an iteration needs, at the base's weights."""
+    hushed_transformers()
     on_gpu = torch.cuda.is_available()
     base = str(TINY) if config.model.base == "tiny" else config.model.base
     tokenizer = load_tokenizer(base)
@@ -43,22 +45,16 @@ def load_tokenizer(base: str) -> Any:
     """A checkpoint's tokenizer; UserError where it has no chat template."""
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(fetch(base))
     if not tokenizer.chat_template:
-        raise UserError(
-            f"{base}: its tokenizer has no chat template: expected an instruction-tuned "
-            "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
-        )
+        raise no_template(base)
     return tokenizer
 
 
-def end_tokens(base: str, tokenizer: Any) -> set[int]:
-    """The tokens that end a response."""
+def generation_settings(base: str) -> Any:
+    """What a checkpoint says of sampling, the tokens that end a text among it; None for nothing."""
     try:
-        settings = transformers.GenerationConfig.from_pretrained(fetch(base))
-        found = settings.eos_token_id
+        return transformers.GenerationConfig.from_pretrained(fetch(base))
     except OSError:  # a checkpoint needs no generation_config.json
-        found = None
-    several = found if isinstance(found, list) else [found]
-    return {end for end in (*several, tokenizer.eos_token_id) if end is not None}
+        return None
 
 
 def longest(config: Config, base: str) -> int:
@@ -71,7 +67,7 @@ def longest(config: Config, base: str) -> int:
 def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) -> Engine:
     """The engine that the configuration names; vLLM where there is a GPU, if it names none."""
     rollout = config.rollout
-    ends = end_tokens(str(policy.base), tokenizer)
+    ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
     degeneration = (
         Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
         if rollout.stop_degenerate

@@ -128,7 +128,7 @@ class Advantage:
 class Loss:
     """What is made smaller."""
 
-    # grpo, dr_grpo, dapo, gspo or cispo: each with its equation in losses.py
+    # grpo, dr_grpo, dapo, gspo or cispo: each with its equation in losses.py, objectives.py
     objective: Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"] = "dr_grpo"
     # the ratio of new to old probability is clipped below 1 minus this
     clip_low: NotNegative = 0.2

@@ -11,20 +11,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tclue.bench.growing_cache import GrowingCache
+from tclue.bench.room import cache_tokens, give_room, padded_left
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Finish, Request, Sample
 
-# Share of the free memory that keys and values may take.
-CACHE_SHARE = 0.4
 DROP_AT = 0.25
 
 
@@ -32,7 +30,6 @@ DROP_AT = 0.25
 class _Row:
     """A response in the making."""
 
-    request: int
     uniform: Tensor  # [token] float64 in [0, 1)
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -71,7 +68,7 @@ class HFEngine:
         self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
-        rows = [row for i, request in enumerate(requests) for row in self._rows(i, request)]
+        groups = [self._rows(request) for request in requests]
         module = self._module
         training, attention = module.training, module.config._attn_implementation
         module.eval()
@@ -80,55 +77,42 @@ class HFEngine:
         # Longest prompts first, so that prompts of like length share a batch.
         order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt))
         while order:
-            batch = self._batch([requests[i] for i in order])
-            some, order = order[:batch], order[batch:]
-            self._decode([requests[i] for i in some], [rows_of(rows, i) for i in some], tick)
+            count = self._fitting([requests[i] for i in order])
+            some, order = order[:count], order[count:]
+            self._decode([requests[i].prompt for i in some], [groups[i] for i in some], tick)
         module.train(training)
         module.set_attn_implementation(attention)
         return [
-            [Sample(row.ids, row.logprobs, row.finish or "length") for row in rows_of(rows, i)]
-            for i in range(len(requests))
+            [Sample(row.ids, row.logprobs, row.finish or "length") for row in group]
+            for group in groups
         ]
 
-    def _rows(self, number: int, request: Request) -> list[_Row]:
+    def _rows(self, request: Request) -> list[_Row]:
         dice = torch.Generator().manual_seed(request.seed)
         uniform = torch.rand(request.n, self._max_tokens, generator=dice, dtype=torch.float64)
-        return [_Row(number, row) for row in uniform]
+        return [_Row(row) for row in uniform]
 
-    def _batch(self, requests: Sequence[Request]) -> int:
+    def _fitting(self, requests: Sequence[Request]) -> int:
         """How many of the requests, the longest first, fit the memory at once: 1 at the least."""
+        weight = next(self._module.parameters())
+        room = cache_tokens(self._module.config.get_text_config(), weight.dtype, weight.device.type)
         longest = len(requests[0].prompt) + self._max_tokens
-        limit = min(self._max_rows, self._cache_tokens() // longest)
-        rows, count = 0, 0
-        for request in requests:
-            rows += request.n
-            if count and rows > limit:
-                break
-            count += 1
-        return count
-
-    def _cache_tokens(self) -> int:
-        """Tokens whose keys and values fit the share of memory that they may take."""
-        config, weight = self._module.config.get_text_config(), next(self._module.parameters())
-        if weight.is_cuda:
-            free_bytes, _ = torch.cuda.mem_get_info()
-        else:
-            free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        token_bytes = 2 * config.num_hidden_layers * heads * size * weight.element_size()
-        return int(CACHE_SHARE * free_bytes / token_bytes)
+        limit = min(self._max_rows, room // longest)
+        return max(1, sum(rows <= limit for rows in accumulate(r.n for r in requests)))
 
     @torch.inference_mode()
     def _decode(
-        self, requests: list[Request], groups: list[list[_Row]], tick: Callable[[int], None]
+        self, prompts: list[list[int]], groups: list[list[_Row]], tick: Callable[[int], None]
     ) -> None:
-        """Decode the rows of some requests to their ends."""
+        """Decode the groups' rows to their ends."""
         device = next(self._module.parameters()).device
-        logits, cache, mask = self._prefill([request.prompt for request in requests], device)
-        counts = torch.tensor([request.n for request in requests], device=device)
-        spread = torch.repeat_interleave(counts)  # [row] -> request
+        ids, real = padded_left(prompts, device)
+        mask = real.bool()  # [row, position]
+        logits, cache = self._forward(ids, mask, (real.cumsum(-1) - 1).clamp(min=0), None)
+        counts = torch.tensor([len(group) for group in groups], device=device)
+        spread = torch.repeat_interleave(counts)  # [row] -> prompt
         cache.batch_select_indices(spread)
+        give_room(cache)
         logits, mask = logits[spread], mask[spread]
         rows = [row for group in groups for row in group]
         uniform = torch.stack([row.uniform for row in rows]).to(device)  # [row, token]
@@ -136,9 +120,8 @@ class HFEngine:
         alive = list(range(len(rows)))  # places in the batch that are not ended
         for t in range(self._max_tokens):
             tokens, logprobs = self._draw(logits, uniform[:, t])
-            for place, token, logprob in zip(
-                alive, tokens[alive].tolist(), logprobs[alive].tolist(), strict=True
-            ):
+            drawn = zip(alive, tokens[alive].tolist(), logprobs[alive].tolist(), strict=True)
+            for place, token, logprob in drawn:
                 self._extend(rows[place], token, logprob)
             left = [place for place in alive if rows[place].finish is None]
             tick(len(alive) - len(left))
@@ -152,30 +135,18 @@ class HFEngine:
                 uniform, rows = uniform[kept], [rows[place] for place in alive]
                 alive = list(range(len(rows)))
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            logits = self._forward(tokens[:, None], mask, positions[:, None], cache)
+            logits, cache = self._forward(tokens[:, None], mask, positions[:, None], cache)
             positions = positions + 1
 
-    def _prefill(
-        self, prompts: list[list[int]], device: torch.device
-    ) -> tuple[Tensor, GrowingCache, Tensor]:
-        """Compute each prompt once: next-token logits [prompt, token], the cache, the mask."""
-        width = max(map(len, prompts))
-        # Padded on the left; what pads is masked, so any token will do.
-        ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
-        real = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        mask = real.bool()
-        cache = GrowingCache()
-        positions = (real.cumsum(-1) - 1).clamp(min=0)
-        return self._forward(ids, mask, positions, cache), cache, mask
-
-    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: GrowingCache) -> Tensor:
-        """Logits [row, token] of what comes next, in fp32."""
-        if ids.shape[1] == 1:  # as it is used; transformers would make it anew for each token
-            seen = mask[:, None, None, :]
-        else:
-            seen = mask[:, None, None, :] & torch.ones_like(ids[0, :, None] @ ids[:1]).tril().bool()
+    def _forward(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any
+    ) -> tuple[Tensor, Any]:
+        """Logits [row, token] of what comes next, in fp32, and the longer cache."""
+        seen = mask[:, None, None, :]  # as it is used; transformers would make it for each token
+        if cache is None:
+            square = mask.new_ones(ids.shape[1], ids.shape[1])
             # A padding token sees itself, or its softmax would be of nothing.
-            seen = seen | torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)
+            seen = (seen & square.tril()) | (square.tril() & square.triu())
         output = self._module(
             input_ids=ids,
             attention_mask=seen,
@@ -184,8 +155,7 @@ class HFEngine:
             use_cache=True,
             logits_to_keep=1,
         )
-        logits: Tensor = output.logits[:, -1].float()
-        return logits
+        return output.logits[:, -1].float(), output.past_key_values
 
     def _draw(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """The next tokens [row] by inverting the distribution, and their log-probabilities."""
@@ -199,8 +169,7 @@ class HFEngine:
     def _extend(self, row: _Row, token: int, logprob: float) -> None:
         row.ids.append(token)
         row.logprobs.append(logprob)
-        watch = self._degeneration
-        if watch:
+        if watch := self._degeneration:
             row.average = watch.after(row.average, logprob)
         if token in self._ends:
             row.finish = "stop"
@@ -208,8 +177,3 @@ class HFEngine:
             row.finish = "degenerate"
         elif len(row.ids) >= self._max_tokens:
             row.finish = "length"
-
-
-def rows_of(rows: Sequence[_Row], request: int) -> list[_Row]:
-    """The rows of one request."""
-    return [row for row in rows if row.request == request]

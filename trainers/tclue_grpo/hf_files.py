@@ -1,6 +1,8 @@
 """A checkpoint as files: what transformers loads, and what the backends read and write.
 
 Weights in safetensors under their Hugging Face names; everything else is copied from the base.
+Nothing is unpickled, and no code from a checkpoint is run. With LoRA the weights are the merged
+ones.
 """
 
 from __future__ import annotations

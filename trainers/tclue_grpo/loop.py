@@ -32,7 +32,7 @@ from tclue_grpo.build import build
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
 from tclue_grpo.guard import Alarm, Guard
-from tclue_grpo.losses import Numbers
+from tclue_grpo.measures import Numbers
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 from tclue_grpo.view import View
@@ -229,7 +229,7 @@ class Run:
     def hour_usd(self) -> float:
         """Dollars for an hour of the machine that trains; 0 where unknown."""
         price = self.config.price
-        if self.learner.device.type == "cuda":
+        if self.learner.optimizer.weights[0].device.type == "cuda":
             return price.gpu_hour_usd * price.gpus
         return price.hour_usd or HOUR_USD
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tclue.errors import UserError
+from tclue_grpo.hf_files import ADAPTERS
 from tclue_grpo.sharded import full_state, put
 
 NAME = "default"
@@ -38,6 +41,13 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
 def adapter_state(module: nn.Module) -> dict[str, Tensor]:
     """The adapters' own weights, whole: what a run needs to go on, beside its base."""
     return full_state(module, ".lora_")
+
+
+def save_adapters(module: nn.Module, folder: Path) -> None:
+    """Write them, if there are any, into a checkpoint's folder."""
+    if adapters := adapter_state(module):
+        (folder / ADAPTERS).parent.mkdir(exist_ok=True)
+        save_file(adapters, folder / ADAPTERS)
 
 
 def load_adapters(module: nn.Module, state: dict[str, Tensor]) -> None:

@@ -7,10 +7,12 @@ nothing is tokenized again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from tclue.bench.chat import prompt_ids
 from tclue.puzzle.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 
@@ -56,6 +58,22 @@ class Request:
     n: int
     # the responses are a function of this, the prompt, and the weights (but for rounding)
     seed: int
+
+
+def requests_for(
+    tokenizer: Any, puzzles: Sequence[Puzzle], n: int, seed: int, iteration: int
+) -> list[Request]:
+    """So many responses to each puzzle."""
+    return [
+        Request(prompt_ids(tokenizer, puzzle), n, request_seed(seed, iteration, puzzle))
+        for puzzle in puzzles
+    ]
+
+
+def request_seed(seed: int, iteration: int, puzzle: Puzzle) -> int:
+    """A seed for a group's responses: another one in each iteration."""
+    name = f"{seed}/{iteration}/{puzzle.id}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:7])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tclue.bench.chat import no_template
 from tclue.bench.models import TINY
 from tclue.bench.own_files import read_toml
 from tclue.errors import UserError
@@ -112,11 +113,12 @@ def check_base(base: str) -> None:
     folder = Path(base).expanduser()
     if base == "tiny" or not folder.is_dir():
         return
-    told = "expected an instruction-tuned checkpoint, with chat_template.jinja"
     settings = folder / "tokenizer_config.json"
     try:
         inside = "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{settings}: cannot be read: {error}: {told}") from None
+        raise UserError(
+            f"{settings}: cannot be read: {error}: expected an instruction-tuned checkpoint"
+        ) from None
     if not inside and not (folder / "chat_template.jinja").exists():
-        raise UserError(f"{base}: its tokenizer has no chat template: {told}")
+        raise no_template(base)

@@ -13,8 +13,7 @@ from typing import Any
 from tclue.bench.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.rollout import Engine, Request
-from tclue_grpo.step import prompt_ids, request_seed
+from tclue_grpo.rollout import Engine, requests_for
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,7 @@ def validate(
     engine: Engine, tokenizer: Any, grader: Grader, puzzles: Sequence[Puzzle], samples: int
 ) -> Validation:
     """Sample each puzzle so many times, and grade."""
-    requests = [
-        Request(prompt_ids(tokenizer, puzzle), samples, request_seed(0, -1, puzzle))
-        for puzzle in puzzles
-    ]
+    requests = requests_for(tokenizer, puzzles, samples, seed=0, iteration=-1)
     accuracies, complete, lengths = [], [], []
     for puzzle, several in zip(puzzles, engine.sample(requests), strict=True):
         grades = [

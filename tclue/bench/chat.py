@@ -1,0 +1,48 @@
+"""What `hf:` and trainers both ask of a checkpoint: the tokens of a prompt, those that end a text.
+
+Nothing heavy is imported: what is asked is handed in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
+
+
+def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
+    """The tokens of a puzzle's prompt as one user message, ready for the answer."""
+    messages = [{"role": "user", "content": puzzle.prompt}]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    # The template writes the special tokens.
+    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return ids
+
+
+def end_tokens(settings: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end a text, by a generation configuration (or None) and the tokenizer."""
+    found = settings.eos_token_id if settings else None
+    several = found if isinstance(found, list) else [found]
+    return {end for end in (*several, tokenizer.eos_token_id) if end is not None}
+
+
+def no_template(name: str) -> UserError:
+    """What a person is told of a checkpoint that cannot be asked."""
+    return UserError(
+        f"{name}: its tokenizer has no chat template: expected an instruction-tuned "
+        "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
+    )
+
+
+def hushed_transformers() -> Any:
+    """transformers, without its bars and warnings on standard error."""
+    # else a thread asks the hub to convert weights that are no safetensors
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    import transformers
+
+    quiet: Any = transformers.logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    return transformers

@@ -1,0 +1,69 @@
+"""A checkpoint as a policy of transformers (`backend_hf`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from tclue.errors import UserError
+from tclue_grpo.backend_hf import HfPolicy
+from tclue_grpo.hf_files import fetch
+from tclue_grpo.lora import add_adapters
+
+
+def load(
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    temperature: float = 1.0,
+    chunk: int = 1024,
+    recompute: bool = False,
+    lora_rank: int = 0,
+    lora_alpha: float = 32.0,
+) -> HfPolicy:
+    """A checkpoint (a folder, or a name on the hub) as a policy.
+
+    `temperature` is the one that is sampled at; `chunk` the places whose logits are held at once;
+    `recompute` keeps the input of each layer only, and runs it again in the backward pass;
+    `lora_rank` above 0 trains adapters of that rank in place of the weights.
+    """
+    base = fetch(name)
+    module = _causal_model(name, base, dtype, device)
+    if lora_rank:
+        add_adapters(module, lora_rank, lora_alpha)
+    if recompute:
+        module.activation_checkpointing_enable({"use_reentrant": False})
+    return HfPolicy(module, base, temperature, chunk)
+
+
+def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str) -> Any:
+    """The transformers model in a checkpoint's folder, attending as packs are (`backend_hf`)."""
+    module: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        base,
+        dtype=dtype,
+        attn_implementation="sdpa" if torch.device(device).type == "cpu" else "flex_attention",
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    _check(name, module)
+    return module.to(device)
+
+
+def _check(name: str, module: Any) -> None:
+    """Refuse what packing or the chunked head would compute wrongly without a word."""
+    config = module.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    head = module.get_output_embeddings()
+    odd = [
+        ("attention other than full", kinds != {"full_attention"}),
+        ("a bias in its head", getattr(head, "bias", None) is not None),
+        ("capped logits", bool(getattr(config, "final_logit_softcapping", None))),
+        ("scaled logits", bool(getattr(config, "logit_scale", None))),
+    ]
+    if found := [words for words, has in odd if has]:
+        raise UserError(
+            f"{name}: has {' and '.join(found)}: expected a model of the Qwen2 or Llama kind"
+        )
