@@ -120,3 +120,8 @@ def check_base(base: str) -> None:
         raise UserError(f"{settings}: cannot be read: {error}: {told}") from None
     if not inside and not (folder / "chat_template.jinja").exists():
         raise UserError(f"{base}: its tokenizer has no chat template: {told}")
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{base}: has no .safetensors file: weights in other formats are not loaded, because "
+            "a pickled one can run code"
+        )
