@@ -23,15 +23,19 @@ LEAST_RISE = 0.10
 MOST_S = 15 * 60.0
 
 
-def train(name: str, seed: int, out: Path, settings: list[str]) -> dict[str, Any]:
-    """One command, its progress on standard error; what its last line says."""
+def command_for(name: str, seed: int, out: Path, settings: list[str]) -> list[str]:
+    """The command of one training."""
     folder = out / name
-    command = [
+    return [
         *("tclue", "train", "--preset", "tiny", "--then-bench", "--json", "--seed", str(seed)),
         *("--run", name, "--runs", str(folder / "runs")),
         *("--results", str(folder / "results"), "--board", str(folder / "board")),
         *(part for setting in settings for part in ("--set", setting)),
     ]
+
+
+def train(name: str, command: list[str]) -> dict[str, Any]:
+    """One command, its progress on standard error; what its last line says."""
     print("$", *command, flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -69,11 +73,14 @@ def main() -> None:
     wanted.append(("control", wanted[0][1], [*args.settings, "reward.shuffle=true"]))
     failed = False
     for name, seed, settings in wanted:
+        command = command_for(name, seed, args.out, settings)
         if name not in results:
-            results[name] = train(name, seed, args.out, settings)
+            results[name] = train(name, command)
             with path.open("a") as file:
                 file.write(json.dumps(results[name]) + "\n")
         r = results[name]
+        if r["command"] != " ".join(command):
+            sys.exit(f"{path}: {name} is of another command ({r['command']}): take another --out")
         wrong = faults(r)
         failed |= bool(wrong)
         print(

@@ -173,7 +173,8 @@ def test_a_folder_keeps_its_configuration(tmp_path: Path) -> None:
     settle(load("tiny"), folder)
     before = (folder / "config.toml").read_bytes()
     settle(load("tiny"), folder)
-    told = "update.learning_rate was 0.0005, now 0.1; train.seed was 1, now 2"
+    rate = load("tiny").update.learning_rate
+    told = f"update.learning_rate was {rate}, now 0.1; train.seed was 1, now 2"
     with pytest.raises(UserError, match=re.escape(told)):
         settle(load("tiny", settings=["update.learning_rate=0.1"], seed=2), folder)
     assert (folder / "config.toml").read_bytes() == before
@@ -379,6 +380,9 @@ def test_a_base_without_a_chat_template(tmp_path: Path, no_gpu: None) -> None:
     line = refused(call(tmp_path, "train", "--preset", "tiny", "--set", f"model.base={base}"))
     assert line.startswith(f"{base}: its tokenizer has no chat template: expected an instruction")
     (base / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(UserError, match=r"base: has no \.safetensors file"):
+        check_base(str(base))
+    (base / "model.safetensors").write_bytes(b"")
     check_base(str(base))
 
 

@@ -215,6 +215,8 @@ def _training(
     kept = read_kept(folder)
     seconds = kept.training_s if state.get("trained_s") is None else float(state["trained_s"])
     cost_usd = kept.training_usd
+    if cost_usd is not None and seconds is not None and kept.training_s:
+        cost_usd *= seconds / kept.training_s  # what `kept.json` says is of the whole run
     if cost_usd is None and seconds is not None and (hour_usd := _hour_usd(kept)):
         cost_usd = seconds / 3600 * hour_usd
     return Training(

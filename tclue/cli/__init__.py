@@ -66,7 +66,8 @@ def main() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         # A full disk behind standard output, above all.
-        print(f"tclue: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        why = error.strerror or " ".join(str(error).split())  # a library's has a message alone
+        print(f"tclue: {error.filename or 'output'}: {why}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort) as error:
         # click hands Ctrl-C on as an Abort of its own.

@@ -87,14 +87,16 @@ class Checkpoints:
 
         `about` is what `kept.json` says beside the steps (base, puzzles, ...).
         """
-        self.run, self.about, self._keep_every = run, dict(about), keep_every
+        self.run, self._keep_every = run, keep_every
         with _told(run):
             run.mkdir(parents=True, exist_ok=True)
             for path in run.iterdir():
                 if _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
             path = run / KEPT
-            before = json.loads(path.read_bytes()) if path.exists() else {}
+            before = _read_kept(path) if path.exists() else {}
+            # What training has cost so far stays, though the caller knows it only when it goes on.
+            self.about = {**before, **about}
             # why the guard has ended the run; empty where it has not
             self.stopped: str = before.get("stopped", "")
             if self.steps():
@@ -159,6 +161,16 @@ class Checkpoints:
             dropped = folder.with_name(f"{folder.name}.dropped-{os.getpid()}")
             folder.rename(dropped)
             shutil.rmtree(dropped)
+
+
+def _read_kept(path: Path) -> dict[str, Any]:
+    """What `kept.json` says."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        raise UserError(
+            f"{path}: expected a JSON object: remove the file, and it is made anew"
+        ) from None
 
 
 def steps(run: Path) -> list[int]:

@@ -284,7 +284,7 @@ class Price:
     gpu_hour_usd: NotNegative = 0.0
     # GPUs that train
     gpus: Count = 1
-    # dollars for an hour of a machine without a GPU; 0 is free
+    # dollars for an hour of a machine without a GPU; 0 is unknown
     hour_usd: NotNegative = 0.10
     # serverless tier that responses in `bench` are counted at (tclue/bench/data/prices.toml)
     tier: str = ""

@@ -76,7 +76,11 @@ class Puzzles:
         """Go on with puzzles of another difficulty."""
         if difficulty != self.difficulty:
             self.difficulty = difficulty
+            for future in self._coming.values():
+                future.cancel()
             self._coming.clear()
+            # made anew, as it is in a run that is taken up here
+            vars(self).pop("_limited", None)
 
     def close(self) -> None:
         """End the workers."""

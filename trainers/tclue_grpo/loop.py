@@ -14,6 +14,8 @@ that were lost since are made again, with the same numbers. A run's folder:
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import sys
 import time
@@ -23,7 +25,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.costs import HOUR_USD
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
@@ -52,11 +53,30 @@ def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
         return run.trained()
 
 
+def locked(folder: Path) -> int:
+    """A run's folder, held until it is closed; UserError where another process has it."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise UserError(
+            f"{folder}: another process trains this run: let it finish, or stop it"
+        ) from None
+    return held
+
+
 class Run:
     """A run in its folder."""
 
     def __init__(self, config: Config, folder: Path, about: Mapping[str, Any]) -> None:
         self.config, self.folder = config, folder
+        self._lock = locked(folder)
+        # before anything is built that has to be ended again
+        knobs, log = config_file.values(config), asdict(config.log)
+        sinks = metrics.sinks(folder, knobs, **log)
+        held = load_set(config.train.validation).puzzles
+        self.validation = held[: config.train.validation_puzzles or None]
         self.checkpoints = Checkpoints(folder, about, config.train.keep_every)
         self.learner = build(config)
         self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
@@ -67,15 +87,13 @@ class Run:
         self.rollbacks = 0
         last = self.checkpoints.last()
         known_bytes = self._restore(last) if last else 0
-        knobs, sinks = config_file.values(config), asdict(config.log)
-        self.metrics = metrics.Metrics(folder, metrics.sinks(folder, knobs, **sinks), known_bytes)
-        held = load_set(config.train.validation).puzzles
-        self.validation = held[: config.train.validation_puzzles or None]
+        self.metrics = metrics.Metrics(folder, sinks, known_bytes)
         self.view = View(folder.name, config.train.iterations, hour_usd=self.hour_usd)
         self.interrupted = False
 
     def __enter__(self) -> Run:
         self._open = ExitStack()
+        self._open.callback(os.close, self._lock)
         for close in (self.metrics.close, self.learner.puzzles.close, self.learner.engine.close):
             self._open.callback(close)
         self._open.enter_context(self._heeding_interrupts())
@@ -150,8 +168,7 @@ class Run:
         if alarm:
             self._heed(alarm)
         # What was validated may be the best. What the guard ended with is worth nothing.
-        due = validated or alarm or n % limits.save_every == 0
-        if due and not self.checkpoints.stopped:
+        if validated or alarm or n % limits.save_every == 0:
             self.save()
 
     @contextmanager
@@ -173,9 +190,11 @@ class Run:
         self.metrics.write(n, {"validation": asdict(found)})
         self.view.validation(n, accuracy.value, accuracy.low, accuracy.high)
         plots.draw(self.folder / "plots", metrics.read(self.folder))
-        if n and (self.best is None or accuracy.value >= self.best["accuracy"]):
+        alarm = self.guard.validation(found.by_puzzle)
+        # What raises an alarm is not the best, be it the first: it is neither saved nor gone to.
+        if n and not alarm and (self.best is None or accuracy.value >= self.best["accuracy"]):
             self.best = {"iteration": n, "accuracy": accuracy.value}
-        return self.guard.validation(found.by_puzzle)
+        return alarm
 
     def _heed(self, alarm: Alarm) -> None:
         """Do what is configured about an alarm: stop, or go back to the best and on from there."""
@@ -209,8 +228,10 @@ class Run:
                 self.view.say(diagnose.screen(diagnose.diagnose(lines), lines))
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless it is there, or the guard has ended the run."""
         learner = self.learner
+        if self.checkpoints.stopped or learner.iteration in self.checkpoints.steps():
+            return
         state = State(
             learner.iteration,
             learner.puzzles.position,
@@ -231,7 +252,7 @@ class Run:
         price = self.config.price
         if self.learner.optimizer.weights[0].device.type == "cuda":
             return price.gpu_hour_usd * price.gpus
-        return price.hour_usd or HOUR_USD
+        return price.hour_usd
 
     def _cost(self) -> dict[str, float]:
         """Seconds and dollars of training so far."""

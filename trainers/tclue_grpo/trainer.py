@@ -9,7 +9,7 @@ from typing import Any
 
 from tclue.errors import UserError
 from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
-from tclue_grpo import config_file, plan
+from tclue_grpo import before, config_file, plan
 from tclue_grpo.config import Config
 from tclue_grpo.machine import Machine, this_machine
 from tclue_grpo.shape import check_base, shape_of
@@ -54,11 +54,12 @@ class GRPO:
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
+        before.check(config)
         folder = request.runs / name
         config_file.settle(config, folder)
         from tclue_grpo.loop import train
 
-        return train(config, folder, kept_fields(config, preset))
+        return train(config, folder, kept_fields(config, preset, on_gpu=bool(machine.gpus)))
 
 
 def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str | None]:
@@ -89,11 +90,14 @@ def _usual(machine: Machine) -> str:
     raise UserError(f"--preset is missing: {machine.told} can train {', '.join(fit)}")
 
 
-def kept_fields(config: Config, preset: str | None = None) -> dict[str, Any]:
+def kept_fields(
+    config: Config, preset: str | None = None, *, on_gpu: bool = False
+) -> dict[str, Any]:
     """What a run's kept.json says besides its steps: how base and steps are benchmarked."""
-    bench, price, on_gpu = config.bench, config.price, bool(config.price.gpu_hour_usd)
+    bench, price = config.bench, config.price
+    # A GPU's hour at a price that is not known is not one at the price of a machine without.
     gpu = {"gpu_hour_usd": price.gpu_hour_usd, "gpus": price.gpus}
-    own = gpu if on_gpu else {"hour_usd": price.hour_usd}
+    own = gpu if on_gpu or price.gpu_hour_usd else {"hour_usd": price.hour_usd}
     return {
         "base": config.model.base if config.model.base == "tiny" else f"hf:{config.model.base}",
         "puzzles": bench.puzzles,

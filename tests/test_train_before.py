@@ -1,0 +1,126 @@
+"""What is refused before a run has a folder, and what a folder is held by."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tclue.bench.intervals import mean, mean_interval
+from tclue.errors import UserError
+from tclue.puzzle.splits import DATA
+from tclue_grpo.config_file import load
+
+pytest.importorskip("torch", reason="training needs the extra `train`")
+pytest.importorskip("transformers", reason="training needs the extra `train`")
+
+from tclue_grpo import (
+    before,
+    loop,
+)
+from tclue_grpo.checkpoint import Checkpoints
+from tclue_grpo.data import Puzzles
+from tclue_grpo.loop import Run, locked, train
+from tclue_grpo.validate import Validation
+
+
+def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes((DATA / "easy-test.jsonl").read_bytes())
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    for setting, told in (
+        ("train.validation=none.jsonl", "none.jsonl: no such puzzle file"),
+        ("bench.puzzles=none.jsonl", "none.jsonl: no such puzzle file"),
+        (f"train.validation={copy}", "has 256 of the puzzles of train.validation"),
+        (f"train.validation={tmp_path / 'empty.jsonl'}", "empty.jsonl"),
+        ("packing.length=500", "packing.length is 500 tokens: a prompt of "),
+        ("rollout.vllm_python=none", "rollout.vllm_python: none: no such Python"),
+    ):
+        settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
+        with pytest.raises(UserError, match=re.escape(told)) as found:
+            before.check(load("tiny", settings=settings))
+        assert "\n" not in str(found.value)
+    before.check(load("tiny"))
+
+
+def test_a_folder_is_trained_in_by_one_process(tmp_path: Path) -> None:
+    held = locked(tmp_path)
+    with pytest.raises(UserError, match="another process trains this run"):
+        locked(tmp_path)
+    os.close(held)
+    os.close(locked(tmp_path))
+
+
+def test_what_training_cost_stays_in_kept_json_and_a_broken_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "step-000001" / "trainer").mkdir(parents=True)
+    state = {"iteration": 1, "position": 0, "difficulty": "easy", "rng": {}}
+    (tmp_path / "step-000001" / "trainer" / "state.json").write_text(json.dumps(state))
+    path = tmp_path / "kept.json"
+    path.write_text(json.dumps({"base": "old", "training_usd": 0.5, "best": None, "last": 1}))
+    Checkpoints(tmp_path, {"base": "tiny"})
+    assert json.loads(path.read_bytes()) == {
+        "base": "tiny",
+        "training_usd": 0.5,
+        "best": None,
+        "last": 1,
+        "steps": [1],
+    }
+    for broken in (b"", b"[1]"):
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match=r"kept\.json: expected a JSON object: remove"):
+            Checkpoints(tmp_path, {"base": "tiny"})
+
+
+def test_the_puzzles_that_come_again_are_those_of_the_difficulty() -> None:
+    puzzles = Puzzles("easy", 1, limit=2, ahead=2)
+    try:
+        first = puzzles.take(2)
+        puzzles.change("published-mix")
+        assert {p.id for p in puzzles.take(2)}.isdisjoint(p.id for p in first)
+        puzzles.change("easy")
+        assert puzzles.take(2) == first
+    finally:
+        puzzles.close()
+
+
+SMALL = (
+    *("data.puzzles_per_iteration=1", "rollout.responses_per_puzzle=2"),
+    *("rollout.max_tokens=8", "train.iterations=1", "rollout.refill_rounds=0"),
+)
+
+
+def validating(monkeypatch: pytest.MonkeyPatch, *accuracies: list[float]) -> None:
+    """Have validations find these."""
+    left = iter(accuracies)
+
+    def measured(*_: object) -> Validation:
+        found = next(left)
+        accuracy = mean_interval(found)
+        assert accuracy is not None
+        return Validation(accuracy, tuple(found), mean(found), 10.0)
+
+    monkeypatch.setattr(loop, "validate", measured)
+
+
+def test_a_checkpoint_that_is_there_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validating(monkeypatch, [0.1, 0.2], [0.1, 0.3])
+    with Run(load("tiny", settings=SMALL), tmp_path, {}) as run:
+        run.advance()
+        run.save()  # as after Ctrl-C in an iteration that ended with a checkpoint
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000001"]
+
+
+@pytest.mark.parametrize("action", ["stop", "rollback"])
+def test_a_first_validation_that_is_far_below_the_base_is_not_the_best(
+    action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validating(monkeypatch, [0.8, 0.9, 0.7, 0.8], [0.1, 0.2, 0.1, 0.1])
+    config = load("tiny", settings=[*SMALL, f"guard.action={action}"])
+    with pytest.raises(UserError, match=r"accuracy is 0\.125.*no step was validated before"):
+        train(config, tmp_path, {})
+    assert not list(tmp_path.glob("step-*"))

@@ -1,0 +1,65 @@
+"""What is checked before a run has a folder: what would else end it after hours, or for good.
+
+A run's folder keeps its configuration. So what cannot be meant is refused before there is one, and
+the same command, mended, begins anew.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from tclue.bench.models import TINY
+from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
+from tclue_grpo.config import Config
+
+
+def check(config: Config) -> None:
+    """Raise UserError for what is missing, or does not fit."""
+    validation = _puzzles("train.validation", config.train.validation)
+    reported = _puzzles("bench.puzzles", config.bench.puzzles)
+    if both := {p.prompt for p in validation} & {p.prompt for p in reported}:
+        raise UserError(
+            f"bench.puzzles is {config.bench.puzzles}, which has {len(both)} of the puzzles of "
+            f"train.validation, {config.train.validation}: the best step is chosen on some "
+            "puzzles and reported on others"
+        )
+    for name in ("tensorboard", "wandb", "trackio"):
+        if getattr(config.log, name) and find_spec(name) is None:
+            raise UserError(
+                f"log.{name} is true, and the package {name} is not installed: "
+                f"run `pip install {name}`, or set log.{name} to false"
+            )
+    if config.rollout.engine == "vllm":
+        from tclue_grpo.vllm_server import find_python
+
+        find_python(config.rollout.vllm_python)
+    _check_room(config, validation[: config.train.validation_puzzles or None])
+
+
+def _puzzles(knob: str, name: str) -> tuple[Puzzle, ...]:
+    """A set's puzzles, at least one."""
+    puzzles = load_set(name).puzzles
+    if not puzzles:
+        raise UserError(f"{knob} is {name}: has no puzzle: expected one or more")
+    return puzzles
+
+
+def _check_room(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
+    """Refuse packs, or a context, too short for prompts like these and the longest responses."""
+    base = str(TINY) if config.model.base == "tiny" else config.model.base
+    if not Path(base).expanduser().is_dir():
+        return  # on the hub: its tokenizer would have to be fetched
+    from tclue_grpo.build import load_tokenizer, longest
+    from tclue_grpo.step import prompt_ids
+
+    tokenizer, room = load_tokenizer(base), longest(config, base)
+    prompt = max(len(prompt_ids(tokenizer, puzzle)) for puzzle in puzzles)
+    if (needed := prompt + config.rollout.max_tokens) > room:
+        what = "packing.length" if room == config.packing.length else "the model's context"
+        raise UserError(
+            f"{what} is {room} tokens: a prompt of {prompt} (the longest of train.validation) and "
+            f"rollout.max_tokens {config.rollout.max_tokens} need {needed}"
+        )
