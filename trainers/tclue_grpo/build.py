@@ -23,13 +23,7 @@ from tclue_grpo.step import Optimizer
 
 def build(config: Config) -> Learner:
     """All that an iteration needs, at the base's weights."""
-<<<<<<< HEAD
-    hushed_transformers()
-=======
-    quiet: Any = transformers.logging
-    quiet.set_verbosity_error()
-    quiet.disable_progress_bar()  # standard error has the run's own
->>>>>>> review
+    hushed_transformers()  # standard error has the run's own bar
     on_gpu = torch.cuda.is_available()
     base = str(TINY) if config.model.base == "tiny" else config.model.base
     tokenizer = load_tokenizer(base)

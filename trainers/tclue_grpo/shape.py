@@ -121,13 +121,9 @@ def check_base(base: str) -> None:
             f"{settings}: cannot be read: {error}: expected an instruction-tuned checkpoint"
         ) from None
     if not inside and not (folder / "chat_template.jinja").exists():
-<<<<<<< HEAD
         raise no_template(base)
-=======
-        raise UserError(f"{base}: its tokenizer has no chat template: {told}")
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"{base}: has no .safetensors file: weights in other formats are not loaded, because "
             "a pickled one can run code"
         )
->>>>>>> review
