@@ -23,7 +23,7 @@ from tclue_grpo.step import Optimizer
 
 def build(config: Config) -> Learner:
     """All that an iteration needs, at the base's weights."""
-    hushed_transformers()
+    hushed_transformers()  # standard error has the run's own bar
     on_gpu = torch.cuda.is_available()
     base = str(TINY) if config.model.base == "tiny" else config.model.base
     tokenizer = load_tokenizer(base)

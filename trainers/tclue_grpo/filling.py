@@ -23,14 +23,14 @@ def fill(groups: Sequence[Group], length: int, whole: bool) -> list[list[Group]]
     `whole` keeps a group that fits a pack alone in one piece.
     """
     left = []
-    for group in groups:
-        responses = sorted(group.responses, key=_tokens, reverse=True)
-        if responses and (needs := len(group.prompt) + _tokens(responses[0])) > length:
+    for one in groups:
+        responses = sorted(one.responses, key=_tokens, reverse=True)
+        if responses and (needs := len(one.prompt) + _tokens(responses[0])) > length:
             raise UserError(
-                f"packing: a prompt of {len(group.prompt)} tokens and a response of "
+                f"packing: a prompt of {len(one.prompt)} tokens and a response of "
                 f"{_tokens(responses[0])} do not fit a pack of {length}: expected at least {needs}"
             )
-        left += [replace(group, responses=responses)] if responses else []
+        left += [replace(one, responses=responses)] if responses else []
     left.sort(key=_size, reverse=True)
     begun: Group | None = None
     packs: list[list[Group]] = []

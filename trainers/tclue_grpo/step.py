@@ -150,7 +150,7 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
     policy.train()
     objective = OBJECTIVES[config.loss.objective]
     held = anchors(policy, batches, config.loss)
-    first: Tensor | None = None  # the log-probabilities of the first pack before any step
+    nows: list[Tensor] = []  # [pack] log-probabilities when the pack's turn comes
     numbers: list[list[Numbers]] = []
     taken: list[tuple[float, bool]] = []
     for batch, of_batch in zip(batches, held, strict=True):
@@ -159,7 +159,7 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
         for one, (old, reference) in zip(batch, of_batch, strict=True):
             stats = policy(one)
             now = stats.logprobs.detach()
-            first = now if first is None else first
+            nows.append(now)
             before = now if old is None else old
             loss, told = pack_loss(objective, stats, one, before, scale, config.loss, reference)
             torch.autograd.backward(loss)
@@ -169,6 +169,6 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
         "grad_norm": mean(norm for norm, _ in taken),
         "skipped_steps": sum(not finite for _, finite in taken),
         "rate": rate,
-        "moved": moved(policy, batches[0][0], first),
+        "moved": moved(policy, batches[0][0], nows[0]),
     }
     return told_of(numbers) | totals
