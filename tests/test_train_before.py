@@ -68,6 +68,9 @@ def test_what_training_cost_stays_in_kept_json_and_a_broken_one_is_told(tmp_path
         "last": 1,
         "steps": [1],
     }
+    Checkpoints(tmp_path, {"base_checkpoint": "1" * 64})
+    with pytest.raises(UserError, match="began with a base whose files have SHA-256 11111111"):
+        Checkpoints(tmp_path, {"base_checkpoint": "2" * 64})
     for broken in (b"", b"[1]"):
         path.write_bytes(broken)
         with pytest.raises(UserError, match=r"kept\.json: expected a JSON object: remove"):

@@ -52,8 +52,8 @@ def _check_room(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
     base = str(TINY) if config.model.base == "tiny" else config.model.base
     if not Path(base).expanduser().is_dir():
         return  # on the hub: its tokenizer would have to be fetched
+    from tclue.bench.chat import prompt_ids
     from tclue_grpo.build import load_tokenizer, longest
-    from tclue_grpo.step import prompt_ids
 
     tokenizer, room = load_tokenizer(base), longest(config, base)
     prompt = max(len(prompt_ids(tokenizer, puzzle)) for puzzle in puzzles)

@@ -95,6 +95,7 @@ class Checkpoints:
                     shutil.rmtree(path)
             path = run / KEPT
             before = _read_kept(path) if path.exists() else {}
+            _check_base(path, before, about)
             # What training has cost so far stays, though the caller knows it only when it goes on.
             self.about = {**before, **about}
             # why the guard has ended the run; empty where it has not
@@ -161,6 +162,16 @@ class Checkpoints:
             dropped = folder.with_name(f"{folder.name}.dropped-{os.getpid()}")
             folder.rename(dropped)
             shutil.rmtree(dropped)
+
+
+def _check_base(path: Path, before: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Refuse to go on from another base: what is gained, and what KL refers to, would change."""
+    then, now = (told.get("base_checkpoint") for told in (before, about))
+    if then and now and then != now:
+        raise UserError(
+            f"{path}: training began with a base whose files have SHA-256 {then[:8]}, and they "
+            f"have {now[:8]} now: put them back, or give another --run"
+        )
 
 
 def _read_kept(path: Path) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from tclue.bench.local import fingerprint
+from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
 from tclue_grpo import before, config_file, plan
@@ -55,11 +58,15 @@ class GRPO:
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
         before.check(config)
+        about = kept_fields(config, preset, on_gpu=bool(machine.gpus))
+        base = TINY if config.model.base == "tiny" else Path(config.model.base).expanduser()
+        if base.is_dir():
+            about["base_checkpoint"] = fingerprint(base)
         folder = request.runs / name
         config_file.settle(config, folder)
         from tclue_grpo.loop import train
 
-        return train(config, folder, kept_fields(config, preset, on_gpu=bool(machine.gpus)))
+        return train(config, folder, about)
 
 
 def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str | None]:
