@@ -25,7 +25,7 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     apart in four of five trials.
 
     \b
-    tclue compare tiny--easy-test--4f96ce44 random--easy-test--70c352a7
+    tclue compare tiny--easy-test--67f19899 random--easy-test--70c352a7
     """
     from dataclasses import asdict
 
