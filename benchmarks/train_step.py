@@ -60,6 +60,7 @@ from step_work import (
     write_random,
 )
 
+from tclue.bench.chat import prompt_ids
 from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
@@ -68,20 +69,14 @@ from tclue_grpo import backends, config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config, Reward
 from tclue_grpo.data import Puzzles
+from tclue_grpo.learner import Learner
 from tclue_grpo.machine import this_machine
-from tclue_grpo.packing import Pack, pack
-from tclue_grpo.rollout import Group, Request
+from tclue_grpo.packing import pack
+from tclue_grpo.policy import Pack
+from tclue_grpo.rollout import Group, Request, requests_for
+from tclue_grpo.schedule import learning_rate
 from tclue_grpo.shape import Shape, shape_of
-from tclue_grpo.step import (
-    Learner,
-    Optimizer,
-    collect,
-    iterate,
-    packed,
-    prompt_ids,
-    request_seed,
-    update,
-)
+from tclue_grpo.step import Optimizer, collect, iterate, packed, update
 
 ROOT = Path(__file__).parent.parent
 PUZZLES = "easy-val"
@@ -180,7 +175,7 @@ def entries(
     ours, left_out = bare_learner(config, base, "hf"), []
     singles = [replace(group, responses=[one]) for group in groups for one in group.responses]
     batches = {"packed": packed(ours, groups), "unshared": packed(ours, singles)}
-    if ours.device.type == "cpu":
+    if ours.optimizer.weights[0].device.type == "cpu":
         batches["alone"] = [p for one in singles for p in pack([one], config.packing.length)]
     else:
         left_out.append("alone is left out: attention would be compiled for each length")
@@ -317,14 +312,8 @@ def requests(sampler: Learner) -> list[Request]:
     """The requests of the first iteration."""
     config = sampler.config
     puzzles = sampler.puzzles.take(config.data.puzzles_per_iteration)
-    return [
-        Request(
-            prompt_ids(sampler.tokenizer, puzzle),
-            config.rollout.responses_per_puzzle,
-            request_seed(config.train.seed, 0, puzzle),
-        )
-        for puzzle in puzzles
-    ]
+    several = config.rollout.responses_per_puzzle
+    return requests_for(sampler.tokenizer, puzzles, several, config.train.seed, 0)
 
 
 def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
@@ -334,7 +323,7 @@ def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> d
     rounds: dict[str, list[dict[str, Any]]] = {"ours": []}
     with ExitStack() as stack:
         if options.trl_python:
-            job = trl_job(options, config, ours.rate(), puzzles)
+            job = trl_job(options, config, learning_rate(config, 0), puzzles)
             theirs = stack.enter_context(Trl(options.trl_python, job))
             rounds["trl"] = []
         for _ in range(options.rounds + 1):

@@ -214,7 +214,7 @@ def test_published_iterations_are_the_references() -> None:
         {"advantage__mask_truncated": "true"},
         {"loss__train_end_token": "true"},
         {"update__steps_per_iteration": "1"},
-        {"loss__clip_low": "0.05"},
+        {"loss__clip_low": "0.002"},
         {"loss__clip_high": "0.01"},
         {"loss__old": "trainer"},
         {"loss__objective": "dr_grpo"},
