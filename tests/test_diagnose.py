@@ -102,9 +102,9 @@ def test_each_cause_brought_about_on_the_tiny_model(cause: str) -> None:
     chosen = configuration("healthy", 1)
     rollout = replace(chosen.rollout, responses_per_puzzle=4, refill_rounds=0)
     if cause == "truncation":
-        rollout = replace(rollout, max_tokens=20)
+        rollout = replace(rollout, max_tokens=8)
     if cause == "spread":
-        rollout = replace(rollout, temperature=0.02)
+        rollout = replace(rollout, temperature=0.001)
     rate = 1e-9 if cause == "rate" else chosen.update.learning_rate
     made = learner(
         replace(
