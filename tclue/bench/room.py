@@ -66,11 +66,15 @@ def give_room(cache: Any) -> None:
 
 
 def cache_tokens(config: Any, dtype: torch.dtype, device: str) -> int:
-    """Tokens whose keys and values fit the share of memory that they may take."""
+    """Tokens whose keys and values fit the share of memory that they may take.
+
+    On a CPU of all memory, not of what is free: batches of another size round differently, and a
+    run that goes on is to have the numbers of one that was not interrupted.
+    """
     if device == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info()
     else:
-        free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     token_bytes = 2 * config.num_hidden_layers * heads * size * dtype.itemsize

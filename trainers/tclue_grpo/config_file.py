@@ -109,6 +109,10 @@ def check(config: Config) -> None:
         "is chosen on one set and reported on another": (
             config.bench.puzzles == config.train.validation
         ),
+        f"data.puzzles is {config.data.puzzles}: expected data.puzzles_per_iteration "
+        f"({config.data.puzzles_per_iteration}) or more, so that no iteration has one twice": (
+            0 < config.data.puzzles < config.data.puzzles_per_iteration
+        ),
         "update.bf16_updates is true: expected model.dtype bfloat16 with it": (
             config.update.bf16_updates and config.model.dtype != "bfloat16"
         ),

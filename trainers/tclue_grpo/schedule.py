@@ -15,3 +15,11 @@ def learning_rate(config: Config, iteration: int) -> float:
     left = config.train.iterations - iteration
     cool = min(1.0, left / (update.decay_iterations + 1))
     return update.learning_rate * warm * cool * scaled
+
+
+def sampling_rounds(config: Config) -> int:
+    """Times that an iteration samples puzzles: once, and to replace groups without spread.
+
+    Of puzzles that come again, a refill would bring the same ones, with the same responses.
+    """
+    return 1 if config.data.puzzles else 1 + config.rollout.refill_rounds

@@ -23,7 +23,7 @@ from tclue_grpo.packing import pack
 from tclue_grpo.policy import Pack, Policy
 from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Group, Response, requests_for
-from tclue_grpo.schedule import learning_rate
+from tclue_grpo.schedule import learning_rate, sampling_rounds
 from tclue_grpo.shaping import shuffled
 
 
@@ -88,7 +88,7 @@ def collect(learner: Learner) -> tuple[list[Group], list[Group]]:
     """Groups with spread, as many as wanted if a few rounds bring them; and those without."""
     config = learner.config
     kept, dropped = list[Group](), list[Group]()
-    for _ in range(1 + config.rollout.refill_rounds):
+    for _ in range(sampling_rounds(config)):
         missing = config.data.puzzles_per_iteration - len(kept)
         if missing <= 0:
             break

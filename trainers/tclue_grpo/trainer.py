@@ -55,6 +55,11 @@ class GRPO:
         name, config, preset = resolve(request, machine)
         check_base(config.model.base)
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
+        if config.price.gpus > 1:
+            raise UserError(
+                f"price.gpus is {config.price.gpus}: a run uses one GPU so far (the step can be "
+                "sharded, the loop cannot); --dry-run plans for several"
+            )
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
         before.check(config)
