@@ -111,7 +111,9 @@ def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
         "tclue/tasks/temporal_clue/temporal_clue_by_difficulty.yaml",
     ):
         assert name in names
-    assert {name.split("/")[0] for name in names} == {"tclue", "tclue-0.1.0.dist-info"}
+    top = {name.split("/")[0] for name in names}
+    assert top == {"tclue", "tclue_grpo", "tclue-0.1.0.dist-info"}
+    assert {"tclue_grpo/presets/tiny.toml", "tclue_grpo/tiny_seen.safetensors"} <= names
     assert any(name.endswith("/LICENSE") for name in names)
     assert wheel.stat().st_size < WHEEL_BYTES
 
@@ -120,7 +122,7 @@ def test_source_distribution_holds_no_records(built: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         folders = {name.split("/")[1] for name in archive.getnames()}
-    assert {"tclue", "tasks", "tests", "Makefile", "README.md", "LICENSE"} <= folders
+    assert {"tclue", "trainers", "tasks", "tests", "Makefile", "README.md", "LICENSE"} <= folders
     assert not folders & {"results", "leaderboards", ".venv", ".venv-vllm"}
 
 
@@ -138,6 +140,7 @@ def test_core_benches_and_makes_a_board(core: Environment) -> None:
     [
         (("tclue", "bench", "--models", "hf:somewhere"), "tclue[local]"),
         (("tclue", "lm-eval", "--register"), "tclue[lm-eval]"),
+        (("tclue", "train", "--preset", "tiny"), "tclue[train]"),
     ],
 )
 def test_core_names_the_extra_that_is_missing(
