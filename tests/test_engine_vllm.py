@@ -151,6 +151,7 @@ def test_a_training_run_through_it_has_the_numbers_of_one_in_this_process(tmp_pa
     said: dict[str, list[Mapping[str, Any]]] = {}
     for name in ("hf", "vllm"):
         config = config_file.load("tiny", None, (*small, f"rollout.engine={name}"))
+        (tmp_path / name).mkdir()
         train(config, tmp_path / name, {})
         said[name] = metrics.iterations(metrics.read(tmp_path / name))
     for number, line in enumerate(said["vllm"]):
