@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.costs import Prices, Usage
-from tclue.bench.records import Outcome, Response, RunConfig, RunFolder
+from tclue.bench.records import Outcome, Response, RunConfig
+from tclue.bench.run_folder import RunFolder
 from tclue.puzzle.grade import Grade
 
 SHA256 = "ab" * 32

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from bench_support import KEY, bench, spawn, the_run, write_puzzles
 
-from tclue.bench.records import RunConfig, RunFolder, iter_responses, read_run
+from tclue.bench.records import RunConfig, iter_responses, read_run
+from tclue.bench.run_folder import RunFolder
 from tclue.errors import UserError
 
 
@@ -155,7 +156,7 @@ def test_a_file_system_without_locks(
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("tclue.bench.records.fcntl.flock", flock)
+    monkeypatch.setattr("tclue.bench.durable.fcntl.flock", flock)
     with pytest.raises(UserError, match="cannot be locked: No locks available"):
         RunFolder(results, config(results))
 

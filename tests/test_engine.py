@@ -31,8 +31,9 @@ from tclue.bench.costs import Prices, Usage
 from tclue.bench.engine import Asking
 from tclue.bench.failures import Failure
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import RunFolder, read_run
+from tclue.bench.records import read_run
 from tclue.bench.run import StopError, configuration, run_models
+from tclue.bench.run_folder import RunFolder
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 

@@ -13,12 +13,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+
+from tclue.errors import UserError
 
 _BLOCK = 1 << 16
 
@@ -115,6 +118,23 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def locked(folder: Path, held: str, otherwise: str) -> int:
+    """A folder, this process's own until what is returned is closed.
+
+    Raises UserError where another process has it (`held` tells the user), or the file system has
+    no locks, as some in networks (`otherwise` says what to do then); OSError where it is not there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        busy = isinstance(error, BlockingIOError)
+        told = held if busy else f"cannot be locked: {error.strerror}: {otherwise}"
+        raise UserError(f"{folder}: {told}") from None
+    return descriptor
 
 
 def sync(path: Path) -> None:

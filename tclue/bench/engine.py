@@ -28,7 +28,8 @@ from tclue.bench.budget import Budget, Ceiling
 from tclue.bench.costs import cost_parts
 from tclue.bench.failures import MAYBE_PAID, TRUNCATED, Failure
 from tclue.bench.progress import Progress
-from tclue.bench.records import Outcome, Response, RunConfig, RunFolder, spent_usd
+from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
+from tclue.bench.run_folder import RunFolder
 from tclue.bench.shared_clock import SharedClock
 from tclue.bench.throttle import Gate, Throttle
 from tclue.errors import UserError

@@ -34,11 +34,11 @@ from tclue.bench.options import BenchOptions
 from tclue.bench.progress import Follower, Progress
 from tclue.bench.records import (
     RunConfig,
-    RunFolder,
     iter_responses,
     read_config,
     spent_usd,
 )
+from tclue.bench.run_folder import RunFolder
 from tclue.bench.stats import Summary, summarize
 from tclue.errors import UserError
 from tclue.puzzle.grade import grader

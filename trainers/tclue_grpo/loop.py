@@ -14,7 +14,6 @@ that were lost since are made again, with the same numbers. A run's folder:
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tclue.bench import durable
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
@@ -55,15 +55,9 @@ def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
 
 def locked(folder: Path) -> int:
     """A run's folder, held until it is closed; UserError where another process has it."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        raise UserError(
-            f"{folder}: another process trains this run: let it finish, or stop it"
-        ) from None
-    return held
+    return durable.locked(
+        folder, "another process trains this run: let it finish, or stop it", "take another --runs"
+    )
 
 
 class Run:
