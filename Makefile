@@ -30,7 +30,7 @@ test-vllm: $(INSTALLED)  ## a real vLLM server on this machine's CPU
 soak: $(INSTALLED)  ## a run that is killed hundreds of times; prints what was asked and served
 	$(BIN)/python tests/soak.py --kills 300 --seed 1
 
-prove: $(INSTALLED)  ## that training learns: three seeds and a control, an hour on two cores
+prove: $(INSTALLED)  ## that training learns: three seeds and a control, half an hour on two cores
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/prove.py --out proof
 
 lint: $(INSTALLED)  ## style and types

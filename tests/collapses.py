@@ -22,19 +22,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
-from tclue.bench.models import TINY
 from tclue.puzzle.splits import load_set
-from tclue_grpo import config_file, hf_load
+from tclue_grpo import config_file
+from tclue_grpo.build import build
 from tclue_grpo.config import Config
-from tclue_grpo.data import Puzzles
-from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.learner import Learner
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Engine, Request, Sample
-from tclue_grpo.step import Optimizer, iterate
+from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
 PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
@@ -86,24 +81,9 @@ def configuration(name: str, seed: int) -> Config:
 
 def learner(config: Config, *, noise: float = 0.0) -> Learner:
     """All that an iteration needs, from the tiny checkpoint."""
-    policy = hf_load.load(str(TINY), torch.float32, "cpu", config.rollout.temperature)
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(TINY))
-    engine: Engine = HFEngine(
-        policy.module,
-        {tokenizer.eos_token_id},
-        max_tokens=config.rollout.max_tokens,
-        temperature=config.rollout.temperature,
-        max_rows=config.rollout.max_rows,
-    )
-    puzzles = Puzzles(config.data.difficulty, config.train.seed)
-    return Learner(
-        config,
-        policy,
-        Optimizer(policy, config.update),
-        Noisy(engine, noise) if noise else engine,
-        puzzles,
-        tokenizer,
-    )
+    made = build(config)
+    made.engine = Noisy(made.engine, noise) if noise else made.engine
+    return made
 
 
 def lines(name: str, seed: int, iterations: int) -> Iterator[dict[str, Any]]:

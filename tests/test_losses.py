@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from slopes import differences
 
 from tclue.puzzle.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
@@ -136,17 +137,6 @@ def reference(name: str, b: Batch, new: list[float], still: list[float], options
                 weight = min(max(weight, 1 - options.clip_low), 1 + options.clip_high)
                 total += weight * a * new[t] / len(b.learned)
     return -total
-
-
-def differences(loss: Callable[[list[float]], float], at: list[float]) -> list[float]:
-    """The gradient by central differences."""
-    step, slopes = 1e-6, []
-    for i in range(len(at)):
-        up, down = at.copy(), at.copy()
-        up[i] += step
-        down[i] -= step
-        slopes.append((loss(up) - loss(down)) / (2 * step))
-    return slopes
 
 
 def loss_options(name: str, **changes: Any) -> Loss:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from slopes import differences
 
 torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from tclue_grpo.losses import token_stats  # noqa: E402
-
-
-def differences(loss: Callable[[list[float]], float], at: list[float]) -> list[float]:
-    """The gradient by central differences."""
-    step, slopes = 1e-6, []
-    for i in range(len(at)):
-        up, down = at.copy(), at.copy()
-        up[i] += step
-        down[i] -= step
-        slopes.append((loss(up) - loss(down)) / (2 * step))
-    return slopes
 
 
 def states(targets: int, width: int, vocab: int) -> tuple[Tensor, Tensor, Tensor]:

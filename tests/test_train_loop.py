@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from commands import ROOT
 
+from tclue_grpo import metrics
+
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
@@ -59,11 +61,7 @@ def train(folder: Path, *arguments: str) -> str:
 
 def lines(folder: Path, run: str = "tiny-seed1") -> list[dict[str, Any]]:
     """The run's metrics, timings aside."""
-    text = (folder / "runs" / run / "metrics.jsonl").read_text()
-    found = [json.loads(line) for line in text.splitlines()]
-    for line in found:
-        line.pop("timings", None)
-    return found
+    return metrics.without_timings(metrics.read(folder / "runs" / run))
 
 
 @pytest.fixture(scope="module")

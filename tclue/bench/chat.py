@@ -6,6 +6,7 @@ Nothing heavy is imported: what is asked is handed in.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from tclue.errors import UserError
@@ -26,6 +27,12 @@ def end_tokens(settings: Any, tokenizer: Any) -> set[int]:
     found = settings.eos_token_id if settings else None
     several = found if isinstance(found, list) else [found]
     return {end for end in (*several, tokenizer.eos_token_id) if end is not None}
+
+
+def check_hub_name(name: str, told: str) -> None:
+    """Refuse a name that no folder has and no model on the hub can have; `told` names it."""
+    if Path(name).expanduser().is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise UserError(f"{told}: no such folder, and not a hub name such as owner/model")
 
 
 def no_template(name: str) -> UserError:

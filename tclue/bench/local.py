@@ -28,7 +28,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tclue.bench.answerers import DEFAULT_SEED, Ask, Reply, Setup
-from tclue.bench.chat import end_tokens, hushed_transformers, no_template, prompt_ids
+from tclue.bench.chat import (
+    check_hub_name,
+    end_tokens,
+    hushed_transformers,
+    no_template,
+    prompt_ids,
+)
 from tclue.bench.costs import Usage
 from tclue.bench.options import BenchOptions
 from tclue.bench.price_book import local_prices
@@ -71,8 +77,8 @@ class Local:
         self._name = str(folder) if folder.exists() else name
         if folder.exists():
             _check_folder(name, folder)
-        elif folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
-            raise UserError(f"hf:{name}: no such folder, and not a hub name such as owner/model")
+        else:
+            check_hub_name(name, f"hf:{name}")
         with _told(name):
             config = transformers.AutoConfig.from_pretrained(self._name, trust_remote_code=False)
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(

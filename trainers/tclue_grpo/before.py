@@ -9,14 +9,16 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo.config import Config
+from tclue_grpo.metrics import no_package
+from tclue_grpo.plan import uses_vllm
+from tclue_grpo.shape import place_of
 
 
-def check(config: Config) -> None:
+def check(config: Config, *, on_gpu: bool = False) -> None:
     """Raise UserError for what is missing, or does not fit."""
     validation = _puzzles("train.validation", config.train.validation)
     reported = _puzzles("bench.puzzles", config.bench.puzzles)
@@ -28,11 +30,8 @@ def check(config: Config) -> None:
         )
     for name in ("tensorboard", "wandb", "trackio"):
         if getattr(config.log, name) and find_spec(name) is None:
-            raise UserError(
-                f"log.{name} is true, and the package {name} is not installed: "
-                f"run `pip install {name}`, or set log.{name} to false"
-            )
-    if config.rollout.engine == "vllm":
+            raise no_package(name)
+    if uses_vllm(config, on_gpu):
         from tclue_grpo.vllm_server import find_python
 
         find_python(config.rollout.vllm_python)
@@ -49,7 +48,7 @@ def _puzzles(knob: str, name: str) -> tuple[Puzzle, ...]:
 
 def _check_room(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
     """Refuse packs, or a context, too short for prompts like these and the longest responses."""
-    base = str(TINY) if config.model.base == "tiny" else config.model.base
+    base = place_of(config.model.base)
     if not Path(base).expanduser().is_dir():
         return  # on the hub: its tokenizer would have to be fetched
     from tclue.bench.chat import prompt_ids

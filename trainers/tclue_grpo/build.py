@@ -8,16 +8,17 @@ import torch
 import transformers
 
 from tclue.bench.chat import end_tokens, hushed_transformers, no_template
-from tclue.bench.models import TINY
 from tclue_grpo import backends
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.hf_files import fetch
 from tclue_grpo.learner import Learner
+from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Engine
 from tclue_grpo.seen import is_seen
+from tclue_grpo.shape import place_of
 from tclue_grpo.step import Optimizer
 
 
@@ -25,7 +26,7 @@ def build(config: Config) -> Learner:
     """All that an iteration needs, at the base's weights."""
     hushed_transformers()  # standard error has the run's own bar
     on_gpu = torch.cuda.is_available()
-    base = str(TINY) if config.model.base == "tiny" else config.model.base
+    base = place_of(config.model.base)
     tokenizer = load_tokenizer(base)
     policy = backends.build(
         *(config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"),
@@ -73,7 +74,7 @@ def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) ->
         if rollout.stop_degenerate
         else None
     )
-    if rollout.engine == "vllm" or (rollout.engine == "auto" and on_gpu):
+    if uses_vllm(config, on_gpu):
         from tclue_grpo.engine_vllm import VLLMEngine
         from tclue_grpo.vllm_server import Settings, find_python
 

@@ -15,18 +15,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cached_property
 
 from tclue.puzzle.batch import serve_parent
-from tclue.puzzle.draw import settings
-from tclue.puzzle.generate import make
+from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, prompt_hash
 from tclue.puzzle.splits import TRAIN_RANGES, shipped_hashes
 
 # Runs of different seeds begin this far apart; easy puzzles from 50 million on made the tiny base.
 SEEDS_APART, RUNS = 1_000_000, 50
-
-
-def puzzle_at(seed: int, difficulty: str) -> Puzzle:
-    """The puzzle that a generator seed makes."""
-    return make(seed, difficulty, settings(difficulty)).puzzle
 
 
 def first_seed(difficulty: str, seed: int) -> int:
@@ -100,5 +94,5 @@ class Puzzles:
         first = first_seed(self.difficulty, self._seed)
         for i in range(number, number + self._ahead):
             if i not in self._coming:
-                self._coming[i] = self._pool.submit(puzzle_at, first + i, self.difficulty)
+                self._coming[i] = self._pool.submit(generate, first + i, self.difficulty)
         return self._coming.pop(number).result()

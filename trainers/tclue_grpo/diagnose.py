@@ -15,7 +15,8 @@ from tclue.bench.intervals import mean, standard_error
 
 # Iterations that are looked at, and the fewest that say anything.
 WINDOW, FEWEST = 20, 4
-# Rise of the reward from the first half to the second, in standard errors, that is not flat.
+# Rise of the reward from the first quarter to the later half, in standard errors, beyond which it
+# is not flat.
 FLAT_ERRORS = 2.0
 # Shares of the responses, and of the groups, above which they are a cause.
 UNPARSED, TRUNCATED, WITHOUT_SPREAD = 0.5, 0.5, 0.7

@@ -14,6 +14,7 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tclue.bench.chat import check_hub_name
 from tclue.errors import UserError
 
 # What a checkpoint has beside its weights: configurations, tokenizer, chat template.
@@ -27,8 +28,7 @@ def fetch(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise UserError(f"{name}: no such folder, and not a hub name such as owner/model")
+    check_hub_name(name, name)
     try:
         return Path(snapshot_download(name, allow_patterns=[*BESIDE_WEIGHTS, "*.safetensors"]))
     except OSError as error:

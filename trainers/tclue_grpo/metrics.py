@@ -190,7 +190,12 @@ def _imported(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise UserError(
-            f"log.{package} is true, and the package {package} is not installed: "
-            f"run `pip install {package}`, or set log.{package} to false"
-        ) from None
+        raise no_package(package) from None
+
+
+def no_package(package: str) -> UserError:
+    """What a person is told who asks for a sink whose package is missing."""
+    return UserError(
+        f"log.{package} is true, and the package {package} is not installed: "
+        f"run `pip install {package}`, or set log.{package} to false"
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tclue.bench.chat import prompt_ids
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
 
 if TYPE_CHECKING:
@@ -120,3 +120,20 @@ class Group:
     puzzle: Puzzle
     prompt: list[int]
     responses: list[Response] = field(default_factory=list)
+
+
+def graded(
+    tokenizer: Any,
+    grader: Grader,
+    puzzles: Sequence[Puzzle],
+    requests: Sequence[Request],
+    samples: Sequence[Sequence[Sample]],
+) -> list[Group]:
+    """The groups of some puzzles: what was sampled for each, as text and with its grade."""
+    groups = []
+    for puzzle, request, several in zip(puzzles, requests, samples, strict=True):
+        groups.append(group := Group(puzzle, request.prompt))
+        for one in several:
+            text = tokenizer.decode(one.ids, skip_special_tokens=True)
+            group.responses.append(Response(one, text, grader.grade(puzzle, text)))
+    return groups

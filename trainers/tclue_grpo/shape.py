@@ -69,12 +69,17 @@ class Shape:
         return self.layers * rank * sum(rows + columns for rows, columns in self.matrices)
 
 
+def place_of(base: str) -> str:
+    """The folder of a base, or its name on the hub."""
+    return str(TINY) if base == "tiny" else base
+
+
 def shape_of(base: str) -> Shape | None:
     """The shape of a checkpoint; None for one on the hub that is not known here.
 
     Raises UserError for a folder without a config.json that can be used.
     """
-    folder = TINY if base == "tiny" else Path(base).expanduser()
+    folder = Path(place_of(base)).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
     return _known().get(base)

@@ -22,7 +22,7 @@ from tclue_grpo.objectives import OBJECTIVES
 from tclue_grpo.packing import pack
 from tclue_grpo.policy import Pack, Policy
 from tclue_grpo.rewards import advantages, has_spread, rewards
-from tclue_grpo.rollout import Group, Response, requests_for
+from tclue_grpo.rollout import Group, graded, requests_for
 from tclue_grpo.schedule import learning_rate, sampling_rounds
 from tclue_grpo.shaping import shuffled
 
@@ -112,17 +112,12 @@ def sample(learner: Learner, puzzles: Sequence[Puzzle]) -> list[Group]:
         count, seed = config.rollout.responses_per_puzzle, config.train.seed
         requests = requests_for(tokenizer, puzzles, count, seed, learner.iteration)
         samples = learner.engine.sample(requests)
-    groups = []
     with learner.timed("grade_s"):
-        for puzzle, request, several in zip(puzzles, requests, samples, strict=True):
-            group = Group(puzzle, request.prompt)
-            for one in several:
-                text = tokenizer.decode(one.ids, skip_special_tokens=True)
-                group.responses.append(Response(one, text, learner.grader.grade(puzzle, text)))
+        groups = graded(tokenizer, learner.grader, puzzles, requests, samples)
+        for group in groups:
             earned = rewards(group, config.reward, config.rollout.max_tokens)
             for response, reward in zip(group.responses, earned, strict=True):
                 response.reward = reward
-            groups.append(group)
     return groups
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.local import fingerprint
-from tclue.bench.models import TINY
 from tclue.errors import UserError
 from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
 from tclue_grpo import before, config_file, plan
 from tclue_grpo.config import Config
 from tclue_grpo.machine import Machine, this_machine
-from tclue_grpo.shape import check_base, shape_of
+from tclue_grpo.shape import check_base, place_of, shape_of
 
 
 class GRPO:
@@ -62,9 +61,9 @@ class GRPO:
             )
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
-        before.check(config)
+        before.check(config, on_gpu=bool(machine.gpus))
         about = kept_fields(config, preset, on_gpu=bool(machine.gpus))
-        base = TINY if config.model.base == "tiny" else Path(config.model.base).expanduser()
+        base = Path(place_of(config.model.base)).expanduser()
         if base.is_dir():
             about["base_checkpoint"] = fingerprint(base)
         folder = request.runs / name

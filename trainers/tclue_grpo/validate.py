@@ -13,7 +13,8 @@ from typing import Any
 from tclue.bench.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.rollout import Engine, requests_for
+from tclue_grpo.measures import describe
+from tclue_grpo.rollout import Engine, graded, requests_for
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,8 @@ def validate(
 ) -> Validation:
     """Sample each puzzle so many times, and grade."""
     requests = requests_for(tokenizer, puzzles, samples, seed=0, iteration=-1)
-    accuracies, complete, lengths = [], [], []
-    for puzzle, several in zip(puzzles, engine.sample(requests), strict=True):
-        grades = [
-            grader.grade(puzzle, tokenizer.decode(one.ids, skip_special_tokens=True))
-            for one in several
-        ]
-        accuracies.append(mean(grade.accuracy for grade in grades))
-        complete += [None not in grade.answers.values() for grade in grades]
-        lengths += [len(one.ids) for one in several]
-    accuracy = mean_interval(accuracies)
+    groups = graded(tokenizer, grader, puzzles, requests, engine.sample(requests))
+    accuracies = [mean(one.grade.accuracy for one in group.responses) for group in groups]
+    accuracy, told = mean_interval(accuracies), describe(groups)
     assert accuracy is not None
-    return Validation(accuracy, tuple(accuracies), mean(complete), mean(lengths))
+    return Validation(accuracy, tuple(accuracies), told["in_format"], told["length"])
