@@ -250,3 +250,15 @@ def test_a_hub_name_that_cannot_be_had(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "no such folder" in told("hf:./nothing", puzzles, tmp_path / "r")
     assert "hf:nobody/nothing" in told("hf:nobody/nothing", puzzles, tmp_path / "r")
+
+
+def test_a_model_that_takes_no_cache_is_refused() -> None:
+    class Forgetful:
+        def forward(self, input_ids: Any) -> Any:
+            return input_ids
+
+    from tclue.bench.room import advance
+
+    ids = torch.ones(1, 1, dtype=torch.long)
+    with pytest.raises(UserError, match="Forgetful takes none of cache, past_key_values"):
+        advance(Forgetful(), ids, ids, ids, None)

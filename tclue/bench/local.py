@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import inspect
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,8 +116,6 @@ class Local:
             )
         self._model.to(self._device).eval()
         self._ends = end_tokens(self._model.generation_config, self._tokenizer)
-        # Not every architecture takes every argument; what it lacks, it does not need.
-        self._takes = set(inspect.signature(self._model.forward).parameters)
 
     def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
         """Requests of like length together, the longest first, as many as memory allows."""
@@ -244,20 +241,13 @@ class Local:
         self, ids: torch.Tensor, mask: torch.Tensor, cache: Any
     ) -> tuple[torch.Tensor, Any]:
         """The logits after the last of these tokens [row, token], and the longer cache."""
+        from tclue.bench.room import advance
+
         positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0)
         if context := getattr(self._config, "max_position_embeddings", None):
             # A row that has ended, and waits to leave, may be past the end.
             positions = positions.clamp(max=context - 1)
-        arguments = {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "position_ids": positions,
-            "past_key_values": cache,
-            "use_cache": True,
-            "logits_to_keep": 1,
-        }
-        output = self._model(**{k: v for k, v in arguments.items() if k in self._takes})
-        return output.logits[:, -1], output.past_key_values
+        return advance(self._model, ids, mask, positions, cache)
 
     def _pick(self, logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
         """The next token of each row: logits [row, token] -> tokens [row]."""

@@ -9,16 +9,22 @@ Only layers that hold every token are changed: sliding windows and the like stay
 
 from __future__ import annotations
 
-import os
+import inspect
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicLayer
 
+from tclue.bench.memory import memory_bytes
+from tclue.errors import UserError
+
+# What transformers calls the keys and values that it is handed: the second until 5.23.
+CACHE_NAMES = ("cache", "past_key_values")
 # Tokens of room in a new buffer, and the share of what it holds that it has beside them.
 ROOM, SHARE = 32, 0.25
-# Share of the free memory that the keys and values of a batch may take.
+# Share of the memory (on a GPU, of what is free) that the keys and values of a batch may take.
 CACHE_SHARE = 0.4
 
 
@@ -74,7 +80,7 @@ def cache_tokens(config: Any, dtype: torch.dtype, device: str) -> int:
     if device == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info()
     else:
-        free_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free_bytes = memory_bytes()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     token_bytes = 2 * config.num_hidden_layers * heads * size * dtype.itemsize
@@ -92,3 +98,34 @@ def padded_left(
     ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     return ids, mask
+
+
+def advance(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
+) -> tuple[torch.Tensor, Any]:
+    """The logits after the last of these tokens [row, token], and the longer cache.
+
+    Not every architecture takes positions, or can leave out the logits that nobody needs: what it
+    does not take, it does without. Not so the cache: without it every token but the first is wrong.
+    """
+    takes = _parameters(model.__class__)
+    held = next((name for name in CACHE_NAMES if name in takes), None)
+    if held is None:
+        raise UserError(
+            f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model that "
+            "keeps keys and values, of a transformers that was tried (see pyproject.toml)"
+        )
+    optional = {"position_ids": positions, "logits_to_keep": 1}
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        use_cache=True,
+        **{held: cache},
+        **{name: value for name, value in optional.items() if name in takes},
+    )
+    return output.logits[:, -1], getattr(output, held)
+
+
+@lru_cache
+def _parameters(architecture: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(architecture.forward).parameters)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tclue.bench.room import cache_tokens, give_room, padded_left
+from tclue.bench.room import advance, cache_tokens, give_room, padded_left
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Finish, Request, Sample
 
@@ -147,15 +147,8 @@ class HFEngine:
             square = mask.new_ones(ids.shape[1], ids.shape[1])
             # A padding token sees itself, or its softmax would be of nothing.
             seen = (seen & square.tril()) | (square.tril() & square.triu())
-        output = self._module(
-            input_ids=ids,
-            attention_mask=seen,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return output.logits[:, -1].float(), output.past_key_values
+        logits, cache = advance(self._module, ids, seen, positions, cache)
+        return logits.float(), cache
 
     def _draw(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """The next tokens [row] by inverting the distribution, and their log-probabilities."""

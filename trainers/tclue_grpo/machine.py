@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+
+from tclue.bench.memory import memory_bytes
 
 GB = 1e9
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 
 
@@ -33,10 +33,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if CGROUP_LIMIT.exists() and (limit := CGROUP_LIMIT.read_text().strip()).isdecimal():
-        memory = min(memory, int(limit))
-    return Machine(_gpus(), memory, len(os.sched_getaffinity(0)))
+    return Machine(_gpus(), memory_bytes(), len(os.sched_getaffinity(0)))
 
 
 def _gpus() -> tuple[tuple[str, int], ...]:
