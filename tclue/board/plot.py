@@ -9,13 +9,13 @@ the same on a light and on a dark page.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 
+from tclue.board import marks
 from tclue.board.labels import (
     Anchor,
     Box,
@@ -40,7 +40,7 @@ _TOP, _BOTTOM, _LEFT, _RIGHT = 76.0, HEIGHT - 62.0, 58.0, WIDTH - 22.0
 _STRIP_POINT, _STRIP_LABEL, _STRIP_LABEL_MAX = 16.0, 30.0, 170.0
 # how wide the title and the subtitle would be at the labels' size
 _TITLE_PX, _SUBTITLE_PX = 530.0, 520.0
-_INK, _QUIET, _GRID = "#1f2328", "#59636e", "#e4e7eb"
+_QUIET, _GRID = "#59636e", "#e4e7eb"
 _BEST, _OTHER, _TRAINED = "#0b62d6", "#7a828c", "#b35900"
 # of an arrow's head: how long, and half of how wide
 _HEAD_PX, _HALF_HEAD_PX = 7.0, 3.5
@@ -85,18 +85,12 @@ def svg(
     """The picture, as the text of an SVG file; `paths` lead from point to point."""
     at = layout(points, paths)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-size="12" '
-        "font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">",
-        MADE_BY,
-        f"<title>{_escaped(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(_LEFT, 30, shorten(title, _TITLE_PX), 'font-size="18" font-weight="bold"'),
-        _text(_LEFT, 52, shorten(subtitle, _SUBTITLE_PX), f'font-size="13" fill="{_QUIET}"'),
+        marks.text(_LEFT, 30, shorten(title, _TITLE_PX), 'font-size="18" font-weight="bold"'),
+        marks.text(_LEFT, 52, shorten(subtitle, _SUBTITLE_PX), f'font-size="13" fill="{_QUIET}"'),
         *_heights(at),
         *_strip(at),
         *_costs(at, any(point.cost_usd > 0 for point in points)),
-        *(_line(step, f'stroke="{_BEST}" stroke-width="2"') for step in at.steps),
+        *(marks.line(step, f'stroke="{_BEST}" stroke-width="2"') for step in at.steps),
         *_legend(points, bool(at.arrows)),
     ]
     for point, centre in zip(points, at.centres, strict=True):
@@ -106,7 +100,7 @@ def svg(
     for arrow in at.arrows:
         parts += _arrow(arrow)
     parts += [part for label in at.labels if label for part in _label(label)]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return marks.page(WIDTH, HEIGHT, title, parts, notice=MADE_BY)
 
 
 def layout(points: Sequence[Point], paths: Sequence[Sequence[int]] = ()) -> Layout:
@@ -213,7 +207,7 @@ def _arrow(arrow: Segment) -> list[str]:
     ]
     at = " ".join(f"{corner_x:.1f},{corner_y:.1f}" for corner_x, corner_y in corners)
     return [
-        _line(arrow, f'stroke="{_TRAINED}" stroke-width="1.5"'),
+        marks.line(arrow, f'stroke="{_TRAINED}" stroke-width="1.5"'),
         f'<polygon points="{at}" fill="{_TRAINED}"/>',
     ]
 
@@ -232,7 +226,7 @@ def _bar(point: Point, centre: tuple[float, float]) -> list[str]:
     style = f'stroke="{_colour(point)}" stroke-opacity="0.6"'
     x = centre[0]
     caps = [Segment(x - 4, y, x + 4, y) for y in (bar.y0, bar.y1)]
-    return [_line(line, style) for line in (bar, *caps)]
+    return [marks.line(line, style) for line in (bar, *caps)]
 
 
 def _marker(point: Point, centre: tuple[float, float]) -> str:
@@ -255,8 +249,10 @@ def _label(label: Label) -> list[str]:
     box = label.box
     x = {"start": box.left, "middle": (box.left + box.right) / 2, "end": box.right}[label.side]
     style = f'text-anchor="{label.side}" {halo}'
-    leader = [_line(label.leader, f'stroke="{_QUIET}" stroke-width="0.7"')] if label.leader else []
-    return [*leader, _text(x, box.bottom - 3.5, label.text, style)]
+    leader = (
+        [marks.line(label.leader, f'stroke="{_QUIET}" stroke-width="0.7"')] if label.leader else []
+    )
+    return [*leader, marks.text(x, box.bottom - 3.5, label.text, style)]
 
 
 def _heights(at: Layout) -> list[str]:
@@ -265,13 +261,13 @@ def _heights(at: Layout) -> list[str]:
     parts = []
     for tenths in range(0, 11, 2):
         y = _height(tenths / 10)
-        parts.append(_line(Segment(left, y, _RIGHT, y), f'stroke="{_GRID}"'))
+        parts.append(marks.line(Segment(left, y, _RIGHT, y), f'stroke="{_GRID}"'))
         parts.append(
-            _text(left - 8, y + 4, f"{tenths / 10:.1f}", f'text-anchor="end" fill="{_QUIET}"')
+            marks.text(left - 8, y + 4, f"{tenths / 10:.1f}", f'text-anchor="end" fill="{_QUIET}"')
         )
     middle = (_TOP + _BOTTOM) / 2
     turned = f'text-anchor="middle" transform="rotate(-90 18 {middle:.1f})"'
-    return [*parts, _text(18, middle, "accuracy", turned)]
+    return [*parts, marks.text(18, middle, "accuracy", turned)]
 
 
 def _strip(at: Layout) -> list[str]:
@@ -279,22 +275,24 @@ def _strip(at: Layout) -> list[str]:
         return []
     middle = (at.strip.left + at.strip.right) / 2
     return [
-        _frame(at.strip),
-        _text(middle, _BOTTOM + 20, "$0", f'text-anchor="middle" fill="{_QUIET}"'),
-        _text(middle, _BOTTOM + 44, "free", 'text-anchor="middle"'),
+        marks.frame(at.strip),
+        marks.text(middle, _BOTTOM + 20, "$0", f'text-anchor="middle" fill="{_QUIET}"'),
+        marks.text(middle, _BOTTOM + 44, "free", 'text-anchor="middle"'),
     ]
 
 
 def _costs(at: Layout, any_priced: bool) -> list[str]:
     """The frame and the cost axis: a labelled tick each decade, small ones between."""
     axis = at.axis
-    parts = [_frame(axis), *_ticks(at)]
+    parts = [marks.frame(axis), *_ticks(at)]
     middle = (axis.left + axis.right) / 2
-    parts.append(_text(middle, axis.bottom + 44, "US dollars a puzzle", 'text-anchor="middle"'))
+    parts.append(
+        marks.text(middle, axis.bottom + 44, "US dollars a puzzle", 'text-anchor="middle"')
+    )
     if not any_priced:
         nothing = "no model here has a known cost above zero"
         style = f'text-anchor="middle" fill="{_QUIET}"'
-        parts.append(_text(middle, (_TOP + _BOTTOM) / 2 + 30, nothing, style))
+        parts.append(marks.text(middle, (_TOP + _BOTTOM) / 2 + 30, nothing, style))
     return parts
 
 
@@ -312,10 +310,10 @@ def _ticks(at: Layout) -> list[str]:
             x = _across(cost, axis, at.ends)
             length = 6 if digit == 1 else 3
             tick = Segment(x, axis.bottom, x, axis.bottom + length)
-            parts.append(_line(tick, f'stroke="{_QUIET}"'))
+            parts.append(marks.line(tick, f'stroke="{_QUIET}"'))
             if digit == 1 and power % every == 0:
                 style = f'text-anchor="middle" fill="{_QUIET}"'
-                parts.append(_text(x, axis.bottom + 20, dollars(cost), style))
+                parts.append(marks.text(x, axis.bottom + 20, dollars(cost), style))
     return parts
 
 
@@ -331,13 +329,13 @@ def _legend(points: Sequence[Point], trained: bool) -> list[str]:
     x = _RIGHT
     if trained:
         x -= text_width("training")
-        parts += [_text(x, 52, "training"), *_arrow(Segment(x - 24, 48, x - 6, 48))]
+        parts += [marks.text(x, 52, "training"), *_arrow(Segment(x - 24, 48, x - 6, 48))]
         x -= 38
     for text, colour, filled, occurs in reversed(entries):
         if not occurs:
             continue
         x -= text_width(text)
-        parts += [_text(x, 52, text), _dot(x - 11, 48, colour, filled)]
+        parts += [marks.text(x, 52, text), _dot(x - 11, 48, colour, filled)]
         x -= 28
     return parts
 
@@ -353,23 +351,3 @@ def plain(value: float, digits: int = 3) -> str:
         return "0"
     text = f"{Decimal(f'{value:.{digits - 1}e}'):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _frame(box: Box) -> str:
-    width, height = box.right - box.left, box.bottom - box.top
-    place = f'x="{box.left:.1f}" y="{box.top:.1f}" width="{width:.1f}" height="{height:.1f}"'
-    return f'<rect {place} fill="none" stroke="#b8bfc7"/>'
-
-
-def _line(line: Segment, style: str) -> str:
-    ends = f'x1="{line.x0:.1f}" y1="{line.y0:.1f}" x2="{line.x1:.1f}" y2="{line.y1:.1f}"'
-    return f"<line {ends} {style}/>"
-
-
-def _text(x: float, y: float, text: str, style: str = "") -> str:
-    fill = "" if "fill=" in style else f' fill="{_INK}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}"{fill} {style}>{_escaped(text)}</text>'.replace(" >", ">")
-
-
-def _escaped(text: str) -> str:
-    return html.escape(clean(text))

@@ -21,7 +21,7 @@ from typing import Any
 
 from tclue.bench.durable import replace
 from tclue.bench.intervals import mean
-from tclue.board import plot
+from tclue.board import marks as drawn
 from tclue.board.labels import Box, Segment
 from tclue_grpo.metrics import iterations, validations
 
@@ -118,32 +118,27 @@ def chart(
     """Points by iteration, as the text of an SVG file; `zero` begins the axis there."""
     axes = _Axes.around(marks, log, zero)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-size="12" '
-        "font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">",
-        f"<title>{plot._escaped(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        plot._text(_AREA.left, 30, title, 'font-size="17" font-weight="bold"'),
-        plot._text(_AREA.left, 52, about, f'font-size="13" fill="{_QUIET}"'),
+        drawn.text(_AREA.left, 30, title, 'font-size="17" font-weight="bold"'),
+        drawn.text(_AREA.left, 52, about, f'font-size="13" fill="{_QUIET}"'),
         *axes.ticks(),
-        plot._frame(_AREA),
+        drawn.frame(_AREA),
     ]
     if fit:
         first, last = marks[0].iteration, marks[-1].iteration
         ends = [(axes.x(i), axes.y(fit.at(i))) for i in (first, last)]
         style = f'stroke="{_QUIET}" stroke-width="1.5" stroke-dasharray="6 4"'
-        parts.append(plot._line(Segment(*ends[0], *ends[1]), style))
+        parts.append(drawn.line(Segment(*ends[0], *ends[1]), style))
     places = [(axes.x(mark.iteration), axes.y(mark.value)) for mark in marks]
     for mark, (x, _) in zip(marks, places, strict=True):
         if mark.interval:
             bar = Segment(x, axes.y(mark.interval[0]), x, axes.y(mark.interval[1]))
-            parts.append(plot._line(bar, f'stroke="{_LINE}" stroke-opacity="0.45"'))
+            parts.append(drawn.line(bar, f'stroke="{_LINE}" stroke-opacity="0.45"'))
     for (x0, y0), (x1, y1) in pairwise(places):
-        parts.append(plot._line(Segment(x0, y0, x1, y1), f'stroke="{_LINE}" stroke-width="1.5"'))
+        parts.append(drawn.line(Segment(x0, y0, x1, y1), f'stroke="{_LINE}" stroke-width="1.5"'))
     parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{_LINE}"/>' for x, y in places]
     middle = (_AREA.left + _AREA.right) / 2
-    parts.append(plot._text(middle, HEIGHT - 14, "iteration", 'text-anchor="middle"'))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    parts.append(drawn.text(middle, HEIGHT - 14, "iteration", 'text-anchor="middle"'))
+    return drawn.page(WIDTH, HEIGHT, title, parts)
 
 
 @dataclass(frozen=True)
@@ -182,11 +177,11 @@ class _Axes:
             value, iteration = (self._at(i / (_TICKS - 1), ends) for ends in (self.up, self.across))
             y, x = self.y(value), self.x(iteration)
             parts += [
-                plot._line(Segment(_AREA.left, y, _AREA.right, y), f'stroke="{_GRID}"'),
-                plot._text(
+                drawn.line(Segment(_AREA.left, y, _AREA.right, y), f'stroke="{_GRID}"'),
+                drawn.text(
                     _AREA.left - 8, y + 4, f"{value:.3g}", f'text-anchor="end" fill="{_QUIET}"'
                 ),
-                plot._text(
+                drawn.text(
                     x,
                     _AREA.bottom + 20,
                     f"{iteration:.3g}",
