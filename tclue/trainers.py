@@ -75,8 +75,11 @@ class Trainer(Protocol):
     def plan(self, request: TrainRequest) -> Plan:
         """What the request would do; quick, and without loading a model."""
 
-    def train(self, request: TrainRequest) -> TrainedRun:
-        """Train, or take up what was interrupted. Raises UserError for what cannot be meant."""
+    def train(self, request: TrainRequest) -> TrainedRun | None:
+        """Train, or take up what was interrupted. Raises UserError for what cannot be meant.
+
+        None in a process that helps another one (of those that `torchrun` starts, say): it ends.
+        """
 
 
 def trainer(name: str = DEFAULT) -> Trainer:

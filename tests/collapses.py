@@ -27,8 +27,7 @@ from tclue_grpo import config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config
 from tclue_grpo.learner import Learner
-from tclue_grpo.policy import Policy
-from tclue_grpo.rollout import Engine, Request, Sample
+from tclue_grpo.rollout import Engine, Request, Sample, Sampled
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
@@ -44,7 +43,7 @@ class Noisy:
         self._engine, self._nats = engine, nats
         self._dice = random.Random(1)
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Sampled) -> None:
         self._engine.sync(policy)
 
     def sample(

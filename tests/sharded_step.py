@@ -14,59 +14,52 @@ from pathlib import Path
 import torch
 from packs import random_groups
 from safetensors.torch import save_file
-from torch import nn
 
 from tclue.bench.models import TINY
-from tclue_grpo import backend_hf, hf_load, sharded
+from tclue_grpo import backends, sharded
+from tclue_grpo.config import Model, Update
 from tclue_grpo.packing import pack
+from tclue_grpo.step import Optimizer
 
 
 def main(backend: str, folder: Path) -> None:
     torch.set_num_threads(1)
     if "RANK" in os.environ:
         sharded.start()
-    if backend == "torchtune":
-        from tclue_grpo import backend_torchtune
-
-        policy: backend_torchtune.TorchtunePolicy | backend_hf.HfPolicy
-        policy = backend_torchtune.load(str(TINY), recompute=True)
-    else:
-        rank = 4 if backend == "lora" else 0
-        policy = hf_load.load(str(TINY), recompute=True, lora_rank=rank)
-    if "RANK" in os.environ:
-        sharded.shard(policy)
+    model = Model(
+        backend="torchtune" if backend == "torchtune" else "hf",
+        lora_rank=4 if backend == "lora" else 0,
+        gradient_checkpointing=True,
+    )
+    policy = backends.build(model, str(TINY), 1.0, reference=True)
     policy.train()
-    policy.keep_reference()
     # three packs on two processes: one of them has a pack less
     batch = pack(random_groups(5, 3, 3, lambda dice: 60, (30, 60)), 300)
     assert len(batch) == 3
     tokens = sum(len(one.target_ids) for one in batch)
-    adam = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], lr=1e-3)
+    optimizer = Optimizer(policy, Update(clip_norm=0.5, betas=(0.9, 0.999)))
     for _ in range(2):  # the second from weights that have moved
-        loss = torch.zeros(())
-        adam.zero_grad()
+        parts = 0.0
         for one in sharded.mine(batch):
             said = policy(one)
             part = (one.mask * (one.advantage * said.logprobs + 0.1 * said.entropy)).sum() / tokens
-            part.backward()
-            loss += part.detach()
-        loss = sharded.total(loss)
+            optimizer.backward(part)
+            parts += float(part)
+        loss = sum(sharded.gathered(parts))
         found = {name: p.grad for name, p in policy.named_parameters() if p.grad is not None}
-        norm = sharded.full(nn.utils.get_total_norm(list(found.values())))
-        gradients = {name: sharded.full(gradient) for name, gradient in found.items()}
-        adam.step()
+        gradients = {name: sharded.full(gradient).clone() for name, gradient in found.items()}
+        norm, finite = optimizer.step(1e-3)
+        assert finite
     with torch.no_grad(), policy.reference():
         said_by_base = [(policy(one).logprobs * one.mask).sum() for one in sharded.mine(batch)]
-        base = sharded.total(torch.stack(said_by_base).sum())
+        base = sum(sharded.gathered(float(torch.stack(said_by_base).sum())))
     policy.save(folder)
     if sharded.is_first():
-        assert norm is not None
-        told = {"loss": float(loss), "norm": float(norm), "base": float(base)}
+        told = {"loss": loss, "norm": norm, "base": base}
         (folder / "told.json").write_text(json.dumps(told))
-        whole = {name: value for name, value in gradients.items() if value is not None}
-        save_file(whole, folder / "gradients.tensors")
+        save_file(gradients, folder / "gradients.tensors")
     if "RANK" in os.environ:
-        torch.distributed.destroy_process_group()
+        sharded.end()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from saving import Weights, save_on  # noqa: E402
 
 from tclue_grpo import backend_hf, hf_load  # noqa: E402
 from tclue_grpo.checkpoint import (  # noqa: E402
-    OPTIMIZER,
     STATE,
     Checkpoints,
     State,
@@ -245,7 +244,7 @@ def test_what_is_not_a_checkpoint_is_told_in_one_line(quick: Path) -> None:
     with pytest.raises(UserError, match="cannot be read: No such file"):
         read_state(folder)
     save_on(quick / "other", 1)
-    torn = quick / "other" / "step-000001" / OPTIMIZER
+    torn = quick / "other" / "step-000001" / "trainer" / "optimizer-0-of-1.safetensors"
     torn.write_bytes(torn.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be read"):
         restore(quick / "other" / "step-000001", Weights())

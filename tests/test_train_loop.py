@@ -135,7 +135,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Path, tmp_
     train(tmp_path)
     assert lines(tmp_path) == lines(whole)
     last = "runs/tiny-seed1/step-000004"
-    for name in ("model.safetensors", "trainer/optimizer.safetensors"):
+    for name in ("model.safetensors", "trainer/optimizer-0-of-1.safetensors"):
         assert (tmp_path / last / name).read_bytes() == (whole / last / name).read_bytes()
 
 

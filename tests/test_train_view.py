@@ -39,8 +39,8 @@ def test_plain_lines_in_a_log() -> None:
     view = View("tiny-seed1", 20, hour_usd=3.6, out=out)
     with view.showing(trained_s=10.0):
         view.validation(0, 0.62, 0.58, 0.66)
-        for i in (1, 2, 20):
-            view.iteration(line(i), 5.0)
+        for i, trained_s in ((1, 15.0), (2, 20.0), (20, 110.0)):
+            view.iteration(line(i), trained_s)
         view.say("stopped")
     lines = out.getvalue().splitlines()
     assert lines[0] == "tiny-seed1: validation 0.620 [0.580, 0.660] at 0"

@@ -5,6 +5,7 @@ Nothing heavy is imported: what is asked is handed in.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,11 @@ def no_template(name: str) -> UserError:
 
 
 def hushed_transformers() -> Any:
-    """transformers, without its bars and warnings on standard error."""
+    """transformers, without its and its plug-ins' bars and warnings on standard error."""
     # else a thread asks the hub to convert weights that are no safetensors
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    # It is imported where it is installed, and says that its kernels are for another torch.
+    logging.getLogger("torchao").setLevel(logging.ERROR)
     import transformers
 
     quiet: Any = transformers.logging

@@ -74,6 +74,8 @@ def train(
         click.echo(json.dumps(plan.numbers) if as_json else plan.text)
         return
     trained = chosen.train(request)
+    if trained is None:  # another process goes on
+        return
     said: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
     told = [f"{trained.folder}: best step {trained.best}, last step {trained.last}"]
     if benching:

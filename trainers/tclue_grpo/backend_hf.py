@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tclue_grpo.lora import merged_state, save_adapters
+from tclue_grpo.lora import merged_state
 from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
 from tclue_grpo.policy import Pack, Policy, TokenStats
@@ -52,8 +52,3 @@ class HfPolicy(Policy):
         """Take weights under their Hugging Face names."""
         for name, weight in self.module.named_parameters():
             put(weight, state[name])
-
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint that transformers loads; adapters by themselves, too."""
-        super().save(folder)
-        save_adapters(self, folder)

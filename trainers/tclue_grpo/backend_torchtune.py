@@ -79,24 +79,28 @@ class TorchtunePolicy(Policy):
 def load(
     name: str,
     dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
     temperature: float = 1.0,
     chunk: int = 1024,
     recompute: bool = False,
+    empty: bool = False,
 ) -> TorchtunePolicy:
-    """A Hugging Face checkpoint (a folder, or a name on the hub) as a policy; see `backend_hf`."""
+    """A Hugging Face checkpoint (a folder, or a name on the hub) as a policy; see `hf_load`."""
     base = fetch(name)
     config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
     with torch.device("meta"):
         decoder = _build(name, config)
-    weights = {key: value.to(device, dtype) for key, value in read_weights(base).items()}
-    decoder.load_state_dict(from_hf(weights, config), assign=True)
+    if empty:
+        shapes = {key: weight.shape for key, weight in decoder.state_dict().items()}
+        weights = {key: torch.empty(shape, dtype=dtype) for key, shape in shapes.items()}
+    else:
+        read = {key: weight.to(dtype) for key, weight in read_weights(base).items()}
+        weights = from_hf(read, config)
+    decoder.load_state_dict(weights, assign=True)
     # as transformers has it: the padding token's embedding gets no gradient
     decoder.tok_embeddings.padding_idx = config.pad_token_id
-    with torch.device(device):
-        for module in decoder.modules():
-            if hasattr(module, "rope_init"):  # not part of a checkpoint
-                module.rope_init()
+    for module in decoder.modules():
+        if hasattr(module, "rope_init"):  # not part of a checkpoint
+            module.rope_init()
     return TorchtunePolicy(decoder, config, base, temperature, chunk, recompute)
 
 

@@ -1,23 +1,18 @@
 """From the configuration to a policy: which backend, which weights, which reference.
 
 A policy is always built from its base, so that the base can be what a KL term refers to; a run that
-goes on then gives it the weights of its last checkpoint. With LoRA a checkpoint has the merged
-weights, for whoever loads it, and beside them the adapters, which the run goes on from.
+goes on then gives it what was trained, from its last checkpoint (`checkpoint.restore`).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from tclue.errors import UserError
-from tclue_grpo import backend_hf, hf_load
+from tclue_grpo import backend_hf, hf_load, sharded
 from tclue_grpo.config import Model
-from tclue_grpo.hf_files import ADAPTERS, read_weights
-from tclue_grpo.lora import load_adapters
 from tclue_grpo.policy import Policy
 
 
@@ -26,26 +21,27 @@ def build(
     base: str,
     temperature: float,
     device: str = "cpu",
-    checkpoint: Path | None = None,
     reference: bool = False,
 ) -> Policy:
-    """The policy of a run, from a base (a folder, or a hub name), or from a checkpoint of the run.
+    """The policy of a run, from its base (a folder, or a hub name); sharded over the processes.
 
     `reference` is whether `policy.reference()` will be asked for: it costs a copy on the CPU.
     """
-    common = (getattr(torch, model.dtype), device, temperature, model.head_chunk)
+    dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
+    scoring = (temperature, model.head_chunk, recompute)
+    empty = not sharded.is_first()
     policy: Policy
     if model.backend == "torchtune":
-        policy = _torchtune(model).load(base, *common, model.gradient_checkpointing)
+        policy = _torchtune(model).load(base, dtype, *scoring, empty=empty)
     else:
         lora = (model.lora_rank, model.lora_alpha)
-        policy = hf_load.load(base, *common, model.gradient_checkpointing, *lora)
+        policy = hf_load.load(base, dtype, device, *scoring, *lora, empty=empty)
+    if sharded.processes() > 1:
+        sharded.shard(policy)  # which moves each layer to its device, a part of it to each
+    else:
+        policy.to(device)
     if reference:
         policy.keep_reference()
-    if checkpoint and model.lora_rank:
-        load_adapters(policy, load_file(checkpoint / ADAPTERS))
-    elif checkpoint:
-        policy.load_hf(read_weights(checkpoint))
     return policy
 
 
@@ -65,9 +61,10 @@ def _torchtune(model: Model) -> Any:
 def sampled_from(policy: Policy) -> Any:
     """The transformers model that an engine in this process samples from.
 
-    The policy's own; where it has none, one beside it, which the engine keeps in step.
+    The policy's own; where that is sharded, or of another kind, one beside it, which the engine
+    keeps in step.
     """
-    if isinstance(policy, backend_hf.HfPolicy):
+    if isinstance(policy, backend_hf.HfPolicy) and sharded.processes() == 1:
         return policy.module
-    weight = next(policy.parameters())
-    return hf_load.load(str(policy.base), weight.dtype, str(weight.device)).module
+    device = str(next(policy.parameters()).device)
+    return hf_load.load(str(policy.base), policy.dtype, device).module.to(device)

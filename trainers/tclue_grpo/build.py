@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +20,13 @@ from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Engine
 from tclue_grpo.seen import is_seen
 from tclue_grpo.shape import place_of
+from tclue_grpo.sharded import is_first, processes
+from tclue_grpo.spread import Dealt, OfFirst
 from tclue_grpo.step import Optimizer
 
 
-def build(config: Config) -> Learner:
-    """All that an iteration needs, at the base's weights."""
+def build(config: Config, log: Path | None = None) -> Learner:
+    """All that an iteration needs, at the base's weights; `log` is where vLLM's output goes."""
     hushed_transformers()  # standard error has the run's own bar
     on_gpu = torch.cuda.is_available()
     base = place_of(config.model.base)
@@ -36,7 +39,7 @@ def build(config: Config) -> Learner:
         config,
         policy,
         Optimizer(policy, config.update),
-        make_engine(config, policy, tokenizer, on_gpu),
+        make_engine(config, policy, tokenizer, on_gpu, log),
         make_puzzles(config),
         tokenizer,
     )
@@ -65,7 +68,9 @@ def longest(config: Config, base: str) -> int:
     return min(config.packing.length, int(context))
 
 
-def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) -> Engine:
+def make_engine(
+    config: Config, policy: Policy, tokenizer: Any, on_gpu: bool, log: Path | None = None
+) -> Engine:
     """The engine that the configuration names; vLLM where there is a GPU, if it names none."""
     rollout = config.rollout
     ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
@@ -74,11 +79,14 @@ def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) ->
         if rollout.stop_degenerate
         else None
     )
+    several = processes() > 1
     if uses_vllm(config, on_gpu):
+        if not is_first():
+            return OfFirst(None)
         from tclue_grpo.engine_vllm import VLLMEngine
         from tclue_grpo.vllm_server import Settings, find_python
 
-        return VLLMEngine(
+        server = VLLMEngine(
             ends,
             python=find_python(rollout.vllm_python),
             max_tokens=rollout.max_tokens,
@@ -88,10 +96,13 @@ def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) ->
                 max_model_len=longest(config, str(policy.base)),
                 dtype=config.model.dtype,
                 gpu_memory=rollout.vllm_memory,
+                gpus=processes() if on_gpu else 1,
             ),
             degeneration=degeneration,
+            log=log,
         )
-    return HFEngine(
+        return OfFirst(server) if several else server
+    own = HFEngine(
         backends.sampled_from(policy),
         ends,
         max_tokens=rollout.max_tokens,
@@ -99,6 +110,7 @@ def make_engine(config: Config, policy: Policy, tokenizer: Any, on_gpu: bool) ->
         max_rows=rollout.max_rows,
         degeneration=degeneration,
     )
+    return Dealt(own) if several else own
 
 
 def make_puzzles(config: Config) -> Puzzles:

@@ -1,13 +1,14 @@
 """Checkpoints: whole or not there, whatever is killed or full, and all that a resume needs.
 
-    step-000040/                               what transformers loads
-    step-000040/trainer/optimizer.safetensors  master weights, and AdamW's two moments
-    step-000040/trainer/state.json             iteration, data position, guard, best, RNG
-    kept.json                                  which steps there are, what to benchmark
+    step-000040/                           what transformers loads
+    step-000040/trainer/optimizer-*        master weights, and AdamW's two moments
+    step-000040/trainer/state.json         iteration, data position, guard, best, RNG
+    kept.json                              which steps there are, what to benchmark
 
 * A checkpoint is written beside its place (`step-000040.partial-PID`), fsynced file by file, and
   renamed. Nothing is removed before that. What a killed process left is removed when the run is
   taken up again; `kept.json` can always be made anew from the folders.
+* Of a sharded run each process writes its own part of the optimizer, and the first one all else.
 * Nothing is unpickled: tensors are in safetensors, the rest is JSON.
 * Best, last and every so many iterations are kept.
 * Sampling is seeded by (seed, iteration), so torch's and Python's generators decide nothing today;
@@ -21,23 +22,24 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from tclue.bench.durable import replace, sync
 from tclue.errors import UserError
+from tclue_grpo import optimizer_files
+from tclue_grpo.optimizer_files import Updates
+from tclue_grpo.sharded import is_first, of_first, wait
 
 KEPT = "kept.json"
-OPTIMIZER, STATE = Path("trainer/optimizer.safetensors"), Path("trainer/state.json")
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+STATE = Path("trainer/state.json")
 _FOLDER = re.compile(r"step-(\d{6,})")
 _PARTIAL = re.compile(r"step-\d{6,}\.(partial|dropped)-\d+")
 
@@ -47,15 +49,6 @@ class Saves(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write what transformers loads."""
-
-
-class Updates(Protocol):
-    """What `step.Optimizer` has for this."""
-
-    # what AdamW changes, in the order of `weights`, and what the model computes with
-    masters: list[Any]
-    weights: list[Any]
-    adamw: torch.optim.AdamW
 
 
 @dataclass(frozen=True)
@@ -88,6 +81,14 @@ class Checkpoints:
         `about` is what `kept.json` says beside the steps (base, puzzles, ...).
         """
         self.run, self._keep_every = run, keep_every
+        # what `kept.json` says beside the steps; why the guard has ended the run, empty if not
+        self.about: dict[str, Any] = {}
+        self.stopped = ""
+        self.about, self.stopped = of_first(partial(self._take_up, about))
+
+    def _take_up(self, about: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """What `kept.json` is to say beside the steps, and why the guard has ended the run."""
+        run = self.run
         with _told(run):
             run.mkdir(parents=True, exist_ok=True)
             for path in run.iterdir():
@@ -98,10 +99,10 @@ class Checkpoints:
             _check_base(path, before, about)
             # What training has cost so far stays, though the caller knows it only when it goes on.
             self.about = {**before, **about}
-            # why the guard has ended the run; empty where it has not
-            self.stopped: str = before.get("stopped", "")
+            self.stopped = before.get("stopped", "")
             if self.steps():
                 self._keep(self._best())
+        return self.about, self.stopped
 
     def steps(self) -> list[int]:
         """The iterations of the checkpoints that are there, whole."""
@@ -118,25 +119,31 @@ class Checkpoints:
         Raises UserError where the disk is full: what was there before is whole, and stays.
         """
         final = folder_of(self.run, state.iteration)
-        partial = self.run / f"{final.name}.partial-{os.getpid()}"
-        with _told(final, self.last(), partial):
-            (partial / OPTIMIZER.parent).mkdir(parents=True)
-            policy.save(partial)
-            save_file(_tensors(optimizer), partial / OPTIMIZER)
-            text = json.dumps(asdict(state) | {"rng": _rng()}, indent=2, allow_nan=False)
-            (partial / STATE).write_text(text + "\n")
-            for path in (*partial.rglob("*"), partial):
-                sync(path)
-            partial.rename(final)
-            sync(self.run)
-            self._keep(state.best["iteration"] if state.best else None)
+        beside = self.run / f"{final.name}.partial-{of_first(os.getpid)}"
+        with _told(final, self.last(), beside):
+            (beside / STATE.parent).mkdir(parents=True, exist_ok=True)
+            policy.save(beside)
+            sync(optimizer_files.save(optimizer, beside / STATE.parent))
+            wait()
+            of_first(lambda: self._finish(beside, final, state))
         return final
+
+    def _finish(self, beside: Path, final: Path, state: State) -> None:
+        """Give what is written its name, once all of it is on the disk."""
+        text = json.dumps(asdict(state) | {"rng": _rng()}, indent=2, allow_nan=False)
+        (beside / STATE).write_text(text + "\n")
+        for path in (*beside.rglob("*"), beside):
+            sync(path)
+        beside.rename(final)
+        sync(self.run)
+        self._keep(state.best["iteration"] if state.best else None)
 
     def stop(self, why: str) -> None:
         """Note that the run has ended here: the weights that it ended with are not kept."""
         self.stopped = why
-        if self.steps():
+        if is_first() and self.steps():
             self._keep(self._best())
+        wait()
 
     def _best(self) -> int | None:
         last = self.last()
@@ -214,57 +221,9 @@ def restore(folder: Path, optimizer: Updates) -> State:
     The optimizer is that of the same model: its weights are overwritten.
     """
     state = read_state(folder)
-    path = folder / OPTIMIZER
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    _check(path, tensors, optimizer)
-    optimizer.adamw.state.clear()
-    with torch.no_grad():
-        for i, (master, weight) in enumerate(
-            zip(optimizer.masters, optimizer.weights, strict=True)
-        ):
-            master.copy_(tensors[f"{i}.master"])
-            if master is not weight:
-                weight.copy_(master)
-            found = {name: tensors[f"{i}.{name}"] for name in _MOMENTS if f"{i}.step" in tensors}
-            # The number of steps stays on the CPU, where AdamW made it.
-            moved = {k: v if k == "step" else v.to(master.device) for k, v in found.items()}
-            if moved:
-                optimizer.adamw.state[master] = moved
+    optimizer_files.restore(optimizer, folder / STATE.parent)
     _put_rng(json.loads((folder / STATE).read_bytes())["rng"])
     return state
-
-
-def _check(path: Path, tensors: Mapping[str, Tensor], optimizer: Updates) -> None:
-    """Refuse another model's checkpoint."""
-    found = [list(tensors[name].shape) for name in _masters(tensors)]
-    wanted = [list(master.shape) for master in optimizer.masters]
-    if found != wanted:
-        where = next(
-            (i for i, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]),
-            min(len(found), len(wanted)),
-        )
-        raise UserError(
-            f"{path}: of another model ({len(found)} weights, not {len(wanted)}; they differ from "
-            f"number {where}): take the run's own configuration"
-        )
-
-
-def _masters(tensors: Mapping[str, Tensor]) -> Sequence[str]:
-    names = (name for name in tensors if name.endswith(".master"))
-    return sorted(names, key=lambda name: int(name.split(".")[0]))
-
-
-def _tensors(optimizer: Updates) -> dict[str, Tensor]:
-    """Master weights and moments by number: number 7 is the 8th weight that is trained."""
-    tensors = {}
-    for i, master in enumerate(optimizer.masters):
-        tensors[f"{i}.master"] = master.detach().cpu().contiguous()
-        for name, value in optimizer.adamw.state.get(master, {}).items():
-            tensors[f"{i}.{name}"] = value.detach().cpu().contiguous()
-    return tensors
 
 
 def _rng() -> dict[str, Any]:
@@ -281,13 +240,13 @@ def _put_rng(states: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told(final: Path, last: Path | None = None, partial: Path | None = None) -> Iterator[None]:
+def _told(final: Path, last: Path | None = None, beside: Path | None = None) -> Iterator[None]:
     """A write that fails, for a full disk above all, is told in one line, and leaves nothing."""
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if partial:
-            shutil.rmtree(partial, ignore_errors=True)
+        if beside:
+            shutil.rmtree(beside, ignore_errors=True)
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         safe = f"the last good checkpoint is {last}" if last else "there is no checkpoint before it"
         raise UserError(

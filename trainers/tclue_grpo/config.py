@@ -282,7 +282,7 @@ class Price:
 
     # dollars for an hour of one GPU; 0 is unknown
     gpu_hour_usd: NotNegative = 0.0
-    # GPUs that train
+    # GPUs that train: a process for each
     gpus: Count = 1
     # dollars for an hour of a machine without a GPU; 0 is unknown
     hour_usd: NotNegative = 0.10

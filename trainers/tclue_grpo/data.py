@@ -77,8 +77,8 @@ class Puzzles:
             vars(self).pop("_limited", None)
 
     def close(self) -> None:
-        """End the workers."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the workers, which finish the puzzle that they are at."""
+        self._pool.shutdown(cancel_futures=True)
 
     @cached_property
     def _limited(self) -> list[Puzzle]:

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from tclue.bench.room import advance, cache_tokens, give_room, padded_left
-from tclue_grpo.policy import Policy
-from tclue_grpo.rollout import Degeneration, Finish, Request, Sample
+from tclue_grpo.rollout import Degeneration, Finish, Request, Sample, Sampled
 
 DROP_AT = 0.25
 
@@ -51,15 +50,15 @@ class HFEngine:
         max_rows: int = 512,
         degeneration: Degeneration | None = None,
     ) -> None:
-        self._module, self._ends = module, ends
+        self.module, self._ends = module, ends
         self._max_tokens, self._temperature = max_tokens, temperature
         self._max_rows, self._degeneration = max_rows, degeneration
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Sampled) -> None:
         """Take the policy's weights, where they are not this module's own."""
-        if getattr(policy, "module", None) is not self._module:
+        if getattr(policy, "module", None) is not self.module:
             # A tied head is not named twice.
-            self._module.load_state_dict(policy.hf_state(), strict=False)
+            self.module.load_state_dict(policy.hf_state(), strict=False)
 
     def close(self) -> None:
         """Nothing to free: the module is the policy's."""
@@ -69,7 +68,7 @@ class HFEngine:
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
         groups = [self._rows(request) for request in requests]
-        module = self._module
+        module = self.module
         training, attention = module.training, module.config._attn_implementation
         module.eval()
         # What the loss attends with on CUDA takes no mask of this kind.
@@ -94,8 +93,8 @@ class HFEngine:
 
     def _fitting(self, requests: Sequence[Request]) -> int:
         """How many of the requests, the longest first, fit the memory at once: 1 at the least."""
-        weight = next(self._module.parameters())
-        room = cache_tokens(self._module.config.get_text_config(), weight.dtype, weight.device.type)
+        weight = next(self.module.parameters())
+        room = cache_tokens(self.module.config.get_text_config(), weight.dtype, weight.device.type)
         longest = len(requests[0].prompt) + self._max_tokens
         limit = min(self._max_rows, room // longest)
         return max(1, sum(rows <= limit for rows in accumulate(r.n for r in requests)))
@@ -105,7 +104,7 @@ class HFEngine:
         self, prompts: list[list[int]], groups: list[list[_Row]], tick: Callable[[int], None]
     ) -> None:
         """Decode the groups' rows to their ends."""
-        device = next(self._module.parameters()).device
+        device = next(self.module.parameters()).device
         ids, real = padded_left(prompts, device)
         mask = real.bool()  # [row, position]
         logits, cache = self._forward(ids, mask, (real.cumsum(-1) - 1).clamp(min=0), None)
@@ -147,7 +146,7 @@ class HFEngine:
             square = mask.new_ones(ids.shape[1], ids.shape[1])
             # A padding token sees itself, or its softmax would be of nothing.
             seen = (seen & square.tril()) | (square.tril() & square.triu())
-        logits, cache = advance(self._module, ids, seen, positions, cache)
+        logits, cache = advance(self.module, ids, seen, positions, cache)
         return logits.float(), cache
 
     def _draw(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,8 +32,7 @@ import torch
 
 from tclue.errors import UserError
 from tclue_grpo.hf_files import write_checkpoint
-from tclue_grpo.policy import Policy, TokenStats
-from tclue_grpo.rollout import Degeneration, Request, Sample
+from tclue_grpo.rollout import Degeneration, Request, Sample, Sampled
 from tclue_grpo.vllm_checks import check_pack, untied
 from tclue_grpo.vllm_server import Server, Settings, new_log, remove, scratch_folder
 
@@ -72,10 +71,10 @@ class VLLMEngine:
         self.gap: float | None = None
         self._scratch = scratch_folder()
         self._weights, self._syncs, self._cache_tokens = Path(), 0, 0
-        self._policy: Policy | None = None
+        self._policy: Sampled | None = None
         self._unchecked = False
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Sampled) -> None:
         """Sample from these weights from now on."""
         start = time.perf_counter()
         self._syncs += 1
@@ -195,14 +194,9 @@ class VLLMEngine:
         policy = self._policy
         assert policy
         sample = asyncio.run(self._short(prompt))
-        training = policy.training
-        policy.eval()
-        weight = next(policy.parameters())
-        with torch.no_grad():
-            stats: TokenStats = policy(check_pack(prompt, sample).to(weight.device))
-        policy.train(training)
-        gaps = (stats.logprobs.detach().cpu() - torch.tensor(sample.logprobs)).abs()
-        exact = weight.dtype == torch.float32 and self._settings.precision == "float32"
+        logprobs = policy.scored(check_pack(prompt, sample))
+        gaps = (logprobs - torch.tensor(sample.logprobs)).abs()
+        exact = policy.dtype == torch.float32 and self._settings.precision == "float32"
         self.gap = float(gaps.max() if exact else gaps.mean())
         limit = FP32_GAP if exact else BF16_GAP
         logger.info("vLLM: gap to the policy %.2g nats", self.gap)

@@ -19,8 +19,6 @@ from tclue.errors import UserError
 
 # What a checkpoint has beside its weights: configurations, tokenizer, chat template.
 BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
-# Where in a checkpoint's folder the adapters are: not where they would be taken for weights.
-ADAPTERS = Path("trainer", "adapters.safetensors")
 
 
 def fetch(name: str) -> Path:

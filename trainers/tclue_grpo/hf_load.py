@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.initialization import no_init_weights
 
 from tclue.errors import UserError
 from tclue_grpo.backend_hf import HfPolicy
@@ -23,15 +24,18 @@ def load(
     recompute: bool = False,
     lora_rank: int = 0,
     lora_alpha: float = 32.0,
+    empty: bool = False,
 ) -> HfPolicy:
-    """A checkpoint (a folder, or a name on the hub) as a policy.
+    """A checkpoint (a folder, or a name on the hub) as a policy, on the CPU.
 
-    `temperature` is the one that is sampled at; `chunk` the places whose logits are held at once;
-    `recompute` keeps the input of each layer only, and runs it again in the backward pass;
-    `lora_rank` above 0 trains adapters of that rank in place of the weights.
+    It attends as suits `device`, which it is to be brought to. `temperature` is the one that is
+    sampled at; `chunk` the places whose logits are held at once; `recompute` keeps the input of
+    each layer only, and runs it again in the backward pass; `lora_rank` above 0 trains adapters of
+    that rank in place of the weights. An `empty` policy has nothing of the checkpoint's weights and
+    takes up no memory for them: another process will send them.
     """
     base = fetch(name)
-    module = _causal_model(name, base, dtype, device)
+    module = _causal_model(name, base, dtype, device, empty)
     if lora_rank:
         add_adapters(module, lora_rank, lora_alpha)
     if recompute:
@@ -39,17 +43,19 @@ def load(
     return HfPolicy(module, base, temperature, chunk)
 
 
-def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str) -> Any:
+def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty: bool) -> Any:
     """The transformers model in a checkpoint's folder, attending as packs are (`backend_hf`)."""
-    module: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        base,
-        dtype=dtype,
-        attn_implementation="sdpa" if torch.device(device).type == "cpu" else "flex_attention",
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
+    attention = "sdpa" if torch.device(device).type == "cpu" else "flex_attention"
+    kind: Any = transformers.AutoModelForCausalLM
+    common = {"dtype": dtype, "attn_implementation": attention, "trust_remote_code": False}
+    if empty:
+        config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
+        with no_init_weights():  # pages that nobody writes to are not there
+            module: Any = kind.from_config(config, **common)
+    else:
+        module = kind.from_pretrained(base, use_safetensors=True, **common)
     _check(name, module)
-    return module.to(device)
+    return module
 
 
 def _check(name: str, module: Any) -> None:

@@ -10,6 +10,8 @@ that were lost since are made again, with the same numbers. A run's folder:
     kept.json        which checkpoints there are, and how they are benchmarked
     step-000040/     a checkpoint that transformers loads; trainer/ in it is what a resume needs
     plots/           drawn at each validation
+
+Of a run on several GPUs each process runs this; the first one writes and tells (`sharded`).
 """
 
 from __future__ import annotations
@@ -22,21 +24,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tclue.bench import durable
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
-from tclue_grpo import checkpoint, config_file, diagnose, metrics, plots
+from tclue_grpo import checkpoint, config_file, metrics
 from tclue_grpo.build import build
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
 from tclue_grpo.guard import Alarm, Guard
 from tclue_grpo.measures import Numbers
+from tclue_grpo.report import Report
+from tclue_grpo.sharded import gathered, is_first, of_first
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
-from tclue_grpo.view import View
 
 
 def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
@@ -47,7 +50,7 @@ def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
     with Run(config, folder, about) as run:
         while not run.done:
             run.advance()
-            if run.interrupted:
+            if run.interrupted():
                 run.save()
                 raise KeyboardInterrupt(f"; the same command goes on after {run.told}")
         return run.trained()
@@ -65,37 +68,48 @@ class Run:
 
     def __init__(self, config: Config, folder: Path, about: Mapping[str, Any]) -> None:
         self.config, self.folder = config, folder
-        self._lock = locked(folder)
-        # before anything is built that has to be ended again
-        knobs, log = config_file.values(config), asdict(config.log)
-        sinks = metrics.sinks(folder, knobs, **log)
-        held = load_set(config.train.validation).puzzles
-        self.validation = held[: config.train.validation_puzzles or None]
-        self.checkpoints = Checkpoints(folder, about, config.train.keep_every)
-        self.learner = build(config)
-        self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
         # seconds of training over all starts; the step with the best validation so far
         self.trained_s = 0.0
         self.best: Mapping[str, Any] | None = None
         # times that the guard has gone back to it
         self.rollbacks = 0
-        last = self.checkpoints.last()
-        known_bytes = self._restore(last) if last else 0
-        self.metrics = metrics.Metrics(folder, sinks, known_bytes)
-        self.view = View(folder.name, config.train.iterations, hour_usd=self.hour_usd)
-        self.interrupted = False
+        self._asked_to_stop = False
+        with ExitStack() as opened:
+            if is_first():
+                opened.callback(os.close, locked(folder))
+            # before anything is built that has to be ended again
+            sinks = self._sinks() if is_first() else []
+            held = load_set(config.train.validation).puzzles
+            self.validation = held[: config.train.validation_puzzles or None]
+            self.checkpoints = Checkpoints(folder, about, config.train.keep_every)
+            self.learner = build(config, log=folder / "vllm.log")
+            opened.callback(self.learner.engine.close)
+            opened.callback(self.learner.puzzles.close)
+            self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
+            last = self.checkpoints.last()
+            known_bytes = self._restore(last) if last else 0
+            self.report = Report(
+                folder,
+                config.train.iterations,
+                sinks,
+                # what the guard ended it for stays to be read
+                None if self.checkpoints.stopped else known_bytes,
+                self.hour_usd,
+            )
+            opened.callback(self.report.close)
+            self._opened = opened.pop_all()
 
-    def __enter__(self) -> Run:
-        self._open = ExitStack()
-        self._open.callback(os.close, self._lock)
-        for close in (self.metrics.close, self.learner.puzzles.close, self.learner.engine.close):
-            self._open.callback(close)
-        self._open.enter_context(self._heeding_interrupts())
-        self._open.enter_context(self.view.showing(self.trained_s))
+    def __enter__(self) -> Self:
+        self._opened.enter_context(self._heeding_interrupts())
+        self._opened.enter_context(self.report.showing(self.trained_s))
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._open.__exit__(*error)
+        self._opened.__exit__(*error)
+
+    def _sinks(self) -> list[metrics.Sink]:
+        config = self.config
+        return metrics.sinks(self.folder, config_file.values(config), **asdict(config.log))
 
     @property
     def done(self) -> bool:
@@ -123,11 +137,12 @@ class Run:
         """Ctrl-C lets the iteration end, and saves; a second one leaves at once."""
 
         def interrupt(*_: object) -> None:
-            if self.interrupted:
+            if self._asked_to_stop:
                 raise KeyboardInterrupt("; the same command goes on from the last checkpoint")
-            self.interrupted = True
-            told = "stopping after this iteration; Ctrl-C again leaves at once"
-            print(told, file=sys.stderr)
+            self._asked_to_stop = True
+            if is_first():
+                told = "stopping after this iteration; Ctrl-C again leaves at once"
+                print(told, file=sys.stderr)
 
         try:
             before = signal.signal(signal.SIGINT, interrupt)
@@ -139,18 +154,19 @@ class Run:
         finally:
             signal.signal(signal.SIGINT, before)
 
+    def interrupted(self) -> bool:
+        """Whether a person wants it to stop."""
+        return any(gathered(self._asked_to_stop))
+
     def advance(self) -> None:
         """One iteration, with what is due after it."""
         with self._training():
             if self.learner.iteration == 0:
                 self._validate()
-            start = time.perf_counter()
             numbers = iterate(self.learner)
-            seconds = time.perf_counter() - start
         n, limits = self.learner.iteration, self.config.train
         told = {**numbers, "timings": dict(self.learner.timings)}
-        self.metrics.write(n, told)
-        self.view.iteration({"iteration": n, **told}, seconds)
+        self.report.iteration(n, told, self.trained_s)
         alarm = self.guard.iteration(numbers)
         self._choose_difficulty(numbers)
         validated = n % limits.validate_every == 0 or self.done
@@ -158,7 +174,7 @@ class Run:
         if validated and not alarm:
             with self._training():
                 alarm = self._validate()
-        self._explain_if_flat()
+        self.report.explain_if_flat(n)
         if alarm:
             self._heed(alarm)
         # What was validated may be the best. What the guard ended with is worth nothing.
@@ -167,10 +183,10 @@ class Run:
 
     @contextmanager
     def _training(self) -> Iterator[None]:
-        """Count the block's seconds as training."""
+        """Count the block's seconds as training, by the clock of the first process."""
         start = time.perf_counter()
         yield
-        self.trained_s += time.perf_counter() - start
+        self.trained_s += of_first(lambda: time.perf_counter() - start)
 
     def _validate(self) -> Alarm | None:
         """Measure on the validation puzzles; what is best is remembered."""
@@ -181,9 +197,7 @@ class Run:
             self.config.train.validation_samples,
         )
         accuracy = found.accuracy
-        self.metrics.write(n, {"validation": asdict(found)})
-        self.view.validation(n, accuracy.value, accuracy.low, accuracy.high)
-        plots.draw(self.folder / "plots", metrics.read(self.folder))
+        self.report.validation(n, found)
         alarm = self.guard.validation(found.by_puzzle)
         # What raises an alarm is not the best, be it the first: it is neither saved nor gone to.
         if n and not alarm and (self.best is None or accuracy.value >= self.best["accuracy"]):
@@ -193,7 +207,7 @@ class Run:
     def _heed(self, alarm: Alarm) -> None:
         """Do what is configured about an alarm: stop, or go back to the best and on from there."""
         options, learner = self.config.guard, self.learner
-        self.view.say(f"alarm at {self.told}: {alarm.why}")
+        self.report.say(f"alarm at {self.told}: {alarm.why}")
         if options.action == "stop" or self.best is None or self.rollbacks >= options.rollbacks:
             self.checkpoints.stop(f"the guard stopped at {self.told}: {alarm.why}")
             return
@@ -202,7 +216,7 @@ class Run:
         self.rollbacks += 1
         learner.rate_factor *= options.rollback_rate
         self.guard.rolled_back()
-        self.view.say(f"back to step {step}, at {learner.rate_factor:g} of the rate")
+        self.report.say(f"back to step {step}, at {learner.rate_factor:g} of the rate")
 
     def _choose_difficulty(self, numbers: Numbers) -> None:
         """Take a step along the curriculum where success leaves its band."""
@@ -212,14 +226,6 @@ class Run:
         place = levels.index(self.learner.puzzles.difficulty)
         move = (numbers["accuracy"] > high) - (numbers["accuracy"] < low)
         self.learner.puzzles.change(levels[min(max(place + move, 0), len(levels) - 1)])
-
-    def _explain_if_flat(self) -> None:
-        """Say once what keeps the reward flat, when the first iterations have shown nothing."""
-        n = self.learner.iteration
-        if n == min(diagnose.WINDOW, self.config.train.iterations):
-            lines = metrics.iterations(metrics.read(self.folder))
-            if diagnose.is_flat(lines):
-                self.view.say(diagnose.screen(diagnose.diagnose(lines), lines))
 
     def save(self) -> None:
         """Write a checkpoint, unless it is there, or the guard has ended the run."""
@@ -232,7 +238,7 @@ class Run:
             learner.puzzles.difficulty,
             rate_factor=learner.rate_factor,
             rollbacks=self.rollbacks,
-            metrics_bytes=self.metrics.length,
+            metrics_bytes=self.report.metrics_bytes,
             trained_s=self.trained_s,
             guard=self.guard.state(),
             best=self.best,
@@ -244,7 +250,7 @@ class Run:
     def hour_usd(self) -> float:
         """Dollars for an hour of the machine that trains; 0 where unknown."""
         price = self.config.price
-        if self.learner.optimizer.weights[0].device.type == "cuda":
+        if self.learner.policy.device.type == "cuda":
             return price.gpu_hour_usd * price.gpus
         return price.hour_usd
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo.hf_files import ADAPTERS
-from tclue_grpo.sharded import full_state, put
+from tclue_grpo.sharded import full_state
 
 NAME = "default"
 
@@ -36,25 +33,6 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
         inject_adapter_in_model(
             config(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"), module
         )
-
-
-def adapter_state(module: nn.Module) -> dict[str, Tensor]:
-    """The adapters' own weights, whole: what a run needs to go on, beside its base."""
-    return full_state(module, ".lora_")
-
-
-def save_adapters(module: nn.Module, folder: Path) -> None:
-    """Write them, if there are any, into a checkpoint's folder."""
-    if adapters := adapter_state(module):
-        (folder / ADAPTERS).parent.mkdir(exist_ok=True)
-        save_file(adapters, folder / ADAPTERS)
-
-
-def load_adapters(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Give the adapters these weights."""
-    for name, weight in module.named_parameters():
-        if ".lora_" in name:
-            put(weight, state[name])
 
 
 def adapted(module: nn.Module) -> dict[str, Any]:

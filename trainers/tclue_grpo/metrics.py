@@ -40,10 +40,11 @@ class Sink(Protocol):
 class Metrics:
     """A run's metrics, open for writing."""
 
-    def __init__(self, run: Path, sinks: Sequence[Sink] = (), length: int = 0) -> None:
-        """Keep the first `length` bytes of what is there: those a checkpoint knows of."""
+    def __init__(self, run: Path, sinks: Sequence[Sink] = (), length: int | None = 0) -> None:
+        """Keep the first `length` bytes of what is there, those a checkpoint knows of; None all."""
         self.path, self._sinks = run / FILE, sinks
         there = self.path.stat().st_size if self.path.exists() else 0
+        length = there if length is None else length
         if there < length:
             raise UserError(
                 f"{self.path}: has {there} bytes, its checkpoint knows of {length}: "

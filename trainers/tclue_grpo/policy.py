@@ -70,6 +70,25 @@ class Policy(nn.Module):
         """Log-probabilities and entropies of the pack's targets."""
         raise NotImplementedError
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept in."""
+        return next(self.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @torch.no_grad()
+    def scored(self, pack: Pack) -> Tensor:
+        """Log-probabilities [target] of the pack's targets, on the CPU; nothing is learned."""
+        training = self.training
+        self.eval()
+        found: Tensor = self(pack.to(self.device)).logprobs.cpu()
+        self.train(training)
+        return found
+
     def layers(self) -> list[nn.Module]:
         """The transformer's blocks, in order: what FSDP2 shards and what is recomputed."""
         raise NotImplementedError

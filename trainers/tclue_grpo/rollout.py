@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tclue.bench.chat import prompt_ids
@@ -17,7 +18,10 @@ from tclue.puzzle.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
 
 if TYPE_CHECKING:
-    from tclue_grpo.policy import Policy
+    import torch
+    from torch import Tensor
+
+    from tclue_grpo.policy import Pack
 
 # How a response ended: with its end token, at the token limit, or broken off as degenerate.
 Finish = Literal["stop", "length", "degenerate"]
@@ -87,10 +91,27 @@ class Sample:
     finish: Finish
 
 
+class Sampled(Protocol):
+    """What an engine takes of a policy."""
+
+    # the checkpoint's folder that it was built from
+    base: Path
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its weights are kept in."""
+
+    def hf_state(self) -> dict[str, Tensor]:
+        """Its weights under their Hugging Face names."""
+
+    def scored(self, pack: Pack) -> Tensor:
+        """Its log-probabilities [target] of a pack's targets, on the CPU; nats."""
+
+
 class Engine(Protocol):
     """Samples responses from the policy's weights."""
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Sampled) -> None:
         """Sample from these weights from now on."""
 
     def sample(

@@ -6,15 +6,17 @@
   loss of a pack is already its share of the whole batch's. So a batch gives the same gradient, and
   takes the same optimizer step, on any number of processes.
 * Weights are put together one at a time, on the CPU of the first process.
-
-    torchrun --nproc-per-node 2 ...     and `start()`, `shard(policy)`, `mine(batch)`, `total(loss)`
+* All processes run the same loop on the same numbers: what chance, a clock or a person decides is
+  decided by the first one, and told to the others.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,42 +26,83 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tclue_grpo.policy import Pack, Policy
 
+T = TypeVar("T")
 
-def start() -> torch.device:
-    """Join the processes that `torchrun` started; the device of this one."""
-    if not torch.cuda.is_available():
-        dist.init_process_group("gloo")
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    torch.cuda.set_device(device)
-    dist.init_process_group("nccl", device_id=device)
-    return device
+# The others wait while the first one samples, or saves. That a process died is seen by who started
+# it, not by the wait.
+PATIENCE = timedelta(hours=6)
+
+
+def start() -> None:
+    """Join the other processes, as the environment that `torchrun` makes says."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    else:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+
+
+def end() -> None:
+    """Leave them."""
+    dist.destroy_process_group()
 
 
 def processes() -> int:
-    """How many there are; 1 without `torchrun`."""
+    """How many there are; 1 where there was no `start`."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def number() -> int:
+    """Which of them this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes files and shows progress."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return number() == 0
 
 
-def shard(policy: Policy, compute: torch.dtype | None = None) -> None:
-    """Split the weights, gradients and optimizer state over the processes.
+def of_first(make: Callable[[], T]) -> T:
+    """What the first process makes, in all of them; it is sent pickled, from process to process."""
+    if not dist.is_initialized():
+        return make()
+    held = [make() if is_first() else None]
+    dist.broadcast_object_list(held, device=torch.device("cpu"))
+    found: T = held[0]  # type: ignore[assignment]  # None only where another process made it
+    return found
 
-    `compute` is what weights are cast to where they are used: fp32 shards with bf16 compute are
-    master weights at no extra cost. Gradients are summed in fp32. After each forward the weights
-    are split again, the policy's own too: else what changes them in between would not be seen.
+
+def gathered(value: T) -> list[T]:
+    """The values of all processes, in their order, in each of them."""
+    if not dist.is_initialized():
+        return [value]
+    found: list[T | None] = [None] * processes()
+    dist.all_gather_object(found, value)
+    return found  # type: ignore[return-value]  # filled
+
+
+def wait() -> None:
+    """Go on when all processes are here."""
+    gathered(None)
+
+
+def shard(policy: Policy) -> None:
+    """Split weights, gradients and optimizer state over the processes, each on its own device.
+
+    The weights are the first process's: what the others were built with does not count. Gradients
+    are summed in fp32. After each forward the weights are split again, the policy's own too: else
+    what changes them in between would not be seen.
     """
-    precision = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
+    whole = {name: weight.detach() for name, weight in policy.named_parameters()}
+    precision = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     for unit in (*policy.layers(), policy):
         fully_shard(unit, mp_policy=precision, reshard_after_forward=True)
     for unit in policy.modules():
         if isinstance(unit, FSDPModule):
             unit.set_gradient_divide_factor(1.0)
             unit.set_force_sum_reduction_for_comms(True)  # gloo knows no other with a factor
+    for name, weight in policy.named_parameters():
+        put(weight, whole.pop(name))
 
 
 def mine(batch: Sequence[Pack]) -> list[Pack]:
@@ -67,18 +110,9 @@ def mine(batch: Sequence[Pack]) -> list[Pack]:
 
     Every forward gathers weights from all processes, so all must take the same number.
     """
-    first = dist.get_rank() if dist.is_initialized() else 0
-    packs = list(batch[first :: processes()])
+    packs = list(batch[number() :: processes()])
     nothing = replace(batch[0], mask=torch.zeros_like(batch[0].mask))
     return packs + [nothing] * (-(-len(batch) // processes()) - len(packs))
-
-
-def total(value: Tensor) -> Tensor:
-    """The sum over the processes."""
-    value = value.detach().clone()
-    if dist.is_initialized():
-        dist.all_reduce(value)
-    return value
 
 
 def local(weight: Tensor) -> Tensor:
@@ -86,16 +120,13 @@ def local(weight: Tensor) -> Tensor:
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
-def full(weight: Tensor) -> Tensor | None:
-    """The whole of a weight; of a sharded one, on the first process's CPU alone."""
-    if not isinstance(weight, DTensor):
-        return weight.detach()
-    whole = weight.full_tensor().detach()
-    return whole.cpu() if is_first() else None
+def full(value: Tensor) -> Tensor:
+    """The whole of a weight, a gradient or a norm; all processes have to ask."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def put(weight: Tensor, value: Tensor) -> None:
-    """Give a weight, sharded or not, this value; all processes have to bring it."""
+    """Give a weight the first process's value; all have to bring one of that shape."""
     if isinstance(weight, DTensor):
         value = value.to(weight.device)
         value = distribute_tensor(value, weight.device_mesh, weight.placements)
@@ -103,8 +134,21 @@ def put(weight: Tensor, value: Tensor) -> None:
         weight.copy_(value)
 
 
-def full_state(module: nn.Module, part: str = "") -> dict[str, Tensor]:
-    """The weights with this in their name, whole; empty where another process has them."""
-    named = [(name, weight) for name, weight in module.named_parameters() if part in name]
-    whole = ((name, full(weight)) for name, weight in named)
-    return {name: weight for name, weight in whole if weight is not None}
+def split(value: Tensor, like: Tensor) -> Tensor:
+    """The part of this process of what it has whole, as another is split; nothing is sent."""
+    value = value.to(like.device)
+    if not isinstance(like, DTensor):
+        return value
+    return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def full_state(module: nn.Module) -> dict[str, Tensor]:
+    """The weights, whole; of a sharded module on the CPU of the first process, else empty."""
+    state: dict[str, Tensor] = {}
+    for name, weight in module.named_parameters():
+        whole = full(weight).detach()
+        if not isinstance(weight, DTensor):
+            state[name] = whole
+        elif is_first():
+            state[name] = whole.cpu()
+    return state

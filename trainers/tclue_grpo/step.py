@@ -7,6 +7,8 @@ what later papers found to matter as options.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +27,14 @@ from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Group, graded, requests_for
 from tclue_grpo.schedule import learning_rate, sampling_rounds
 from tclue_grpo.shaping import shuffled
+from tclue_grpo.sharded import full, gathered, mine, of_first
 
 
 class Optimizer:
     """AdamW on fp32 master weights (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101).
 
-    fp32 weights are their own masters. With `bf16_updates` bf16 weights are too, so that a step
-    smaller than their spacing is lost: the published recipe.
+    fp32 weights are their own masters, and gradients add up in fp32. With `bf16_updates` bf16
+    weights are too, so that a step smaller than their spacing is lost: the published recipe.
     """
 
     def __init__(self, policy: Policy, update: Update) -> None:
@@ -40,6 +43,8 @@ class Optimizer:
         self.masters = [
             p if own or p.dtype == torch.float32 else p.detach().float() for p in self.weights
         ]
+        pairs = zip(self.masters, self.weights, strict=True)
+        self._apart = [(m, w) for m, w in pairs if m is not w]
         self._update = update
         self.reset()
 
@@ -48,13 +53,17 @@ class Optimizer:
         betas, decay = self._update.betas, self._update.weight_decay
         self.adamw = torch.optim.AdamW(self.masters, betas=betas, weight_decay=decay)
 
+    def backward(self, loss: Tensor) -> None:
+        """Add a pack's gradients to what there is."""
+        torch.autograd.backward(loss)
+        for master, weight in self._apart:
+            if weight.grad is not None:
+                more, weight.grad = weight.grad.float(), None
+                master.grad = more if master.grad is None else master.grad.add_(more)
+
     def step(self, rate: float) -> tuple[float, bool]:
         """Apply the gradients and drop them: their norm, and whether they were finite."""
-        apart = [(m, w) for m, w in zip(self.masters, self.weights, strict=True) if m is not w]
-        for master, weight in apart:
-            if weight.grad is not None:
-                master.grad, weight.grad = weight.grad.float(), None
-        norm = nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
+        norm = full(nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None]))
         if finite := bool(norm.isfinite()):
             if self._update.clip_norm:
                 nn.utils.clip_grads_with_norm_(self.masters, self._update.clip_norm, norm)
@@ -62,7 +71,7 @@ class Optimizer:
                 group["lr"] = rate
             self.adamw.step()
             with torch.no_grad():
-                for master, weight in apart:
+                for master, weight in self._apart:
                     weight.copy_(master)
         self.adamw.zero_grad()
         return float(norm), finite
@@ -93,7 +102,7 @@ def collect(learner: Learner) -> tuple[list[Group], list[Group]]:
         if missing <= 0:
             break
         with learner.timed("puzzles_s"):
-            puzzles = learner.puzzles.take(missing)
+            puzzles = of_first(partial(learner.puzzles.take, missing))
         groups = sample(learner, puzzles)
         if config.reward.shuffle:
             shuffled(groups, config.train.seed + learner.iteration)
@@ -123,19 +132,18 @@ def sample(learner: Learner, puzzles: Sequence[Puzzle]) -> list[Group]:
 
 def packed(learner: Learner, groups: Sequence[Group]) -> list[Pack]:
     """The packs of one optimizer step."""
-    config, device = learner.config, learner.optimizer.weights[0].device
-    packs = pack(
+    config = learner.config
+    return pack(
         groups,
         config.packing.length,
-        pad_to=config.packing.length if device.type == "cuda" else None,
+        pad_to=config.packing.length if learner.policy.device.type == "cuda" else None,
         mask_truncated=config.advantage.mask_truncated,
         train_end=config.loss.train_end_token,
     )
-    return [one.to(device) for one in packs]
 
 
 def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
-    """One optimizer step for each batch of packs."""
+    """One optimizer step for each batch of packs, of which each process takes its share."""
     config, policy, optimizer = learner.config, learner.policy, learner.optimizer
     rate = learning_rate(config, learner.iteration) * learner.rate_factor
     if not batches:  # no group had spread
@@ -144,12 +152,13 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
         optimizer.reset()
     policy.train()
     objective = OBJECTIVES[config.loss.objective]
+    scales = [Scale.of(batch, config.rollout.max_tokens) for batch in batches]
+    batches = [[one.to(policy.device) for one in mine(batch)] for batch in batches]
     held = anchors(policy, batches, config.loss)
     nows: list[Tensor] = []  # [pack] log-probabilities when the pack's turn comes
     numbers: list[list[Numbers]] = []
     taken: list[tuple[float, bool]] = []
-    for batch, of_batch in zip(batches, held, strict=True):
-        scale = Scale.of(batch, config.rollout.max_tokens)
+    for batch, of_batch, scale in zip(batches, held, scales, strict=True):
         numbers.append([])
         for one, (old, reference) in zip(batch, of_batch, strict=True):
             stats = policy(one)
@@ -157,13 +166,14 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
             nows.append(now)
             before = now if old is None else old
             loss, told = pack_loss(objective, stats, one, before, scale, config.loss, reference)
-            torch.autograd.backward(loss)
+            optimizer.backward(loss)
             numbers[-1].append(told)
         taken.append(optimizer.step(rate))
+    change = moved(policy, batches[0][0], nows[0])
     totals = {
         "grad_norm": mean(norm for norm, _ in taken),
         "skipped_steps": sum(not finite for _, finite in taken),
         "rate": rate,
-        "moved": moved(policy, batches[0][0], nows[0]),
+        "moved": of_first(lambda: change),
     }
-    return told_of(numbers) | totals
+    return told_of([[*chain(*parts)] for parts in zip(*gathered(numbers), strict=True)]) | totals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -48,17 +49,12 @@ class GRPO:
         text = f"{'name':10}  {name}\n{'here':10}  {here}\n{plan.told(config, found)}"
         return Plan(text, {"run": name} | plan.numbers(config, found))
 
-    def train(self, request: TrainRequest) -> TrainedRun:
-        """Train in the run's folder, or go on there."""
+    def train(self, request: TrainRequest) -> TrainedRun | None:
+        """Train in the run's folder, or go on there; None in a process that only helps another."""
         machine = this_machine()
         name, config, preset = resolve(request, machine)
         check_base(config.model.base)
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
-        if config.price.gpus > 1:
-            raise UserError(
-                f"price.gpus is {config.price.gpus}: a run uses one GPU so far (the step can be "
-                "sharded, the loop cannot); --dry-run plans for several"
-            )
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
         before.check(config, on_gpu=bool(machine.gpus))
@@ -67,10 +63,27 @@ class GRPO:
         if base.is_dir():
             about["base_checkpoint"] = fingerprint(base)
         folder = request.runs / name
-        config_file.settle(config, folder)
-        from tclue_grpo.loop import train
+        if os.environ.get("RANK", "0") == "0":  # of a torchrun's processes the first one
+            config_file.settle(config, folder)
+        from tclue_grpo.processes import train_here
 
-        return train(config, folder, about)
+        return train_here(config, folder, about, _count(config, machine))
+
+
+def _count(config: Config, machine: Machine) -> int:
+    """Processes that train: one for each GPU, one without; as `torchrun` says where it started us.
+
+    Raises UserError where that is not what the run is paid for.
+    """
+    wanted = config.price.gpus if machine.gpus else 1
+    if started := os.environ.get("WORLD_SIZE"):
+        if machine.gpus and int(started) != wanted:
+            raise UserError(
+                f"price.gpus is {wanted}, and torchrun started {started} processes: expected as "
+                "many, one for each GPU"
+            )
+        return int(started)
+    return wanted
 
 
 def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str | None]:

@@ -27,10 +27,10 @@ class View:
         self._name, self._total, self._hour_usd = name, total, hour_usd
         self._out = out or sys.stderr
         self._live: Any = None
-        # seconds of each stage, and of whole iterations, since this start
+        # seconds of each stage since this start; of training in all, and of that before this start
         self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
-        self._spent_s, self._counted = 0.0, 0
-        self._before_s = 0.0
+        self._trained_s, self._before_s = 0.0, 0.0
+        self._counted = 0
         self._said_s = float("-inf")
         self._validation = ""
 
@@ -48,9 +48,9 @@ class View:
             yield self
         self._live = None
 
-    def iteration(self, numbers: Mapping[str, Any], seconds: float) -> None:
-        """An iteration's numbers, with its `timings`, and how long it took."""
-        self._spent_s, self._counted = self._spent_s + seconds, self._counted + 1
+    def iteration(self, numbers: Mapping[str, Any], trained_s: float) -> None:
+        """An iteration's numbers, with its `timings`, and the seconds of training so far."""
+        self._trained_s, self._counted = trained_s, self._counted + 1
         for stage in STAGES:
             self._stages[stage] += numbers["timings"].get(stage, 0.0)
         rows = self.rows(numbers)
@@ -87,7 +87,7 @@ class View:
         iteration = numbers["iteration"]
         sampled = numbers["sampled_tokens"]
         learned = sampled + numbers["prompt_tokens"]
-        left_s = self._spent_s / self._counted * (self._total - iteration)
+        each_s = (self._trained_s - self._before_s) / self._counted
         all_s = max(1e-9, sum(self._stages.values()))
         shares = (f"{s.removesuffix('_s')} {t / all_s:.0%}" for s, t in self._stages.items())
         rows = {
@@ -101,7 +101,7 @@ class View:
             "sampling": f"{sampled / max(1e-9, timings.get('sample_s', 0.0)):,.0f} tokens/s",
             "training": f"{learned / max(1e-9, timings.get('train_s', 0.0)):,.0f} tokens/s",
             "time": " ".join(shares),
-            "left": _duration(left_s),
+            "left": _duration(each_s * (self._total - iteration)),
             "cost": self._cost(),
         }
         return {name: value for name, value in rows.items() if value}
@@ -109,7 +109,7 @@ class View:
     def _cost(self) -> str:
         if not self._hour_usd:
             return "unknown"
-        return f"${(self._before_s + self._spent_s) / 3600 * self._hour_usd:.4f}"
+        return f"${self._trained_s / 3600 * self._hour_usd:.4f}"
 
     def _print(self, text: str) -> None:
         print(f"{self._name}: {text}", file=self._out, flush=True)

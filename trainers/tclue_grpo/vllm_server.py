@@ -42,6 +42,12 @@ from tclue.errors import UserError
 GRACE_S = 10.0  # from the polite signal to the one that cannot be refused
 MODEL = "policy"  # the name that requests ask for
 
+NOT_INHERITED = {
+    *("PYTHONPATH", "PYTHONHOME", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    *("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME"),
+    *("MASTER_ADDR", "MASTER_PORT"),
+}
+
 # Asks who its parent is rather than reading a pipe: a forked process would keep a pipe open.
 WATCHDOG = f"""
 import os, shutil, signal, sys, time
@@ -67,6 +73,8 @@ class Settings:
     dtype: str = ""
     # share of a GPU's memory that the server may take
     gpu_memory: float = 0.3
+    # that the weights are split over (tensor parallelism)
+    gpus: int = 1
     # on a CPU: threads, and memory for keys and values
     threads: int = 2
     kv_cache_gib: int = 1
@@ -86,7 +94,8 @@ class Settings:
             "--enable-prefix-caching",
         ]
         if self.on_gpu:
-            return [*common, "--gpu-memory-utilization", str(self.gpu_memory)]
+            split = ("--tensor-parallel-size", str(self.gpus))
+            return [*common, "--gpu-memory-utilization", str(self.gpu_memory), *split]
         batched = ("--max-num-batched-tokens", str(self.max_model_len))
         return [*common, "--enforce-eager", "--no-enable-chunked-prefill", *batched]
 
@@ -95,9 +104,9 @@ class Settings:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            # They would point the server at another environment's packages or at another vLLM
-            # set-up than the one below.
-            if name not in ("PYTHONPATH", "PYTHONHOME") and not name.startswith("VLLM_")
+            # They would point the server at another environment's packages, at another vLLM set-up
+            # than the one below, or into the trainer's own group of processes.
+            if name not in NOT_INHERITED and not name.startswith(("VLLM_", "TORCHELASTIC_"))
         }
         common = {
             "VLLM_SERVER_DEV_MODE": "1",  # /collective_rpc and /reset_prefix_cache

@@ -1,0 +1,122 @@
+"""Who runs the loop: this process; those that `torchrun` started; or several that are started here.
+
+* Several processes on one machine need no `torchrun`: they are started here, one for each GPU. What
+  the first one comes to, a result or a line for the user, is handed back.
+* They form groups of their own, so that a Ctrl-C reaches each of them once, handed on from here.
+  One that dies takes the others with it.
+* Under `torchrun` (several machines, with the run's folder in common) each of its processes was
+  started by the same command, and the first one alone has a result.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
+
+from tclue.errors import UserError
+from tclue.trainers import TrainedRun
+from tclue_grpo import sharded
+from tclue_grpo.config import Config
+from tclue_grpo.loop import train
+from tclue_grpo.vllm_server import free_port
+
+STOPPED = "; the same command goes on from the last checkpoint"
+
+
+def train_here(
+    config: Config, folder: Path, about: Mapping[str, Any], count: int
+) -> TrainedRun | None:
+    """Train, in `count` processes; None where another process of a `torchrun` has the result."""
+    if "RANK" in os.environ:
+        sharded.start()
+        try:
+            trained = train(config, folder, about)
+            return trained if sharded.is_first() else None
+        finally:
+            sharded.end()
+    return train(config, folder, about) if count == 1 else train_in(count, config, folder, about)
+
+
+def train_in(count: int, config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
+    """Train in so many processes that are started for it, on this machine."""
+    said = multiprocessing.get_context("spawn").SimpleQueue()
+    started: Any = start_processes(  # type: ignore[no-untyped-call]
+        _one,
+        (count, free_port(), torch.get_num_threads(), said, config, folder, dict(about)),
+        nprocs=count,
+        join=False,
+        start_method="spawn",
+    )
+    with _handing_on_interrupts([process.pid for process in started.processes]):
+        try:
+            while not started.join():
+                pass
+        except (ProcessExitedException, ProcessRaisedException) as error:
+            if said.empty():
+                raise UserError(f"{folder}: a process of the run died: {error}{STOPPED}") from None
+    outcome = said.get()
+    if isinstance(outcome, BaseException):
+        raise outcome
+    trained: TrainedRun = outcome
+    return trained
+
+
+def _one(
+    index: int,
+    count: int,
+    port: int,
+    threads: int,
+    said: Any,
+    config: Config,
+    folder: Path,
+    about: dict[str, Any],
+) -> None:
+    """One of the processes: what it comes to goes into `said`."""
+    os.setpgid(0, 0)
+    os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": str(count)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(max(1, threads // count))
+    try:
+        sharded.start()
+        trained = train(config, folder, about)
+        if sharded.is_first():
+            said.put(trained)
+        sharded.end()
+    except UserError as error:
+        said.put(UserError(str(error)))
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        said.put(KeyboardInterrupt(str(error) or STOPPED))
+
+
+@contextmanager
+def _handing_on_interrupts(pids: list[int | None]) -> Iterator[None]:
+    """A Ctrl-C for each of them, within."""
+
+    def hand_on(*_: object) -> None:
+        for pid in filter(None, pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+    try:
+        before = signal.signal(signal.SIGINT, hand_on)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
