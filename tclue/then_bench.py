@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,6 +86,18 @@ class Benched:
         """For `--json`: the sampled gain's numbers stand by themselves."""
         data = asdict(self)
         return {**data.pop("sampled"), **data}
+
+
+def check_folders(results: Path, board: Path) -> None:
+    """Raise UserError, before hours of training, for folders that cannot be used after them."""
+    for option, folder in (("--results", results), ("--board", board)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{option} {folder}: cannot be used: {error.strerror}") from None
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"{option} {folder}: cannot be written to: expected a folder that can")
+    leaderboard.build(results)
 
 
 def then_bench(

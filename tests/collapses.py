@@ -1,6 +1,7 @@
 """Training runs on the tiny model, healthy or ruined on purpose: what the guard is proved on.
 
-    PYTHONPATH=.:trainers python tests/collapses.py NAME SEED ITERATIONS FILE
+    PYTHONPATH=.:trainers python tests/collapses.py NAME SEED ITERATIONS FILE \
+        [--entropy 10] [--validate-every 5]
 
 * `healthy`: the preset `tiny` as it is, with fewer responses.
 * `rate`: its learning rate times 100.
@@ -13,9 +14,9 @@ such files, each made by the command above with the name that it has.
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -32,7 +33,7 @@ from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
 PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
-VALIDATE_EVERY, VALIDATION_PUZZLES, VALIDATION_SAMPLES = 5, 64, 2
+VALIDATION_PUZZLES, VALIDATION_SAMPLES = 64, 2
 NOISE = 0.5  # nats
 
 
@@ -61,8 +62,8 @@ class Noisy:
         self._engine.close()
 
 
-def configuration(name: str, seed: int) -> Config:
-    """The configuration of a run of that name."""
+def configuration(name: str, seed: int, entropy: float = 10.0) -> Config:
+    """The configuration of a run of that name; `entropy` is the weight of a wrong entropy term."""
     config = config_file.preset("tiny").config
     config = replace(
         config,
@@ -74,7 +75,7 @@ def configuration(name: str, seed: int) -> Config:
         rate = 100 * config.update.learning_rate
         config = replace(config, update=replace(config.update, learning_rate=rate))
     if name == "entropy":
-        config = replace(config, loss=replace(config.loss, entropy=10.0))
+        config = replace(config, loss=replace(config.loss, entropy=entropy))
     return config
 
 
@@ -85,13 +86,15 @@ def learner(config: Config, *, noise: float = 0.0) -> Learner:
     return made
 
 
-def lines(name: str, seed: int, iterations: int) -> Iterator[dict[str, Any]]:
+def lines(
+    name: str, seed: int, iterations: int, entropy: float, validate_every: int
+) -> Iterator[dict[str, Any]]:
     """The run's lines, one after another."""
     held_out = load_set("easy-val").puzzles[:VALIDATION_PUZZLES]
-    made = learner(configuration(name, seed), noise=NOISE if name == "gap" else 0.0)
+    made = learner(configuration(name, seed, entropy), noise=NOISE if name == "gap" else 0.0)
     with closing(made.puzzles):
         for iteration in range(iterations + 1):
-            if iteration % VALIDATE_EVERY == 0:
+            if iteration % validate_every == 0:
                 made.engine.sync(made.policy)
                 found = validate(
                     made.engine, made.tokenizer, made.grader, held_out, VALIDATION_SAMPLES
@@ -103,9 +106,16 @@ def lines(name: str, seed: int, iterations: int) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    name, seed, iterations, path = sys.argv[1:]
-    with Path(path).open("w") as file:
-        for line in lines(name, int(seed), int(iterations)):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=("healthy", "rate", "gap", "entropy"))
+    parser.add_argument("seed", type=int)
+    parser.add_argument("iterations", type=int)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--entropy", type=float, default=10.0)
+    parser.add_argument("--validate-every", type=int, default=5)
+    asked = vars(parser.parse_args())
+    with asked.pop("file").open("w") as file:
+        for line in lines(**asked):
             print(json.dumps(line), file=file, flush=True)
 
 

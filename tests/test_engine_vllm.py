@@ -26,7 +26,7 @@ from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens  # noqa: E402
 from tclue_grpo.loop import train  # noqa: E402
 from tclue_grpo.policy import Policy  # noqa: E402
 from tclue_grpo.rollout import Request, Sample  # noqa: E402
-from tclue_grpo.vllm_checks import check_pack, untied  # noqa: E402
+from tclue_grpo.vllm_checks import check_pack, write_untied  # noqa: E402
 from tclue_grpo.vllm_server import Settings, find_python  # noqa: E402
 
 real = pytest.mark.skipif(
@@ -123,18 +123,21 @@ def test_a_server_killed_in_the_middle_is_started_again(engine: VLLMEngine, poli
 
 
 def test_a_tied_head_becomes_a_weight_of_its_own(tmp_path: Path, policy: Policy) -> None:
-    from tclue_grpo.hf_files import read_weights, write_checkpoint
+    from tclue_grpo.hf_files import read_weights
 
     state = policy.hf_state()
     state.pop("lm_head.weight", None)
-    write_checkpoint(state, policy.base, tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
-    assert untied(tmp_path)
-    weights = read_weights(tmp_path)
-    assert torch.equal(weights["lm_head.weight"], weights["model.embed_tokens.weight"])
-    assert not json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"]
-    assert not untied(tmp_path)
+    for tied in (True, False):
+        base, folder = tmp_path / f"base-{tied}", tmp_path / f"written-{tied}"
+        base.mkdir()
+        config = json.loads((policy.base / "config.json").read_text())
+        (base / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": tied}))
+        write_untied(state, base, folder)
+        weights = read_weights(folder)
+        assert ("lm_head.weight" in weights) == tied
+        assert not json.loads((folder / "config.json").read_text())["tie_word_embeddings"]
+        if tied:
+            assert torch.equal(weights["lm_head.weight"], weights["model.embed_tokens.weight"])
 
 
 def test_cache_size_is_read_from_metrics() -> None:

@@ -159,6 +159,8 @@ def test_validation_falls_beyond_chance() -> None:
     # a fall of 0.06 whose interval holds 0
     rough = [a - 0.06 + 0.5 * (-1) ** i for i, a in enumerate(best)]
     assert guard.validation(rough) is None
+    # one whose 95% interval does not, and whose 99.9% interval does
+    assert guard.validation([a - 0.06 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
     alarm = guard.validation([a - 0.06 + 0.1 * (-1) ** i for i, a in enumerate(best)])
     assert alarm
     assert alarm.sign == "accuracy"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from tclue.bench.chat import prompt_ids
 from tclue.bench.intervals import mean, mean_interval
+from tclue.bench.models import TINY
 from tclue.errors import UserError
+from tclue.puzzle.puzzle import house_line
 from tclue.puzzle.splits import DATA
 from tclue_grpo.config_file import load
 
@@ -21,9 +26,11 @@ from tclue_grpo import (
     before,
     loop,
 )
+from tclue_grpo.build import load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
 from tclue_grpo.data import Puzzles
 from tclue_grpo.loop import Run, locked, train
+from tclue_grpo.seen import is_seen
 from tclue_grpo.validate import Validation
 
 
@@ -87,6 +94,46 @@ def test_the_puzzles_that_come_again_are_those_of_the_difficulty() -> None:
         assert puzzles.take(2) == first
     finally:
         puzzles.close()
+
+
+def test_puzzles_held_out_unwanted_or_never_made() -> None:
+    plain = Puzzles("easy", 1, ahead=2)
+    try:
+        first = plain.take(4)
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        with pytest.raises(UserError, match="a process that makes puzzles was ended from outside"):
+            plain.take(8)
+    finally:
+        plain.close()
+    picky = Puzzles("easy", 1, ahead=2, held_out=first[:1], unwanted=lambda p: p == first[2])
+    try:
+        assert picky.take(2) == [first[1], first[3]]
+    finally:
+        picky.close()
+
+
+def test_a_run_trains_on_nothing_that_it_is_measured_on_or_has_no_room_for(tmp_path: Path) -> None:
+    plain = Puzzles("easy", 1)
+    try:
+        first = plain.take(12)
+    finally:
+        plain.close()
+    own = tmp_path / "own.jsonl"
+    own.write_text("".join(map(house_line, first[:3])))
+    tokenizer = load_tokenizer(str(TINY))
+    lengths = [len(prompt_ids(tokenizer, puzzle)) for puzzle in first]
+    most = sorted(lengths)[8]
+    room = (f"packing.length={most + 400}", "rollout.max_tokens=400")
+    config = load("tiny", settings=(f"train.validation={own}", *room))
+    puzzles = make_puzzles(config, tokenizer)
+    try:
+        taken = puzzles.take(4)
+    finally:
+        puzzles.close()
+    fit = [p for p, length in zip(first[3:], lengths[3:], strict=True) if length <= most]
+    assert taken == [p for p in fit if not is_seen(p)][:4]
+    assert max(lengths) > most
 
 
 SMALL = (

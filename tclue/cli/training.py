@@ -73,14 +73,16 @@ def train(
         plan = chosen.plan(request)
         click.echo(json.dumps(plan.numbers) if as_json else plan.text)
         return
+    if benching:
+        from tclue.then_bench import check_folders, then_bench
+
+        check_folders(results, board)
     trained = chosen.train(request)
     if trained is None:  # another process goes on
         return
     said: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
     told = [f"{trained.folder}: best step {trained.best}, last step {trained.last}"]
     if benching:
-        from tclue.then_bench import then_bench
-
         benched = then_bench(trained.folder, results=results, board=board)
         said |= benched.to_dict()
         told += _told(benched)

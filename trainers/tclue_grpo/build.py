@@ -8,7 +8,9 @@ from typing import Any
 import torch
 import transformers
 
-from tclue.bench.chat import end_tokens, hushed_transformers, no_template
+from tclue.bench.chat import end_tokens, hushed_transformers, no_template, prompt_ids
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
 from tclue_grpo import backends
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
@@ -40,7 +42,7 @@ def build(config: Config, log: Path | None = None) -> Learner:
         policy,
         Optimizer(policy, config.update),
         make_engine(config, policy, tokenizer, on_gpu, log),
-        make_puzzles(config),
+        make_puzzles(config, tokenizer),
         tokenizer,
     )
 
@@ -113,13 +115,25 @@ def make_engine(
     return Dealt(own) if several else own
 
 
-def make_puzzles(config: Config) -> Puzzles:
-    """The run's puzzles, those the base has seen left out."""
+def make_puzzles(config: Config, tokenizer: Any) -> Puzzles:
+    """The run's puzzles: none that it is validated or benchmarked on, or that has no room.
+
+    Nor any that the tiny base was trained on.
+    """
+    base = place_of(config.model.base)
+    measured = (config.train.validation, config.bench.puzzles)
+    most = longest(config, base) - config.rollout.max_tokens
+
+    def unwanted(puzzle: Puzzle) -> bool:
+        seen = config.model.base == "tiny" and is_seen(puzzle)
+        return seen or len(prompt_ids(tokenizer, puzzle)) > most
+
     return Puzzles(
         config.data.curriculum[0] if config.data.curriculum else config.data.difficulty,
         config.train.seed,
         limit=config.data.puzzles,
         ahead=2 * config.data.puzzles_per_iteration,
         jobs=config.data.jobs,
-        seen=is_seen if config.model.base == "tiny" else lambda _: False,
+        held_out=[puzzle for name in measured for puzzle in load_set(name).puzzles],
+        unwanted=unwanted,
     )

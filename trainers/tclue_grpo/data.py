@@ -1,7 +1,8 @@
 """Fresh puzzles to train on, in an order that a seed decides.
 
 Puzzle i of a run has a generator seed of its own in the training range of its difficulty. A puzzle
-whose prompt is in a shipped split, or that the base was trained on (`seen`), is passed over.
+whose prompt is in a shipped split, or among those that the run is measured on, is passed over, and
+so is one that the run has no use for: the base was trained on it, or it is too long.
 Worker processes make the next ones ahead. With `limit`, the first so many puzzles come again and
 again: training on 16 puzzles is a known trial of whether anything is learned at all.
 """
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
 
+from tclue.errors import UserError
 from tclue.puzzle.batch import serve_parent
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, prompt_hash
@@ -43,15 +46,17 @@ class Puzzles:
         limit: int = 0,
         ahead: int = 32,
         jobs: int = 1,
-        seen: Callable[[Puzzle], bool] = lambda _: False,
+        held_out: Iterable[Puzzle] = (),
+        unwanted: Callable[[Puzzle], bool] = lambda _: False,
     ) -> None:
         self.difficulty, self.position = difficulty, position
-        self._seed, self._limit, self._ahead, self._seen = seed, limit, ahead, seen
+        self._seed, self._limit, self._ahead = seed, limit, ahead
+        self._unwanted = unwanted
         # Not forked: this process runs torch's threads.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(jobs, context, initializer=serve_parent)
         self._coming: dict[int, Future[Puzzle]] = {}
-        self._held_out = shipped_hashes()
+        self._held_out = shipped_hashes() | {prompt_hash(puzzle.prompt) for puzzle in held_out}
 
     def take(self, count: int) -> list[Puzzle]:
         """The next puzzles."""
@@ -87,12 +92,18 @@ class Puzzles:
         return list(itertools.islice(fresh, self._limit))
 
     def _is_fresh(self, puzzle: Puzzle) -> bool:
-        return prompt_hash(puzzle.prompt) not in self._held_out and not self._seen(puzzle)
+        return prompt_hash(puzzle.prompt) not in self._held_out and not self._unwanted(puzzle)
 
     def _made(self, number: int) -> Puzzle:
         """The run's puzzle of that number; those after it are begun."""
         first = first_seed(self.difficulty, self._seed)
-        for i in range(number, number + self._ahead):
-            if i not in self._coming:
-                self._coming[i] = self._pool.submit(generate, first + i, self.difficulty)
-        return self._coming.pop(number).result()
+        try:
+            for i in range(number, number + self._ahead):
+                if i not in self._coming:
+                    self._coming[i] = self._pool.submit(generate, first + i, self.difficulty)
+            return self._coming.pop(number).result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that makes puzzles was ended from outside (for want of memory?): the "
+                "same command goes on from the last checkpoint"
+            ) from None

@@ -31,9 +31,8 @@ import aiohttp
 import torch
 
 from tclue.errors import UserError
-from tclue_grpo.hf_files import write_checkpoint
 from tclue_grpo.rollout import Degeneration, Request, Sample, Sampled
-from tclue_grpo.vllm_checks import check_pack, untied
+from tclue_grpo.vllm_checks import check_pack, write_untied
 from tclue_grpo.vllm_server import Server, Settings, new_log, remove, scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -80,8 +79,7 @@ class VLLMEngine:
         self._syncs += 1
         before = self._weights
         self._weights = self._scratch / f"weights-{self._syncs}"
-        write_checkpoint(policy.hf_state(), policy.base, self._weights)
-        untied(self._weights)
+        write_untied(policy.hf_state(), policy.base, self._weights)
         self._policy, self._unchecked = policy, True
         if self.server is None:
             self._start()

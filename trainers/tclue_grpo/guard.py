@@ -9,8 +9,9 @@ Pure: it is fed each iteration's numbers and each validation, and keeps a few of
   and answers at another length, so these bounds are wide, and too low an entropy counts only where
   accuracy has fallen with it.
 * **An entropy term that outweighs the reward** (`surrogate_weight`), `patience` times in a row.
-* **At a validation**: accuracy below the best by more than `accuracy_drop`, with the 95% interval
-  of the paired difference below zero (the same puzzles each time).
+* **At a validation**: accuracy below the best by more than `accuracy_drop`, with the 99.9% interval
+  of the paired difference below zero (the same puzzles each time). Not 95%: a run is looked at many
+  times, and what was best had luck.
 
 The accuracy of an iteration is the mean over some hundred responses to new puzzles, far too rough
 to show a fall of five points in time: no alarm stands on it alone.
@@ -30,6 +31,8 @@ from tclue_grpo import config
 # weight of the entropy term, as a multiple of that of all log-probabilities: beyond it the reward
 # hardly counts. On the tiny model a weight of 1 made the gradient 38 times as long.
 ENTROPY_PULL = 5.0
+# of the interval that a validation has to lie below
+SURE = 0.999
 # iterations that training accuracy is averaged over, where it only confirms
 SMOOTH = 5
 FINITE = ("gap", "grad_norm", "entropy", "moved")
@@ -107,12 +110,12 @@ class Guard:
         if len(self._best) == len(by_puzzle) and len(by_puzzle) > 1:
             changes = [now - then for now, then in zip(by_puzzle, self._best, strict=True)]
             change = mean(changes)
-            high = change + t_quantile(len(changes) - 1) * standard_error(changes)
+            high = change + t_quantile(len(changes) - 1, SURE) * standard_error(changes)
             if change < -self._options.accuracy_drop and high < 0:
                 alarm = Alarm(
                     "accuracy",
                     f"validation accuracy is {mean(by_puzzle):.3f}, {-change:.3f} below the best "
-                    f"({mean(self._best):.3f}); by the paired 95% interval at least {-high:.3f}",
+                    f"({mean(self._best):.3f}); by the paired 99.9% interval at least {-high:.3f}",
                 )
         if not self._best or mean(by_puzzle) > mean(self._best):
             self._best = list(by_puzzle)

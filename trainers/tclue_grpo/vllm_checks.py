@@ -9,34 +9,28 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from tclue_grpo.hf_files import write_checkpoint
 from tclue_grpo.policy import PROMPT, Pack
 from tclue_grpo.rollout import Sample
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-def untied(folder: Path) -> bool:
-    """Write a tied head as a weight of its own; whether there was one.
+def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
+    """Write a checkpoint in which a tied head is a weight of its own.
 
     Left as it is where the embedding has another name: the check after each sync then finds out.
     """
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     # transformers ties where a configuration of Llama or Qwen does not say, for some versions.
-    if not config.get("tie_word_embeddings", False):
-        return False
-    weights = load_file(folder / "model.safetensors")
-    if EMBEDDING not in weights:
-        return False
-    weights[HEAD] = weights[EMBEDDING].clone()
-    # Read before written, into another file: what is loaded is mapped, not copied.
-    save_file(weights, folder / "untied.safetensors", metadata={"format": "pt"})
-    (folder / "untied.safetensors").replace(folder / "model.safetensors")
-    config["tie_word_embeddings"] = False
-    path.write_text(json.dumps(config, indent=1), encoding="utf-8")
-    return True
+    if not config.get("tie_word_embeddings", False) or EMBEDDING not in state:
+        write_checkpoint(state, base, folder)
+        return
+    write_checkpoint({**state, HEAD: state[EMBEDDING].clone()}, base, folder)
+    text = json.dumps(config | {"tie_word_embeddings": False}, indent=1)
+    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 def check_pack(prompt: list[int], sample: Sample) -> Pack:
