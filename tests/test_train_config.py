@@ -31,6 +31,7 @@ from tclue_grpo.config_file import (
     values,
 )
 from tclue_grpo.machine import Machine, this_machine
+from tclue_grpo.schedule import learning_rate
 from tclue_grpo.shape import check_base, shape_of
 
 NO_GPU = Machine((), 8_000_000_000, 2)
@@ -391,3 +392,17 @@ def test_presets_are_listed(tmp_path: Path, no_gpu: None) -> None:
     assert [line.split()[0] for line in lines] == list(presets())
     listed = json.loads(call(tmp_path, "train", "--presets", "--json").stdout)
     assert [one["name"] for one in listed if one["fits"]] == ["tiny"]
+
+
+def test_the_rate_rises_stays_falls_and_is_never_below_nothing() -> None:
+    update = {"warmup_iterations": 1, "decay_iterations": 3, "learning_rate": 1.0}
+    settings = [f"update.{name}={value}" for name, value in update.items()]
+    config = load("tiny", settings=[*settings, "train.iterations=8"])
+    rates = [learning_rate(config, iteration) for iteration in range(10)]
+    assert rates == [0.5, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    scaled = [f"update.scale_cap={cap}" for cap in (0.5, 4.0)]
+    responses = config.data.puzzles_per_iteration * config.rollout.responses_per_puzzle
+    of_step = responses / config.update.steps_per_iteration
+    asked = f"update.scale_responses={int(of_step / 2)}"
+    found = [learning_rate(load("tiny", settings=[*settings, asked, one]), 3) for one in scaled]
+    assert found == [0.5, 2.0]

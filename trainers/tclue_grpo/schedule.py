@@ -12,7 +12,7 @@ def learning_rate(config: Config, iteration: int) -> float:
     responses = config.data.puzzles_per_iteration * config.rollout.responses_per_puzzle
     share = responses / update.steps_per_iteration / update.scale_responses
     scaled = min(share, update.scale_cap) if update.scale_cap else 1.0
-    left = config.train.iterations - iteration
+    left = max(0, config.train.iterations - iteration)
     cool = min(1.0, left / (update.decay_iterations + 1))
     return update.learning_rate * warm * cool * scaled
 
