@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
+from tclue.bench.models import TINY  # noqa: E402
 from tclue.errors import UserError  # noqa: E402
+from tclue_grpo.build import sharing_gpus  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
 from tclue_grpo.policy import Pack, Policy, TokenStats  # noqa: E402
 from tclue_grpo.rollout import Request  # noqa: E402
@@ -126,3 +129,16 @@ def group_members(group: int) -> list[int]:
         if int(fields[2]) == group and fields[0] != "Z":
             found.append(int(stat.parent.name))
     return found
+
+
+@pytest.mark.parametrize(
+    ("heads", "shared", "most", "split"),
+    [(40, 8, 8, 8), (28, 4, 8, 4), (14, 2, 8, 2), (12, 2, 1, 1)],
+)
+def test_a_server_is_split_as_the_heads_allow(
+    heads: int, shared: int, most: int, split: int, tmp_path: Path
+) -> None:
+    config = json.loads((TINY / "config.json").read_text())
+    config |= {"num_attention_heads": heads, "num_key_value_heads": shared, "head_dim": 8}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert sharing_gpus(str(tmp_path), most) == split

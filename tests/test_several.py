@@ -86,7 +86,7 @@ def test_killed_and_stopped_it_goes_on_to_the_same_numbers(whole: Path, tmp_path
     folder = tmp_path / "run"
     process = start(folder)
     saved_further(folder, 1, process)
-    process.kill()  # its processes see that, and end by themselves
+    process.kill()  # a Ctrl-C to its processes
     process.communicate()
     process = start(folder)
     saved_further(folder, 2, process)

@@ -22,10 +22,7 @@ from tclue_grpo.config_file import load
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
-from tclue_grpo import (
-    before,
-    loop,
-)
+from tclue_grpo import before, data, loop
 from tclue_grpo.build import load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
 from tclue_grpo.data import Puzzles
@@ -96,7 +93,7 @@ def test_the_puzzles_that_come_again_are_those_of_the_difficulty() -> None:
         puzzles.close()
 
 
-def test_puzzles_held_out_unwanted_or_never_made() -> None:
+def test_puzzles_held_out_unwanted_or_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Puzzles("easy", 1, ahead=2)
     try:
         first = plain.take(4)
@@ -106,6 +103,14 @@ def test_puzzles_held_out_unwanted_or_never_made() -> None:
             plain.take(8)
     finally:
         plain.close()
+    monkeypatch.setattr(data, "MOST_PASSED_OVER", 2)
+    none = Puzzles("easy", 1, ahead=2, unwanted=lambda p: True)
+    try:
+        with pytest.raises(UserError, match=r"2 puzzles of easy in a row.*packing\.length"):
+            none.take(1)
+    finally:
+        none.close()
+    monkeypatch.undo()
     picky = Puzzles("easy", 1, ahead=2, held_out=first[:1], unwanted=lambda p: p == first[2])
     try:
         assert picky.take(2) == [first[1], first[3]]

@@ -22,7 +22,7 @@ from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Engine
 from tclue_grpo.seen import is_seen
 from tclue_grpo.shape import place_of
-from tclue_grpo.sharded import is_first, processes
+from tclue_grpo.sharded import here, is_first, processes
 from tclue_grpo.spread import Dealt, OfFirst
 from tclue_grpo.step import Optimizer
 
@@ -70,6 +70,15 @@ def longest(config: Config, base: str) -> int:
     return min(config.packing.length, int(context))
 
 
+def sharing_gpus(base: str, most: int) -> int:
+    """GPUs that a model's sampling can be split over, at most so many: by its attention's heads."""
+    settings = transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
+    heads = settings.num_attention_heads
+    shared = getattr(settings, "num_key_value_heads", None) or heads
+    fit = (n for n in range(most, 0, -1) if heads % n == 0 and (shared % n == 0 or n % shared == 0))
+    return next(fit)
+
+
 def make_engine(
     config: Config, policy: Policy, tokenizer: Any, on_gpu: bool, log: Path | None = None
 ) -> Engine:
@@ -98,7 +107,7 @@ def make_engine(
                 max_model_len=longest(config, str(policy.base)),
                 dtype=config.model.dtype,
                 gpu_memory=rollout.vllm_memory,
-                gpus=processes() if on_gpu else 1,
+                gpus=sharing_gpus(str(policy.base), here()) if on_gpu else 1,
             ),
             degeneration=degeneration,
             log=log,

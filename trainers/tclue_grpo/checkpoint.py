@@ -22,7 +22,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -36,7 +36,7 @@ from tclue.bench.durable import replace, sync
 from tclue.errors import UserError
 from tclue_grpo import optimizer_files
 from tclue_grpo.optimizer_files import Updates
-from tclue_grpo.sharded import is_first, of_first, wait
+from tclue_grpo.sharded import gathered, is_first, of_first, wait
 
 KEPT = "kept.json"
 STATE = Path("trainer/state.json")
@@ -121,10 +121,9 @@ class Checkpoints:
         final = folder_of(self.run, state.iteration)
         beside = self.run / f"{final.name}.partial-{of_first(os.getpid)}"
         with _told(final, self.last(), beside):
-            (beside / STATE.parent).mkdir(parents=True, exist_ok=True)
-            policy.save(beside)
-            sync(optimizer_files.save(optimizer, beside / STATE.parent))
-            wait()
+            for failed in gathered(_failure(partial(_write, policy, optimizer, beside))):
+                if failed:
+                    raise failed
             of_first(lambda: self._finish(beside, final, state))
         return final
 
@@ -169,6 +168,24 @@ class Checkpoints:
             dropped = folder.with_name(f"{folder.name}.dropped-{os.getpid()}")
             folder.rename(dropped)
             shutil.rmtree(dropped)
+
+
+def _write(policy: Saves, optimizer: Updates, folder: Path) -> None:
+    """What a process writes of a checkpoint."""
+    (folder / STATE.parent).mkdir(parents=True, exist_ok=True)
+    policy.save(folder)
+    sync(optimizer_files.save(optimizer, folder / STATE.parent))
+
+
+def _failure(write: Callable[[], None]) -> OSError | None:
+    """What went wrong in writing; told when all processes have written, so that all end of it."""
+    try:
+        write()
+    except OSError as error:
+        return error
+    except SafetensorError as error:
+        return OSError(str(error))
+    return None
 
 
 def _check_base(path: Path, before: Mapping[str, Any], about: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ again: training on 16 puzzles is a known trial of whether anything is learned at
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +23,8 @@ from tclue.puzzle.splits import TRAIN_RANGES, shipped_hashes
 
 # Runs of different seeds begin this far apart; easy puzzles from 50 million on made the tiny base.
 SEEDS_APART, RUNS = 1_000_000, 50
+# puzzles in a row: far more than are ever held out or seen
+MOST_PASSED_OVER = 500
 
 
 def first_seed(difficulty: str, seed: int) -> int:
@@ -65,10 +66,8 @@ class Puzzles:
             return [self._limited[i % self._limit] for i in range(start, self.position)]
         taken: list[Puzzle] = []
         while len(taken) < count:
-            puzzle = self._made(self.position)
-            self.position += 1
-            if self._is_fresh(puzzle):
-                taken.append(puzzle)
+            puzzle, self.position = self._fresh(self.position)
+            taken.append(puzzle)
         return taken
 
     def change(self, difficulty: str) -> None:
@@ -88,11 +87,23 @@ class Puzzles:
     @cached_property
     def _limited(self) -> list[Puzzle]:
         """The puzzles that come again and again."""
-        fresh = filter(self._is_fresh, map(self._made, itertools.count()))
-        return list(itertools.islice(fresh, self._limit))
+        found: list[Puzzle] = []
+        number = 0
+        while len(found) < self._limit:
+            puzzle, number = self._fresh(number)
+            found.append(puzzle)
+        return found
 
-    def _is_fresh(self, puzzle: Puzzle) -> bool:
-        return prompt_hash(puzzle.prompt) not in self._held_out and not self._unwanted(puzzle)
+    def _fresh(self, number: int) -> tuple[Puzzle, int]:
+        """The first puzzle from that number on that is not passed over, and the number after it."""
+        for i in range(number, number + MOST_PASSED_OVER):
+            puzzle = self._made(i)
+            if prompt_hash(puzzle.prompt) not in self._held_out and not self._unwanted(puzzle):
+                return puzzle, i + 1
+        raise UserError(
+            f"{MOST_PASSED_OVER} puzzles of {self.difficulty} in a row cannot be trained on: has "
+            "packing.length, and has the model, room for their prompts and rollout.max_tokens?"
+        )
 
     def _made(self, number: int) -> Puzzle:
         """The run's puzzle of that number; those after it are begun."""

@@ -56,12 +56,19 @@ class HFEngine:
 
     def sync(self, policy: Sampled) -> None:
         """Take the policy's weights, where they are not this module's own."""
-        if getattr(policy, "module", None) is not self.module:
+        if getattr(policy, "module", None) is self.module:
+            return
+        if state := policy.hf_state():  # else another process has them
+            found = self.module.load_state_dict(state, strict=False)
+            embedding = self.module.get_input_embeddings().weight
             # A tied head is not named twice.
-            self.module.load_state_dict(policy.hf_state(), strict=False)
+            left = [k for k in found.missing_keys if self.module.get_parameter(k) is not embedding]
+            if left or found.unexpected_keys:
+                raise RuntimeError(f"weights do not match: {left}, {found.unexpected_keys}")
 
     def close(self) -> None:
-        """Nothing to free: the module is the policy's."""
+        """Let go of the model, which may be the policy's own."""
+        self.module = None
 
     def sample(
         self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None

@@ -86,7 +86,7 @@ class Run:
             opened.callback(self.learner.engine.close)
             opened.callback(self.learner.puzzles.close)
             self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
-            last = self.checkpoints.last()
+            last = of_first(self.checkpoints.last)
             known_bytes = self._restore(last) if last else 0
             self.report = Report(
                 folder,
@@ -230,7 +230,8 @@ class Run:
     def save(self) -> None:
         """Write a checkpoint, unless it is there, or the guard has ended the run."""
         learner = self.learner
-        if self.checkpoints.stopped or learner.iteration in self.checkpoints.steps():
+        there = of_first(lambda: learner.iteration in self.checkpoints.steps())
+        if there or self.checkpoints.stopped:
             return
         state = State(
             learner.iteration,

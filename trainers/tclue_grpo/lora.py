@@ -28,8 +28,8 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
     except ImportError:
         raise UserError("model.lora_rank: peft is missing: pip install 'tclue[lora]'") from None
     config: Any = LoraConfig
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # the same adapters in every process
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same adapters in every run
         inject_adapter_in_model(
             config(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"), module
         )

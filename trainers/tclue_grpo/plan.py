@@ -51,7 +51,8 @@ class Memory:
     # fp32 masters and AdamW's two moments
     optimizer: float
     activations: float
-    # the sampler's keys and values; with vLLM all that its server takes
+    # the sampler's keys and values, on several GPUs its own copy of the weights too; with vLLM all
+    # that its server takes
     sampler: float
 
     @property
@@ -159,6 +160,7 @@ def memory(config: Config, shape: Shape, gpus: int, gpu_bytes: float) -> Memory:
         )
         tokens = rows * (expected_tokens(config).prompt + rollout.max_tokens)
         sampler = tokens * 2 * shape.layers * shape.kv_width * size
+        sampler += shape.parameters * size if gpus > 1 else 0
     return Memory(
         weights=shape.parameters * size / gpus,
         gradients=trained * (size if own else 4) / gpus,

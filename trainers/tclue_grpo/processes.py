@@ -3,7 +3,8 @@
 * Several processes on one machine need no `torchrun`: they are started here, one for each GPU. What
   the first one comes to, a result or a line for the user, is handed back.
 * They form groups of their own, so that a Ctrl-C reaches each of them once, handed on from here.
-  One that dies takes the others with it.
+  One that dies takes the others with it. To each of them the death of this process is a Ctrl-C:
+  they finish the iteration, save, and end.
 * Under `torchrun` (several machines, with the run's folder in common) each of its processes was
   started by the same command, and the first one alone has a result.
 """
@@ -42,11 +43,9 @@ def train_here(
     """Train, in `count` processes; None where another process of a `torchrun` has the result."""
     if "RANK" in os.environ:
         sharded.start()
-        try:
-            trained = train(config, folder, about)
-            return trained if sharded.is_first() else None
-        finally:
-            sharded.end()
+        trained, first = train(config, folder, about), sharded.is_first()
+        sharded.end()  # not after an error: the others would have to take part
+        return trained if first else None
     return train(config, folder, about) if count == 1 else train_in(count, config, folder, about)
 
 
@@ -86,7 +85,8 @@ def _one(
 ) -> None:
     """One of the processes: what it comes to goes into `said`."""
     os.setpgid(0, 0)
-    os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": str(count)}
+    os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index)}
+    os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(max(1, threads // count))
     try:
@@ -100,6 +100,7 @@ def _one(
         sys.exit(2)
     except KeyboardInterrupt as error:
         said.put(KeyboardInterrupt(str(error) or STOPPED))
+        sys.exit(130)
 
 
 @contextmanager

@@ -57,6 +57,11 @@ def number() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def here() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if dist.is_initialized() else 1
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes files and shows progress."""
     return number() == 0

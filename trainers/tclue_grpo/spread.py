@@ -41,7 +41,7 @@ class Dealt:
         return [shares[i % processes()][i // processes()] for i in range(len(requests))]
 
     def close(self) -> None:
-        """Free what the engines hold."""
+        """Let go of the copies."""
         self._engine.close()
 
 

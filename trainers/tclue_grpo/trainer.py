@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class GRPO:
 
     def train(self, request: TrainRequest) -> TrainedRun | None:
         """Train in the run's folder, or go on there; None in a process that only helps another."""
-        machine = this_machine()
+        machine = joined(this_machine())
         name, config, preset = resolve(request, machine)
         check_base(config.model.base)
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
@@ -68,6 +69,12 @@ class GRPO:
         from tclue_grpo.processes import train_here
 
         return train_here(config, folder, about, _count(config, machine))
+
+
+def joined(machine: Machine) -> Machine:
+    """A machine with the GPUs of those that `torchrun` has joined to it, taken for its like."""
+    started, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return replace(machine, gpus=machine.gpus * max(1, started // here))
 
 
 def _count(config: Config, machine: Machine) -> int:
