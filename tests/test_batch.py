@@ -16,7 +16,8 @@ from tclue.puzzle.batch import Batch
 from tclue.puzzle.draw import settings
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
 
-COUNT, SEED = 80, 5000
+# Enough that a signal comes before the end, on a busy machine too.
+COUNT, SEED = 600, 5000
 ARGUMENTS = ("generate", "-n", str(COUNT), "--seed", str(SEED), "--difficulty", "easy")
 BATCH = Batch(COUNT, SEED, "easy", settings("easy"))
 
