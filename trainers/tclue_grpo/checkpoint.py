@@ -121,6 +121,7 @@ class Checkpoints:
         final = folder_of(self.run, state.iteration)
         beside = self.run / f"{final.name}.partial-{of_first(os.getpid)}"
         with _told(final, self.last(), beside):
+            of_first(partial((beside / STATE.parent).mkdir, parents=True))
             for failed in gathered(_failure(partial(_write, policy, optimizer, beside))):
                 if failed:
                     raise failed
@@ -172,7 +173,6 @@ class Checkpoints:
 
 def _write(policy: Saves, optimizer: Updates, folder: Path) -> None:
     """What a process writes of a checkpoint."""
-    (folder / STATE.parent).mkdir(parents=True, exist_ok=True)
     policy.save(folder)
     sync(optimizer_files.save(optimizer, folder / STATE.parent))
 
