@@ -17,7 +17,7 @@ from tclue.puzzle.draw import settings
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
 
 # Enough that a signal comes before the end, on a busy machine too.
-COUNT, SEED = 600, 5000
+COUNT, SEED = 200, 5000
 ARGUMENTS = ("generate", "-n", str(COUNT), "--seed", str(SEED), "--difficulty", "easy")
 BATCH = Batch(COUNT, SEED, "easy", settings("easy"))
 
