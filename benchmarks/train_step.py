@@ -175,7 +175,7 @@ def entries(
     ours, left_out = bare_learner(config, base, "hf"), []
     singles = [replace(group, responses=[one]) for group in groups for one in group.responses]
     batches = {"packed": packed(ours, groups), "unshared": packed(ours, singles)}
-    if ours.optimizer.weights[0].device.type == "cpu":
+    if ours.policy.device.type == "cpu":
         batches["alone"] = [p for one in singles for p in pack([one], config.packing.length)]
     else:
         left_out.append("alone is left out: attention would be compiled for each length")

@@ -66,5 +66,5 @@ def sampled_from(policy: Policy) -> Any:
     """
     if isinstance(policy, backend_hf.HfPolicy) and sharded.processes() == 1:
         return policy.module
-    device = str(next(policy.parameters()).device)
+    device = str(policy.device)
     return hf_load.load(str(policy.base), policy.dtype, device).module.to(device)

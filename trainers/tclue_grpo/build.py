@@ -63,16 +63,21 @@ def generation_settings(base: str) -> Any:
         return None
 
 
+def text_config(base: str) -> Any:
+    """What a checkpoint's configuration says of its language model."""
+    return transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
+
+
 def longest(config: Config, base: str) -> int:
     """Most tokens of prompt and response together: what a pack and the model can hold."""
-    settings = transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
+    settings = text_config(base)
     context = getattr(settings, "max_position_embeddings", None) or config.packing.length
     return min(config.packing.length, int(context))
 
 
 def sharing_gpus(base: str, most: int) -> int:
     """GPUs that a model's sampling can be split over, at most so many: by its attention's heads."""
-    settings = transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
+    settings = text_config(base)
     heads = settings.num_attention_heads
     shared = getattr(settings, "num_key_value_heads", None) or heads
     fit = (n for n in range(most, 0, -1) if heads % n == 0 and (shared % n == 0 or n % shared == 0))

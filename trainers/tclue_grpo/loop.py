@@ -17,7 +17,6 @@ Of a run on several GPUs each process runs this; the first one writes and tells 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +34,7 @@ from tclue_grpo.build import build
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
 from tclue_grpo.guard import Alarm, Guard
+from tclue_grpo.interrupts import GOES_ON, on_interrupt
 from tclue_grpo.measures import Numbers
 from tclue_grpo.report import Report
 from tclue_grpo.sharded import gathered, is_first, of_first
@@ -100,7 +100,7 @@ class Run:
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
-        self._opened.enter_context(self._heeding_interrupts())
+        self._opened.enter_context(on_interrupt(self._heed_interrupt))
         self._opened.enter_context(self.report.showing(self.trained_s))
         return self
 
@@ -132,27 +132,14 @@ class Run:
         """Where it is."""
         return f"iteration {self.learner.iteration} of {self.config.train.iterations}"
 
-    @contextmanager
-    def _heeding_interrupts(self) -> Iterator[None]:
+    def _heed_interrupt(self) -> None:
         """Ctrl-C lets the iteration end, and saves; a second one leaves at once."""
-
-        def interrupt(*_: object) -> None:
-            if self._asked_to_stop:
-                raise KeyboardInterrupt("; the same command goes on from the last checkpoint")
-            self._asked_to_stop = True
-            if is_first():
-                told = "stopping after this iteration; Ctrl-C again leaves at once"
-                print(told, file=sys.stderr)
-
-        try:
-            before = signal.signal(signal.SIGINT, interrupt)
-        except ValueError:  # not the main thread
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+        if self._asked_to_stop:
+            raise KeyboardInterrupt(GOES_ON)
+        self._asked_to_stop = True
+        if is_first():
+            told = "stopping after this iteration; Ctrl-C again leaves at once"
+            print(told, file=sys.stderr)
 
     def interrupted(self) -> bool:
         """Whether a person wants it to stop."""

@@ -15,8 +15,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,9 @@ from tclue.errors import UserError
 from tclue.trainers import TrainedRun
 from tclue_grpo import sharded
 from tclue_grpo.config import Config
+from tclue_grpo.interrupts import GOES_ON, on_interrupt
 from tclue_grpo.loop import train
 from tclue_grpo.vllm_server import free_port
-
-STOPPED = "; the same command goes on from the last checkpoint"
 
 
 def train_here(
@@ -59,13 +58,19 @@ def train_in(count: int, config: Config, folder: Path, about: Mapping[str, Any])
         join=False,
         start_method="spawn",
     )
-    with _handing_on_interrupts([process.pid for process in started.processes]):
+
+    def hand_on() -> None:
+        for pid in started.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+    with on_interrupt(hand_on):
         try:
             while not started.join():
                 pass
         except (ProcessExitedException, ProcessRaisedException) as error:
             if said.empty():
-                raise UserError(f"{folder}: a process of the run died: {error}{STOPPED}") from None
+                raise UserError(f"{folder}: a process of the run died: {error}{GOES_ON}") from None
     outcome = said.get()
     if isinstance(outcome, BaseException):
         raise outcome
@@ -99,25 +104,5 @@ def _one(
         said.put(UserError(str(error)))
         sys.exit(2)
     except KeyboardInterrupt as error:
-        said.put(KeyboardInterrupt(str(error) or STOPPED))
+        said.put(KeyboardInterrupt(str(error) or GOES_ON))
         sys.exit(130)
-
-
-@contextmanager
-def _handing_on_interrupts(pids: list[int | None]) -> Iterator[None]:
-    """A Ctrl-C for each of them, within."""
-
-    def hand_on(*_: object) -> None:
-        for pid in filter(None, pids):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
-
-    try:
-        before = signal.signal(signal.SIGINT, hand_on)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
