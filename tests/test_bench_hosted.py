@@ -28,12 +28,12 @@ from bench_support import (
 )
 
 from tclue.bench import engine
-from tclue.bench.keys import clean
 from tclue.bench.records import Response
 from tclue.bench.run import BenchOptions, StopError, run_models
 from tclue.bench.stats import Summary
 from tclue.bench.throttle import Gate
 from tclue.errors import UserError
+from tclue.secrets import clean
 
 
 @pytest.fixture(autouse=True)

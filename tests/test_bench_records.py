@@ -156,7 +156,7 @@ def test_a_file_system_without_locks(
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("tclue.bench.durable.fcntl.flock", flock)
+    monkeypatch.setattr("tclue.journal.fcntl.flock", flock)
     with pytest.raises(UserError, match="cannot be locked: No locks available"):
         RunFolder(results, config(results))
 

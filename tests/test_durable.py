@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tclue.bench.durable import Journal
+from tclue.journal import Journal
 
 LINES = [f'{{"line": {i}}}\n'.encode() for i in range(200)]
 
@@ -25,7 +25,7 @@ def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(os.fstat(descriptor).st_size)
         real(descriptor)
 
-    monkeypatch.setattr("tclue.bench.durable.os.fsync", fsync)
+    monkeypatch.setattr("tclue.journal.os.fsync", fsync)
     return sizes
 
 
@@ -73,7 +73,7 @@ def fill_up(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         left[0] -= written
         return written
 
-    monkeypatch.setattr("tclue.bench.durable.os.write", write)
+    monkeypatch.setattr("tclue.journal.os.write", write)
 
 
 @pytest.mark.parametrize("room", [0, 5, 13, 14, 27, 30])
@@ -157,7 +157,7 @@ def test_what_an_fsync_failed_on_is_not_taken_to_be_written(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         real(descriptor)
 
-    monkeypatch.setattr("tclue.bench.durable.os.fsync", fsync)
+    monkeypatch.setattr("tclue.journal.os.fsync", fsync)
     done, failed = journal.append(LINES[:3])
     assert (done, failed and failed.errno) == (0, errno.EIO)
     assert journal.append(LINES[:3]) == (3, None)
@@ -174,7 +174,7 @@ def test_nobody_waits_for_ever_on_a_broken_disk(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     for name in ("write", "fsync", "ftruncate"):
-        monkeypatch.setattr(f"tclue.bench.durable.os.{name}", broken)
+        monkeypatch.setattr(f"tclue.journal.os.{name}", broken)
 
     async def run() -> None:
         async with asyncio.timeout(10):

@@ -231,7 +231,7 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
     def full(*_: object) -> tuple[int, OSError]:
         return 0, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("tclue.bench.durable.Journal.append", full)
+    monkeypatch.setattr("tclue.journal.Journal.append", full)
     answerer = Scripted(always(Reply(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
     with pytest.raises(UserError, match=r"No space left on device.* more responses are in"):
         ask_all(answerer, path, tmp_path / "r")

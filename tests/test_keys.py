@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from bench_support import ROOT
 
-from tclue.bench.keys import clean, load_env, mask
 from tclue.errors import UserError
+from tclue.secrets import clean, load_env, mask
 
 SECRET = 'pl"anted\\é-0123456789'
 
@@ -56,7 +56,7 @@ def test_values_of_keys_are_masked_in_every_form() -> None:
 def test_a_screen_a_log_and_a_traceback_hold_no_key(tmp_path: Path) -> None:
     code = """
 import logging, os, sys
-from tclue.bench.keys import guard
+from tclue.secrets import guard
 guard()
 secret = os.environ["ODD_API_KEY"]
 logging.basicConfig()

@@ -10,7 +10,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from lm_eval_support import LIMIT, REPOSITORY, Installed, bench, compare, evaluate, install
 
-from tclue.bench.lm_eval_task import (
+from tclue.bench.local import MAX_TOKENS
+from tclue.errors import UserError
+from tclue.lm_eval import (
     dataset,
     process_results,
     register,
@@ -18,8 +20,6 @@ from tclue.bench.lm_eval_task import (
     tasks_folder,
     unregister,
 )
-from tclue.bench.local import MAX_TOKENS
-from tclue.errors import UserError
 from tclue.puzzle.bands import BANDS
 from tclue.puzzle.bands import band as band_of
 from tclue.puzzle.grade import GRADERS

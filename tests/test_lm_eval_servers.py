@@ -15,9 +15,9 @@ from bench_support import KEY, Answer, Server, completion, prompt_of, serving
 from lm_eval_support import LIMIT, Installed, bench, compare, evaluate, install
 
 from tclue.bench.answerers import answer_lines
-from tclue.bench.lm_eval_task import dataset, process_results
 from tclue.bench.local import MAX_TOKENS
 from tclue.bench.records import Response
+from tclue.lm_eval import dataset, process_results
 from tclue.puzzle.bands import BANDS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set

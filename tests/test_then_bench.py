@@ -35,7 +35,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402 (only where tor
 
 from tclue.bench.local import fingerprint  # noqa: E402
 from tclue.bench.trained import Trained, read_kept  # noqa: E402
-from tclue.then_bench import then_bench  # noqa: E402
+from tclue.bench_training import then_bench  # noqa: E402
 
 PUZZLES, SAMPLES, SEED = 3, 2, 5
 # Records of one model: sampled, then greedy.
@@ -47,7 +47,7 @@ FORKING = """
 import os, sys
 from pathlib import Path
 import transformers
-from tclue.then_bench import then_bench
+from tclue.bench_training import then_bench
 import tclue.bench.local, tclue.bench.room
 transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.AutoConfig
 from transformers import Qwen2ForCausalLM

@@ -28,10 +28,10 @@ from tclue.bench import failures, tap, wire
 from tclue.bench.answerers import Ask, Reply, Setup
 from tclue.bench.costs import Usage
 from tclue.bench.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
-from tclue.bench.keys import clean
 from tclue.bench.litellm_costs import litellm_usd
 from tclue.bench.wire_usage import read_usage, usage_from_litellm
 from tclue.errors import UserError
+from tclue.secrets import clean
 
 # Requests are prepared in turns where replies take so long; where they come faster there is no time
 # between them to send in.

@@ -29,7 +29,7 @@ from tclue.bench.answerers import today
 from tclue.bench.costs import HOUR_USD, Prices
 from tclue.bench.litellm_costs import list_prices
 from tclue.bench.options import BenchOptions
-from tclue.bench.own_files import own_file, read_toml
+from tclue.config_files import own_file, read_toml
 from tclue.errors import UserError
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))

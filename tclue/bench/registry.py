@@ -24,7 +24,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tclue.bench.own_files import own_file, read_toml
+from tclue.config_files import own_file, read_toml
 from tclue.errors import UserError
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "models.toml"))

@@ -28,7 +28,6 @@ from tclue.bench.answerers import Answerer
 from tclue.bench.budget import Budget
 from tclue.bench.engine import Asking, missing, recounted
 from tclue.bench.estimate import confirm
-from tclue.bench.keys import load_env
 from tclue.bench.models import resolve_all
 from tclue.bench.options import BenchOptions
 from tclue.bench.progress import Follower, Progress
@@ -44,6 +43,7 @@ from tclue.errors import UserError
 from tclue.puzzle.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import PuzzleSet, load_set
+from tclue.secrets import load_env
 
 __all__ = ["BenchOptions", "StopError", "run_models"]
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from tclue.bench.costs import Usage
-from tclue.bench.durable import Journal, locked, replace
-from tclue.bench.keys import masker
 from tclue.bench.records import Response, RunConfig, iter_responses, read_config, spent_usd
 from tclue.errors import UserError
+from tclue.journal import Journal, locked, replace
+from tclue.secrets import masker
 
 _USAGE = tuple(f.name for f in fields(Usage))
 

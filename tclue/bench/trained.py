@@ -11,7 +11,7 @@
 * `run.json` says where the weights come from, so that the board can draw the way to them.
 
 `kept.json`, which the trainer writes, names the step that is best and the last one, and what
-`tclue.then_bench` asks of them; a field that it does not have is at `Kept`'s default.
+`tclue.bench_training` asks of them; a field that it does not have is at `Kept`'s default.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from typing import NoReturn
 
 import click
 
-from tclue.bench.keys import guard
 from tclue.cli.asking import bench, models
 from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
 from tclue.cli.showing import compare, leaderboard, lm_eval
 from tclue.cli.training import train
 from tclue.errors import UserError
+from tclue.secrets import guard
 
 
 class _Commands(click.Group):

@@ -125,9 +125,9 @@ def models(registry: Path | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tclue.bench.keys import load_env
     from tclue.bench.listing import list_models
     from tclue.board import terminal
+    from tclue.secrets import load_env
 
     load_env()
     listed = list_models(registry)

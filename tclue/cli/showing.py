@@ -84,11 +84,11 @@ def lm_eval(register: bool, unregister: bool, arguments: tuple[str, ...]) -> Non
     tclue lm-eval --register
     tclue lm-eval --tasks temporal_clue --model hf --model_args pretrained=PATH
     """
-    from tclue.bench import lm_eval_task
+    from tclue import lm_eval
 
     if register or unregister:
         if arguments or (register and unregister):
             raise UserError("--register and --unregister stand alone")
-        click.echo(lm_eval_task.register() if register else lm_eval_task.unregister())
+        click.echo(lm_eval.register() if register else lm_eval.unregister())
         return
-    sys.exit(lm_eval_task.run(list(arguments)))
+    sys.exit(lm_eval.run(list(arguments)))

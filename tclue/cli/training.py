@@ -12,7 +12,7 @@ import click
 from tclue.cli.common import JSON
 
 if TYPE_CHECKING:
-    from tclue.then_bench import Benched
+    from tclue.bench_training import Benched
     from tclue.trainers import Trainer
 
 FOLDER = click.Path(path_type=Path)
@@ -74,7 +74,7 @@ def train(
         click.echo(json.dumps(plan.numbers) if as_json else plan.text)
         return
     if benching:
-        from tclue.then_bench import check_folders, then_bench
+        from tclue.bench_training import check_folders, then_bench
 
         check_folders(results, board)
     trained = chosen.train(request)

@@ -32,8 +32,8 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError
 
-from tclue.bench.durable import replace, sync
 from tclue.errors import UserError
+from tclue.journal import replace, sync
 from tclue_grpo import optimizer_files
 from tclue_grpo.optimizer_files import Updates
 from tclue_grpo.sharded import gathered, is_first, of_first, wait

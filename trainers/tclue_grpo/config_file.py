@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from tclue.bench.own_files import read_toml
+from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.draw import DIFFICULTIES
 from tclue_grpo.config import Config, Range

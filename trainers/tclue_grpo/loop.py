@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from tclue.bench import durable
+from tclue import journal
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
@@ -58,7 +58,7 @@ def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
 
 def locked(folder: Path) -> int:
     """A run's folder, held until it is closed; UserError where another process has it."""
-    return durable.locked(
+    return journal.locked(
         folder, "another process trains this run: let it finish, or stop it", "take another --runs"
     )
 

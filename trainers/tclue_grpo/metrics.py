@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tclue.bench.durable import Journal
 from tclue.errors import UserError
+from tclue.journal import Journal
 
 FILE = "metrics.jsonl"
 TIMINGS = "timings"

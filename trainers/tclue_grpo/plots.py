@@ -19,10 +19,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.durable import replace
 from tclue.bench.intervals import mean
 from tclue.board import marks as drawn
 from tclue.board.labels import Box, Segment
+from tclue.journal import replace
 from tclue_grpo.metrics import iterations, validations
 
 FEWEST_FOR_FIT = 4

@@ -13,7 +13,7 @@ from typing import Any
 
 from tclue.bench.chat import no_template
 from tclue.bench.models import TINY
-from tclue.bench.own_files import read_toml
+from tclue.config_files import read_toml
 from tclue.errors import UserError
 
 SHAPES = Path(__file__).parent / "shapes.toml"
