@@ -20,7 +20,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import Score, mean, scorer
 
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.splits import load_set
 
 

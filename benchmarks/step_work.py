@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.plan import PEAKS
 from tclue_grpo.policy import PADDING, Pack

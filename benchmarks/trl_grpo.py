@@ -32,7 +32,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 
 

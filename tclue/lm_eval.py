@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from tclue.errors import UserError
 from tclue.puzzle.bands import band as band_of
-from tclue.puzzle.grade import GRADERS
+from tclue.puzzle.grading.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 

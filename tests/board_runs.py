@@ -8,7 +8,7 @@ from typing import Any
 from tclue.bench.costs import Prices, Usage
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.run_folder import RunFolder
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grading.grade import Grade
 
 SHA256 = "ab" * 32
 USAGE = Usage(1000, 50, cached_tokens=400, reasoning_tokens=30)

@@ -41,7 +41,7 @@ from providers import (
 )
 
 from tclue.bench.records import Response, read_run
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 
 # Faults after which nothing is waited for: the provider says when to try again, or the request is

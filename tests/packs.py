@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.rollout import Finish, Group, Response, Sample
 

@@ -22,7 +22,7 @@ from providers import (
 from test_providers import MODELS
 
 from tclue.bench.run import BenchOptions, StopError, run_models
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 
 # Long enough for a reply that comes, on a loaded machine, too.
 TIMEOUT_S = 5.0

@@ -8,7 +8,7 @@ from grading import GOLD, KINDS, PUZZLE, QUESTION_TEXTS, SOLUTION
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 
 SOUND = grader("sound")
 LETTERS = list(PUZZLE.questions)

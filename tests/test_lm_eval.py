@@ -22,7 +22,7 @@ from tclue.lm_eval import (
 )
 from tclue.puzzle.bands import BANDS
 from tclue.puzzle.bands import band as band_of
-from tclue.puzzle.grade import GRADERS
+from tclue.puzzle.grading.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from slopes import differences
 
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 
 torch = pytest.importorskip("torch")

@@ -19,7 +19,7 @@ import pytest
 
 from tclue.bench.chat import prompt_ids
 from tclue.bench.models import TINY
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.wording import MAIN_TOPICS

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tclue.puzzle.draw import settings
 from tclue.puzzle.generate import Made, make
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle, prompt_hash
 from tclue.puzzle.sat import prove
 from tclue.puzzle.splits import load_set

@@ -33,7 +33,7 @@ from tclue.bench.run_folder import RunFolder
 from tclue.bench.shared_clock import SharedClock
 from tclue.bench.throttle import Gate, Throttle
 from tclue.errors import UserError
-from tclue.puzzle.grade import Grade, Grader, grader
+from tclue.puzzle.grading.grade import Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle
 
 TRIES = 6

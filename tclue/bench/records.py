@@ -22,7 +22,7 @@ from typing import Any, Literal
 from tclue.bench.costs import Prices, Usage
 from tclue.bench.origin import Training
 from tclue.errors import UserError
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grading.grade import Grade
 
 Outcome = Literal["answered", "truncated", "refused", "unparsed", "failed"]
 

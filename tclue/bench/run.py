@@ -40,7 +40,7 @@ from tclue.bench.records import (
 from tclue.bench.run_folder import RunFolder
 from tclue.bench.stats import Summary, summarize
 from tclue.errors import UserError
-from tclue.puzzle.grade import grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import PuzzleSet, load_set
 from tclue.secrets import load_env

@@ -24,7 +24,7 @@ from tclue.board.plot import dollars
 from tclue.board.tables import chance, difference, estimate
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
-from tclue.puzzle.grade_file import Graded
+from tclue.puzzle.grading.grade_file import Graded
 from tclue.puzzle.proof import Proof
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.report import Report, history

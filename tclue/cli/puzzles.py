@@ -271,8 +271,8 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     tclue grade val.json responses.jsonl --grader published --json
     """
     from tclue.board import terminal
-    from tclue.puzzle.grade import grader as named
-    from tclue.puzzle.grade_file import grade_file
+    from tclue.puzzle.grading.grade import grader as named
+    from tclue.puzzle.grading.grade_file import grade_file
 
     graded = list(grade_file(read_source(puzzles), responses, named(grader)))
     if not as_json:

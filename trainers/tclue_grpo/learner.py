@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tclue.puzzle.grade import Grader, grader
+from tclue.puzzle.grading.grade import Grader, grader
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
 from tclue_grpo.measures import Numbers

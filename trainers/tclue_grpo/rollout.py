@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tclue.bench.chat import prompt_ids
-from tclue.puzzle.grade import Grade, Grader
+from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
 
 if TYPE_CHECKING:

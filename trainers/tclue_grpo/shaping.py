@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from tclue.puzzle.grade import Grade
+from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue_grpo.rollout import Group

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tclue.bench.intervals import Estimate, mean, mean_interval
-from tclue.puzzle.grade import Grader
+from tclue.puzzle.grading.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.measures import describe
 from tclue_grpo.rollout import Engine, graded, requests_for

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclue.errors import UserError
-from tclue.puzzle.grade import Grade, Grader
+from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
 
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import re
 
-from tclue.puzzle.answer_text import plain_lines, tokens
-from tclue.puzzle.answer_words import AnswerReader, Commit, Reading, answer_reader
+from tclue.puzzle.grading.answer_text import plain_lines, tokens
+from tclue.puzzle.grading.answer_words import AnswerReader, Commit, Reading, answer_reader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import wording
 

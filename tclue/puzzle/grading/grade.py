@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tclue.errors import UserError
-from tclue.puzzle.answer_blocks import final_answers
+from tclue.puzzle.grading.answer_blocks import final_answers
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue.puzzle.world import PuzzleError

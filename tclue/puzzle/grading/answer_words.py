@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from tclue.puzzle.answer_text import plain, tokens
+from tclue.puzzle.grading.answer_text import plain, tokens
 from tclue.puzzle.wording import ANSWER_KINDS, MAIN_QUESTIONS, Topic
 
 
