@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.run_folder import RunFolder
 from tclue.puzzle.grading.grade import Grade

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tclue.bench.costs import Usage
+from tclue.bench.costs.cost import Usage
 from tclue.bench.samples import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
 from tclue.bench.tally import Mark, Vote
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.intervals import (
     Estimate,
     known_mean,

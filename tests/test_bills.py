@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tclue.bench.costs import Prices, Usage, agree, at_most_usd, cost_parts, worst_case_usd
+from tclue.bench.costs.cost import Prices, Usage, agree, at_most_usd, cost_parts, worst_case_usd
+from tclue.bench.costs.litellm_costs import litellm_usd
+from tclue.bench.costs.price_book import SHIPPED, read_book
+from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.hosted import load_litellm
-from tclue.bench.litellm_costs import litellm_usd
-from tclue.bench.price_book import SHIPPED, read_book
-from tclue.bench.wire_usage import read_usage, usage_from_litellm
 
 BOOK = read_book(SHIPPED)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tclue.bench.costs import Prices
+from tclue.bench.costs.cost import Prices
 from tclue.board.leaderboard import Board, build, check, files, write
 from tclue.board.published import read_published
 from tclue.board.rows import read_sets

@@ -11,7 +11,7 @@ from board_runs import Answer, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tclue.bench.costs import Prices
+from tclue.bench.costs.cost import Prices
 from tclue.bench.intervals import Estimate
 from tclue.bench.origin import Training
 from tclue.bench.records import RunConfig

@@ -19,7 +19,7 @@ from bench_support import (
 
 from tclue.bench.answerers import Setup
 from tclue.bench.budget import FACTOR, Budget, Ceiling
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 

@@ -27,7 +27,7 @@ from bench_support import (
 
 from tclue.bench import engine
 from tclue.bench.answerers import Ask, Reply, Setup
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.engine import Asking
 from tclue.bench.failures import Failure
 from tclue.bench.options import BenchOptions

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.failures import Failure
 from tclue.bench.origin import Training
 from tclue.puzzle.puzzle import Puzzle

@@ -25,7 +25,7 @@ from random import Random
 
 from tclue.bench.answerers import Answerer, Ask, Reply
 from tclue.bench.budget import Budget, Ceiling
-from tclue.bench.costs import cost_parts
+from tclue.bench.costs.cost import cost_parts
 from tclue.bench.failures import MAYBE_PAID, TRUNCATED, Failure
 from tclue.bench.progress import Progress
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd

@@ -33,7 +33,7 @@ from statistics import stdev
 from typing import TextIO
 
 from tclue.bench.answerers import Answerer
-from tclue.bench.costs import Prices, Usage, cost_parts, repriced, worst_case_usd
+from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
 from tclue.bench.intervals import mean, t_quantile
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import Response, Run, RunConfig, read_run

@@ -26,10 +26,10 @@ from typing import Any
 
 from tclue.bench import failures, tap, wire
 from tclue.bench.answerers import Ask, Reply, Setup
-from tclue.bench.costs import Usage
+from tclue.bench.costs.cost import Usage
+from tclue.bench.costs.litellm_costs import litellm_usd
+from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
-from tclue.bench.litellm_costs import litellm_usd
-from tclue.bench.wire_usage import read_usage, usage_from_litellm
 from tclue.errors import UserError
 from tclue.secrets import clean
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tclue.bench import known, models
 from tclue.bench.answerers import today
-from tclue.bench.costs import Prices
+from tclue.bench.costs.cost import Prices
 from tclue.bench.options import BenchOptions
 from tclue.bench.reasoning import Limits, plan
 from tclue.bench.registry import Alias, load, parse_setting

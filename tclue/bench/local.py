@@ -34,9 +34,9 @@ from tclue.bench.chat import (
     no_template,
     prompt_ids,
 )
-from tclue.bench.costs import Usage
+from tclue.bench.costs.cost import Usage
+from tclue.bench.costs.price_book import local_prices
 from tclue.bench.options import BenchOptions
-from tclue.bench.price_book import local_prices
 from tclue.errors import UserError
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from types import ModuleType
 
 from tclue.bench import known
 from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
-from tclue.bench.costs import Prices
+from tclue.bench.costs.cost import Prices
+from tclue.bench.costs.price_book import prices_for
 from tclue.bench.options import BenchOptions
-from tclue.bench.price_book import prices_for
 from tclue.bench.reasoning import Limits, Model, Plan, plan
 from tclue.bench.registry import Alias, Found, Registry, load, lookup
 from tclue.errors import UserError

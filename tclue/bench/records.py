@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tclue.bench.costs import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.origin import Training
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from tclue.bench.costs import agreement
+from tclue.bench.costs.cost import agreement
 from tclue.bench.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.registry import is_served_as

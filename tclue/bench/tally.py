@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tclue.bench.costs import Usage
+from tclue.bench.costs.cost import Usage
 from tclue.bench.intervals import mean
 from tclue.bench.records import Outcome, Response, RunConfig
 

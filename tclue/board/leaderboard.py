@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.costs import repriced
-from tclue.bench.price_book import SHIPPED, read_book
+from tclue.bench.costs.cost import repriced
+from tclue.bench.costs.price_book import SHIPPED, read_book
 from tclue.bench.records import Response, RunConfig
 from tclue.board.markdown import page
 from tclue.board.notes import notes

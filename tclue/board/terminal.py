@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tclue.bench.compare import Comparison
-from tclue.bench.costs import Prices
+from tclue.bench.costs.cost import Prices
 from tclue.bench.intervals import Estimate
 from tclue.bench.listing import Listed
 from tclue.bench.stats import Summary

@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tclue.bench.costs import Usage
+from tclue.bench.costs.cost import Usage
 
 # No count, and no cost; some of what is larger could not be multiplied by a price.
 _NO_COUNT = 10**12

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from tclue.bench.answerers import today
-from tclue.bench.costs import Prices
+from tclue.bench.costs.cost import Prices
 
 
 def list_prices(litellm: ModuleType, name: str) -> Prices:
