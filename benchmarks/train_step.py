@@ -60,8 +60,8 @@ from step_work import (
     write_random,
 )
 
-from tclue.bench.chat import prompt_ids
-from tclue.bench.models import TINY
+from tclue.bench.models.chat_template import prompt_ids
+from tclue.bench.models.resolve import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set

@@ -2,7 +2,7 @@
 
     then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
 
-* What is asked stands in the training run's `kept.json` (`tclue.bench.trained.Kept`): the same
+* What is asked stands in the training run's `kept.json` (`bench.models.trained.Kept`): the same
   puzzles, samples, limits and seed of the base and of each step; first sampled, then greedily.
 * It is `tclue bench` that asks. So the same call, after any interruption, asks what is missing and
   no more; a step that is best and last is one variant; and what is there is not asked again.
@@ -20,13 +20,13 @@ from typing import Any
 
 from tclue.bench.compare import compare
 from tclue.bench.intervals import known_mean
-from tclue.bench.models import resolve_all
+from tclue.bench.models.resolve import resolve_all
+from tclue.bench.models.trained import PREFIX, Kept, read_kept
 from tclue.bench.options import BenchOptions
 from tclue.bench.progress import Progress
 from tclue.bench.run import run_models
 from tclue.bench.stats import Summary
 from tclue.bench.tally import Tally
-from tclue.bench.trained import PREFIX, Kept, read_kept
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError

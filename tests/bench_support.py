@@ -206,7 +206,7 @@ except UserError as error:
 # One process imports litellm, which takes seconds, and forks one that runs for every line it reads.
 FORKING = """
 import os, sys
-from tclue.bench.hosted import load_litellm
+from tclue.bench.models.hosted import load_litellm
 load_litellm()
 for _ in sys.stdin:
     if not (child := os.fork()):

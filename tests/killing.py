@@ -70,7 +70,7 @@ _FORKING = """
 import json, os, sys
 from contextlib import suppress
 from importlib import import_module
-from tclue.bench.hosted import load_litellm
+from tclue.bench.models.hosted import load_litellm
 load_litellm()
 
 def command(arguments, folder):

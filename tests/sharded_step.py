@@ -15,7 +15,7 @@ import torch
 from packs import random_groups
 from safetensors.torch import save_file
 
-from tclue.bench.models import TINY
+from tclue.bench.models.resolve import TINY
 from tclue_grpo import backends, sharded
 from tclue_grpo.config import Model, Update
 from tclue_grpo.packing import pack

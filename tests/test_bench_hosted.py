@@ -433,7 +433,7 @@ def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
     at_work_s: float,
     asked: int,
 ) -> None:
-    monkeypatch.setattr("tclue.bench.failures.AT_WORK_S", at_work_s)
+    monkeypatch.setattr("tclue.bench.models.failures.AT_WORK_S", at_work_s)
 
     def behave(_: dict[str, Any]) -> Answer:
         time.sleep(0.1)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 
-from tclue.bench.answerers import Ask
-from tclue.bench.chat import prompt_ids
+from tclue.bench.models.chat_template import prompt_ids
+from tclue.bench.models.model import Ask
 from tclue.bench.records import Run
 from tclue.bench.run import BenchOptions, run_models
 from tclue.errors import UserError
@@ -101,7 +101,7 @@ def test_a_text_does_not_depend_on_its_batch(
 def test_greedy_is_what_transformers_generates(
     checkpoint: Path, puzzles: Path, tmp_path: Path
 ) -> None:
-    from tclue.bench.local import Local
+    from tclue.bench.models.local import Local
 
     bench(f"hf:{checkpoint}", puzzles, tmp_path / "r", max_tokens=30)
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
@@ -119,7 +119,7 @@ def test_greedy_is_what_transformers_generates(
 
 
 def test_sampling_follows_the_softmax(checkpoint: Path) -> None:
-    from tclue.bench.local import Local
+    from tclue.bench.models.local import Local
 
     (puzzle,) = write_puzzles(checkpoint.parent, 1)[1]
     model = Local(str(checkpoint), BenchOptions(temperature=0.5))
@@ -257,7 +257,7 @@ def test_a_model_that_takes_no_cache_is_refused() -> None:
         def forward(self, input_ids: Any) -> Any:
             return input_ids
 
-    from tclue.bench.room import advance
+    from tclue.bench.models.kv_cache import advance
 
     ids = torch.ones(1, 1, dtype=torch.long)
     with pytest.raises(UserError, match="Forgetful takes none of cache, past_key_values"):

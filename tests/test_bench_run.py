@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from bench_support import ROOT, Silent, bench, the_run, write_puzzles
 
-from tclue.bench.answerers import Ask, Random
 from tclue.bench.engine import missing
+from tclue.bench.models.model import Ask, Random
 from tclue.bench.progress import Follower
 from tclue.bench.records import read_run
 from tclue.bench.run import BenchOptions, run_models

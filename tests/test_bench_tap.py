@@ -10,17 +10,17 @@ from providers import PROVIDERS, Model, Settings, bases
 from providers import serving as providing
 from test_providers import MODELS
 
-from tclue.bench import tap
-from tclue.bench.hosted import load_litellm
+from tclue.bench.models import http_capture
+from tclue.bench.models.hosted import load_litellm
 
 KEY = "sk-planted-0123456789abcdef"
 
 
-async def asked(model: str, base: str, streamed: bool, prompt: str = "x") -> tap.Heard:
+async def asked(model: str, base: str, streamed: bool, prompt: str = "x") -> http_capture.Heard:
     """What is heard of one request, answered or not."""
     litellm = load_litellm()
     more: dict[str, Any] = {"stream_options": {"include_usage": True}} if streamed else {}
-    with tap.listening() as heard:
+    with http_capture.listening() as heard:
         try:
             reply = await litellm.acompletion(
                 model=model,
@@ -70,7 +70,7 @@ def test_requests_at_the_same_time_do_not_mix() -> None:
     def behave(body: dict[str, Any]) -> Answer:
         return Answer(completion(body["messages"][0]["content"]), pause_s=0.05)
 
-    async def run() -> list[tap.Heard]:
+    async def run() -> list[http_capture.Heard]:
         prompts = [f"this is {i}." for i in range(20)]
         return await asyncio.gather(
             *[asked("openai/m", server.url, False, prompt) for prompt in prompts]
@@ -93,7 +93,7 @@ def test_of_a_long_stream_only_what_tells_facts_is_kept() -> None:
 
 
 def test_lines_that_come_in_parts() -> None:
-    heard = tap.Heard(headers={"content-type": "text/event-stream"})
+    heard = http_capture.Heard(headers={"content-type": "text/event-stream"})
     whole = b'data: {"a": 1}\n\ndata: {"usage": null}\n\r\ndata: {"usage": {"b": 2}}\r\n\n'
     for i in range(len(whole)):
         heard._hear(whole[i : i + 1])
@@ -101,9 +101,9 @@ def test_lines_that_come_in_parts() -> None:
 
 
 def test_nobody_listens_outside() -> None:
-    async def run() -> tap.Heard:
+    async def run() -> http_capture.Heard:
         litellm = load_litellm()
-        with tap.listening() as heard:
+        with http_capture.listening() as heard:
             pass
         await litellm.acompletion(
             model="openai/m",

@@ -15,7 +15,7 @@ from tclue.bench.costs.cost import Prices, Usage, agree, at_most_usd, cost_parts
 from tclue.bench.costs.litellm_costs import litellm_usd
 from tclue.bench.costs.price_book import SHIPPED, read_book
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
-from tclue.bench.hosted import load_litellm
+from tclue.bench.models.hosted import load_litellm
 
 BOOK = read_book(SHIPPED)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
 from tclue.bench.intervals import Estimate
-from tclue.bench.origin import Training
+from tclue.bench.models.origin import Training
 from tclue.bench.records import RunConfig
 from tclue.bench.stats import summarize
 from tclue.bench.tally import Scores

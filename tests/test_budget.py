@@ -17,9 +17,9 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench.answerers import Setup
 from tclue.bench.budget import FACTOR, Budget, Ceiling
 from tclue.bench.costs.cost import Prices, Usage
+from tclue.bench.models.model import Setup
 from tclue.bench.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from bench_support import ROOT
 
-from tclue.bench.models import TINY
+from tclue.bench.models.resolve import TINY
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")

@@ -26,10 +26,10 @@ from bench_support import (
 )
 
 from tclue.bench import engine
-from tclue.bench.answerers import Ask, Reply, Setup
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.engine import Asking
-from tclue.bench.failures import Failure
+from tclue.bench.models.failures import Failure
+from tclue.bench.models.model import Ask, Reply, Setup
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import read_run
 from tclue.bench.run import StopError, configuration, run_models

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from bench_support import Answer, Server, bench, completion, serving, write_puzzles
 
-from tclue.bench.answerers import Random, Setup
 from tclue.bench.costs.cost import Prices
 from tclue.bench.estimate import Bill, estimate, likely_tokens, projected, total
+from tclue.bench.models.model import Random, Setup
 from tclue.bench.records import RunConfig
 from tclue.bench.run import BenchOptions, configuration
 from tclue.errors import UserError

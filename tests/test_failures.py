@@ -8,7 +8,7 @@ import aiohttp
 import httpx
 import pytest
 
-from tclue.bench.failures import (
+from tclue.bench.models.failures import (
     DAY,
     KEY,
     MODEL,

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from lm_eval_support import LIMIT, REPOSITORY, Installed, bench, compare, evaluate, install
 
-from tclue.bench.local import MAX_TOKENS
+from tclue.bench.models.local import MAX_TOKENS
 from tclue.errors import UserError
 from tclue.lm_eval import (
     dataset,

@@ -14,8 +14,8 @@ import pytest
 from bench_support import KEY, Answer, Server, completion, prompt_of, serving
 from lm_eval_support import LIMIT, Installed, bench, compare, evaluate, install
 
-from tclue.bench.answerers import answer_lines
-from tclue.bench.local import MAX_TOKENS
+from tclue.bench.models.local import MAX_TOKENS
+from tclue.bench.models.model import answer_lines
 from tclue.bench.records import Response
 from tclue.lm_eval import dataset, process_results
 from tclue.puzzle.bands import BANDS

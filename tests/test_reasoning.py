@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from bench_support import Answer, serving
 
-from tclue.bench import hosted, known
-from tclue.bench.reasoning import ANSWER_TOKENS, Limits, Model, Plan, plan
-from tclue.bench.registry import Lift, Reasoning, load, parse_setting
+from tclue.bench.models import capabilities, hosted
+from tclue.bench.models.reasoning import ANSWER_TOKENS, Limits, Model, Plan, plan
+from tclue.bench.models.registry import Lift, Reasoning, load, parse_setting
 from tclue.errors import UserError
 
 BUDGETS = Reasoning("budget", (), "unset", 1024)
@@ -176,7 +176,7 @@ def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 def alias_body(alias: str, text: str | None, host: int = 0, **limits: Any) -> dict[str, Any]:
     facts = load(None).models[alias]
-    model = known.registered(alias, facts, facts.hosts[host], self_hosted=False)
+    model = capabilities.registered(alias, facts, facts.hosts[host], self_hosted=False)
     return body(facts.hosts[host].litellm, dict(planned(model, text, **limits).request))[0]
 
 
@@ -231,7 +231,7 @@ def test_what_gemini_gets(alias: str, text: str, budget: int, limit: int) -> Non
 
 def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     facts = load(None).models["claude-3.7"]
-    model = known.registered("claude-3.7", facts, facts.hosts[0], self_hosted=False)
+    model = capabilities.registered("claude-3.7", facts, facts.hosts[0], self_hosted=False)
     got, headers = body(facts.hosts[0].litellm, dict(planned(model, "64k").request))
     assert (got["thinking"], got["max_tokens"]) == (thinking(64_000), 68_000)
     assert "output-128k-2025-02-19" in headers["anthropic-beta"]
@@ -256,7 +256,7 @@ def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
 def test_what_the_providers_of_unregistered_models_get(
     name: str, text: str, sent: dict[str, Any]
 ) -> None:
-    model, served_as = known.unregistered(hosted.load_litellm(), name, name, None)
+    model, served_as = capabilities.unregistered(hosted.load_litellm(), name, name, None)
     assert served_as[0] == name.partition("/")[2]
     got = body(name, dict(planned(model, text).request))[0]
     assert got | sent == got

@@ -12,12 +12,12 @@ import pytest
 from bench_support import KEY, ROOT, Answer, Silent, completion, serving, write_puzzles
 from commands import call, refused
 
-from tclue.bench import hosted, known
-from tclue.bench.listing import list_models
-from tclue.bench.models import resolve_all
-from tclue.bench.reasoning import Limits, plan
+from tclue.bench.models import capabilities, hosted
+from tclue.bench.models.listing import list_models
+from tclue.bench.models.reasoning import Limits, plan
+from tclue.bench.models.registry import is_served_as, load, lookup, parse_setting
+from tclue.bench.models.resolve import resolve_all
 from tclue.bench.records import read_run
-from tclue.bench.registry import is_served_as, load, lookup, parse_setting
 from tclue.bench.run import BenchOptions, run_models
 from tclue.errors import UserError
 
@@ -70,7 +70,7 @@ def test_the_shipped_aliases_hold() -> None:
             )
             if host.max_output_tokens and listed.get("max_output_tokens"):
                 assert host.max_output_tokens == listed["max_output_tokens"], host
-            model = known.registered(alias, facts, host, self_hosted=False)
+            model = capabilities.registered(alias, facts, host, self_hosted=False)
             for text in facts.variants:
                 assert plan(model, parse_setting(text), Limits()).request
 
@@ -135,7 +135,7 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     path = mine(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
-    model = known.registered("mine", facts, facts.hosts[0], self_hosted=False)
+    model = capabilities.registered("mine", facts, facts.hosts[0], self_hosted=False)
     assert [plan(model, parse_setting(v), Limits()).label for v in facts.variants] == [
         "mine@none",
         "mine@on",

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from bench_support import ROOT, Silent, write_puzzles
 
-from tclue.bench.models import TINY
+from tclue.bench.models.resolve import TINY
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import Run, read_config, read_run
 from tclue.bench.run import run_models
@@ -33,8 +33,8 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402 (only where torch is)
 
-from tclue.bench.local import fingerprint  # noqa: E402
-from tclue.bench.trained import Trained, read_kept  # noqa: E402
+from tclue.bench.models.local import fingerprint  # noqa: E402
+from tclue.bench.models.trained import Trained, read_kept  # noqa: E402
 from tclue.bench_training import then_bench  # noqa: E402
 
 PUZZLES, SAMPLES, SEED = 3, 2, 5
@@ -48,7 +48,7 @@ import os, sys
 from pathlib import Path
 import transformers
 from tclue.bench_training import then_bench
-import tclue.bench.local, tclue.bench.room
+import tclue.bench.models.local, tclue.bench.models.kv_cache
 transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.AutoConfig
 from transformers import Qwen2ForCausalLM
 run, root = sys.argv[1:]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tclue.bench.failures import Failure
+from tclue.bench.models.failures import Failure
 from tclue.bench.throttle import Gate, Throttle
 
 LIMITED = Failure("again", limited=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, call, refused
 
-from tclue.bench.models import TINY
+from tclue.bench.models.resolve import TINY
 from tclue.errors import UserError
 from tclue_grpo import plan
 from tclue_grpo.config import Config, Data, Packing, Rollout, Train, Update

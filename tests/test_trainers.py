@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, refused, run
 
-from tclue.bench.models import TINY
+from tclue.bench.models.resolve import TINY
 
 
 def both_packages(*folders: Path) -> dict[str, str]:

@@ -13,8 +13,8 @@
 
 from __future__ import annotations
 
-from tclue.bench.answerers import Setup
 from tclue.bench.costs.cost import Prices, Usage, at_most_usd, worst_case_usd
+from tclue.bench.models.model import Setup
 
 BYTES_A_TOKEN = 2
 TOKENS_AROUND = 64  # what a chat format adds to a prompt

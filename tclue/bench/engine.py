@@ -23,10 +23,10 @@ from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from tclue.bench.answerers import Answerer, Ask, Reply
 from tclue.bench.budget import Budget, Ceiling
 from tclue.bench.costs.cost import cost_parts
-from tclue.bench.failures import MAYBE_PAID, TRUNCATED, Failure
+from tclue.bench.models.failures import MAYBE_PAID, TRUNCATED, Failure
+from tclue.bench.models.model import Answerer, Ask, Reply
 from tclue.bench.progress import Progress
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.run_folder import RunFolder

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.origin import Training
+from tclue.bench.models.origin import Training
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 

@@ -24,11 +24,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tclue
-from tclue.bench.answerers import Answerer
 from tclue.bench.budget import Budget
 from tclue.bench.engine import Asking, missing, recounted
 from tclue.bench.estimate import confirm
-from tclue.bench.models import resolve_all
+from tclue.bench.models.model import Answerer
+from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
 from tclue.bench.progress import Follower, Progress
 from tclue.bench.records import (

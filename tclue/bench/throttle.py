@@ -18,7 +18,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from tclue.bench.failures import Failure
+from tclue.bench.models.failures import Failure
 
 
 class Throttle:

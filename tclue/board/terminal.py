@@ -16,7 +16,7 @@ from rich.table import Table
 from tclue.bench.compare import Comparison
 from tclue.bench.costs.cost import Prices
 from tclue.bench.intervals import Estimate
-from tclue.bench.listing import Listed
+from tclue.bench.models.listing import Listed
 from tclue.bench.stats import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes

@@ -125,7 +125,7 @@ def models(registry: Path | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tclue.bench.listing import list_models
+    from tclue.bench.models.listing import list_models
     from tclue.board import terminal
     from tclue.secrets import load_env
 

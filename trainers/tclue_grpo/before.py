@@ -51,7 +51,7 @@ def _check_room(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
     base = place_of(config.model.base)
     if not Path(base).expanduser().is_dir():
         return  # on the hub: its tokenizer would have to be fetched
-    from tclue.bench.chat import prompt_ids
+    from tclue.bench.models.chat_template import prompt_ids
     from tclue_grpo.build import load_tokenizer, longest
 
     tokenizer, room = load_tokenizer(base), longest(config, base)

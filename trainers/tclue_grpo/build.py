@@ -8,7 +8,12 @@ from typing import Any
 import torch
 import transformers
 
-from tclue.bench.chat import end_tokens, hushed_transformers, no_template, prompt_ids
+from tclue.bench.models.chat_template import (
+    end_tokens,
+    hushed_transformers,
+    no_template,
+    prompt_ids,
+)
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo import backends

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tclue.bench.room import advance, cache_tokens, give_room, padded_left
+from tclue.bench.models.kv_cache import advance, cache_tokens, give_room, padded_left
 from tclue_grpo.rollout import Degeneration, Finish, Request, Sample, Sampled
 
 DROP_AT = 0.25

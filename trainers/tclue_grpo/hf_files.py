@@ -14,7 +14,7 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tclue.bench.chat import check_hub_name
+from tclue.bench.models.chat_template import check_hub_name
 from tclue.errors import UserError
 
 # What a checkpoint has beside its weights: configurations, tokenizer, chat template.

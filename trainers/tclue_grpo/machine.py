@@ -6,7 +6,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 
-from tclue.bench.memory import memory_bytes
+from tclue.bench.models.memory import memory_bytes
 
 GB = 1e9
 SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from tclue.bench.chat import prompt_ids
+from tclue.bench.models.chat_template import prompt_ids
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.local import fingerprint
+from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
 from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
 from tclue_grpo import before, config_file, plan

@@ -21,13 +21,13 @@ from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
-from tclue.bench import known
-from tclue.bench.answerers import Answerer, Random, Setup, Solver, today
 from tclue.bench.costs.cost import Prices
 from tclue.bench.costs.price_book import prices_for
+from tclue.bench.models import capabilities
+from tclue.bench.models.model import Answerer, Random, Setup, Solver, today
+from tclue.bench.models.reasoning import Limits, Model, Plan, plan
+from tclue.bench.models.registry import Alias, Found, Registry, load, lookup
 from tclue.bench.options import BenchOptions
-from tclue.bench.reasoning import Limits, Model, Plan, plan
-from tclue.bench.registry import Alias, Found, Registry, load, lookup
 from tclue.errors import UserError
 
 # The checkpoint that this package brings.
@@ -47,14 +47,14 @@ def resolve_all(name: str, options: BenchOptions) -> list[Answerer]:
     if name == "solver":
         return [Solver()]
     if name.startswith("hf:") or name == "tiny":
-        from tclue.bench.local import Local
+        from tclue.bench.models.local import Local
 
         local = Local(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
             local.setup = replace(local.setup, variant="tiny")
         return [local]
     if name.startswith("train:"):
-        from tclue.bench.trained import Trained
+        from tclue.bench.models.trained import Trained
 
         return [Trained(name.removeprefix("train:"), options)]
     registry = load(options.registry)
@@ -96,7 +96,7 @@ def key_is_set(variable: str) -> bool:
 
 
 def _hosted(found: Found, registry: Registry, options: BenchOptions) -> list[Answerer]:
-    from tclue.bench.hosted import Hosted, load_litellm
+    from tclue.bench.models.hosted import Hosted, load_litellm
 
     litellm = load_litellm()
     routed, model, served_as = _routed(litellm, found, registry, options)
@@ -121,16 +121,16 @@ def _routed(
         # Closed weights behind a URL: a gateway to their provider, in its own protocol.
         own_server = options.api_base and (facts.self_hosted or found.server_name)
         if not own_server:
-            model = known.registered(found.name, facts, host, self_hosted=False)
+            model = capabilities.registered(found.name, facts, host, self_hosted=False)
             return host.litellm, model, host.served_as
         served = found.server_name or facts.weights
-        model = known.registered(found.name, facts, host, self_hosted=True)
+        model = capabilities.registered(found.name, facts, host, self_hosted=True)
         return f"openai/{served}", model, (served,)
     routed = found.name
     if options.api_base and routed.split("/")[0] not in litellm.provider_list:
         routed = f"openai/{routed}"
     try:
-        return routed, *known.unregistered(litellm, found.name, routed, options.api_base)
+        return routed, *capabilities.unregistered(litellm, found.name, routed, options.api_base)
     except litellm.BadRequestError:
         near = difflib.get_close_matches(found.name, registry.models, 1)
         if near:

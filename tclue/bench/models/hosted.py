@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from tclue.bench import failures, tap, wire
-from tclue.bench.answerers import Ask, Reply, Setup
 from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.litellm_costs import litellm_usd
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
-from tclue.bench.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
+from tclue.bench.models import failures, http_capture, wire_formats
+from tclue.bench.models.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
+from tclue.bench.models.model import Ask, Reply, Setup
 from tclue.errors import UserError
 from tclue.secrets import clean
 
@@ -54,7 +54,7 @@ def load_litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.drop_params = False
-    tap.install()
+    http_capture.install()
     return litellm
 
 
@@ -95,7 +95,7 @@ class Hosted:
         seed = None if self.setup.seed is None else self.setup.seed + ask.sample
         messages = [{"role": "user", "content": ask.puzzle.prompt}]
         start = time.perf_counter()
-        with tap.listening() as heard:
+        with http_capture.listening() as heard:
             try:
                 async with asyncio.timeout(self.setup.timeout_s):
                     async with self._turn(heard):
@@ -108,14 +108,14 @@ class Hosted:
             except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
                 return self._failed(heard, error, time.perf_counter() - start)
         latency_s = self._latency_s = time.perf_counter() - start
-        facts = wire.read(heard.body())
+        facts = wire_formats.read(heard.body())
         # Another server's price is not that of the provider whose protocol it speaks.
         theirs = None if self.setup.api_base else carried.usage
         theirs_usd = litellm_usd(self._litellm, self._name, theirs)
         return _reply(carried, facts, streamed, latency_s, theirs_usd)
 
     @asynccontextmanager
-    async def _turn(self, heard: tap.Heard) -> AsyncIterator[None]:
+    async def _turn(self, heard: http_capture.Heard) -> AsyncIterator[None]:
         """One request at a time is prepared, until it is sent.
 
         That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
@@ -142,10 +142,10 @@ class Hosted:
             timer.cancel()
             let_go()
 
-    def _failed(self, heard: tap.Heard, error: Exception, latency_s: float) -> Reply:
+    def _failed(self, heard: http_capture.Heard, error: Exception, latency_s: float) -> Reply:
         """What is left of a request that raised."""
         body = heard.body()
-        facts = wire.read(body)
+        facts = wire_formats.read(body)
         said = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
         if heard.status is not None and heard.status >= 400:
             whole = body.decode("utf-8", "replace")
@@ -232,14 +232,14 @@ async def _streamed(stream: Any) -> Carried:
 
 def _reply(
     carried: Carried,
-    facts: wire.Facts | None,
+    facts: wire_formats.Facts | None,
     streamed: bool,
     latency_s: float,
     theirs_usd: float | None,
 ) -> Reply:
     """A reply from its text, and from what the provider said of it."""
     if facts is None:  # nothing was heard, or in no form that is known
-        facts = wire.Facts(
+        facts = wire_formats.Facts(
             usage={},
             finish_reason=carried.finish_reason,
             model_id=carried.model_id,
@@ -275,7 +275,7 @@ def _unusable(
     refused: bool,
     reason: str | None,
     cut: bool,
-    facts: wire.Facts,
+    facts: wire_formats.Facts,
 ) -> str | None:
     """Why a reply that came is none."""
     if facts.error is not None:

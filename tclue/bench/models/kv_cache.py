@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicLayer
 
-from tclue.bench.memory import memory_bytes
+from tclue.bench.models.memory import memory_bytes
 from tclue.errors import UserError
 
 # What transformers calls the keys and values that it is handed: the second until 5.23.

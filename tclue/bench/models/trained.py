@@ -23,9 +23,9 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.local import Local, fingerprint
+from tclue.bench.models.local import Local, fingerprint
+from tclue.bench.models.origin import Training
 from tclue.bench.options import BenchOptions
-from tclue.bench.origin import Training
 from tclue.errors import UserError
 
 PREFIX = "train:"
@@ -239,7 +239,7 @@ def _hour_usd(kept: Kept) -> float:
 
 def base_checkpoint(kept: Kept, options: BenchOptions) -> str | None:
     """The hash of the base's files, as training found them or as they are; None where unknown."""
-    from tclue.bench.models import TINY
+    from tclue.bench.models.resolve import TINY
 
     if kept.base_checkpoint:
         return kept.base_checkpoint

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.failures import Failure
-from tclue.bench.origin import Training
+from tclue.bench.models.failures import Failure
+from tclue.bench.models.origin import Training
 from tclue.puzzle.puzzle import Puzzle
 
 DEFAULT_SEED = 0

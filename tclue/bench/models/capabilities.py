@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from tclue.bench.reasoning import Model
-from tclue.bench.registry import Alias, Host, Level, Off, Reasoning, Temperature
+from tclue.bench.models.reasoning import Model
+from tclue.bench.models.registry import Alias, Host, Level, Off, Reasoning, Temperature
 
 # Anthropic's least budget: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 _LEAST_CLAUDE_BUDGET = 1024

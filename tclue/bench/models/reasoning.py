@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tclue.bench.registry import Lift, Off, Reasoning, Setting, Temperature
+from tclue.bench.models.registry import Lift, Off, Reasoning, Setting, Temperature
 from tclue.errors import UserError
 
 # Left for the answer when a budget is all that limits thinking.

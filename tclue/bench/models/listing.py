@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tclue.bench import known, models
-from tclue.bench.answerers import today
 from tclue.bench.costs.cost import Prices
+from tclue.bench.models import capabilities, resolve
+from tclue.bench.models.model import today
+from tclue.bench.models.reasoning import Limits, plan
+from tclue.bench.models.registry import Alias, load, parse_setting
 from tclue.bench.options import BenchOptions
-from tclue.bench.reasoning import Limits, plan
-from tclue.bench.registry import Alias, load, parse_setting
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ def list_models(registry_file: Path | None = None) -> list[Listed]:
     ]
     options = BenchOptions(registry=registry_file)
     routed = [facts.hosts[0].litellm for facts in registry.models.values()]
-    priced = [models.prices(name, options, None) for name in routed]
+    priced = [resolve.prices(name, options, None) for name in routed]
     if any(price.source == "unknown" for price in priced) and find_spec("litellm") is not None:
         # Only now: its import takes seconds.
-        from tclue.bench.hosted import load_litellm
+        from tclue.bench.models.hosted import load_litellm
 
         litellm = load_litellm()
-        priced = [models.prices(name, options, litellm) for name in routed]
+        priced = [resolve.prices(name, options, litellm) for name in routed]
     return listed + [
         _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), price)
         for (name, facts), price in zip(registry.models.items(), priced, strict=True)
@@ -87,10 +87,10 @@ def list_models(registry_file: Path | None = None) -> list[Listed]:
 
 def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Listed:
     host = facts.hosts[0]
-    model = known.registered(name, facts, host, self_hosted=False)
+    model = capabilities.registered(name, facts, host, self_hosted=False)
     settings = [parse_setting(text) for text in facts.variants] or [None]
     plans = [plan(model, setting, Limits()) for setting in settings]
-    is_set = any(map(models.key_is_set, keys)) if keys else None
+    is_set = any(map(resolve.key_is_set, keys)) if keys else None
     return Listed(
         name,
         facts.about,

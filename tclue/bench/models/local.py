@@ -26,16 +26,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tclue.bench.answerers import DEFAULT_SEED, Ask, Reply, Setup
-from tclue.bench.chat import (
+from tclue.bench.costs.cost import Usage
+from tclue.bench.costs.price_book import local_prices
+from tclue.bench.models.chat_template import (
     check_hub_name,
     end_tokens,
     hushed_transformers,
     no_template,
     prompt_ids,
 )
-from tclue.bench.costs.cost import Usage
-from tclue.bench.costs.price_book import local_prices
+from tclue.bench.models.model import DEFAULT_SEED, Ask, Reply, Setup
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
@@ -119,7 +119,7 @@ class Local:
 
     def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
         """Requests of like length together, the longest first, as many as memory allows."""
-        from tclue.bench.room import cache_tokens
+        from tclue.bench.models.kv_cache import cache_tokens
 
         assert self.setup.max_tokens is not None
         lengths = {ask.puzzle.id: len(prompt_ids(self._tokenizer, ask.puzzle)) for ask in asks}
@@ -223,7 +223,7 @@ class Local:
         """
         import torch
 
-        from tclue.bench.room import give_room, padded_left
+        from tclue.bench.models.kv_cache import give_room, padded_left
 
         prompts = list({row.ask.puzzle.id: row.prompt for row in rows}.values())
         place = {puzzle: i for i, puzzle in enumerate({row.ask.puzzle.id: 0 for row in rows})}
@@ -241,7 +241,7 @@ class Local:
         self, ids: torch.Tensor, mask: torch.Tensor, cache: Any
     ) -> tuple[torch.Tensor, Any]:
         """The logits after the last of these tokens [row, token], and the longer cache."""
-        from tclue.bench.room import advance
+        from tclue.bench.models.kv_cache import advance
 
         positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0)
         if context := getattr(self._config, "max_position_embeddings", None):
