@@ -42,11 +42,11 @@ from statistics import median
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from tclue.bench import run
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.model import Answerer, Ask, Builtin, Reply, Setup, answer_lines, today
 from tclue.bench.models.resolve import resolve_all
-from tclue.bench.run import BenchOptions, run_models
+from tclue.bench.runs import run
+from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 

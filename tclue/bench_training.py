@@ -18,15 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.compare import compare
-from tclue.bench.intervals import known_mean
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.models.trained import PREFIX, Kept, read_kept
 from tclue.bench.options import BenchOptions
-from tclue.bench.progress import Progress
-from tclue.bench.run import run_models
-from tclue.bench.stats import Summary
-from tclue.bench.tally import Tally
+from tclue.bench.runs.run import run_models
+from tclue.bench.runs.run_progress import Progress
+from tclue.bench.stats.compare import compare
+from tclue.bench.stats.intervals import known_mean
+from tclue.bench.stats.summary import Summary
+from tclue.bench.stats.tally import Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError

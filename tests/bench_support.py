@@ -16,9 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from tclue.bench.records import Run, read_run
-from tclue.bench.run import BenchOptions, run_models
-from tclue.bench.stats import Summary
+from tclue.bench.runs.records import Run, read_run
+from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.bench.stats.summary import Summary
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, house_line
 
@@ -192,7 +192,7 @@ def prompt_of(body: dict[str, Any]) -> str:
 DRIVER = """
 import sys
 from pathlib import Path
-from tclue.bench.run import BenchOptions, run_models
+from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
 model, puzzles, results, options = sys.argv[1], sys.argv[2], sys.argv[3], eval(sys.argv[4])
 try:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.records import Outcome, Response, RunConfig
-from tclue.bench.run_folder import RunFolder
+from tclue.bench.runs.records import Outcome, Response, RunConfig
+from tclue.bench.runs.run_folder import RunFolder
 from tclue.puzzle.grading.grade import Grade
 
 SHA256 = "ab" * 32

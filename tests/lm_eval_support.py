@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from bench_support import Silent, the_run
 
-from tclue.bench.records import Response
-from tclue.bench.run import BenchOptions, run_models
+from tclue.bench.runs.records import Response
+from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.puzzle.splits import load_set
 
 REPOSITORY = Path(__file__).parent.parent

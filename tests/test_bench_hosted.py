@@ -27,11 +27,11 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench import engine
-from tclue.bench.records import Response
-from tclue.bench.run import BenchOptions, StopError, run_models
-from tclue.bench.stats import Summary
-from tclue.bench.throttle import Gate
+from tclue.bench.runs import executor
+from tclue.bench.runs.records import Response
+from tclue.bench.runs.run import BenchOptions, StopError, run_models
+from tclue.bench.runs.throttle import Gate
+from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.secrets import clean
 
@@ -193,9 +193,9 @@ def test_a_server_that_stays_broken_fails_and_the_next_run_asks_again(
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     broken = Answer({"error": {"message": "oops"}}, 500)
-    with serving(flaky(*[broken] * engine.TRIES)) as server:
+    with serving(flaky(*[broken] * executor.TRIES)) as server:
         summary = bench("m", puzzles, tmp_path / "r", api_base=server.url)
-        assert (len(server.bodies), len(naps)) == (engine.TRIES, engine.TRIES - 1)
+        assert (len(server.bodies), len(naps)) == (executor.TRIES, executor.TRIES - 1)
         assert (summary.responses, summary.outcomes["failed"]) == (0, 1)
         summary = bench("m", puzzles, tmp_path / "r", api_base=server.url)
     assert (summary.responses, summary.outcomes["failed"], summary.failed_attempts) == (1, 0, 1)
@@ -211,7 +211,7 @@ def test_a_server_that_is_not_there(
     (response,) = the_run(tmp_path / "r").responses
     assert response.outcome == "failed"
     assert "onnection" in (response.error or "")
-    assert len(naps) == engine.TRIES - 1
+    assert len(naps) == executor.TRIES - 1
     assert capsys.readouterr().err == (
         f"m: 1 failed, 1 of them so: {response.error}; the same command asks again\n"
     )
@@ -425,7 +425,7 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
     assert len(server.bodies) == 12 + 3
 
 
-@pytest.mark.parametrize(("at_work_s", "asked"), [(0.05, 1), (60.0, engine.TRIES)])
+@pytest.mark.parametrize(("at_work_s", "asked"), [(0.05, 1), (60.0, executor.TRIES)])
 def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
     tmp_path: Path,
     naps: list[float],

@@ -12,8 +12,8 @@ from bench_support import Silent, bench, the_run, write_puzzles
 
 from tclue.bench.models.chat_template import prompt_ids
 from tclue.bench.models.model import Ask
-from tclue.bench.records import Run
-from tclue.bench.run import BenchOptions, run_models
+from tclue.bench.runs.records import Run
+from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from bench_support import ROOT, Silent, bench, the_run, write_puzzles
 
-from tclue.bench.engine import missing
 from tclue.bench.models.model import Ask, Random
-from tclue.bench.progress import Follower
-from tclue.bench.records import read_run
-from tclue.bench.run import BenchOptions, run_models
+from tclue.bench.runs.executor import missing
+from tclue.bench.runs.records import read_run
+from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.bench.runs.run_progress import Follower
 from tclue.errors import UserError
 from tclue.puzzle.prompt import write
 from tclue.puzzle.puzzle import Puzzle, house_line
@@ -200,7 +200,7 @@ def test_where_it_ran_is_recorded(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     heavy = {"torch", "transformers", "litellm", "pandas", "ortools", "rich", "openai"}
-    code = f"import sys, tclue.bench.run; print({heavy!r} & set(sys.modules))"
+    code = f"import sys, tclue.bench.runs.run; print({heavy!r} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.samples import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
-from tclue.bench.tally import Mark, Vote
+from tclue.bench.stats.at_k import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
+from tclue.bench.stats.tally import Mark, Vote
 
 
 def mark(puzzle: int, sample: int, answers: str, right: str) -> Mark:

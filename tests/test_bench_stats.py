@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.intervals import (
+from tclue.bench.runs.records import Response, read_run
+from tclue.bench.stats.intervals import (
     Estimate,
     known_mean,
     mean_interval,
@@ -24,8 +25,7 @@ from tclue.bench.intervals import (
     t_inside,
     t_quantile,
 )
-from tclue.bench.records import Response, read_run
-from tclue.bench.stats import Summary, summarize
+from tclue.bench.stats.summary import Summary, summarize
 from tclue.board import terminal
 from tclue.puzzle.bands import band
 from tclue.puzzle.wording import MAIN_TOPICS as MAIN

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.intervals import Estimate
 from tclue.bench.models.origin import Training
-from tclue.bench.records import RunConfig
-from tclue.bench.stats import summarize
-from tclue.bench.tally import Scores
+from tclue.bench.runs.records import RunConfig
+from tclue.bench.stats.intervals import Estimate
+from tclue.bench.stats.summary import summarize
+from tclue.bench.stats.tally import Scores
 from tclue.board.rows import Row, ranked, read_sets
 from tclue.board.training import paths
 from tclue.errors import UserError

@@ -17,10 +17,10 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench.budget import FACTOR, Budget, Ceiling
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.model import Setup
-from tclue.bench.run import BenchOptions, StopError, run_models
+from tclue.bench.runs.budget import FACTOR, Budget, Ceiling
+from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 
 REPLY_USD = 0.4  # of a reply of `completion` (1000 + 200 tokens) at these prices

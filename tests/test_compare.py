@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tclue.bench.compare import paired, puzzles_needed
+from tclue.bench.stats.compare import paired, puzzles_needed
 from tclue.cli import cli
 
 shares = st.sampled_from([0.0, 0.125, 0.25, 1 / 3, 0.5, 0.8, 1.0])

@@ -25,15 +25,15 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench import engine
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.engine import Asking
 from tclue.bench.models.failures import Failure
 from tclue.bench.models.model import Ask, Reply, Setup
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import read_run
-from tclue.bench.run import StopError, configuration, run_models
-from tclue.bench.run_folder import RunFolder
+from tclue.bench.runs import executor
+from tclue.bench.runs.executor import Asking
+from tclue.bench.runs.records import read_run
+from tclue.bench.runs.run import StopError, configuration, run_models
+from tclue.bench.runs.run_folder import RunFolder
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 
@@ -84,7 +84,7 @@ def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
     answerer = Scripted(always(lost))
     told, folder = ask_all(answerer, path, tmp_path / "r", samples=4)
     assert told == "20 requests in a row came to nothing (the last: gone)"
-    assert engine.LOST <= answerer.asked < engine.LOST + 4
+    assert executor.LOST <= answerer.asked < executor.LOST + 4
     assert {r.outcome for r in read_run(folder).responses} == {"failed"}
 
 
@@ -189,7 +189,7 @@ def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
 def test_a_limit_of_one_server_slows_all_and_ends_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(executor, "FIRST_PAUSE_S", 0.02)
     path, _ = write_puzzles(tmp_path, 60)
     lock, now, refused = threading.Lock(), [0], [0]
 

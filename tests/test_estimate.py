@@ -14,10 +14,10 @@ import pytest
 from bench_support import Answer, Server, bench, completion, serving, write_puzzles
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.estimate import Bill, estimate, likely_tokens, projected, total
 from tclue.bench.models.model import Random, Setup
-from tclue.bench.records import RunConfig
-from tclue.bench.run import BenchOptions, configuration
+from tclue.bench.runs.estimate import Bill, estimate, likely_tokens, projected, total
+from tclue.bench.runs.records import RunConfig
+from tclue.bench.runs.run import BenchOptions, configuration
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set

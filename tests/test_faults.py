@@ -21,7 +21,7 @@ from providers import (
 )
 from test_providers import MODELS
 
-from tclue.bench.run import BenchOptions, StopError, run_models
+from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.puzzle.grading.grade import grader
 
 # Long enough for a reply that comes, on a loaded machine, too.
@@ -45,7 +45,7 @@ def keys_and_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real key is read by a test, and pauses are short."""
     for variable in KEY_VARIABLES.values():
         monkeypatch.setenv(variable, "sk-of-this-test")
-    monkeypatch.setattr("tclue.bench.engine.FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("tclue.bench.runs.executor.FIRST_PAUSE_S", 0.02)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

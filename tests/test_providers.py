@@ -20,7 +20,7 @@ from providers import (
 )
 from providers.openrouter import cost_usd
 
-from tclue.bench.records import Response
+from tclue.bench.runs.records import Response
 
 # None is in the registry, where a name may stand for several variants.
 MODELS = {

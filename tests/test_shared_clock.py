@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tclue.bench.shared_clock import SharedClock
+from tclue.bench.runs.time_shares import SharedClock
 
 
 def test_alone_it_is_all_ones_own() -> None:

@@ -20,9 +20,9 @@ from bench_support import ROOT, Silent, write_puzzles
 
 from tclue.bench.models.resolve import TINY
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import Run, read_config, read_run
-from tclue.bench.run import run_models
-from tclue.bench.run_folder import RunFolder
+from tclue.bench.runs.records import Run, read_config, read_run
+from tclue.bench.runs.run import run_models
+from tclue.bench.runs.run_folder import RunFolder
 from tclue.board import leaderboard
 from tclue.board.rows import read_sets
 from tclue.board.training import paths

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tclue.bench.models.failures import Failure
-from tclue.bench.throttle import Gate, Throttle
+from tclue.bench.runs.throttle import Gate, Throttle
 
 LIMITED = Failure("again", limited=True)
 BROKEN = Failure("again")

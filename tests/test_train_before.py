@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tclue.bench.intervals import mean, mean_interval
 from tclue.bench.models.chat_template import prompt_ids
 from tclue.bench.models.resolve import TINY
+from tclue.bench.stats.intervals import mean, mean_interval
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import house_line
 from tclue.puzzle.splits import DATA

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tclue.bench.records import Run, read_run
-from tclue.bench.run import BenchOptions, run_models
+from tclue.bench.runs.records import Run, read_run
+from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.puzzle.splits import load_set
 
 pytestmark = pytest.mark.skipif(

@@ -20,7 +20,7 @@ import torch
 from examples import HASTY_START
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tclue.bench.intervals import mean, mean_interval
+from tclue.bench.stats.intervals import mean, mean_interval
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set

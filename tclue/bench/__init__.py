@@ -15,6 +15,6 @@ def frame(results: Path | str = "results", *, texts: bool = False) -> pandas.Dat
     Imports pandas when it is called. `frames.build` says what the columns are. Raises UserError,
     naming the file and the line, where records cannot be read.
     """
-    from tclue.bench.frames import build
+    from tclue.bench.stats.frames import build
 
     return build(Path(results), texts=texts)

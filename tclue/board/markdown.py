@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tclue.bench.stats import MOST_LOST
+from tclue.bench.stats.summary import MOST_LOST
 from tclue.board.plot import dollars
 from tclue.board.published import PICTURE, Published, PublishedRow
 from tclue.board.rows import RankedSet

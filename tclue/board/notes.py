@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tclue.bench.stats import MOST_LOST, Summary
+from tclue.bench.stats.summary import MOST_LOST, Summary
 from tclue.board.plot import dollars
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from tclue.bench.records import Outcome, Response, RunConfig
+from tclue.bench.runs.records import Outcome, Response, RunConfig
 from tclue.errors import UserError
 
 

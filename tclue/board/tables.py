@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tclue.bench.compare import Difference
-from tclue.bench.intervals import Estimate
+from tclue.bench.stats.compare import Difference
+from tclue.bench.stats.intervals import Estimate
 from tclue.board.labels import clean
 from tclue.board.notes import notes
 from tclue.board.plot import dollars, plain

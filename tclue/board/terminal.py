@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tclue.bench.compare import Comparison
 from tclue.bench.costs.cost import Prices
-from tclue.bench.intervals import Estimate
 from tclue.bench.models.listing import Listed
-from tclue.bench.stats import Summary
+from tclue.bench.stats.compare import Comparison
+from tclue.bench.stats.intervals import Estimate
+from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
 from tclue.board.plot import dollars

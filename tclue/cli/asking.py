@@ -94,7 +94,7 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     """
     from dataclasses import asdict
 
-    from tclue.bench.run import BenchOptions, StopError, run_models
+    from tclue.bench.runs.run import BenchOptions, StopError, run_models
     from tclue.board import terminal
 
     stopped: StopError | None = None

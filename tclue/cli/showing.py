@@ -29,8 +29,8 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tclue.bench.compare import compare as compare_runs
-    from tclue.bench.folders import find_run
+    from tclue.bench.runs.folders import find_run
+    from tclue.bench.stats.compare import compare as compare_runs
     from tclue.board import terminal
     from tclue.board.rows import read_tally
 

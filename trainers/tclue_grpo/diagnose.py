@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tclue.bench.intervals import mean, standard_error
+from tclue.bench.stats.intervals import mean, standard_error
 
 # Iterations that are looked at, and the fewest that say anything.
 WINDOW, FEWEST = 20, 4

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Self
 
-from tclue.bench.intervals import mean, standard_error, t_quantile
+from tclue.bench.stats.intervals import mean, standard_error, t_quantile
 from tclue_grpo import config
 
 # weight of the entropy term, as a multiple of that of all log-probabilities: beyond it the reward

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tclue.bench.intervals import mean
+from tclue.bench.stats.intervals import mean
 from tclue_grpo.policy import Pack, Policy
 from tclue_grpo.rollout import Group
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.intervals import mean
+from tclue.bench.stats.intervals import mean
 from tclue.board import marks as drawn
 from tclue.board.labels import Box, Segment
 from tclue.journal import replace

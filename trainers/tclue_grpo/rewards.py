@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tclue.bench.intervals import mean
+from tclue.bench.stats.intervals import mean
 from tclue_grpo.config import Reward
 from tclue_grpo.rollout import Group
 from tclue_grpo.shaping import overlong, right_share

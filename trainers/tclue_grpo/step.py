@@ -13,7 +13,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from tclue.bench.intervals import mean
+from tclue.bench.stats.intervals import mean
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.anchors import anchors
 from tclue_grpo.config import Update

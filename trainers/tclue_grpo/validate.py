@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tclue.bench.intervals import Estimate, mean, mean_interval
+from tclue.bench.stats.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grading.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.measures import describe

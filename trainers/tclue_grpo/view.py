@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from tclue.bench.progress import SECONDS_BETWEEN_LINES
+from tclue.bench.runs.run_progress import SECONDS_BETWEEN_LINES
 
 STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
 

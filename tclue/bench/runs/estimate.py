@@ -33,10 +33,10 @@ from statistics import stdev
 from typing import TextIO
 
 from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
-from tclue.bench.intervals import mean, t_quantile
 from tclue.bench.models.model import Answerer
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import Response, Run, RunConfig, read_run
+from tclue.bench.runs.records import Response, Run, RunConfig, read_run
+from tclue.bench.stats.intervals import mean, t_quantile
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 

@@ -23,15 +23,15 @@ from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from tclue.bench.budget import Budget, Ceiling
 from tclue.bench.costs.cost import cost_parts
 from tclue.bench.models.failures import MAYBE_PAID, TRUNCATED, Failure
 from tclue.bench.models.model import Answerer, Ask, Reply
-from tclue.bench.progress import Progress
-from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
-from tclue.bench.run_folder import RunFolder
-from tclue.bench.shared_clock import SharedClock
-from tclue.bench.throttle import Gate, Throttle
+from tclue.bench.runs.budget import Budget, Ceiling
+from tclue.bench.runs.records import Outcome, Response, RunConfig, spent_usd
+from tclue.bench.runs.run_folder import RunFolder
+from tclue.bench.runs.run_progress import Progress
+from tclue.bench.runs.throttle import Gate, Throttle
+from tclue.bench.runs.time_shares import SharedClock
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
-from tclue.bench.intervals import Estimate, mean, mean_interval, rate_interval
-from tclue.bench.tally import Mark, Vote, scores
+from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
+from tclue.bench.stats.tally import Mark, Vote, scores
 
 MOST_CHOICES = 100
 

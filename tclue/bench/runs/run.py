@@ -24,21 +24,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tclue
-from tclue.bench.budget import Budget
-from tclue.bench.engine import Asking, missing, recounted
-from tclue.bench.estimate import confirm
 from tclue.bench.models.model import Answerer
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
-from tclue.bench.progress import Follower, Progress
-from tclue.bench.records import (
+from tclue.bench.runs.budget import Budget
+from tclue.bench.runs.estimate import confirm
+from tclue.bench.runs.executor import Asking, missing, recounted
+from tclue.bench.runs.records import (
     RunConfig,
     iter_responses,
     read_config,
     spent_usd,
 )
-from tclue.bench.run_folder import RunFolder
-from tclue.bench.stats import Summary, summarize
+from tclue.bench.runs.run_folder import RunFolder
+from tclue.bench.runs.run_progress import Follower, Progress
+from tclue.bench.stats.summary import Summary, summarize
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle

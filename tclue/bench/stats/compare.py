@@ -21,9 +21,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from tclue.bench.intervals import CONFIDENCE, mean, standard_error, t_inside, t_quantile
-from tclue.bench.records import RunConfig
-from tclue.bench.tally import Scores, Tally, puzzle_scores
+from tclue.bench.runs.records import RunConfig
+from tclue.bench.stats.intervals import CONFIDENCE, mean, standard_error, t_inside, t_quantile
+from tclue.bench.stats.tally import Scores, Tally, puzzle_scores
 from tclue.errors import UserError
 
 POWER = 0.8

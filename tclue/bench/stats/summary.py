@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import get_args
 
 from tclue.bench.costs.cost import agreement
-from tclue.bench.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
 from tclue.bench.models.registry import is_served_as
-from tclue.bench.records import Outcome, Response, RunConfig
-from tclue.bench.samples import AtK, at_k, sizes
-from tclue.bench.tally import Mark, Reprice, Tally, scores, tally
+from tclue.bench.runs.records import Outcome, Response, RunConfig
+from tclue.bench.stats.at_k import AtK, at_k, sizes
+from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
+from tclue.bench.stats.tally import Mark, Reprice, Tally, scores, tally
 from tclue.puzzle.bands import BANDS, band
 
 # Share of the responses asked for that may be failed or missing in a run that counts as complete.
