@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from tclue.bench.costs.cost import Prices
 from tclue.board.leaderboard import Board, build, check, files, write
-from tclue.board.published import read_published
+from tclue.board.published_figures import read_published
 from tclue.board.rows import read_sets
 from tclue.board.tables import escaped
 from tclue.errors import UserError
@@ -166,7 +166,7 @@ def test_published_figures_are_those_of_the_source() -> None:
     reason="TCLUE_PUBLISHED is not set: it names the folder of the published figures",
 )
 def test_the_shipped_figures_are_the_published_ones() -> None:
-    from tclue.board.published import FIGURES
+    from tclue.board.published_figures import FIGURES
 
     source = Path(os.environ["TCLUE_PUBLISHED"]) / "figures.json"
     assert json.loads(FIGURES.read_text()) == json.loads(source.read_text())

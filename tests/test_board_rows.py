@@ -17,8 +17,8 @@ from tclue.bench.runs.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize
 from tclue.bench.stats.tally import Scores
+from tclue.board.lineage import paths
 from tclue.board.rows import Row, ranked, read_sets
-from tclue.board.training import paths
 from tclue.errors import UserError
 
 

@@ -24,8 +24,8 @@ from tclue.bench.runs.records import Run, read_config, read_run
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.board import leaderboard
+from tclue.board.lineage import paths
 from tclue.board.rows import read_sets
-from tclue.board.training import paths
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")

@@ -16,12 +16,12 @@ from typing import Any
 from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import SHIPPED, read_book
 from tclue.bench.runs.records import Response, RunConfig
+from tclue.board.lineage import paths
 from tclue.board.markdown import page
 from tclue.board.notes import notes
 from tclue.board.plot import MADE_BY, Point, svg
-from tclue.board.published import PICTURE, Published, PublishedRow, read_published
+from tclue.board.published_figures import PICTURE, Published, PublishedRow, read_published
 from tclue.board.rows import RankedSet, Row, read_sets
-from tclue.board.training import paths
 from tclue.errors import UserError
 
 

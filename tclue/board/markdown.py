@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tclue.bench.stats.summary import MOST_LOST
 from tclue.board.plot import dollars
-from tclue.board.published import PICTURE, Published, PublishedRow
+from tclue.board.published_figures import PICTURE, Published, PublishedRow
 from tclue.board.rows import RankedSet
 from tclue.board.tables import (
     ALIKE,
