@@ -22,10 +22,10 @@ import transformers
 
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
+from tclue_grpo.model_size import Shape
 from tclue_grpo.plan import PEAKS
 from tclue_grpo.policy import PADDING, Pack
 from tclue_grpo.rollout import Group, Response, Sample
-from tclue_grpo.shape import Shape
 
 MATMUL = 1024  # rows and columns of the product that a CPU's peak is measured with
 # Tokens of published prompts in Qwen 2.5's vocabulary: least, median, most; and how they scatter.

@@ -65,17 +65,17 @@ from tclue.bench.models.resolve import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue_grpo import backends, config_file
+from tclue_grpo import build_policy, config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config, Reward
 from tclue_grpo.data import Puzzles
+from tclue_grpo.hardware import this_machine
 from tclue_grpo.learner import Learner
-from tclue_grpo.machine import this_machine
+from tclue_grpo.model_size import Shape, shape_of
 from tclue_grpo.packing import pack
 from tclue_grpo.policy import Pack
 from tclue_grpo.rollout import Group, Request, requests_for
 from tclue_grpo.schedule import learning_rate
-from tclue_grpo.shape import Shape, shape_of
 from tclue_grpo.step import Optimizer, collect, iterate, packed, update
 
 ROOT = Path(__file__).parent.parent
@@ -163,7 +163,7 @@ def bare_learner(config: Config, base: str, backend: str) -> Learner:
     """A learner that updates and samples nothing, by a backend."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
-    policy = backends.build(config.model, base, config.rollout.temperature, device)
+    policy = build_policy.build(config.model, base, config.rollout.temperature, device)
     nothing = cast(Any, None)
     return Learner(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
 

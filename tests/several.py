@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tclue.errors import UserError
 from tclue_grpo import config_file, trainer
-from tclue_grpo.processes import train_in
+from tclue_grpo.launch import train_in
 
 SETTINGS = (
     "train.iterations=4",

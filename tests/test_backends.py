@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tclue_grpo import backend_hf, hf_load  # noqa: E402
-from tclue_grpo.backends import build, sampled_from  # noqa: E402
+from tclue_grpo.build_policy import build, sampled_from  # noqa: E402
 from tclue_grpo.config import Model  # noqa: E402
 from tclue_grpo.hf_files import read_weights  # noqa: E402
 from tclue_grpo.lora import adapted  # noqa: E402

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tclue_grpo.diagnose import diagnose, is_flat, screen
+from tclue_grpo.diagnose_reward import diagnose, is_flat, screen
 
 RUNS = Path(__file__).with_name("guard_runs")
 

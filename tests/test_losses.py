@@ -20,8 +20,8 @@ from tclue.puzzle.puzzle import Puzzle
 
 torch = pytest.importorskip("torch")
 from tclue_grpo.config import Loss  # noqa: E402
+from tclue_grpo.iteration_metrics import Numbers, combined  # noqa: E402
 from tclue_grpo.losses import Scale, pack_loss  # noqa: E402
-from tclue_grpo.measures import Numbers, combined  # noqa: E402
 from tclue_grpo.objectives import OBJECTIVES  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 from tclue_grpo.policy import Pack, TokenStats  # noqa: E402

@@ -31,8 +31,8 @@ from tclue_grpo import hf_load, step  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
+from tclue_grpo.iteration_metrics import Numbers  # noqa: E402
 from tclue_grpo.learner import Learner  # noqa: E402
-from tclue_grpo.measures import Numbers  # noqa: E402
 from tclue_grpo.rollout import Request, Sample  # noqa: E402
 
 PUZZLES, RESPONSES, STEPS, ITERATIONS = 2, 5, 2, 2

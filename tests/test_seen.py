@@ -16,8 +16,8 @@ from tclue.puzzle.wording import AT_ROOMS
 
 pytest.importorskip("safetensors")
 
+from tclue_grpo.contamination import is_seen, nameless, tiny_hashes
 from tclue_grpo.data import first_seed
-from tclue_grpo.seen import is_seen, nameless, tiny_hashes
 
 # As scripts/tiny/examples.py has it.
 POOL_SEED = first_seed("easy", 0) + 50_000_000

@@ -22,12 +22,12 @@ from tclue_grpo.config_file import load
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
-from tclue_grpo import before, data, loop
+from tclue_grpo import data, loop, preflight
 from tclue_grpo.build import load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
+from tclue_grpo.contamination import is_seen
 from tclue_grpo.data import Puzzles
 from tclue_grpo.loop import Run, locked, train
-from tclue_grpo.seen import is_seen
 from tclue_grpo.validate import Validation
 
 
@@ -45,9 +45,9 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
     ):
         settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
         with pytest.raises(UserError, match=re.escape(told)) as found:
-            before.check(load("tiny", settings=settings))
+            preflight.check(load("tiny", settings=settings))
         assert "\n" not in str(found.value)
-    before.check(load("tiny"))
+    preflight.check(load("tiny"))
 
 
 def test_a_folder_is_trained_in_by_one_process(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ from tclue_grpo.config_file import (
     types,
     values,
 )
-from tclue_grpo.machine import Machine, this_machine
-from tclue_grpo.shape import check_base, shape_of
+from tclue_grpo.hardware import Machine, this_machine
+from tclue_grpo.model_size import check_base, shape_of
 
 NO_GPU = Machine((), 8_000_000_000, 2)
 

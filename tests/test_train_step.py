@@ -23,8 +23,8 @@ from train_step import Options, configuration, steps  # noqa: E402
 
 from tclue.bench.models.resolve import TINY  # noqa: E402
 from tclue_grpo.hf_load import load  # noqa: E402
+from tclue_grpo.model_size import Shape, shape_of  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
-from tclue_grpo.shape import Shape, shape_of  # noqa: E402
 
 SMALL = Shape(layers=2, width=32, heads=2, kv_heads=1, inner=48, vocab=64, tied=True, qkv_bias=True)
 

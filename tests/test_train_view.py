@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tclue_grpo.live_view import View
 from tclue_grpo.plots import Mark, draw, pictures, power_law
-from tclue_grpo.view import View
 
 TIMINGS = {"sample_s": 3.0, "train_s": 1.0}
 

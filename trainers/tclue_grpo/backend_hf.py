@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tclue_grpo.distributed import put
 from tclue_grpo.lora import merged_state
 from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
 from tclue_grpo.policy import Pack, Policy, TokenStats
-from tclue_grpo.sharded import put
 
 
 class HfPolicy(Policy):

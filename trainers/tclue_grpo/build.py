@@ -16,19 +16,19 @@ from tclue.bench.models.chat_template import (
 )
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue_grpo import backends
+from tclue_grpo import build_policy
 from tclue_grpo.config import Config
+from tclue_grpo.contamination import is_seen
 from tclue_grpo.data import Puzzles
+from tclue_grpo.distributed import here, is_first, processes
+from tclue_grpo.distributed_engine import Dealt, OfFirst
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.hf_files import fetch
 from tclue_grpo.learner import Learner
+from tclue_grpo.model_size import place_of
 from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Degeneration, Engine
-from tclue_grpo.seen import is_seen
-from tclue_grpo.shape import place_of
-from tclue_grpo.sharded import here, is_first, processes
-from tclue_grpo.spread import Dealt, OfFirst
 from tclue_grpo.step import Optimizer
 
 
@@ -38,7 +38,7 @@ def build(config: Config, log: Path | None = None) -> Learner:
     on_gpu = torch.cuda.is_available()
     base = place_of(config.model.base)
     tokenizer = load_tokenizer(base)
-    policy = backends.build(
+    policy = build_policy.build(
         *(config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"),
         reference=bool(config.loss.kl),
     )
@@ -124,7 +124,7 @@ def make_engine(
         )
         return OfFirst(server) if several else server
     own = HFEngine(
-        backends.sampled_from(policy),
+        build_policy.sampled_from(policy),
         ends,
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,

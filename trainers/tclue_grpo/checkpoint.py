@@ -35,8 +35,8 @@ from safetensors import SafetensorError
 from tclue.errors import UserError
 from tclue.journal import replace, sync
 from tclue_grpo import optimizer_files
+from tclue_grpo.distributed import gathered, is_first, of_first, wait
 from tclue_grpo.optimizer_files import Updates
-from tclue_grpo.sharded import gathered, is_first, of_first, wait
 
 KEPT = "kept.json"
 STATE = Path("trainer/state.json")

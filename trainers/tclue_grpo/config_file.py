@@ -24,7 +24,7 @@ from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.draw import DIFFICULTIES
 from tclue_grpo.config import Config, Range
-from tclue_grpo.shape import shape_of
+from tclue_grpo.model_size import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
 # What a preset's file says of itself; a user's file may name the preset that it stands on.

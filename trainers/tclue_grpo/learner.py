@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue_grpo.config import Config
 from tclue_grpo.data import Puzzles
-from tclue_grpo.measures import Numbers
+from tclue_grpo.iteration_metrics import Numbers
 from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Engine
 

@@ -33,11 +33,11 @@ from tclue_grpo import checkpoint, config_file, metrics
 from tclue_grpo.build import build
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
+from tclue_grpo.distributed import gathered, is_first, of_first
 from tclue_grpo.guard import Alarm, Guard
 from tclue_grpo.interrupts import GOES_ON, on_interrupt
-from tclue_grpo.measures import Numbers
-from tclue_grpo.report import Report
-from tclue_grpo.sharded import gathered, is_first, of_first
+from tclue_grpo.iteration_metrics import Numbers
+from tclue_grpo.run_report import Report
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from tclue_grpo.config import Loss
-from tclue_grpo.measures import Numbers
+from tclue_grpo.iteration_metrics import Numbers
 from tclue_grpo.policy import Pack, TokenStats
 from tclue_grpo.ratios import gap, gap_weights, k3, ratio_of
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclue.errors import UserError
-from tclue_grpo.sharded import local, number, processes, split
+from tclue_grpo.distributed import local, number, processes, split
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")

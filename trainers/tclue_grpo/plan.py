@@ -13,8 +13,8 @@ from typing import Any
 
 from tclue.errors import UserError
 from tclue_grpo.config import Config
-from tclue_grpo.machine import GB, Machine
-from tclue_grpo.shape import Shape, shape_of
+from tclue_grpo.hardware import GB, Machine
+from tclue_grpo.model_size import Shape, shape_of
 
 # Dense bfloat16 operations a second of one GPU, from its data sheet; by a part of its name.
 PEAKS = {

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from tclue_grpo.distributed import local
 from tclue_grpo.lora import adapted, adapters_off
-from tclue_grpo.sharded import local
 
 
 def copied(module: nn.Module) -> dict[str, Tensor] | None:

@@ -17,9 +17,10 @@ from tclue.bench.stats.intervals import mean
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.anchors import anchors
 from tclue_grpo.config import Update
+from tclue_grpo.distributed import full, gathered, mine, of_first
+from tclue_grpo.iteration_metrics import Numbers, describe, moved, told_of
 from tclue_grpo.learner import Learner
 from tclue_grpo.losses import Scale, pack_loss
-from tclue_grpo.measures import Numbers, describe, moved, told_of
 from tclue_grpo.objectives import OBJECTIVES
 from tclue_grpo.packing import pack
 from tclue_grpo.policy import Pack, Policy
@@ -27,7 +28,6 @@ from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Group, graded, requests_for
 from tclue_grpo.schedule import learning_rate, sampling_rounds
 from tclue_grpo.shaping import shuffled
-from tclue_grpo.sharded import full, gathered, mine, of_first
 
 
 class Optimizer:

@@ -13,10 +13,10 @@ from typing import Any
 from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
 from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
-from tclue_grpo import before, config_file, plan
+from tclue_grpo import config_file, plan, preflight
 from tclue_grpo.config import Config
-from tclue_grpo.machine import Machine, this_machine
-from tclue_grpo.shape import check_base, place_of, shape_of
+from tclue_grpo.hardware import Machine, this_machine
+from tclue_grpo.model_size import check_base, place_of, shape_of
 
 
 class GRPO:
@@ -58,7 +58,7 @@ class GRPO:
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
-        before.check(config, on_gpu=bool(machine.gpus))
+        preflight.check(config, on_gpu=bool(machine.gpus))
         about = kept_fields(config, preset, on_gpu=bool(machine.gpus))
         base = Path(place_of(config.model.base)).expanduser()
         if base.is_dir():
@@ -66,7 +66,7 @@ class GRPO:
         folder = request.runs / name
         if os.environ.get("RANK", "0") == "0":  # of a torchrun's processes the first one
             config_file.settle(config, folder)
-        from tclue_grpo.processes import train_here
+        from tclue_grpo.launch import train_here
 
         return train_here(config, folder, about, _count(config, machine))
 

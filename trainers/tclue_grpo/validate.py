@@ -13,7 +13,7 @@ from typing import Any
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grading.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.measures import describe
+from tclue_grpo.iteration_metrics import describe
 from tclue_grpo.rollout import Engine, graded, requests_for
 
 

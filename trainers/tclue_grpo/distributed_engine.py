@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tclue_grpo.distributed import gathered, is_first, number, of_first, processes
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.policy import Pack
 from tclue_grpo.rollout import Engine, Request, Sample, Sampled
-from tclue_grpo.sharded import gathered, is_first, number, of_first, processes
 
 
 class Dealt:

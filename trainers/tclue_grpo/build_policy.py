@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tclue.errors import UserError
-from tclue_grpo import backend_hf, hf_load, sharded
+from tclue_grpo import backend_hf, distributed, hf_load
 from tclue_grpo.config import Model
 from tclue_grpo.policy import Policy
 
@@ -29,15 +29,15 @@ def build(
     """
     dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
     scoring = (temperature, model.head_chunk, recompute)
-    empty = not sharded.is_first()
+    empty = not distributed.is_first()
     policy: Policy
     if model.backend == "torchtune":
         policy = _torchtune(model).load(base, dtype, *scoring, empty=empty)
     else:
         lora = (model.lora_rank, model.lora_alpha)
         policy = hf_load.load(base, dtype, device, *scoring, *lora, empty=empty)
-    if sharded.processes() > 1:
-        sharded.shard(policy)  # which moves each layer to its device, a part of it to each
+    if distributed.processes() > 1:
+        distributed.shard(policy)  # which moves each layer to its device, a part of it to each
     else:
         policy.to(device)
     if reference:
@@ -64,7 +64,7 @@ def sampled_from(policy: Policy) -> Any:
     The policy's own; where that is sharded, or of another kind, one beside it, which the engine
     keeps in step.
     """
-    if isinstance(policy, backend_hf.HfPolicy) and sharded.processes() == 1:
+    if isinstance(policy, backend_hf.HfPolicy) and distributed.processes() == 1:
         return policy.module
     device = str(policy.device)
     return hf_load.load(str(policy.base), policy.dtype, device).module.to(device)

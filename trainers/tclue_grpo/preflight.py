@@ -14,8 +14,8 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo.config import Config
 from tclue_grpo.metrics import no_package
+from tclue_grpo.model_size import place_of
 from tclue_grpo.plan import uses_vllm
-from tclue_grpo.shape import place_of
 
 
 def check(config: Config, *, on_gpu: bool = False) -> None:

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tclue_grpo import diagnose, metrics, plots
+from tclue_grpo import diagnose_reward, metrics, plots
+from tclue_grpo.distributed import is_first
+from tclue_grpo.live_view import View
 from tclue_grpo.metrics import Metrics, Sink
-from tclue_grpo.sharded import is_first
 from tclue_grpo.validate import Validation
-from tclue_grpo.view import View
 
 
 class Report:
@@ -61,10 +61,10 @@ class Report:
 
     def explain_if_flat(self, iteration: int) -> None:
         """Say once what keeps the reward flat, when the first iterations have shown nothing."""
-        if self._metrics and iteration == min(diagnose.WINDOW, self._iterations):
+        if self._metrics and iteration == min(diagnose_reward.WINDOW, self._iterations):
             lines = metrics.iterations(metrics.read(self._folder))
-            if diagnose.is_flat(lines):
-                self._view.say(diagnose.screen(diagnose.diagnose(lines), lines))
+            if diagnose_reward.is_flat(lines):
+                self._view.say(diagnose_reward.screen(diagnose_reward.diagnose(lines), lines))
 
     def say(self, text: str) -> None:
         """A line that stays."""

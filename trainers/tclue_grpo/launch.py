@@ -29,7 +29,7 @@ from torch.multiprocessing.spawn import (
 
 from tclue.errors import UserError
 from tclue.trainers import TrainedRun
-from tclue_grpo import sharded
+from tclue_grpo import distributed
 from tclue_grpo.config import Config
 from tclue_grpo.interrupts import GOES_ON, on_interrupt
 from tclue_grpo.loop import train
@@ -41,9 +41,9 @@ def train_here(
 ) -> TrainedRun | None:
     """Train, in `count` processes; None where another process of a `torchrun` has the result."""
     if "RANK" in os.environ:
-        sharded.start()
-        trained, first = train(config, folder, about), sharded.is_first()
-        sharded.end()  # not after an error: the others would have to take part
+        distributed.start()
+        trained, first = train(config, folder, about), distributed.is_first()
+        distributed.end()  # not after an error: the others would have to take part
         return trained if first else None
     return train(config, folder, about) if count == 1 else train_in(count, config, folder, about)
 
@@ -95,11 +95,11 @@ def _one(
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(max(1, threads // count))
     try:
-        sharded.start()
+        distributed.start()
         trained = train(config, folder, about)
-        if sharded.is_first():
+        if distributed.is_first():
             said.put(trained)
-        sharded.end()
+        distributed.end()
     except UserError as error:
         said.put(UserError(str(error)))
         sys.exit(2)
