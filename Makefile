@@ -21,14 +21,14 @@ test: $(INSTALLED)  ## the tests; what is skipped is named, with the reason
 	$(BIN)/python -m pytest -rs
 
 test-wheel: $(INSTALLED)  ## the built wheel, in an environment of its own outside the checkout
-	TCLUE_TEST_WHEEL=1 $(BIN)/python -m pytest -rs tests/test_wheel.py
+	TCLUE_TEST_WHEEL=1 $(BIN)/python -m pytest -rs tests/repository/test_wheel.py
 
 test-vllm: $(INSTALLED)  ## a real vLLM server on this machine's CPU
 	scripts/vllm_env.sh
-	TCLUE_TEST_VLLM=1 $(BIN)/python -m pytest -rs tests/test_vllm.py tests/test_engine_vllm.py
+	TCLUE_TEST_VLLM=1 $(BIN)/python -m pytest -rs tests/repository/test_vllm.py tests/trainers/test_engine_vllm.py
 
 soak: $(INSTALLED)  ## a run that is killed hundreds of times; prints what was asked and served
-	$(BIN)/python tests/soak.py --kills 300 --seed 1
+	PYTHONPATH=tests/support $(BIN)/python tests/scripts/soak.py --kills 300 --seed 1
 
 prove: $(INSTALLED)  ## that training learns: three seeds and a control, half an hour on two cores
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/prove.py --out proof

@@ -10,12 +10,12 @@ Decided:
   where), which must be on a disk for their fsync to mean anything.
 * "in process": an answerer that has each reply at once, so all the time is the engine's own. Beside
   it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
-* "loopback" and "slow server": litellm to a server in a process of its own (`tests/providers`),
-  beside a bare loop of `litellm.acompletion` with the same prompts, as many in flight, and nothing
-  else. Both take turns, in short rounds; the ratio is the median of those of the rounds. Bare
-  requests go through the tap's transport as well, which finds nobody listening. The processor time
-  of the two says the same where other programs want the machine. The bare loop is also run over
-  httpx's own transport, which the engine does not use.
+* "loopback" and "slow server": litellm to a server in a process of its own
+  (`tests/support/providers`), beside a bare loop of `litellm.acompletion` with the same prompts, as
+  many in flight, and nothing else. Both take turns, in short rounds; the ratio is the median of
+  those of the rounds. Bare requests go through the capturing transport as well, in which nobody
+  listens then. The processor time of the two says the same where other programs want the machine.
+  The bare loop is also run over httpx's own transport, which the engine does not use.
 * The slow server answers after half a second; ideal is that time, times replies over those in
   flight.
 * "memory": the peak of a fresh process at few and at many samples, litellm not imported (Linux).
@@ -176,7 +176,7 @@ def bare(prompts: Sequence[str], api_base: str) -> Took:
 @contextmanager
 def serving(latency_s: float) -> Iterator[str]:
     """A server in a process of its own: its `api_base`."""
-    command = [sys.executable, "-m", "tests.providers", "--puzzles", PUZZLES]
+    command = [sys.executable, "-m", "tests.support.providers", "--puzzles", PUZZLES]
     command += ["--latency", str(latency_s), "--shape", "plain"]
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE

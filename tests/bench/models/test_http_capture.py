@@ -1,0 +1,116 @@
+"""What is heard of litellm's requests: every provider's bytes, and nothing that was sent."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_support import Answer, completion, serving, stream, write_puzzles
+from providers import MODELS, PROVIDERS, Model, Settings, bases
+from providers import serving as providing
+
+from tclue.bench.models import http_capture
+from tclue.bench.models.hosted import load_litellm
+
+KEY = "sk-planted-0123456789abcdef"
+
+
+async def asked(model: str, base: str, streamed: bool, prompt: str = "x") -> http_capture.Heard:
+    """What is heard of one request, answered or not."""
+    litellm = load_litellm()
+    more: dict[str, Any] = {"stream_options": {"include_usage": True}} if streamed else {}
+    with http_capture.listening() as heard:
+        try:
+            reply = await litellm.acompletion(
+                model=model,
+                messages=[{"role": "user", "content": prompt}],
+                api_base=base,
+                api_key=KEY,
+                num_retries=0,
+                stream=streamed,
+                **more,
+            )
+            if streamed:
+                async for _ in reply:
+                    pass
+        except litellm.exceptions.RateLimitError:
+            pass
+    return heard
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_provider_is_heard(tmp_path: Path, provider: str, streamed: bool) -> None:
+    _, (puzzle,) = write_puzzles(tmp_path, 1)
+    with providing(Settings(Model([puzzle]))) as server:
+        base = bases(server)[provider]
+        heard = asyncio.run(asked(MODELS[provider], base, streamed, puzzle.prompt))
+    assert (heard.sent, heard.status, heard.streamed) == (True, 200, streamed)
+    assert heard.headers["x-request-id"].startswith("req_")
+    usage = b"usageMetadata" if provider == "gemini" else b'"usage"'
+    assert usage in heard.body()
+    assert KEY not in repr(heard)
+
+
+def test_headers_that_matter_and_no_others() -> None:
+    told = {"Retry-After": "3", "X-RateLimit-Remaining-Requests": "7", "Set-Cookie": "me=1"}
+    with serving(lambda _: Answer({"error": {"message": "slow"}}, 429, told)) as server:
+        heard = asyncio.run(asked("openai/m", server.url, False))
+    assert heard.status == 429
+    assert heard.headers == {
+        "content-type": "application/json",
+        "retry-after": "3",
+        "x-ratelimit-remaining-requests": "7",
+    }
+    assert b"slow" in heard.body()
+
+
+def test_requests_at_the_same_time_do_not_mix() -> None:
+    def behave(body: dict[str, Any]) -> Answer:
+        return Answer(completion(body["messages"][0]["content"]), pause_s=0.05)
+
+    async def run() -> list[http_capture.Heard]:
+        prompts = [f"this is {i}." for i in range(20)]
+        return await asyncio.gather(
+            *[asked("openai/m", server.url, False, prompt) for prompt in prompts]
+        )
+
+    with serving(behave) as server:
+        for i, heard in enumerate(asyncio.run(run())):
+            assert f"this is {i}.".encode() in heard.body()
+
+
+def test_of_a_long_stream_only_what_tells_facts_is_kept() -> None:
+    pieces = [{"content": f"piece {i} "} for i in range(3000)]
+    answer = stream(*pieces)
+    with serving(lambda _: answer) as server:
+        heard = asyncio.run(asked("openai/m", server.url, True))
+    assert len(answer.body) > 300_000
+    assert len(heard.body()) < 2_000
+    assert b"piece 0 " in heard.body()
+    assert b'"prompt_tokens": 1000' in heard.body()
+
+
+def test_lines_that_come_in_parts() -> None:
+    heard = http_capture.Heard(headers={"content-type": "text/event-stream"})
+    whole = b'data: {"a": 1}\n\ndata: {"usage": null}\n\r\ndata: {"usage": {"b": 2}}\r\n\n'
+    for i in range(len(whole)):
+        heard._hear(whole[i : i + 1])
+    assert heard.body().split(b"\n\n") == [b'data: {"a": 1}', b'data: {"usage": {"b": 2}}\r']
+
+
+def test_nobody_listens_outside() -> None:
+    async def run() -> http_capture.Heard:
+        litellm = load_litellm()
+        with http_capture.listening() as heard:
+            pass
+        await litellm.acompletion(
+            model="openai/m",
+            messages=[{"role": "user", "content": "x"}],
+            api_base=server.url,
+            api_key="none",
+        )
+        return heard
+
+    with serving(lambda _: Answer(completion("A. x"))) as server:
+        assert not asyncio.run(run()).sent

@@ -1,0 +1,368 @@
+"""The model registry: the shipped one holds, a typo is told, and a name means what it should."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_support import KEY, Answer, Silent, completion, serving, write_puzzles
+from commands import call, refused
+from places import ROOT
+
+from tclue.bench.models import capabilities, hosted
+from tclue.bench.models.listing import list_models
+from tclue.bench.models.reasoning import Limits, plan
+from tclue.bench.models.registry import is_served_as, load, lookup, parse_setting
+from tclue.bench.models.resolve import resolve_all
+from tclue.bench.runs.records import read_run
+from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.errors import UserError
+
+ALIASES = (
+    "claude claude-3.7 deepseek-r1 o1 o3-mini gpt-5 gemini-2.5 qwen-2.5-14b qwen-2.5-32b "
+    "llama-3.1-8b llama-3.3-70b r1-distill-llama-70b"
+)
+MINE = """
+[keys]
+corner = ["CORNER_KEY"]
+[models.mine]
+about = "my own"
+weights = "me/mine"
+variants = ["none", "8k"]
+reasoning = { kind = "budget", off = "unset" }
+checked = 2026-11-24
+sources = ["me"]
+hosts = [{ litellm = "corner/mine", max_output_tokens = 32_000, served_as = ["mine*"] }]
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real key and no registry of whoever runs the tests."""
+    for name in [name for name in os.environ if name.endswith("_API_KEY")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def mine(tmp_path: Path, text: str = MINE) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_aliases_hold() -> None:
+    shipped, litellm = load(None), hosted.load_litellm()
+    assert set(ALIASES.split()) <= set(shipped.models)
+    for alias, facts in shipped.models.items():
+        assert facts.sources
+        for host in facts.hosts:
+            _, provider, _, _ = litellm.get_llm_provider(host.litellm)
+            assert provider == host.provider
+            # What litellm asks for is what the registry asks for.
+            assert set(litellm.validate_environment(host.litellm)["missing_keys"]) == set(
+                shipped.keys[provider]
+            )
+            listed = litellm.model_cost.get(host.litellm) or litellm.model_cost.get(
+                host.litellm.removeprefix(f"{provider}/"), {}
+            )
+            if host.max_output_tokens and listed.get("max_output_tokens"):
+                assert host.max_output_tokens == listed["max_output_tokens"], host
+            model = capabilities.registered(alias, facts, host, self_hosted=False)
+            for text in facts.variants:
+                assert plan(model, parse_setting(text), Limits()).request
+
+
+def test_the_settings_of_a_name() -> None:
+    shipped = load(None)
+
+    def settings(name: str) -> list[str | None]:
+        return [one.text if one else None for one in lookup(name, shipped).settings]
+
+    assert settings("claude") == ["none", "16k", "64k"]
+    assert settings("claude@24k") == ["24k"]
+    assert settings("o3-mini") == ["medium", "high"]
+    assert settings("deepseek-r1") == [None]
+    assert settings("openai/gpt-5.6-luna@xhigh") == ["xhigh"]
+    assert settings("openai/gpt-5.6-luna") == [None]
+    found = lookup("qwen-2.5-14b=served/name@x", shipped)
+    assert (found.alias, found.server_name) == ("qwen-2.5-14b", "served/name@x")
+    # A host's own name finds the facts; a name with an @ of its own is left whole.
+    found = lookup("novita/deepseek/deepseek-r1-turbo", shipped)
+    assert found.host is not None
+    assert (found.alias, found.host.max_output_tokens) == ("deepseek-r1", 16_000)
+    assert lookup("vertex_ai/claude-sonnet-4-5@20250929", shipped).name.endswith("@20250929")
+    with pytest.raises(UserError, match=r"unknown variant 'claude@16kk'.*claude@none, claude@16k"):
+        lookup("claude@16kk", shipped)
+
+
+def test_budgets_as_they_are_written() -> None:
+    budgets = {text: parse_setting(text) for text in ("16k", "1024", "0", "0k", "1.5k", "k", "-1")}
+    assert [one and one.budget_tokens for one in budgets.values()] == [16_000, 1024, *[None] * 5]
+
+
+def test_served_as() -> None:
+    names = ("gpt-5", "gpt-5-2025*")
+    assert is_served_as("gpt-5", names)
+    assert is_served_as("gpt-5-2025-08-07", names)
+    assert not is_served_as("gpt-5-mini", names)
+    assert is_served_as("whatever", ())
+
+
+def test_ones_own_file_is_merged_key_by_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mine(tmp_path, MINE + '[models.claude]\nvariants = ["32k"]\n')
+    both, shipped = load(path), load(None)
+    assert both.models["claude"].variants == ("32k",)
+    assert both.models["claude"].hosts == shipped.models["claude"].hosts
+    assert both.models["mine"].hosts[0].provider == "corner"
+    assert both.keys["openai"] == shipped.keys["openai"]
+    usual = tmp_path / "config" / "tclue" / "models.toml"
+    usual.parent.mkdir(parents=True)
+    usual.write_text(MINE, encoding="utf-8")
+    assert "mine" in load(None).models
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "mine" not in load(None).models
+    (tmp_path / "config").rename(tmp_path / ".config")
+    assert "mine" in load(None).models
+
+
+def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    path = mine(tmp_path, text.split("```toml\n")[1].split("```")[0])
+    facts = load(path).models["mine"]
+    model = capabilities.registered("mine", facts, facts.hosts[0], self_hosted=False)
+    assert [plan(model, parse_setting(v), Limits()).label for v in facts.variants] == [
+        "mine@none",
+        "mine@on",
+    ]
+    assert load(path).models["claude"].variants == ("32k",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("weights =", "wieghts =", "models.mine.wieghts: no such key: did you mean weights?"),
+        ("off =", "of =", "models.mine.reasoning.of: no such key: did you mean off?"),
+        ("served_as", "served", "models.mine.hosts.0.served: no such key: did you mean served_as?"),
+        ("[models.mine]", "[model.mine]", "model: no such key: did you mean models?"),
+        ('weights = "me/mine"\n', "", "models.mine.weights: is missing"),
+        ('"budget"', '"buget"', "models.mine.reasoning.kind is 'buget': did you mean budget?"),
+        ('"unset"', '"maybe"', "models.mine.reasoning.off is 'maybe': expected one of unset,"),
+        (
+            "32_000",
+            '"32k"',
+            'models.mine.hosts.0.max_output_tokens is "32k": should be a valid int',
+        ),
+        ("32_000", "0", "models.mine.hosts.0.max_output_tokens is 0: expected 1 or more"),
+        ("32_000", "nan", "max_output_tokens is NaN: should be a valid integer"),
+        ('["none", "8k"]', '"8k"', 'models.mine.variants is "8k": should be a valid'),
+        ('["none", "8k"]', '["8kk"]', "models.mine.variants: '8kk' is no setting: expected none"),
+        ('["none", "8k"]', '["8k", "8k"]', "models.mine.variants: one is there twice"),
+        ("2026-11-24", '"yesterday"', "models.mine.checked is"),
+        ('about = "my own"', 'about = "a"\nabout = "b"', "not a TOML file: "),
+        ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: one is there twice"),
+        ('"budget", off = "unset"', '"effort"', "models.mine.reasoning.levels: expected one"),
+        ("[models.mine]", '[models."my own"]', "models.my own.about: an alias holds no"),
+        ("[models.mine]", "[models.mine-2.5]", 'stands in quotes: models."mine-2.5"'),
+        (MINE, "models = 3", "models is 3: should be an object"),
+    ],
+)
+def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in MINE
+    path = mine(tmp_path, MINE.replace(old, new))
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert told in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_provider_that_there_is_not_is_told(tmp_path: Path) -> None:
+    path = str(mine(tmp_path, MINE.replace("corner/", "opneai/")))
+    for command in (["models"], ["bench", "--models", "mine"]):
+        said = refused(call(tmp_path, *command, "--registry", path))
+        assert said.startswith("opneai/mine: 'opneai' is no provider of litellm's")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    said = refused(call(tmp_path, "models", "--registry", "nowhere.toml"))
+    assert said == "nowhere.toml: cannot be read: No such file or directory"
+
+
+def setups(name: str, **options: Any) -> list[Any]:
+    return [one.setup for one in resolve_all(name, BenchOptions(**options))]
+
+
+def test_an_alias_is_one_model_a_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    none, small, large = setups("claude")
+    assert [one.model for one in (none, small, large)] == [
+        "claude@none",
+        "claude@16k",
+        "claude@64k",
+    ]
+    assert [one.reasoning for one in (none, small, large)] == ["none", "16k", "64k"]
+    assert large.variant == "claude@64k (effort xhigh)"
+    assert large.request["model"] == "anthropic/claude-sonnet-5-5"
+    assert (large.stream, large.max_tokens, large.max_output_tokens) == (True, 68_000, 68_000)
+    assert is_served_as("claude-sonnet-5-5", large.served_as)
+    assert not is_served_as("claude-sonnet-5", large.served_as)
+    assert large.notes
+    (one,) = setups("claude-4.5@64k")
+    assert one.variant == "claude-4.5@64k (60k sent)"
+    assert KEY not in repr(setups("claude"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("claude", {}, "claude: no key: set ANTHROPIC_API_KEY in the environment"),
+        ("gemini-2.5", {}, "no key: set GEMINI_API_KEY or GOOGLE_API_KEY"),
+        ("o3-mini@high", {}, "o3-mini is retired: openai serves it no more since 2026-10-23, and"),
+        ("claude-3.7", {}, "its weights are closed, so nobody else can host a copy"),
+        ("openai/o1", {}, "is retired"),
+        ("cluade", {}, "unknown model 'cluade': did you mean claude?"),
+        ("other=x", {}, "'other' is no alias"),
+        (
+            "claude-4.6@16k",
+            {"seed": 1, "api_base": "http://127.0.0.1:1"},
+            "anthropic takes no seed",
+        ),
+        ("qwen-2.5-14b@on", {"api_base": "http://127.0.0.1:1"}, "has no reasoning"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(name: str, options: dict[str, Any], told: str | None) -> None:
+    if told is None:
+        assert setups(name, **options)
+        return
+    with pytest.raises(UserError) as error:
+        setups(name, **options)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_retired_says_what_a_copy_needs(tmp_path: Path) -> None:
+    gone = '[models.llama-3.1-8b.retired]\non = 2026-01-01\nsuccessor = "Llama 9"\n'
+    path = mine(tmp_path, gone.replace("llama-3.1-8b", '"llama-3.1-8b"'))
+    with pytest.raises(UserError, match="a copy behind --api-base needs 16 GB of GPU memory"):
+        setups("llama-3.1-8b", registry=path)
+    (one,) = setups("llama-3.1-8b", registry=path, api_base="http://127.0.0.1:1/v1")
+    assert one.variant == "llama-3.1-8b (self-hosted)"
+
+
+def test_a_model_on_its_way_out_is_asked_and_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPINFRA_API_KEY", KEY)
+    soon = '[models."llama-3.1-8b".retired]\non = 9999-01-01\nsuccessor = "Llama 9"\n'
+    (one,) = setups("llama-3.1-8b", registry=mine(tmp_path, soon))
+    assert one.notes == ("served until 9999-01-01, then retired",)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "sent"),
+    [
+        ("qwen-2.5-14b", "Qwen/Qwen2.5-14B-Instruct", {}),
+        ("qwen-2.5-14b=mine", "mine", {}),
+        ("r1-distill-llama-70b", "deepseek-ai/DeepSeek-R1-Distill-Llama-70B", {}),
+        ("mine@none", "mine", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("openai/mine@high", "mine", {"reasoning_effort": "high"}),
+    ],
+)
+def test_a_copy_on_ones_own_server(
+    tmp_path: Path, name: str, model: str, sent: dict[str, Any]
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    reply = Answer({**completion("A. x"), "model": model})
+    with serving(lambda _: reply) as server:
+        options = BenchOptions(str(puzzles), results=tmp_path / "r", api_base=server.url)
+        run_models([name], options, Silent())
+    (got,) = server.bodies
+    assert {key: value for key, value in got.items() if key != "messages"} == {
+        "model": model,
+        **sent,
+    }
+    (folder,) = (tmp_path / "r").iterdir()
+    run = read_run(folder)
+    assert run.config.model == name
+    assert is_served_as(run.responses[0].model_id or "", run.config.served_as)
+
+
+def test_the_variants_of_an_alias_have_a_run_each(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    refusal = Answer({"error": {"type": "invalid_request_error", "message": "no"}}, 400)
+    with serving(lambda _: refusal) as server:
+        # Closed weights behind a URL: a gateway that speaks their provider's protocol.
+        options = BenchOptions(str(puzzles), results=tmp_path / "r", api_base=server.url)
+        run_models(["claude-4.6", "claude-4.6@16k"], options, Silent())
+    budgets = sorted(body.get("thinking", {}).get("budget_tokens", 0) for body in server.bodies)
+    assert budgets == [0, 16_000, 64_000]
+    runs = [read_run(folder) for folder in (tmp_path / "r").iterdir()]
+    by_model = {run.config.model: run.config for run in runs}
+    assert set(by_model) == {"claude-4.6@none", "claude-4.6@16k", "claude-4.6@64k"}
+    assert by_model["claude-4.6@64k"].request == {
+        "model": "anthropic/claude-sonnet-4-6",
+        "max_tokens": 68_000,
+        "thinking": {"type": "enabled", "budget_tokens": 64_000},
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def no_network(*_: object) -> None:
+        raise AssertionError("the list asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    listed = {one.name: one for one in list_models()}
+    claude = listed["claude"]
+    assert [one.name for one in claude.variants] == ["claude@none", "claude@16k", "claude@64k"]
+    assert (claude.keys, claude.key_is_set, claude.needs) == (("ANTHROPIC_API_KEY",), True, None)
+    assert claude.prices is not None
+    assert claude.prices.prompt_usd_per_million == pytest.approx(2.0)
+    assert claude.prices.date
+    assert claude.prices.origin
+    assert listed["gpt-5"].needs == "OPENAI_API_KEY"
+    assert (listed["o1"].retired, listed["o1"].retired_on) == (True, "2026-10-23")
+    told = json.loads(call(tmp_path, "models", "--json").stdout)
+    assert {one["name"] for one in told} == set(listed)
+    shown = call(tmp_path, "models").stdout
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "retired on 2026-10-23; closed weights: no copy to be had" in shown
+    assert set(ALIASES.split()) <= {line.split(" ")[0] for line in shown.splitlines()}
+    # A fact has a line of its own, so that even a narrow screen keeps one together.
+    lines = [line.strip() for line in shown.splitlines()]
+    at = next(n for n, line in enumerate(lines) if line.startswith("claude "))
+    assert lines[at + 1] == "@none, @16k (effort high), @64k (effort xhigh); key is set"
+    assert lines[at + 2] == f"$2 in, $10 out ({claude.prices.date}, platform.claude.com)"
+    assert KEY not in shown + json.dumps(told)
+
+
+def test_the_registry_is_read_without_litellm() -> None:
+    code = (
+        "import sys; from tclue.bench import registry as r; r.lookup('claude@16k', r.load(None)); "
+        "print({'litellm', 'openai'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_hosts_own_name_is_one_model_as_its_provider_sets_it() -> None:
+    found = lookup("anthropic/claude-sonnet-4-6", load(None))
+    assert (found.alias, found.settings) == ("claude-4.6", (None,))
+    assert [s.text for s in lookup("claude-4.6", load(None)).settings if s] == [
+        "none",
+        "16k",
+        "64k",
+    ]
+    picked = lookup("anthropic/claude-sonnet-4-6@16k", load(None))
+    assert [s.text for s in picked.settings if s] == ["16k"]

@@ -1,0 +1,155 @@
+"""Runs against providers that break: what passes, what stops a model, and that scores stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bench_support import Silent, bench, the_run, write_puzzles
+from providers import (
+    BASE_VARIABLES,
+    KEY_VARIABLES,
+    MODELS,
+    PROVIDERS,
+    QUICK,
+    SLOW,
+    STOPPING,
+    Fault,
+    Model,
+    Settings,
+    bases,
+    serving,
+)
+
+from tclue.bench.runs.run import BenchOptions, StopError, run_models
+from tclue.puzzle.grading.grade import grader
+
+# Long enough for a reply that comes, on a loaded machine, too.
+TIMEOUT_S = 5.0
+# The providers that also hang in the long test, one streamed and one not: time-outs take time.
+HANGS = ("openrouter", "gemini")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """litellm imports more at its first request: that takes its time here, not in a time-out."""
+    folder = tmp_path_factory.mktemp("first")
+    path, puzzles = write_puzzles(folder, 1)
+    with serving(Settings(Model(puzzles))) as server:
+        for name, base in bases(server).items():
+            bench(MODELS[name], path, folder / name, api_base=base)
+
+
+@pytest.fixture(autouse=True)
+def keys_and_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real key is read by a test, and pauses are short."""
+    for variable in KEY_VARIABLES.values():
+        monkeypatch.setenv(variable, "sk-of-this-test")
+    monkeypatch.setattr("tclue.bench.runs.executor.FIRST_PAUSE_S", 0.02)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_with_faults_in_three_of_ten_replies_all_scores_are_the_same(
+    tmp_path: Path, provider: str
+) -> None:
+    path, puzzles = write_puzzles(tmp_path, 64)
+    samples, judge = 4, grader("sound")
+    model = Model(puzzles, seed=3, wrong=0.3, odd=0.2)
+    kinds = QUICK * 6 + SLOW if provider in HANGS else QUICK
+    settings = Settings(model, faults=0.3, kinds=kinds, seed=5, retry_after="0.01")
+    # Anthropic takes no seed; of its samples each is answered alike.
+    seed = None if provider == "anthropic" else 100
+    with serving(settings) as server:
+        for _ in range(8):  # what failed is asked again by the same command
+            summary = bench(
+                MODELS[provider],
+                path,
+                tmp_path / "r",
+                samples=samples,
+                seed=seed,
+                stream=provider in ("openai", "deepseek", "openrouter"),
+                api_base=bases(server)[provider],
+                timeout_s=TIMEOUT_S,
+            )
+            if not summary.outcomes.get("failed"):
+                break
+        ledger = server.ledger
+    assert {fault for fault, n in ledger.faults().items() if n} == {None, *kinds}
+    final = {response.pair: response for response in the_run(tmp_path / "r").final()}
+    assert len(final) == 64 * samples
+    expected = []
+    for puzzle in puzzles:
+        for sample in range(samples):
+            said = model.reply(puzzle.prompt, None if seed is None else seed + sample)
+            response = final[puzzle.id, sample]
+            assert response.outcome == said.outcome, response
+            assert response.grade is not None
+            expected.append(judge.grade(puzzle, said.text).accuracy)
+            assert response.grade.accuracy == expected[-1]
+    assert summary.accuracy is not None
+    assert summary.accuracy.value == pytest.approx(sum(expected) / len(expected))
+    # What was served whole, and so paid for, was asked once.
+    assert ledger.served().total() == 64 * samples
+    assert set(ledger.served().values()) == {samples if seed is None else 1}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_fault_costs_one_request_and_no_score(
+    tmp_path: Path, provider: str, streamed: bool
+) -> None:
+    path, puzzles = write_puzzles(tmp_path, len(QUICK))
+    faults = dict(zip([puzzle.id for puzzle in puzzles], QUICK, strict=True))
+    settings = Settings(Model(puzzles), first=faults, retry_after="0.01")
+    with serving(settings) as server:
+        for _ in range(2):
+            summary = bench(
+                MODELS[provider],
+                path,
+                tmp_path / "r",
+                stream=streamed,
+                api_base=bases(server)[provider],
+                timeout_s=TIMEOUT_S,
+            )
+        came = server.ledger.came
+    assert summary.accuracy is not None
+    assert (summary.responses, summary.accuracy.value) == (len(QUICK), 1.0)
+    # The one that met the fault, and the one that went well.
+    assert set(came.values()) == {2}, came
+    for response in the_run(tmp_path / "r").responses:
+        if not response.scored:
+            assert response.error
+            assert response.grade is None
+            # An empty reply is billed, too, and OpenRouter says so.
+            assert response.cost_usd == response.usage.reported_usd
+
+
+TOLD: dict[Fault, str] = {
+    "quota": "credit|quota|paid for",
+    "wrong-key": "key",
+    "expired-key": "key",
+    "forbidden": "key may not",
+    "unknown-model": "does not know this model",
+}
+
+
+@pytest.mark.parametrize("fault", STOPPING)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_does_not_pass_stops_the_model_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, fault: Fault
+) -> None:
+    path, puzzles = write_puzzles(tmp_path, 12)
+    other = "deepseek" if provider == "openai" else "openai"
+    settings = Settings(Model(puzzles), broken={provider: fault}, broken_after=5)
+    with serving(settings) as server:
+        for name, base in bases(server).items():
+            monkeypatch.setenv(BASE_VARIABLES[name], base)
+        options = BenchOptions(puzzles=str(path), results=tmp_path / "r", concurrency=2)
+        with pytest.raises(StopError, match=TOLD[fault]) as stopped:
+            run_models([MODELS[provider], MODELS[other]], options, Silent())
+        assert [summary.responses for summary in stopped.value.summaries] == [5, 12]
+        assert sum(n for request, n in server.ledger.came.items() if request[0] == provider) <= 7
+        assert "\n" not in str(stopped.value)
+        server.settings.broken = {}
+        run_models([MODELS[provider]], options, Silent())
+        assert server.ledger.served().total() == 24

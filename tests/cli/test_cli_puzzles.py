@@ -1,0 +1,392 @@
+"""`tclue generate`, `show`, `solve`, `check` and `grade` as a person or a program runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import call, environment, refused, run
+from places import ROOT
+from worlds import BARE, ONE_TIME, published_path
+
+from tclue.puzzle import prompt
+from tclue.puzzle.generate import generate
+from tclue.puzzle.puzzle import Puzzle, house_line, published_list, read_puzzles
+from tclue.puzzle.splits import load_set
+from tclue.puzzle.statements import At, Either, KilledWith, MurderedBy, Ref
+from tclue.puzzle.wording import Question
+
+SCARLET, GREEN = Ref("suspect", 0), Ref("suspect", 1)
+EASY = [generate(seed, "easy") for seed in (7, 8, 9)]
+
+# One answer to its question, but more than one history.
+LOOSE = Puzzle(prompt.write(BARE, (KilledWith(0),), {"A": Question("weapon")}), {"A": "Rope"})
+# The answer is another than the stated one.
+WRONG = Puzzle(LOOSE.prompt, {"A": "Knife"}, id="wrong")
+# Two answers, and none.
+OPEN = Puzzle(prompt.write(BARE, (KilledWith(0),), {"A": Question("murderer")}))
+CLASH = Puzzle(
+    prompt.write(BARE, (At(SCARLET, 0, 0), At(SCARLET, 1, 0)), {"A": Question("murderer")})
+)
+# A clue too many: the last follows from the one before it.
+NEEDLESS = Puzzle(
+    prompt.write(
+        ONE_TIME,
+        (MurderedBy(SCARLET), At(GREEN, 1, 0), Either(At(GREEN, 1, 0), At(GREEN, 0, 0))),
+        {"A": Question("murderer")},
+    ),
+    {"A": "Miss Scarlet"},
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with puzzle files."""
+    for name, puzzles in {
+        "easy": EASY,
+        "loose": [LOOSE],
+        "wrong": [EASY[0], WRONG],
+        "open": [OPEN],
+        "clash": [CLASH],
+        "needless": [NEEDLESS],
+    }.items():
+        text = "".join(house_line(puzzle) for puzzle in puzzles)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def said(folder: Path, *arguments: str, code: int = 0, stdin: str = "") -> Any:
+    """The JSON that a command prints."""
+    done = call(folder, *arguments, "--json", stdin=stdin)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+# generate
+
+
+def test_generate_prints_what_it_would_write(folder: Path) -> None:
+    command = ("generate", "-n", "3", "--seed", "7", "--difficulty", "easy")
+    printed = run(folder, *command)
+    assert printed.returncode == 0
+    assert printed.stdout == (folder / "easy.jsonl").read_text(encoding="utf-8")
+    done = run(folder, *command, "--reprove", "--format", "published", "-o", "out.json")
+    assert done.returncode == 0
+    assert "3 puzzles, proved by SAT and by CP-SAT, in out.json" in done.stderr
+    read = read_puzzles(folder / "out.json")
+    assert [puzzle.prompt for puzzle in read] == [puzzle.prompt for puzzle in EASY]
+
+
+def test_generate_takes_every_knob(folder: Path) -> None:
+    knobs = {
+        "min-players": "2",
+        "max-players": "2",
+        "suspects": "3",
+        "weapons": "2",
+        "rooms": "4",
+        "times": "2",
+        "max-suspects": "9",
+        "max-weapons": "7",
+        "max-rooms": "9",
+        "max-times": "5",
+        "move-probability": "0.25",
+        "carry-probability": "0.75",
+        "unique-motives-probability": "1",
+        "max-questions": "4",
+    }
+    arguments = [part for knob, value in knobs.items() for part in (f"--{knob}", value)]
+    done = call(folder, "generate", "-n", "1", "--seed", "4", *arguments)
+    assert done.returncode == 0, done.stderr
+    changes = {
+        knob.replace("-", "_"): float(value) if "prob" in knob else int(value)
+        for knob, value in knobs.items()
+    }
+    assert done.stdout == house_line(generate(4, "published-mix", **changes))
+    world = Puzzle.from_dict(json.loads(done.stdout)).world
+    assert (len(world.suspects), len(world.weapons), len(world.rooms)) == (3, 2, 4)
+
+
+# show, solve
+
+
+def test_show(folder: Path) -> None:
+    shown = said(folder, "show", "easy.jsonl", "--puzzle", "2")
+    measured = shown.pop("measured")
+    assert shown == EASY[1].to_dict()
+    assert measured["num_clues"] == EASY[1].num_clues
+    assert sum(measured["shares"].values()) == pytest.approx(1)
+    assert set(measured) == {"num_clues", "shares", "rounds", "steps", "solved", "effort"}
+    assert set(measured["effort"]) == {"conflicts", "decisions", "propagations"}
+    by_id = said(folder, "show", "easy.jsonl", "--puzzle", EASY[1].id)
+    assert by_id == {**shown, "measured": measured}
+    by_prompt = said(folder, "show", stdin=EASY[1].prompt)
+    assert by_prompt["prompt"] == EASY[1].prompt
+    seen = call(folder, "show", "easy.jsonl", "--solution").stdout
+    # In a pipe the prompt is as it is, so that it can be read back.
+    assert seen.startswith(f"{EASY[0].prompt}\n")
+    assert f"A. {EASY[0].solution['A']}" in seen
+
+
+def test_solve_from_a_prompt_alone(folder: Path) -> None:
+    done = run(folder, "solve", "--json", stdin=EASY[0].prompt)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["scope"], found["verdict"]) == ("answers", "unique")
+    assert [each["answers"] for each in found["solutions"]] == [dict(EASY[0].solution)]
+    whole = said(folder, "solve", "easy.jsonl", "--puzzle", "1", "--history", "--prover", "cpsat")
+    assert (whole["scope"], whole["verdict"]) == ("history", "unique")
+    assert whole["solutions"] == found["solutions"]
+    history = whole["solutions"][0]["history"]
+    assert set(history) == {"rooms", "motives", "murderer", "weapon", "room", "time"}
+    world = EASY[0].world
+    assert set(history["rooms"]) == {*world.suspects, *world.weapons, "Mr. Boddy"}
+    assert all(len(path) == world.num_times for path in history["rooms"].values())
+    seen = call(folder, "solve", "easy.jsonl").stdout
+    assert all(answer in seen for answer in EASY[0].solution.values())
+
+
+def test_solve_shows_two_that_differ_or_none(folder: Path) -> None:
+    several = said(folder, "solve", "open.jsonl", code=1)
+    one, other = (each["answers"] for each in several["solutions"])
+    assert several["verdict"] == "several"
+    assert one != other
+    seen = run(folder, "solve", "open.jsonl")
+    assert seen.returncode == 1
+    assert one["A"] in seen.stdout
+    assert other["A"] in seen.stdout
+    none = said(folder, "solve", "clash.jsonl", "--prover", "sat", code=1)
+    assert (none["verdict"], none["solutions"]) == ("none", [])
+    assert "contradict each other" in call(folder, "solve", "clash.jsonl").stdout
+
+
+def test_solve_asks_whether_a_sentence_follows(folder: Path) -> None:
+    def follows(sentence: str) -> str:
+        answer = said(folder, "solve", "loose.jsonl", "--ask", sentence)
+        assert answer["statement"] == sentence
+        return str(answer["follows"])
+
+    assert follows("Mr. Boddy was killed with the Rope") == "true"
+    assert follows("Mr. Boddy was killed with the Knife") == "false"
+    assert follows("Miss Scarlet was in the Hall") == "open"
+
+
+# check
+
+
+def test_check_reports_each_claim(folder: Path) -> None:
+    found = said(folder, "check", "easy.jsonl", "--minimal", "--prover", "both")
+    results = found.pop("results")
+    assert found == {
+        "puzzles": 3,
+        "answers_unique": 3,
+        "answers_as_stated": 3,
+        "history_unique": 3,
+        "inclusive_or_unique": None,
+        "minimal": 3,
+    }
+    assert results[0] == {
+        "id": "easy-7",
+        "answers": "unique",
+        "history": "unique",
+        "as_stated": True,
+        "inclusive_or": None,
+        "needless": [],
+    }
+    assert run(folder, "check", "easy.jsonl", "--history").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code", "counts"),
+    [
+        ("loose", [], 0, {"answers_as_stated": 1, "history_unique": 0, "minimal": None}),
+        ("loose", ["--history"], 1, {"answers_as_stated": 1, "history_unique": 0}),
+        ("wrong", [], 1, {"puzzles": 2, "answers_unique": 2, "answers_as_stated": 1}),
+        ("open", [], 1, {"answers_unique": 0, "answers_as_stated": None}),
+        ("clash", [], 1, {"answers_unique": 0, "history_unique": 0}),
+        ("needless", ["--minimal"], 0, {"answers_as_stated": 1, "minimal": 0}),
+    ],
+)
+def test_check_exits_with_1_where_a_claim_fails(
+    name: str, options: list[str], code: int, counts: dict[str, int], folder: Path
+) -> None:
+    found = said(folder, "check", f"{name}.jsonl", *options, code=code)
+    assert {key: found[key] for key in counts} == counts
+    if name == "needless":
+        assert found["results"][0]["needless"] == [3]
+
+
+def test_check_the_published_puzzles(folder: Path) -> None:
+    found = said(folder, "check", str(published_path()))
+    assert found["puzzles"] == found["answers_as_stated"] == 64
+    assert found["inclusive_or_unique"] == 57
+
+
+# grade
+
+
+def response(puzzle: Puzzle, key: str = "id") -> str:
+    gold = "\n".join(f"{letter}. {answer}" for letter, answer in puzzle.solution.items())
+    named = puzzle.id if key == "id" else puzzle.prompt
+    return json.dumps({key: named, "response": gold}) + "\n"
+
+
+def test_grade_gives_one_line_for_each_response(folder: Path) -> None:
+    lines = [
+        response(EASY[2]),
+        response(EASY[0], "prompt"),
+        response(EASY[2]),
+        json.dumps({"id": EASY[1].id, "response": "I do not know."}) + "\n",
+    ]
+    (folder / "responses.jsonl").write_text("".join(lines), encoding="utf-8")
+    done = run(folder, "grade", "easy.jsonl", "responses.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    graded = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["id"] for one in graded] == [EASY[i].id for i in (2, 0, 2, 1)]
+    assert [one["accuracy"] for one in graded] == [1, 1, 1, 0]
+    assert [one["solved"] for one in graded] == [True, True, True, False]
+    assert graded[0]["answers"] == dict(EASY[2].solution)
+    assert set(graded[0]) == {"id", "accuracy", "solved", "answers"}
+    assert call(folder, "grade", "easy.jsonl", "responses.jsonl").returncode == 0
+    strict = call(
+        folder, "grade", "easy.jsonl", "responses.jsonl", "--grader", "published", "--json"
+    )
+    times = sum(answer in EASY[2].world.times for answer in EASY[2].solution.values())
+    expected = 1 - times / len(EASY[2].solution)
+    assert json.loads(strict.stdout.splitlines()[0])["accuracy"] == pytest.approx(expected)
+
+
+# Bad input: one line, exit code 2, no traceback
+
+BAD: list[tuple[list[str], str, str]] = [
+    # (arguments, standard input, what the line says)
+    (["generate", "-n", "0"], "", "-n is 0: expected 1 or more"),
+    (["generate", "-n", "-5", "-o", "out"], "", "-n is -5: expected 1 or more"),
+    (["generate", "-j", "-1"], "", "-j is -1: expected 1 or more"),
+    (["generate", "--seed", "-1"], "", "--seed is -1: expected 0 or more"),
+    (["generate", "--difficulty", "hardest"], "", "'hardest' is unknown: expected one of easy"),
+    (["generate", "--suspects", "1"], "", "suspects is 1: expected 2 to 24"),
+    (["generate", "--move-probability", "2"], "", "move_probability is 2.0: expected 0 to 1"),
+    (["generate", "-n", "1", "-o", "no/where"], "", "No such file or directory"),
+    (["generate", "-n", "1", "-o", "easy.jsonl"], "", "easy.jsonl exists"),
+    (["check", "nowhere.jsonl"], "", "nowhere.jsonl: cannot be read: No such file"),
+    (["check", "."], "", ".: cannot be read: Is a directory"),
+    (["check", "bytes"], "", "bytes: cannot be read: not UTF-8 text"),
+    (["check", "empty"], "", "empty: no puzzle in it"),
+    (["check", "torn"], "", "torn, line 2: not JSON: expected one puzzle a line"),
+    (["check", "list"], "", "list: not a JSON list"),
+    (["check", "deep"], "", "deep: not a JSON list"),
+    (["check", "half"], "", "half, line 1: the prompt holds half a character"),
+    (["check", "other"], "", 'other, line 1: expected an object with a text "prompt"'),
+    (["check", "clue"], "", "made of the listed names"),
+    (["show", "easy.jsonl", "--puzzle", "4"], "", "--puzzle 4: no such puzzle in easy.jsonl"),
+    (["solve"], "Who did it?", 'no suspects: expected a line "Suspects:"'),
+    (["solve", "easy.jsonl", "--ask", "Ann did it"], "", '"Ann did it": expected a clue'),
+    (["solve", "clash.jsonl", "--ask", "Miss Scarlet was in the Hall"], "", "contradict"),
+    (["grade", "easy.jsonl", "nowhere"], "", "nowhere: cannot be read: No such file"),
+    (["grade", "easy.jsonl", "unknown"], "", 'unknown, line 1: its "id" is that of no puzzle'),
+    (["grade", "easy.jsonl", "mute"], "", 'mute, line 1: expected an object with a text "resp'),
+    (["grade", "easy.jsonl", "torn"], "", "torn, line 1: expected an object with a text"),
+]
+
+
+@pytest.fixture(scope="module")
+def bad_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files that cannot be read, each in its own way."""
+    folder = tmp_path_factory.mktemp("bad")
+    line = house_line(EASY[0])
+    for name, data in {
+        "easy.jsonl": line,
+        "clash.jsonl": house_line(CLASH),
+        "empty": "\n\n",
+        "torn": line + line[:200],
+        "list": "[" + line,
+        "deep": "[" * 100_000,
+        "half": json.dumps({"prompt": "\ud83d" + EASY[0].prompt}) + "\n",
+        "other": '{"question": "Who?"}\n',
+        "clue": json.dumps({"prompt": EASY[0].prompt.replace("Clues:\n- ", "Clues:\n- Ann and ")}),
+        "unknown": '{"id": "nobody", "response": "A. Ann"}\n',
+        "mute": f'{{"id": "{EASY[0].id}"}}\n',
+    }.items():
+        (folder / name).write_text(data, encoding="utf-8")
+    (folder / "bytes").write_bytes(b"\xff\xfe\x00")
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "stdin", "expected"), BAD)
+def test_bad_input_is_one_line(
+    arguments: list[str], stdin: str, expected: str, bad_folder: Path
+) -> None:
+    done = call(bad_folder, *arguments, stdin=stdin)
+    assert expected in refused(done)
+    assert done.stdout == ""
+
+
+def test_a_malformed_clue_is_named_by_file_and_line(bad_folder: Path) -> None:
+    line = EASY[0].prompt.split("\n").index("Clues:") + 2
+    assert f"clue, line 1: line {line}: " in refused(run(bad_folder, "check", "clue"))
+
+
+# Start-up
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    heavy = {"torch", "transformers", "litellm", "pandas", "ortools", "lm_eval"}
+    script = (
+        "import sys, tclue.cli\n"
+        "sys.argv = ['tclue', *sys.argv[1:]]\n"
+        "try:\n    tclue.cli.main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+    )
+    for arguments in ([], ["generate"], ["bench"], ["grade"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments, "--help"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "Usage: tclue" in done.stdout
+        imported = done.stderr
+        assert not [name for name in heavy if f"'{name}'" in imported], arguments
+
+
+def examples() -> list[str]:
+    """The commands that the help of the puzzle commands shows."""
+    shown: list[str] = []
+    for command in ("generate", "show", "solve", "check", "grade"):
+        said = call(ROOT, command, "--help").stdout
+        found = re.findall(rf"^  (tclue {command} .*)$", said, re.MULTILINE)
+        assert found, command
+        shown += found
+    return shown
+
+
+def test_the_examples_of_the_help_do_what_they_say(folder: Path) -> None:
+    """Run as they stand, but for their numbers of puzzles."""
+    asked = load_set("test").puzzles[0]
+    for name, text in {
+        "prompt.txt": EASY[0].prompt,
+        "val.json": published_list([asked]),
+        "responses.jsonl": response(asked, "prompt"),
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for example in examples():
+        command = re.sub(r"-n (?:64|3000)", "-n 2", example)
+        done = subprocess.run(
+            command.replace("tclue ", f"{shlex.quote(sys.executable)} -m tclue "),
+            shell=True,
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (example, done.stderr)
+        assert done.stdout or "-o" in example

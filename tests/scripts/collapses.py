@@ -1,0 +1,123 @@
+"""Training runs on the tiny model, healthy or ruined on purpose: what the guard is proved on.
+
+    PYTHONPATH=.:trainers python tests/scripts/collapses.py NAME SEED ITERATIONS FILE \
+        [--entropy 10] [--validate-every 5]
+
+* `healthy`: the preset `tiny` as it is, with fewer responses.
+* `rate`: its learning rate times 100.
+* `gap`: log-probabilities that are not the sampler's: noise of half a nat on each token.
+* `entropy`: the entropy term with the wrong sign: a strong bonus for being undecided.
+
+Each iteration is one line of `metrics.jsonl`, each validation too. tests/data/guard_runs/*.jsonl
+are such files, each made by the command above with the name that it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tclue.puzzle.splits import load_set
+from tclue_grpo import config_file
+from tclue_grpo.build import build
+from tclue_grpo.config import Config
+from tclue_grpo.learner import Learner
+from tclue_grpo.rollout import Engine, Request, Sample, Sampled
+from tclue_grpo.step import iterate
+from tclue_grpo.validate import validate
+
+PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
+VALIDATION_PUZZLES, VALIDATION_SAMPLES = 64, 2
+NOISE = 0.5  # nats
+
+
+class Noisy:
+    """An engine whose log-probabilities are not those that it sampled by."""
+
+    def __init__(self, engine: Engine, nats: float) -> None:
+        self._engine, self._nats = engine, nats
+        self._dice = random.Random(1)
+
+    def sync(self, policy: Sampled) -> None:
+        self._engine.sync(policy)
+
+    def sample(
+        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+    ) -> list[list[Sample]]:
+        return [
+            [replace(one, logprobs=[p + self._noise() for p in one.logprobs]) for one in several]
+            for several in self._engine.sample(requests, tick)
+        ]
+
+    def _noise(self) -> float:
+        return self._dice.gauss(0, self._nats)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def configuration(name: str, seed: int, entropy: float = 10.0) -> Config:
+    """The configuration of a run of that name; `entropy` is the weight of a wrong entropy term."""
+    config = config_file.preset("tiny").config
+    config = replace(
+        config,
+        train=replace(config.train, seed=seed),
+        data=replace(config.data, puzzles_per_iteration=PUZZLES),
+        rollout=replace(config.rollout, responses_per_puzzle=RESPONSES),
+    )
+    if name == "rate":
+        rate = 100 * config.update.learning_rate
+        config = replace(config, update=replace(config.update, learning_rate=rate))
+    if name == "entropy":
+        config = replace(config, loss=replace(config.loss, entropy=entropy))
+    return config
+
+
+def learner(config: Config, *, noise: float = 0.0) -> Learner:
+    """All that an iteration needs, from the tiny checkpoint."""
+    made = build(config)
+    made.engine = Noisy(made.engine, noise) if noise else made.engine
+    return made
+
+
+def lines(
+    name: str, seed: int, iterations: int, entropy: float, validate_every: int
+) -> Iterator[dict[str, Any]]:
+    """The run's lines, one after another."""
+    held_out = load_set("easy-val").puzzles[:VALIDATION_PUZZLES]
+    made = learner(configuration(name, seed, entropy), noise=NOISE if name == "gap" else 0.0)
+    with closing(made.puzzles):
+        for iteration in range(iterations + 1):
+            if iteration % validate_every == 0:
+                made.engine.sync(made.policy)
+                found = validate(
+                    made.engine, made.tokenizer, made.grader, held_out, VALIDATION_SAMPLES
+                )
+                yield {"iteration": iteration, "validation": asdict(found)}
+            if iteration < iterations:
+                numbers = iterate(made)
+                yield {"iteration": iteration + 1, **numbers, "timings": made.timings}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=("healthy", "rate", "gap", "entropy"))
+    parser.add_argument("seed", type=int)
+    parser.add_argument("iterations", type=int)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--entropy", type=float, default=10.0)
+    parser.add_argument("--validate-every", type=int, default=5)
+    asked = vars(parser.parse_args())
+    with asked.pop("file").open("w") as file:
+        for line in lines(**asked):
+            print(json.dumps(line), file=file, flush=True)
+
+
+if __name__ == "__main__":
+    main()

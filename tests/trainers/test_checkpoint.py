@@ -1,0 +1,250 @@
+"""Checkpoints: what a resume gets back, and kills and full disks while one is saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import PYTHONPATH, SCRIPTS
+
+from tclue.bench.models.resolve import TINY
+from tclue.errors import UserError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from saving import Weights, save_on  # noqa: E402
+
+from tclue_grpo import backend_hf, hf_load  # noqa: E402
+from tclue_grpo.checkpoint import (  # noqa: E402
+    STATE,
+    Checkpoints,
+    State,
+    read_state,
+    restore,
+    steps,
+)
+from tclue_grpo.config import Update  # noqa: E402
+from tclue_grpo.step import Optimizer  # noqa: E402
+
+KILLS = 20
+
+
+class Saver:
+    """tests/scripts/saving.py, running."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(SCRIPTS / "saving.py")],
+            env={**os.environ, "PYTHONPATH": PYTHONPATH},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, run: Path, call: int = 0, limit: int = 0) -> int:
+        """Start a child; its process id."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps([str(run), call, limit]) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def wait(self) -> int:
+        """How the child ended."""
+        return self._read()
+
+    def _read(self) -> int:
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def saver() -> Iterator[Saver]:
+    made = Saver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: a kill is the same there, and fsync takes no time."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def assert_whole(run: Path) -> int:
+    """Every checkpoint is whole and of one step; the last one's iteration (0 without one)."""
+    there = steps(run) if run.exists() else []
+    for step in there:
+        weights = Weights()
+        folder = run / f"step-{step:06d}"
+        assert restore(folder, weights).iteration == step
+        assert weights.numbers() == {step}
+        assert (folder / "model.safetensors").stat().st_size > 40_000
+        assert (folder / "config.json").read_text() == "{}\n"
+    return there[-1] if there else 0
+
+
+def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
+    policy = hf_load.load(str(TINY), torch.float32)
+    optimizer = Optimizer(policy, Update(learning_rate=1e-3))
+    ids = torch.arange(40)[None] % 100
+
+    def train(of: backend_hf.HfPolicy, by: Optimizer, times: int) -> list[float]:
+        norms = []
+        for _ in range(times):
+            torch.autograd.backward(of.module(ids, labels=ids).loss)
+            norms.append(by.step(1e-3)[0])
+        return norms
+
+    train(policy, optimizer, 2)
+    state = State(2, 64, "easy", metrics_bytes=123, best={"iteration": 2, "accuracy": 0.7})
+    folder = Checkpoints(tmp_path, {"base": "tiny"}).save(policy, optimizer, state)
+    drawn = torch.rand(3), random.random()
+    went_on = train(policy, optimizer, 2)
+
+    again = hf_load.load(str(folder), torch.float32)
+    resumed = Optimizer(again, Update(learning_rate=1e-3))
+    assert restore(folder, resumed) == state
+    assert torch.equal(torch.rand(3), drawn[0])
+    assert random.random() == drawn[1]
+    assert train(again, resumed, 2) == went_on
+    for one, other in zip(policy.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert json.loads((tmp_path / "kept.json").read_text()) == {
+        "base": "tiny",
+        "best": 2,
+        "last": 2,
+        "steps": [2],
+    }
+
+
+def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
+    policy = hf_load.load(str(TINY), torch.bfloat16)
+    optimizer = Optimizer(policy, Update())
+    # finer than bf16 can say
+    with torch.no_grad():
+        optimizer.masters[0].add_(1e-6)
+    folder = Checkpoints(tmp_path, {}).save(policy, optimizer, State(1, 0, "easy"))
+    again = hf_load.load(str(folder), torch.bfloat16)
+    resumed = Optimizer(again, Update())
+    assert not torch.equal(resumed.masters[0], optimizer.masters[0])
+    restore(folder, resumed)
+    assert torch.equal(resumed.masters[0], optimizer.masters[0])
+
+
+def test_best_last_and_every_nth_are_kept(quick: Path) -> None:
+    save_on(quick, 11)  # best is the last multiple of 3, and every 4th is kept
+    assert steps(quick) == [4, 8, 9, 11]
+    kept = json.loads((quick / "kept.json").read_text())
+    assert kept == {"base": "tiny", "best": 9, "last": 11, "steps": [4, 8, 9, 11]}
+
+
+def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -> None:
+    points = 0
+    for call in range(1, 200):
+        run = quick / str(call)
+        # what is there before: 5 steps, of which 3 (best), 4 and 5 are kept
+        save_on(run, 5)
+        saver.start(run, call)
+        code = saver.wait()
+        assert assert_whole(run) >= 5
+        Checkpoints(run, {"base": "tiny"}, keep_every=4)
+        kept = json.loads((run / "kept.json").read_text())
+        assert kept["steps"] == steps(run)
+        assert kept["last"] == steps(run)[-1]
+        assert kept["best"] in kept["steps"]
+        assert {path.name for path in run.iterdir() if "." in path.name} == {"kept.json"}
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        points = call
+    assert points > 40
+    assert steps(run) == [4, 6, 8]
+
+
+def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
+    dice = random.Random(5)
+    last = 0
+    for _ in range(KILLS):
+        child = saver.start(quick, -1)
+        time.sleep(dice.uniform(0, 0.15))
+        os.kill(child, signal.SIGKILL)
+        assert saver.wait() == -signal.SIGKILL
+        now = assert_whole(quick)
+        assert now >= last
+        last = now
+    assert last > KILLS / 2
+
+
+def test_a_file_that_may_not_grow(quick: Path, saver: Saver) -> None:
+    save_on(quick, 2)
+    saver.start(quick, 0, 100_000)  # the optimizer's file takes more
+    assert saver.wait() == 3
+    told = (quick / "told.txt").read_text()
+    (quick / "told.txt").unlink()
+    assert "File too large" in told
+    assert f"the last good checkpoint is {quick / 'step-000002'}" in told
+    assert "\n" not in told
+    assert assert_whole(quick) == 2
+    assert sorted(path.name for path in quick.iterdir()) == ["kept.json", "step-000002"]
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    try:
+        mounted = subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a small disk is for root")
+    try:
+        run = tmp_path / "run"
+        save_on(run, 2)
+        full = tmp_path / "full"
+        room = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+        full.write_bytes(bytes(room - 100_000))
+        with pytest.raises(UserError) as told:
+            save_on(run, 1)
+        assert "No space left on device" in str(told.value)
+        assert "step-000002; once there is room, the same command goes on" in str(told.value)
+        assert assert_whole(run) == 2
+        full.unlink()
+        save_on(run, 1)
+        assert assert_whole(run) == 3
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_what_is_not_a_checkpoint_is_told_in_one_line(quick: Path) -> None:
+    save_on(quick, 1)
+    folder = quick / "step-000001"
+    with pytest.raises(UserError, match="of another model"):
+        restore(folder, Weights(7))
+    (folder / STATE).write_text("{")
+    with pytest.raises(UserError, match="not a checkpoint's state"):
+        read_state(folder)
+    (folder / STATE).unlink()
+    with pytest.raises(UserError, match="cannot be read: No such file"):
+        read_state(folder)
+    save_on(quick / "other", 1)
+    torn = quick / "other" / "step-000001" / "trainer" / "optimizer-0-of-1.safetensors"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot be read"):
+        restore(quick / "other" / "step-000001", Weights())

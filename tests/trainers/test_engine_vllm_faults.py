@@ -1,0 +1,145 @@
+"""What the vLLM engine does when its server fails: a small server with vLLM's endpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import SUPPORT
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from tclue.bench.models.resolve import TINY  # noqa: E402
+from tclue.errors import UserError  # noqa: E402
+from tclue_grpo.build import sharing_gpus  # noqa: E402
+from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
+from tclue_grpo.policy import Pack, Policy, TokenStats  # noqa: E402
+from tclue_grpo.rollout import Request  # noqa: E402
+
+FAKE = SUPPORT / "fake_vllm.py"
+REQUESTS = [Request([1, 2, 3], 2, seed=1), Request([4], 3, seed=2)]
+
+
+class Level(Policy):
+    """Every token has the same log-probability."""
+
+    def __init__(self, base: Path, level: float) -> None:
+        super().__init__()
+        self.base, self.level = base, torch.nn.Parameter(torch.tensor(level))
+
+    def forward(self, pack: Pack) -> TokenStats:
+        logprobs = self.level.expand(len(pack.target_ids))
+        return TokenStats(logprobs, -logprobs)
+
+    def hf_state(self) -> dict[str, Tensor]:
+        return {"level": self.level.detach()}
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Python whose vLLM is the small server."""
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setenv("FAKE_VLLM", str(tmp_path))
+    wrapper = tmp_path / "bin" / "python"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {FAKE} "$@"\n')
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+@pytest.fixture
+def engine(python: Path, tmp_path: Path) -> Iterator[VLLMEngine]:
+    engine = VLLMEngine({3}, python=python, max_tokens=8, log=tmp_path / "vllm.log")
+    yield engine
+    engine.close()
+
+
+def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: Path) -> None:
+    engine.sync(Level(tmp_path, -1.0))
+    groups = engine.sample(REQUESTS)
+    assert [len(group) for group in groups] == [2, 3]
+    assert groups[1][2].ids == [5] * 8
+    engine.sync(Level(tmp_path, -2.0))
+    (tmp_path / "die").touch()
+    assert engine.sample(REQUESTS)[0][0].logprobs == [-2.0] * 8
+    assert not (tmp_path / "die").exists()
+    (tmp_path / "broken").touch()
+    with pytest.raises(UserError, match=r"failed twice.*500.*vllm\.log"):
+        engine.sample(REQUESTS)
+
+
+def test_stale_weights_are_noticed_and_the_server_started_anew(
+    engine: VLLMEngine, tmp_path: Path
+) -> None:
+    engine.sync(Level(tmp_path, -1.0))
+    assert engine.server
+    pid = engine.server.pid
+    (tmp_path / "stale").touch()
+    engine.sync(Level(tmp_path, -1.5))
+    assert engine.sample(REQUESTS)[0][0].logprobs == [-1.5] * 8
+    assert engine.server.pid != pid
+
+
+def test_missing_log_probabilities_are_an_error(engine: VLLMEngine, tmp_path: Path) -> None:
+    (tmp_path / "bare").touch()
+    engine.sync(Level(tmp_path, -1.0))
+    with pytest.raises(UserError, match="0 log-probabilities for 8 tokens"):
+        engine.sample(REQUESTS)
+
+
+def test_nothing_outlives_an_owner_that_is_killed(python: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from tclue_grpo.vllm_server import *\n"
+        "s = Server(Path(sys.argv[1]), Path(sys.argv[2]), Settings(), Path(sys.argv[1], 'log'))\n"
+        "print(s.pid, flush=True); time.sleep(100)"
+    )
+    from safetensors.torch import save_file
+
+    save_file({"level": torch.tensor(-1.0)}, tmp_path / "model.safetensors")
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), str(python)], stdout=subprocess.PIPE
+    )
+    assert owner.stdout
+    server = int(owner.stdout.readline())
+    group = os.getpgid(server)
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    deadline = time.monotonic() + 20
+    while group_members(group) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not group_members(group)
+
+
+def group_members(group: int) -> list[int]:
+    """The processes of a group that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heads", "shared", "most", "split"),
+    [(40, 8, 8, 8), (28, 4, 8, 4), (14, 2, 8, 2), (12, 2, 1, 1)],
+)
+def test_a_server_is_split_as_the_heads_allow(
+    heads: int, shared: int, most: int, split: int, tmp_path: Path
+) -> None:
+    config = json.loads((TINY / "config.json").read_text())
+    config |= {"num_attention_heads": heads, "num_key_value_heads": shared, "head_dim": 8}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert sharing_gpus(str(tmp_path), most) == split

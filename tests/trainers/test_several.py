@@ -1,0 +1,141 @@
+"""A run in several processes: as in one, stopped and taken up again, and with one that fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import SCRIPTS
+from several import SETTINGS
+
+from tclue_grpo import metrics
+
+pytest.importorskip("torch", reason="training needs the extra `train`")
+pytest.importorskip("transformers", reason="training needs the extra `train`")
+
+SCRIPT = SCRIPTS / "several.py"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TRAIN = ["train", "--preset", "tiny", *(word for one in SETTINGS for word in ("--set", one))]
+
+
+def start(folder: Path, *settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), *settings],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def command(*words: str) -> str:
+    done = subprocess.run(
+        words, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return metrics.without_timings(metrics.read(folder))
+
+
+def saved_further(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    while not any(int(path.name[5:11]) >= step for path in folder.glob("step-*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in two processes, from beginning to end."""
+    folder = tmp_path_factory.mktemp("several") / "run"
+    process = start(folder)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (0, "4\n"), err[-4000:]
+    return folder
+
+
+def test_two_processes_train_as_one_does_and_as_under_torchrun(whole: Path, tmp_path: Path) -> None:
+    command(sys.executable, "-m", "tclue", *TRAIN, "--runs", str(tmp_path), "--run", "one")
+    found, expected = lines(whole), lines(tmp_path / "one")
+    assert len(found) == len(expected) == 7
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.keys() == theirs.keys()
+        # another process has the other half of a sum: the last digits differ
+        assert ours.pop("validation", 0) == theirs.pop("validation", 0)
+        gaps = [name for name in theirs if name.startswith("gap") and name != "gap_ratio"]
+        for name in gaps:
+            assert abs(ours.pop(name)) < 1e-4 > abs(theirs.pop(name))
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
+    # `--`, or torchrun takes --run for an option of its own
+    named = ("--runs", str(tmp_path), "--run", "two")
+    out = command(*TORCHRUN, "-m", "--", "tclue", *TRAIN, *named, "--json")
+    assert out.count("\n") == 1, "one process has the result"
+    assert lines(tmp_path / "two") == lines(whole)
+
+
+def test_killed_and_stopped_it_goes_on_to_the_same_numbers(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder)
+    saved_further(folder, 1, process)
+    process.kill()  # a Ctrl-C to its processes
+    process.communicate()
+    process = start(folder)
+    saved_further(folder, 2, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=300)
+    if process.returncode:  # else it was through before the signal came
+        assert process.returncode == 130
+        assert err.count("stopping after this iteration") == 1
+        assert "the same command goes on after iteration" in err.splitlines()[-1]
+    process = start(folder)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (0, "4\n"), err[-4000:]
+    assert lines(folder) == lines(whole)
+    for name in ("model.safetensors", "trainer/optimizer-1-of-2.safetensors"):
+        ours, theirs = (one / "step-000004" / name for one in (folder, whole))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_one_process_goes_on_from_two(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    for name in ("config.toml", "kept.json"):
+        path = tmp_path / "run" / name
+        path.write_text(path.read_text().replace("iterations = 4\n", "iterations = 5\n"))
+    longer = ["--set", "train.iterations=5", "--runs", str(tmp_path), "--run", "run"]
+    command(sys.executable, "-m", "tclue", *TRAIN, *longer)
+    files = (tmp_path / "run" / "step-000005" / "trainer").iterdir()
+    assert sorted(path.name for path in files) == ["optimizer-0-of-1.safetensors", "state.json"]
+    before, after = lines(whole), lines(tmp_path / "run")
+    assert after[: len(before)] == before
+    assert after[-2]["iteration"] == 5
+    # adapted moments and weights: the step is of the size of those before
+    assert 0.1 < after[-2]["moved"] / before[-2]["moved"] < 10
+
+
+def test_what_is_wrong_in_a_process_is_one_line_and_ends_them_all(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    part = folder / "step-000004" / "trainer" / "optimizer-1-of-2.safetensors"
+    part.write_bytes(part.read_bytes()[:1000])
+    process = start(folder)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert err.splitlines()[-1].startswith(f"{part}: cannot be read")
+    assert "Traceback" not in err
+    part.unlink()
+    process = start(folder)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "expected optimizer-0-of-N.safetensors and so on, N files: 1 of them found" in err
