@@ -43,7 +43,15 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.models.model import Answerer, Ask, Builtin, Reply, Setup, answer_lines, today
+from tclue.bench.models.model import (
+    BuiltinModel,
+    Completion,
+    Model,
+    Request,
+    ResolvedModel,
+    answer_lines,
+    today,
+)
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.runs import run
 from tclue.bench.runs.run import BenchOptions, run_models
@@ -85,23 +93,26 @@ def reply_text(puzzle: Puzzle) -> str:
     return f"{thought[:TEXT_CHARS]}\n\nThe answers:\n{answer_lines(puzzle.solution)}"
 
 
-class Instant(Builtin):
+class Instant(BuiltinModel):
     """Has each reply at once, priced and as long as a hosted model's."""
 
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
         prices = Prices(
             "given", today(), prompt_usd_per_million=1.0, completion_usd_per_million=4.0
         )
-        self.setup = Setup("instant", prices, slots=IN_FLIGHT, concurrency=IN_FLIGHT)
+        self.setup = ResolvedModel("instant", prices, slots=IN_FLIGHT, concurrency=IN_FLIGHT)
         self._texts = {puzzle.id: reply_text(puzzle) for puzzle in puzzles}
         raw = {"prompt_tokens": 500, "completion_tokens": 600, "total_tokens": 1100}
         self._usage = Usage(500, 600, 0, raw=raw)
 
-    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Reply."""
         for ask in batch:
             text = self._texts[ask.puzzle.id]
-            yield ask, Reply(text=text, finish_reason="stop", usage=self._usage, model_id="instant")
+            yield (
+                ask,
+                Completion(text=text, finish_reason="stop", usage=self._usage, model_id="instant"),
+            )
 
 
 class Took(NamedTuple):
@@ -130,7 +141,7 @@ class Stopwatch:
         self.took = Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
 
 
-def bench(model: str, samples: int, answerer: Answerer | None = None, **options: Any) -> Took:
+def bench(model: str, samples: int, answerer: Model | None = None, **options: Any) -> Took:
     """Ask, grade and record; every reply has to be scored."""
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ import published_way
 
 from tclue.puzzle import clauses, cpsat, generate, sat
 from tclue.puzzle.candidates import Candidates
-from tclue.puzzle.draw import Settings, draw_case, settings
+from tclue.puzzle.draw import GenerationSettings, draw_case, settings
 from tclue.puzzle.statements import form
 
 STAGES = ("draw", "candidates", "rules and clauses", "removal", "prompt and check")
@@ -144,7 +144,7 @@ def clocked() -> Iterator[Clock]:
     clock.lap("prompt and check")
 
 
-def measure(seed: int, chosen: Settings) -> Sample:
+def measure(seed: int, chosen: GenerationSettings) -> Sample:
     """Make one puzzle, prove it again, and count what both took."""
     with clocked() as clock:
         made = generate.make(seed, "published-mix", chosen)
@@ -249,7 +249,7 @@ def form_shares(count: int, seed: int) -> dict[str, Any]:
 def run(plan: Plan, seed: int) -> dict[str, Any]:
     """Measure everything."""
 
-    def samples(count: int, chosen: Settings) -> list[Sample]:
+    def samples(count: int, chosen: GenerationSettings) -> list[Sample]:
         return [measure(each, chosen) for each in range(seed, seed + count)]
 
     # The first of everything loads modules.

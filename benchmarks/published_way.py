@@ -15,7 +15,7 @@ from typing import cast
 
 from tclue.puzzle import cpsat
 from tclue.puzzle.candidates import Candidates
-from tclue.puzzle.draw import Dice, Settings, draw_case, draw_world
+from tclue.puzzle.draw import Dice, GenerationSettings, draw_case, draw_world
 from tclue.puzzle.generate import POOL_PER_HUNDRED_FACTS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import Statement
@@ -49,7 +49,7 @@ def solutions(world: World, clues: Sequence[Statement]) -> int:
     return len(found.cases)
 
 
-def make(seed: int, chosen: Settings, limit_s: float) -> tuple[float, bool]:
+def make(seed: int, chosen: GenerationSettings, limit_s: float) -> tuple[float, bool]:
     """(CPU seconds, whether it came to its end) of making the puzzle of a seed as published."""
     start = process_time()
     dice = Dice(seed)

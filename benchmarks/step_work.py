@@ -25,7 +25,7 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.model_size import Shape
 from tclue_grpo.plan import PEAKS
 from tclue_grpo.policy import PADDING, Pack
-from tclue_grpo.rollout import Group, Response, Sample
+from tclue_grpo.rollout import GradedSample, Group, Sample
 
 MATMUL = 1024  # rows and columns of the product that a CPU's peak is measured with
 # Tokens of published prompts in Qwen 2.5's vocabulary: least, median, most; and how they scatter.
@@ -136,7 +136,7 @@ def made_up(
             sample = Sample(tokens, [0.0] * len(tokens), "stop")
             # half of a group is better than the other
             grade = Grade(float(i % 2), False, {}, (), None)
-            group.responses.append(Response(sample, "", grade, i % 2, i % 2 - 0.5))
+            group.responses.append(GradedSample(sample, "", grade, i % 2, i % 2 - 0.5))
         groups.append(group)
     return groups
 

@@ -67,14 +67,14 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo import build_policy, config_file
 from tclue_grpo.build import build
-from tclue_grpo.config import Config, Reward
+from tclue_grpo.config import Config, RewardConfig
 from tclue_grpo.data import Puzzles
 from tclue_grpo.hardware import this_machine
-from tclue_grpo.learner import Learner
+from tclue_grpo.learner import TrainState
 from tclue_grpo.model_size import Shape, shape_of
 from tclue_grpo.packing import pack
 from tclue_grpo.policy import Pack
-from tclue_grpo.rollout import Group, Request, requests_for
+from tclue_grpo.rollout import Group, SamplingRequest, requests_for
 from tclue_grpo.schedule import learning_rate
 from tclue_grpo.step import Optimizer, collect, iterate, packed, update
 
@@ -115,7 +115,7 @@ class Fixed:
 class Entry:
     """A way to take the step."""
 
-    learner: Learner
+    learner: TrainState
     batches: list[list[Pack]]
     work: Work
 
@@ -137,7 +137,7 @@ def configuration(options: Options) -> Config:
         config,
         data=replace(config.data, puzzles_per_iteration=options.puzzles),
         rollout=rollout,
-        reward=Reward(),  # TRL gets the grader's accuracy, too
+        reward=RewardConfig(),  # TRL gets the grader's accuracy, too
         update=replace(
             config.update,
             learning_rate=RATE,
@@ -151,7 +151,7 @@ def configuration(options: Options) -> Config:
     return replace(changed, loss=replace(config.loss, old="trainer")) if options.shape else changed
 
 
-def learner(config: Config, puzzles: Sequence[Puzzle]) -> Learner:
+def learner(config: Config, puzzles: Sequence[Puzzle]) -> TrainState:
     """A learner of the tiny checkpoint that gets these puzzles at each iteration."""
     made = build(config)
     made.puzzles.close()
@@ -159,13 +159,13 @@ def learner(config: Config, puzzles: Sequence[Puzzle]) -> Learner:
     return made
 
 
-def bare_learner(config: Config, base: str, backend: str) -> Learner:
+def bare_learner(config: Config, base: str, backend: str) -> TrainState:
     """A learner that updates and samples nothing, by a backend."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
     policy = build_policy.build(config.model, base, config.rollout.temperature, device)
     nothing = cast(Any, None)
-    return Learner(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
+    return TrainState(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
 
 
 def entries(
@@ -308,7 +308,7 @@ def steps(
     }
 
 
-def requests(sampler: Learner) -> list[Request]:
+def requests(sampler: TrainState) -> list[SamplingRequest]:
     """The requests of the first iteration."""
     config = sampler.config
     puzzles = sampler.puzzles.take(config.data.puzzles_per_iteration)
@@ -347,7 +347,7 @@ def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> d
     return found
 
 
-def iteration(ours: Learner) -> dict[str, Any]:
+def iteration(ours: TrainState) -> dict[str, Any]:
     """One of ours: what it took, and what was sampled."""
     numbers: dict[str, float] = {}
     took = timed(lambda: numbers.update(iterate(ours)))

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tclue_grpo.vllm_server import Settings, find_python, serve
+from tclue_grpo.vllm_server import ServerSettings, find_python, serve
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     options = parser.parse_args()
     # A plain `kill` unwinds the block as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    python, settings = find_python(options.venv), Settings(on_gpu=options.gpu)
+    python, settings = find_python(options.venv), ServerSettings(on_gpu=options.gpu)
     with serve(options.checkpoint, python=python, settings=settings, args=options.args) as server:
         print(f"{server.url}/v1  model={server.model}  log={server.log}", flush=True)
         with suppress(KeyboardInterrupt):

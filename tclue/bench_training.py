@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.models.resolve import resolve_all
-from tclue.bench.models.trained import PREFIX, Kept, read_kept
+from tclue.bench.models.trained import PREFIX, TrainingRunManifest, read_manifest
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.run import run_models
-from tclue.bench.runs.run_progress import Progress
+from tclue.bench.runs.run_progress import RunObserver
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
 from tclue.bench.stats.summary import Summary
@@ -33,7 +33,7 @@ from tclue.errors import UserError
 
 
 @dataclass(frozen=True)
-class Gain:
+class GainOverBase:
     """The best step beside the base, asked in the same way. Accuracies are fractions 0 to 1."""
 
     base_accuracy: float
@@ -67,7 +67,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Benched:
+class TrainingGain:
     """What training bought."""
 
     run: str
@@ -76,9 +76,9 @@ class Benched:
     step: int
     last: int
     puzzle_set: str
-    sampled: Gain
+    sampled: GainOverBase
     # None where nothing was asked greedily
-    greedy: Gain | None
+    greedy: GainOverBase | None
     # the base first, then the kept steps in their order
     steps: tuple[Step, ...]
 
@@ -105,14 +105,14 @@ def then_bench(
     *,
     results: Path = Path("results"),
     board: Path = Path("leaderboards"),
-    progress: Progress | None = None,
-) -> Benched:
+    progress: RunObserver | None = None,
+) -> TrainingGain:
     """Ask what is missing of the base and the kept steps of a training run; write the board.
 
     Raises as `run_models` does: UserError for bad input, StopError where a model could not be asked
     to the end, SystemExit(130) on Ctrl-C.
     """
-    kept = read_kept(run)
+    kept = read_manifest(run)
     chosen = kept.last if kept.best is None else kept.best
     steps = sorted({chosen, kept.last, *kept.steps})
     models = [kept.base, *(f"{PREFIX}{run.resolve().name}@{step}" for step in steps)]
@@ -124,7 +124,7 @@ def then_bench(
     leaderboard.write(leaderboard.build(results), board)
     best = 1 + steps.index(chosen)
     gains = [_gain(results, summaries[0], summaries[best]) for summaries in benched]
-    return Benched(
+    return TrainingGain(
         run=run.resolve().name,
         base=kept.base,
         step=chosen,
@@ -136,7 +136,7 @@ def then_bench(
     )
 
 
-def _options(kept: Kept, run: Path, results: Path, *, greedy: bool) -> BenchOptions:
+def _options(kept: TrainingRunManifest, run: Path, results: Path, *, greedy: bool) -> BenchOptions:
     return BenchOptions(
         puzzles=kept.puzzles,
         limit=kept.limit,
@@ -151,13 +151,13 @@ def _options(kept: Kept, run: Path, results: Path, *, greedy: bool) -> BenchOpti
     )
 
 
-def _price(kept: Kept) -> Mapping[str, Any]:
+def _price(kept: TrainingRunManifest) -> Mapping[str, Any]:
     """What responses are counted at; where the run does not know, as `tclue bench` would."""
     price = {name: value for name, value in (kept.price or {}).items() if value}
     return price if price.keys() - {"gpus"} else {}
 
 
-def _check_base(kept: Kept, options: BenchOptions) -> None:
+def _check_base(kept: TrainingRunManifest, options: BenchOptions) -> None:
     """Refuse a base that is not the one that training began with."""
     bases = resolve_all(kept.base, options)
     if len(bases) != 1:
@@ -177,12 +177,12 @@ def _steps(steps: Sequence[int], summaries: Sequence[Summary]) -> tuple[Step, ..
     )
 
 
-def _gain(results: Path, base: Summary, trained: Summary) -> Gain:
+def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
     before, after = (read_tally(results / one.run) for one in (base, trained))
     found = compare(after, before).accuracy
     base_share, base_accuracy = _in_format(before)
     trained_share, trained_accuracy = _in_format(after)
-    return Gain(
+    return GainOverBase(
         base_accuracy=found.second,
         trained_accuracy=found.first,
         difference=found.difference,

@@ -12,7 +12,7 @@ from typing import Protocol
 _PLAIN_EVERY_S = 10.0
 
 
-class Progress(Protocol):
+class ProgressSink(Protocol):
     """Whoever is told how far the work is."""
 
     def done(self, count: int, note: str = "") -> None:
@@ -43,7 +43,7 @@ class _Lines:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Progress]:
+def progress(what: str, total: int) -> Iterator[ProgressSink]:
     """Show the progress of `total` pieces of work on standard error while the block runs."""
     if not sys.stderr.isatty():
         yield _Lines(what, total)

@@ -47,7 +47,7 @@ class TrainedRun:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a request would do, without doing it."""
 
     # for a person, several lines
@@ -72,7 +72,7 @@ class Trainer(Protocol):
     def presets(self) -> Sequence[PresetLine]:
         """The configurations that come with it."""
 
-    def plan(self, request: TrainRequest) -> Plan:
+    def plan(self, request: TrainRequest) -> TrainingPlan:
         """What the request would do; quick, and without loading a model."""
 
     def train(self, request: TrainRequest) -> TrainedRun | None:

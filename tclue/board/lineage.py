@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from tclue.bench.runs.records import RunConfig
 
 
-class _Row(Protocol):
+class _LineageRow(Protocol):
     @property
     def run(self) -> str: ...
 
@@ -22,7 +22,7 @@ class _Row(Protocol):
     def config(self) -> RunConfig: ...
 
 
-_R = TypeVar("_R", bound=_Row)
+_R = TypeVar("_R", bound=_LineageRow)
 
 
 def _asked(config: RunConfig) -> tuple[object, ...]:
@@ -71,6 +71,6 @@ def paths(rows: Sequence[_R]) -> list[list[int]]:
     return sorted(way for way in found if len(way) > 1)
 
 
-def _step(row: _Row) -> int:
+def _step(row: _LineageRow) -> int:
     assert row.config.trained
     return row.config.trained.step

@@ -342,10 +342,10 @@ def _legend(points: Sequence[Point], trained: bool) -> list[str]:
 
 def dollars(cost_usd: float, digits: int = 3) -> str:
     """A cost to so many significant digits, never with an exponent: $0.0123, $12.3, $0."""
-    return f"${plain(cost_usd, digits)}"
+    return f"${format_number(cost_usd, digits)}"
 
 
-def plain(value: float, digits: int = 3) -> str:
+def format_number(value: float, digits: int = 3) -> str:
     """A number of 0 or more to so many significant digits, never with an exponent."""
     if value == 0:
         return "0"

@@ -13,7 +13,7 @@ from tclue.bench.stats.compare import Difference
 from tclue.bench.stats.intervals import Estimate
 from tclue.board.labels import clean
 from tclue.board.notes import notes
-from tclue.board.plot import dollars, plain
+from tclue.board.plot import dollars, format_number
 from tclue.board.rows import RankedSet, Row
 
 FRONTIER, ALIKE, NOTED = "◆", "≈", "†"
@@ -195,7 +195,7 @@ def _answered_as(row: Row) -> str:
 
 
 def _seconds(seconds: float | None) -> str:
-    return NONE if seconds is None else plain(seconds)
+    return NONE if seconds is None else format_number(seconds)
 
 
 def _other_cost(cost_usd: float | None) -> str:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.listing import Listed
+from tclue.bench.models.listing import ModelListing
 from tclue.bench.stats.compare import Comparison
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Summary
@@ -27,7 +27,7 @@ from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grading.grade_file import Graded
 from tclue.puzzle.proof import Proof
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.report import Report, history
+from tclue.puzzle.report import CheckReport, history
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
 
@@ -86,7 +86,7 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
             console.print(f"{letter}. {answer}", markup=False)
 
 
-def show_sets(listed: Sequence[splits.Listed]) -> None:
+def show_sets(listed: Sequence[splits.SplitListing]) -> None:
     """The named puzzle sets; a file's sum by its beginning."""
     table = _table("set", "puzzles", "SHA-256")
     table.add_column("", overflow="fold")
@@ -134,7 +134,7 @@ def _is(scope: str) -> str:
     return "are" if scope == "answers" else "is"
 
 
-def show_reports(reports: Sequence[Report]) -> None:
+def show_reports(reports: Sequence[CheckReport]) -> None:
     """The claims that fail, puzzle by puzzle, then how many puzzles each claim holds for."""
     console = _console()
     for one in reports:
@@ -261,7 +261,7 @@ def _stacked(estimate: Estimate | None, console: Console) -> str:
     return text if console.width >= _WIDE else text.replace(" [", "\n[")
 
 
-def show_models(listed: Sequence[Listed]) -> None:
+def show_models(listed: Sequence[ModelListing]) -> None:
     """What can be asked: what it is, its variants and what it needs, its price and of which day."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
@@ -275,7 +275,7 @@ def show_models(listed: Sequence[Listed]) -> None:
     console.print("prices: US dollars per million tokens; --json has all there is")
 
 
-def _variants_and_needs(one: Listed) -> str:
+def _variants_and_needs(one: ModelListing) -> str:
     words = []
     labels = [variant.label.removeprefix(one.name) for variant in one.variants]
     if any(labels):

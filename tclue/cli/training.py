@@ -12,7 +12,7 @@ import click
 from tclue.cli.common import JSON
 
 if TYPE_CHECKING:
-    from tclue.bench_training import Benched
+    from tclue.bench_training import TrainingGain
     from tclue.trainers import Trainer
 
 FOLDER = click.Path(path_type=Path)
@@ -92,7 +92,7 @@ def train(
     click.echo(json.dumps(said | {"seconds": round(seconds, 1)}) if as_json else "\n".join(told))
 
 
-def _told(benched: Benched) -> list[str]:
+def _told(benched: TrainingGain) -> list[str]:
     """What training bought, in words."""
     lines = []
     for way, gain in (("sampled", benched.sampled), ("greedy", benched.greedy)):

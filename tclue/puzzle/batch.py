@@ -19,7 +19,7 @@ from threading import Thread
 from typing import Literal
 
 from tclue.errors import UserError
-from tclue.puzzle.draw import Settings
+from tclue.puzzle.draw import GenerationSettings
 from tclue.puzzle.puzzle import Puzzle, house_line, published_list
 
 # Seeds handed to a worker at a time: few enough that progress moves, and an interrupt loses little.
@@ -35,7 +35,7 @@ class Batch:
     seed: int
     # The difficulty's name, and its settings, changed or not.
     difficulty: str
-    settings: Settings
+    settings: GenerationSettings
     # Prove each puzzle again by the CP-SAT model.
     reprove: bool = False
     # Worker processes.

@@ -65,7 +65,7 @@ class Dice:
 
 
 @dataclass(frozen=True)
-class Settings:
+class GenerationSettings:
     """The knobs of generation; sizes follow the published generator unless set outright."""
 
     # Fewest and most players of the board game that the sizes are scaled to.
@@ -119,14 +119,14 @@ class Settings:
             raise UserError(f"max_width is {self.max_width}: expected 1 or more")
 
 
-DIFFICULTIES: dict[str, Settings] = {
-    "easy": Settings(max_players=1),
-    "medium": Settings(min_players=2, max_players=3),
-    "hard": Settings(min_players=4, max_players=5),
-    "extreme": Settings(min_players=6, max_players=6),
-    "published-mix": Settings(),
+DIFFICULTIES: dict[str, GenerationSettings] = {
+    "easy": GenerationSettings(max_players=1),
+    "medium": GenerationSettings(min_players=2, max_players=3),
+    "hard": GenerationSettings(min_players=4, max_players=5),
+    "extreme": GenerationSettings(min_players=6, max_players=6),
+    "published-mix": GenerationSettings(),
     # Past the board game: for when models outgrow the benchmark.
-    "beyond": Settings(
+    "beyond": GenerationSettings(
         min_players=7,
         max_players=9,
         max_suspects=20,
@@ -138,7 +138,7 @@ DIFFICULTIES: dict[str, Settings] = {
 }
 
 
-def settings(difficulty: str, **changes: object) -> Settings:
+def settings(difficulty: str, **changes: object) -> GenerationSettings:
     """The settings of a named difficulty, some of them changed.
 
     Raises UserError for an unknown name or knob, or a value out of range.
@@ -147,7 +147,7 @@ def settings(difficulty: str, **changes: object) -> Settings:
         raise UserError(
             f"difficulty {difficulty!r} is unknown: expected one of {', '.join(DIFFICULTIES)}"
         )
-    knobs = [field.name for field in fields(Settings)]
+    knobs = [field.name for field in fields(GenerationSettings)]
     for knob in changes:
         if knob not in knobs:
             raise UserError(f"setting {knob!r} is unknown: expected one of {', '.join(knobs)}")
@@ -155,7 +155,7 @@ def settings(difficulty: str, **changes: object) -> Settings:
     return replace(DIFFICULTIES[difficulty], **given)  # type: ignore[arg-type]
 
 
-def draw_world(dice: Dice, chosen: Settings) -> tuple[World, tuple[int, ...]]:
+def draw_world(dice: Dice, chosen: GenerationSettings) -> tuple[World, tuple[int, ...]]:
     """Draw the entities of a case, and each suspect's motive.
 
     The sizes are those of the published generator: weapons around the number of players, suspects
@@ -189,7 +189,9 @@ def _draw_names(dice: Dice, all_names: Sequence[str], first: int, count: int) ->
     return tuple(dice.sample(all_names[: max(first, count)], count))
 
 
-def _draw_plan(dice: Dice, chosen: Settings, rooms: int) -> tuple[tuple[int | None, ...], ...]:
+def _draw_plan(
+    dice: Dice, chosen: GenerationSettings, rooms: int
+) -> tuple[tuple[int | None, ...], ...]:
     """A grid about as wide as high, filled row by row."""
     root = isqrt(rooms)
     width = dice.between(root, root if root * root == rooms else root + 1)
@@ -204,7 +206,7 @@ def _draw_times(dice: Dice, count: int) -> tuple[str, ...]:
 
 
 def _draw_motives(
-    dice: Dice, chosen: Settings, suspects: int
+    dice: Dice, chosen: GenerationSettings, suspects: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Motive names, and each suspect's; none at all where all suspects share one."""
     if dice.chance(chosen.unique_motives_probability):
@@ -221,7 +223,9 @@ def _draw_motives(
     return _draw_names(dice, names.MOTIVES, 10, count), tuple(drawn)
 
 
-def draw_case(dice: Dice, chosen: Settings, world: World, motives: tuple[int, ...]) -> Case:
+def draw_case(
+    dice: Dice, chosen: GenerationSettings, world: World, motives: tuple[int, ...]
+) -> Case:
     """Draw walks until they allow a murder, and one of the murders that they allow."""
     # Reasonable knobs need a few draws; a house where all stand still in one crowd needs the limit.
     for _ in range(10_000):
@@ -253,7 +257,7 @@ def draw_case(dice: Dice, chosen: Settings, world: World, motives: tuple[int, ..
     )
 
 
-def _walk(dice: Dice, chosen: Settings, world: World) -> list[int]:
+def _walk(dice: Dice, chosen: GenerationSettings, world: World) -> list[int]:
     """A room for each time; each step stays, or goes to a neighbouring room."""
     path = [dice.below(len(world.rooms))]
     for _ in range(world.num_times - 1):
@@ -264,7 +268,7 @@ def _walk(dice: Dice, chosen: Settings, world: World) -> list[int]:
 
 
 def _carry(
-    dice: Dice, chosen: Settings, world: World, suspects: list[list[int]]
+    dice: Dice, chosen: GenerationSettings, world: World, suspects: list[list[int]]
 ) -> list[list[int]]:
     """A room for each weapon and time: somebody who leaves the room may take it along."""
     weapons = [[dice.below(len(world.rooms))] for _ in world.weapons]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tclue.errors import UserError
 from tclue.puzzle import prompt
 from tclue.puzzle.candidates import Candidates
-from tclue.puzzle.draw import Dice, Settings, draw_case, draw_world, settings
+from tclue.puzzle.draw import Dice, GenerationSettings, draw_case, draw_world, settings
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import (
     BODDY,
@@ -46,8 +46,8 @@ POOL_PER_HUNDRED_FACTS = 200
 def generate(seed: int, difficulty: str = "published-mix", **changes: object) -> Puzzle:
     """Make the puzzle of a seed: one history fits its clues, and none of them can be dropped.
 
-    `changes` are fields of `Settings` that differ from the named difficulty's. The same seed,
-    difficulty and changes give the same bytes on any machine. Raises UserError for an unknown
+    `changes` are fields of `GenerationSettings` that differ from the named difficulty's. The same
+    seed, difficulty and changes give the same bytes on any machine. Raises UserError for an unknown
     difficulty, or a seed or setting out of range.
     """
     return make(seed, difficulty, settings(difficulty, **changes)).puzzle
@@ -61,7 +61,7 @@ class Made:
     case: Case
 
 
-def make(seed: int, difficulty: str, chosen: Settings) -> Made:
+def make(seed: int, difficulty: str, chosen: GenerationSettings) -> Made:
     """`generate`, with the case that the puzzle is about."""
     if seed < 0:
         # Python's generator takes -1 for 1.

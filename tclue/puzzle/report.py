@@ -21,7 +21,7 @@ Prover = Literal["sat", "cpsat", "both"]
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """The claims about one puzzle; None where a question was not asked, or does not arise."""
 
     id: str
@@ -63,7 +63,7 @@ def prove(
     return one
 
 
-def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> Report:
+def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> CheckReport:
     """Check every claim about a puzzle."""
     answers = prove(puzzle, "answers", prover)
     found = puzzle.answers(answers.cases[0]) if answers.verdict == "unique" else None
@@ -71,7 +71,7 @@ def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> Repo
     if puzzle.edition == "published":
         loose = prove(puzzle, "answers", prover, inclusive_or=True)
         inclusive = loose.verdict == "unique" and puzzle.answers(loose.cases[0]) == found
-    return Report(
+    return CheckReport(
         id=puzzle.id,
         answers=answers.verdict,
         history=prove(puzzle, "history", prover).verdict,
@@ -148,7 +148,7 @@ def history(world: World, case: Case) -> dict[str, Any]:
     }
 
 
-def summary(reports: Sequence[Report]) -> dict[str, Any]:
+def summary(reports: Sequence[CheckReport]) -> dict[str, Any]:
     """Reports as JSON: how many puzzles each claim holds for, and each report.
 
     The number is None for a claim that was not asked about, or arises for none of the puzzles.

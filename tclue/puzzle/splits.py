@@ -46,7 +46,7 @@ class PuzzleSet:
 
 
 @dataclass(frozen=True)
-class Listed:
+class SplitListing:
     """What can be said of a named set without making or fetching it."""
 
     name: str
@@ -93,25 +93,25 @@ def _read_set(name: str, path: Path) -> PuzzleSet:
     return PuzzleSet(name, hashlib.sha256(path.read_bytes()).hexdigest(), puzzles)
 
 
-def list_sets() -> list[Listed]:
+def list_sets() -> list[SplitListing]:
     """Every named set."""
     shipped = [
-        Listed(name, split["puzzles"], split["sha256"], f"shipped; {split['difficulty']}")
+        SplitListing(name, split["puzzles"], split["sha256"], f"shipped; {split['difficulty']}")
         for name, split in _manifest().items()
     ]
     ranges = [
-        Listed(name, None, None, f"made on demand: {name}:COUNT; {difficulty}")
+        SplitListing(name, None, None, f"made on demand: {name}:COUNT; {difficulty}")
         for name, (difficulty, _) in TRAIN_RANGES.items()
     ]
     return [*shipped, *ranges, *map(_listed_published, published.FILES)]
 
 
-def _listed_published(name: str) -> Listed:
+def _listed_published(name: str) -> SplitListing:
     try:
         found = load_set(name)
     except UserError as error:
-        return Listed(name, None, None, str(error).removeprefix(f"{name}: "))
-    return Listed(name, len(found.puzzles), found.sha256, f"fetched: {published.place(name)}")
+        return SplitListing(name, None, None, str(error).removeprefix(f"{name}: "))
+    return SplitListing(name, len(found.puzzles), found.sha256, f"fetched: {published.place(name)}")
 
 
 @lru_cache(maxsize=1)

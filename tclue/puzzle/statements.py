@@ -19,13 +19,13 @@ from typing import Any, Literal, NamedTuple
 
 from tclue.puzzle.world import Side, World
 
-Kind = Literal["suspect", "weapon", "boddy", "murderer", "murder weapon", "motive"]
+RefKind = Literal["suspect", "weapon", "boddy", "murderer", "murder weapon", "motive"]
 
 
 class Ref(NamedTuple):
     """One person or thing: `number` counts suspects, weapons or motives, and is 0 for the rest."""
 
-    kind: Kind
+    kind: RefKind
     number: int = 0
 
 

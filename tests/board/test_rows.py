@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.origin import Training
+from tclue.bench.models.origin import CheckpointOrigin
 from tclue.bench.runs.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize
@@ -302,7 +302,7 @@ def test_responses_without_a_configuration(tmp_path: Path) -> None:
 
 def test_steps_stand_beside_the_weights_that_training_began_with(tmp_path: Path) -> None:
     def write(variant: str, accuracy: float, step: int | None = None, **settings: Any) -> None:
-        trained = Training("run", step, "tiny", "aa") if step is not None else None
+        trained = CheckpointOrigin("run", step, "tiny", "aa") if step is not None else None
         checkpoint = "aa" if step is None else f"step {step}"
         given = {"checkpoint": checkpoint, "trained": trained, "temperature": 1.0} | settings
         write_run(tmp_path, variant, [Answer(accuracy)] * 4, **given)

@@ -18,7 +18,7 @@ from worlds import mix, samples
 
 from tclue.errors import UserError
 from tclue.puzzle import clauses, names, sat
-from tclue.puzzle.draw import DIFFICULTIES, Settings, settings
+from tclue.puzzle.draw import DIFFICULTIES, GenerationSettings, settings
 from tclue.puzzle.generate import Made, generate, make
 from tclue.puzzle.puzzle import Puzzle, house_line, read_puzzles
 from tclue.puzzle.report import needless_clues
@@ -351,7 +351,7 @@ def test_what_cannot_be_made_is_refused() -> None:
 
 def test_the_settings_have_a_published_counterpart() -> None:
     """The defaults are the published generator's."""
-    default = Settings()
+    default = GenerationSettings()
     assert (default.min_players, default.max_players) == (1, 6)
     sizes = (default.max_suspects, default.max_weapons, default.max_rooms, default.max_times)
     assert sizes == (10, 8, 17, 12)

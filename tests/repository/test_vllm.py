@@ -31,14 +31,14 @@ sys.path.insert(0, str(ROOT / "scripts"))
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """Greedy runs of the tiny checkpoint in fp32: in process, and over HTTP through litellm."""
-    from tclue_grpo.vllm_server import Settings, serve
+    from tclue_grpo.vllm_server import ServerSettings, serve
 
     results = tmp_path_factory.mktemp("results")
     options = BenchOptions(
         puzzles="easy-val", limit=48, max_tokens=400, temperature=0.0, results=results
     )
     (local,) = run_models([f"hf:{CHECKPOINT}"], replace(options, dtype="float32"))
-    with serve(CHECKPOINT, settings=Settings(max_model_len=2048)) as server:
+    with serve(CHECKPOINT, settings=ServerSettings(max_model_len=2048)) as server:
         over_http = replace(options, api_base=f"{server.url}/v1")
         (served,) = run_models([server.model], over_http)
     return read_run(results / local.run), read_run(results / served.run)

@@ -27,8 +27,8 @@ from tclue.puzzle.splits import load_set
 from tclue_grpo import config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config
-from tclue_grpo.learner import Learner
-from tclue_grpo.rollout import Engine, Request, Sample, Sampled
+from tclue_grpo.learner import TrainState
+from tclue_grpo.rollout import Engine, Sample, SampledPolicy, SamplingRequest
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
@@ -44,11 +44,11 @@ class Noisy:
         self._engine, self._nats = engine, nats
         self._dice = random.Random(1)
 
-    def sync(self, policy: Sampled) -> None:
+    def sync(self, policy: SampledPolicy) -> None:
         self._engine.sync(policy)
 
     def sample(
-        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
     ) -> list[list[Sample]]:
         return [
             [replace(one, logprobs=[p + self._noise() for p in one.logprobs]) for one in several]
@@ -79,7 +79,7 @@ def configuration(name: str, seed: int, entropy: float = 10.0) -> Config:
     return config
 
 
-def learner(config: Config, *, noise: float = 0.0) -> Learner:
+def learner(config: Config, *, noise: float = 0.0) -> TrainState:
     """All that an iteration needs, from the tiny checkpoint."""
     made = build(config)
     made.engine = Noisy(made.engine, noise) if noise else made.engine

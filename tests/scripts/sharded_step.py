@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from tclue.bench.models.resolve import TINY
 from tclue_grpo import build_policy, distributed
-from tclue_grpo.config import Model, Update
+from tclue_grpo.config import ModelConfig, UpdateConfig
 from tclue_grpo.packing import pack
 from tclue_grpo.step import Optimizer
 
@@ -28,7 +28,7 @@ def main(backend: str, folder: Path) -> None:
     torch.set_num_threads(1)
     if "RANK" in os.environ:
         distributed.start()
-    model = Model(
+    model = ModelConfig(
         backend="torchtune" if backend == "torchtune" else "hf",
         lora_rank=4 if backend == "lora" else 0,
         gradient_checkpointing=True,
@@ -39,24 +39,28 @@ def main(backend: str, folder: Path) -> None:
     batch = pack(random_groups(5, 3, 3, lambda dice: 60, (30, 60)), 300)
     assert len(batch) == 3
     tokens = sum(len(one.target_ids) for one in batch)
-    optimizer = Optimizer(policy, Update(clip_norm=0.5, betas=(0.9, 0.999)))
+    optimizer = Optimizer(policy, UpdateConfig(clip_norm=0.5, betas=(0.9, 0.999)))
     for _ in range(2):  # the second from weights that have moved
         parts = 0.0
-        for one in distributed.mine(batch):
+        for one in distributed.packs_of_this_rank(batch):
             said = policy(one)
             part = (one.mask * (one.advantage * said.logprobs + 0.1 * said.entropy)).sum() / tokens
             optimizer.backward(part)
             parts += float(part)
-        loss = sum(distributed.gathered(parts))
+        loss = sum(distributed.all_gather(parts))
         found = {name: p.grad for name, p in policy.named_parameters() if p.grad is not None}
-        gradients = {name: distributed.full(gradient).clone() for name, gradient in found.items()}
+        gradients = {
+            name: distributed.full_tensor(gradient).clone() for name, gradient in found.items()
+        }
         norm, finite = optimizer.step(1e-3)
         assert finite
     with torch.no_grad(), policy.reference():
-        said_by_base = [(policy(one).logprobs * one.mask).sum() for one in distributed.mine(batch)]
-        base = sum(distributed.gathered(float(torch.stack(said_by_base).sum())))
+        said_by_base = [
+            (policy(one).logprobs * one.mask).sum() for one in distributed.packs_of_this_rank(batch)
+        ]
+        base = sum(distributed.all_gather(float(torch.stack(said_by_base).sum())))
     policy.save(folder)
-    if distributed.is_first():
+    if distributed.is_rank_zero():
         told = {"loss": loss, "norm": norm, "base": base}
         (folder / "told.json").write_text(json.dumps(told))
         save_file(gradients, folder / "gradients.tensors")

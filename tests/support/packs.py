@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.rollout import Finish, Group, Response, Sample
+from tclue_grpo.rollout import Finish, GradedSample, Group, Sample
 
 VOCABULARY = 549  # of the tiny checkpoint
 
@@ -20,7 +20,9 @@ def group(
     for number, ids in enumerate(responses):
         sample = Sample(list(ids), [-0.01 * (i + 1) for i in range(len(ids))], finish)
         grade = Grade(0.0, False, {}, (), None)
-        made.responses.append(Response(sample, "", grade, advantage=(-1) ** number / (number + 1)))
+        made.responses.append(
+            GradedSample(sample, "", grade, advantage=(-1) ** number / (number + 1))
+        )
     return made
 
 

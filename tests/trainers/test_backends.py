@@ -19,7 +19,7 @@ transformers = pytest.importorskip("transformers")
 
 from tclue_grpo import backend_hf, hf_load  # noqa: E402
 from tclue_grpo.build_policy import build, sampled_from  # noqa: E402
-from tclue_grpo.config import Model  # noqa: E402
+from tclue_grpo.config import ModelConfig  # noqa: E402
 from tclue_grpo.hf_files import read_weights  # noqa: E402
 from tclue_grpo.lora import adapted  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
@@ -144,16 +144,16 @@ def test_torchtune_gives_every_gradient_of_transformers(
 
 def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     pytest.importorskip("torchtune")
-    tuned = build(Model(backend="torchtune"), str(TINY), 1.0)
+    tuned = build(ModelConfig(backend="torchtune"), str(TINY), 1.0)
     step(tuned, batch)
     module = sampled_from(tuned)
     module.load_state_dict(tuned.hf_state())
     beside = backend_hf.HfPolicy(module, TINY, 1.0, 1024)
     torch.testing.assert_close(logprobs(beside, batch), logprobs(tuned, batch))
-    ours = build(Model(), str(TINY), 1.0)
+    ours = build(ModelConfig(), str(TINY), 1.0)
     assert sampled_from(ours) is ours.module
     with pytest.raises(UserError, match=r"lora_rank: adapters need model\.backend = hf"):
-        build(Model(backend="torchtune", lora_rank=4), str(TINY), 1.0)
+        build(ModelConfig(backend="torchtune", lora_rank=4), str(TINY), 1.0)
 
 
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
@@ -178,11 +178,13 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     assert (plain - plain_logprobs(TINY, batch)).abs().max() > 0.01
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template
     # and a run goes on from it, to the bit, while its reference stays the base
-    again = build(Model(), str(TINY), 1.0, reference=True)
+    again = build(ModelConfig(), str(TINY), 1.0, reference=True)
     again.load_hf(read_weights(tmp_path))
     assert torch.equal(logprobs(again, batch), logprobs(policy, batch))
     with again.reference():
-        assert torch.equal(logprobs(again, batch), logprobs(build(Model(), str(TINY), 1.0), batch))
+        assert torch.equal(
+            logprobs(again, batch), logprobs(build(ModelConfig(), str(TINY), 1.0), batch)
+        )
 
 
 def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file  # noqa: E402 (only where torch is)
 
 from tclue.bench.models.local import fingerprint  # noqa: E402
-from tclue.bench.models.trained import Trained, read_kept  # noqa: E402
+from tclue.bench.models.trained import TrainedModel, read_manifest  # noqa: E402
 from tclue.bench_training import then_bench  # noqa: E402
 
 PUZZLES, SAMPLES, SEED = 3, 2, 5
@@ -285,7 +285,7 @@ def test_other_weights_under_the_same_step_are_another_run(run: Path, tmp_path: 
     )
     names = ["train:short@best", "train:short@40", f"train:{run}@40"]
     assert len({one.run for one in run_models(names, options, Silent())}) == 1
-    model = Trained("short@40", options)
+    model = TrainedModel("short@40", options)
     shutil.copy(run / "step-000060" / "model.safetensors", run / "step-000040")
     with pytest.raises(UserError, match="has changed since this command began"):
         model.open()
@@ -305,7 +305,7 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
 
     def told(name: str) -> str:
         with pytest.raises(UserError) as error:
-            Trained(name, options)
+            TrainedModel(name, options)
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -320,12 +320,12 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     assert "nothing says which step this is" in told("short@best")
     write_kept(run, best="40")
     with pytest.raises(UserError, match="best is '40': expected int or null"):
-        read_kept(run)
+        read_manifest(run)
     write_kept(run, best=None)
     assert "nothing was validated yet: take train:short@last" in told("short@best")
     write_kept(run, price={"euros": 1})
     with pytest.raises(UserError, match="price has euros 1"):
-        read_kept(run)
+        read_manifest(run)
     write_kept(run, base_checkpoint="0" * 64)
     with pytest.raises(UserError, match="is not what training began with"):
         then_bench(run, results=tmp_path / "results", board=tmp_path / "board")
@@ -346,7 +346,7 @@ def test_what_training_took_up_to_a_step(run: Path) -> None:
         ({"hour_usd": 0.0}, None),  # not known
     ):
         write_kept(run, price=price, **own)
-        trained = Trained("short@60", options).setup.trained
+        trained = TrainedModel("short@60", options).setup.trained
         assert trained is not None
         assert trained.seconds == 360.0
         assert trained.cost_usd == (cost_usd and pytest.approx(cost_usd))

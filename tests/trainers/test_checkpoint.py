@@ -33,7 +33,7 @@ from tclue_grpo.checkpoint import (  # noqa: E402
     restore,
     steps,
 )
-from tclue_grpo.config import Update  # noqa: E402
+from tclue_grpo.config import UpdateConfig  # noqa: E402
 from tclue_grpo.step import Optimizer  # noqa: E402
 
 KILLS = 20
@@ -103,7 +103,7 @@ def assert_whole(run: Path) -> int:
 
 def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     policy = hf_load.load(str(TINY), torch.float32)
-    optimizer = Optimizer(policy, Update(learning_rate=1e-3))
+    optimizer = Optimizer(policy, UpdateConfig(learning_rate=1e-3))
     ids = torch.arange(40)[None] % 100
 
     def train(of: backend_hf.HfPolicy, by: Optimizer, times: int) -> list[float]:
@@ -120,7 +120,7 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     went_on = train(policy, optimizer, 2)
 
     again = hf_load.load(str(folder), torch.float32)
-    resumed = Optimizer(again, Update(learning_rate=1e-3))
+    resumed = Optimizer(again, UpdateConfig(learning_rate=1e-3))
     assert restore(folder, resumed) == state
     assert torch.equal(torch.rand(3), drawn[0])
     assert random.random() == drawn[1]
@@ -137,13 +137,13 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
 
 def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
     policy = hf_load.load(str(TINY), torch.bfloat16)
-    optimizer = Optimizer(policy, Update())
+    optimizer = Optimizer(policy, UpdateConfig())
     # finer than bf16 can say
     with torch.no_grad():
         optimizer.masters[0].add_(1e-6)
     folder = Checkpoints(tmp_path, {}).save(policy, optimizer, State(1, 0, "easy"))
     again = hf_load.load(str(folder), torch.bfloat16)
-    resumed = Optimizer(again, Update())
+    resumed = Optimizer(again, UpdateConfig())
     assert not torch.equal(resumed.masters[0], optimizer.masters[0])
     restore(folder, resumed)
     assert torch.equal(resumed.masters[0], optimizer.masters[0])

@@ -16,7 +16,7 @@ from tclue.puzzle.wording import AT_ROOMS
 
 pytest.importorskip("safetensors")
 
-from tclue_grpo.contamination import is_seen, nameless, tiny_hashes
+from tclue_grpo.contamination import in_tiny_training_set, nameless, tiny_hashes
 from tclue_grpo.data import first_seed
 
 # As scripts/tiny/examples.py has it.
@@ -44,15 +44,15 @@ def test_the_pool_is_seen_under_any_names() -> None:
         puzzle = easy(seed)
         other = renamed(puzzle, seed)
         assert prompt_hash(other.prompt) != prompt_hash(puzzle.prompt)
-        assert is_seen(puzzle)
-        assert is_seen(other)
+        assert in_tiny_training_set(puzzle)
+        assert in_tiny_training_set(other)
 
 
 def test_fresh_puzzles_mostly_are_not() -> None:
     first = first_seed("easy", 1)
-    assert sum(is_seen(easy(seed)) for seed in range(first, first + 50)) <= 2
+    assert sum(in_tiny_training_set(easy(seed)) for seed in range(first, first + 50)) <= 2
     for split in ("easy-val", "easy-test"):
-        assert not any(map(is_seen, load_set(split).puzzles))
+        assert not any(map(in_tiny_training_set, load_set(split).puzzles))
 
 
 def test_what_is_left_without_names_tells_puzzles_apart() -> None:

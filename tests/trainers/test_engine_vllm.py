@@ -25,9 +25,9 @@ from tclue_grpo.engine_hf import HFEngine  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens  # noqa: E402
 from tclue_grpo.loop import train  # noqa: E402
 from tclue_grpo.policy import Policy  # noqa: E402
-from tclue_grpo.rollout import Request, Sample  # noqa: E402
+from tclue_grpo.rollout import Sample, SamplingRequest  # noqa: E402
 from tclue_grpo.vllm_checks import check_pack, write_untied  # noqa: E402
-from tclue_grpo.vllm_server import Settings, find_python  # noqa: E402
+from tclue_grpo.vllm_server import ServerSettings, find_python  # noqa: E402
 
 real = pytest.mark.skipif(
     "TCLUE_TEST_VLLM" not in os.environ,
@@ -35,7 +35,7 @@ real = pytest.mark.skipif(
 )
 END = 3
 PROMPTS = [list(range(10, 60)), list(range(100, 220))]
-REQUESTS = [Request(prompt, 3, seed=7 + i) for i, prompt in enumerate(PROMPTS)]
+REQUESTS = [SamplingRequest(prompt, 3, seed=7 + i) for i, prompt in enumerate(PROMPTS)]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def engine(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         python=find_python(),
         max_tokens=48,
         temperature=0.7,
-        settings=Settings(max_model_len=512),
+        settings=ServerSettings(max_model_len=512),
         log=log,
     )
     try:
@@ -112,7 +112,7 @@ def test_a_server_killed_in_the_middle_is_started_again(engine: VLLMEngine, poli
     expected = engine.sample(REQUESTS)
     assert engine.server
     pid = engine.server.pid
-    many = [*REQUESTS, *(Request(PROMPTS[0], 16, seed=100 + i) for i in range(8))]
+    many = [*REQUESTS, *(SamplingRequest(PROMPTS[0], 16, seed=100 + i) for i in range(8))]
     killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
     killer.start()
     groups = engine.sample(many)

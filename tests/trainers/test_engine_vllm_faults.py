@@ -23,10 +23,10 @@ from tclue.errors import UserError  # noqa: E402
 from tclue_grpo.build import sharing_gpus  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
 from tclue_grpo.policy import Pack, Policy, TokenStats  # noqa: E402
-from tclue_grpo.rollout import Request  # noqa: E402
+from tclue_grpo.rollout import SamplingRequest  # noqa: E402
 
 FAKE = SUPPORT / "fake_vllm.py"
-REQUESTS = [Request([1, 2, 3], 2, seed=1), Request([4], 3, seed=2)]
+REQUESTS = [SamplingRequest([1, 2, 3], 2, seed=1), SamplingRequest([4], 3, seed=2)]
 
 
 class Level(Policy):

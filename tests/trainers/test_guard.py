@@ -79,7 +79,7 @@ def test_there_are_three_healthy_runs() -> None:
 def test_healthy_runs_are_left_alone(name: str) -> None:
     lines = lines_of(name)
     assert sum("accuracy" in line for line in lines) >= 5
-    assert list(alarms(lines, Guard(config.Guard()))) == []
+    assert list(alarms(lines, Guard(config.GuardConfig()))) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_healthy_runs_are_left_alone(name: str) -> None:
 def test_a_forced_collapse_is_caught_before_accuracy_falls(name: str, sign: str, word: str) -> None:
     lines = lines_of(name)
     weight = 10.0 if name == "entropy-1" else 0.0
-    number, alarm = next(alarms(lines, Guard(config.Guard(), entropy_weight=weight)))
+    number, alarm = next(alarms(lines, Guard(config.GuardConfig(), entropy_weight=weight)))
     assert alarm.sign == sign
     assert word in alarm.why
     seen = lines[: number + 1]
@@ -116,7 +116,7 @@ def test_a_policy_that_goes_to_pieces_has_fallen_after_the_alarm() -> None:
     ],
 )
 def test_what_is_wrong_several_times_is_told(changes: dict[str, Any], sign: str) -> None:
-    said = fed(Guard(config.Guard()), (8, {}), (1, changes), (1, {}), (2, changes))
+    said = fed(Guard(config.GuardConfig()), (8, {}), (1, changes), (1, {}), (2, changes))
     assert said[:-1] == [None] * 11  # once, then well again, then once: patience is 2
     assert said[-1]
     assert said[-1].sign == sign
@@ -129,30 +129,32 @@ def test_what_is_wrong_several_times_is_told(changes: dict[str, Any], sign: str)
 def test_settled_or_short_answers_alarm_only_where_accuracy_falls(
     changes: dict[str, Any], sign: str
 ) -> None:
-    assert fed(Guard(config.Guard()), (8, {}), (20, changes)) == [None] * 28
-    assert fed(Guard(config.Guard()), (8, {}), (20, {**changes, "accuracy": 0.9})) == [None] * 28
-    said = fed(Guard(config.Guard()), (8, {}), (9, {**changes, "accuracy": 0.5}))
+    assert fed(Guard(config.GuardConfig()), (8, {}), (20, changes)) == [None] * 28
+    assert (
+        fed(Guard(config.GuardConfig()), (8, {}), (20, {**changes, "accuracy": 0.9})) == [None] * 28
+    )
+    said = fed(Guard(config.GuardConfig()), (8, {}), (9, {**changes, "accuracy": 0.5}))
     first = next(alarm for alarm in said if alarm)
     assert first.sign == sign
     assert "accuracy has fallen" in first.why
 
 
 def test_an_entropy_term_is_named() -> None:
-    said = fed(Guard(config.Guard(), entropy_weight=10.0), (8, {}), (2, {"entropy": 0.5}))
+    said = fed(Guard(config.GuardConfig(), entropy_weight=10.0), (8, {}), (2, {"entropy": 0.5}))
     assert said[-1]
     assert "the entropy term's weight is 10: is its sign right?" in said[-1].why
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.1, 1.0, -1.0])
 def test_an_entropy_term_that_outweighs_the_reward(weight: float) -> None:
-    guard = Guard(config.Guard(), entropy_weight=weight)
+    guard = Guard(config.GuardConfig(), entropy_weight=weight)
     said = fed(guard, (3, {"surrogate_weight": 0.026}))
     assert [bool(alarm) for alarm in said] == [False, abs(weight) == 1, abs(weight) == 1]
 
 
 def test_validation_falls_beyond_chance() -> None:
     best = [0.5 + 0.1 * (i % 5) for i in range(64)]
-    guard = Guard(config.Guard())
+    guard = Guard(config.GuardConfig())
     assert guard.validation(best) is None
     # noise of 0.2 a puzzle, and a mean that falls by 0.02: within the drop that is allowed
     assert guard.validation([a - 0.02 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
@@ -168,14 +170,14 @@ def test_validation_falls_beyond_chance() -> None:
 
 
 def test_a_guard_that_is_off_says_nothing() -> None:
-    guard = Guard(replace(config.Guard(), on=False))
+    guard = Guard(replace(config.GuardConfig(), on=False))
     assert fed(guard, (8, {}), (5, {"gap": 5.0, "moved": 9.0})) == [None] * 13
     assert guard.validation([1.0, 1.0]) is None
     assert guard.validation([0.0, 0.0]) is None
 
 
 def test_after_a_roll_back_it_watches_on() -> None:
-    guard = Guard(config.Guard())
+    guard = Guard(config.GuardConfig())
     fed(guard, (8, {}), (1, {"grad_norm": 0.2}))
     guard.rolled_back()
     assert fed(guard, (1, {"grad_norm": 0.2}), (1, {})) == [None, None]

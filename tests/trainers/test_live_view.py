@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tclue_grpo.live_view import View
-from tclue_grpo.plots import Mark, draw, pictures, power_law
+from tclue_grpo.plots import MeasuredPoint, draw, pictures, power_law
 
 TIMINGS = {"sample_s": 3.0, "train_s": 1.0}
 
@@ -98,7 +98,7 @@ def test_too_few_points_for_a_power_law() -> None:
 
 
 def test_a_power_law_is_found_again() -> None:
-    marks = [Mark(i, 0.3 * i**0.2) for i in (1, 5, 10, 20, 60)]
+    marks = [MeasuredPoint(i, 0.3 * i**0.2) for i in (1, 5, 10, 20, 60)]
     fit = power_law(marks)
     assert fit
     assert fit.a == pytest.approx(0.3)

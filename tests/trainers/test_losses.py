@@ -19,13 +19,13 @@ from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 
 torch = pytest.importorskip("torch")
-from tclue_grpo.config import Loss  # noqa: E402
+from tclue_grpo.config import LossConfig  # noqa: E402
 from tclue_grpo.iteration_metrics import Numbers, combined  # noqa: E402
 from tclue_grpo.losses import Scale, pack_loss  # noqa: E402
 from tclue_grpo.objectives import OBJECTIVES  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 from tclue_grpo.policy import Pack, TokenStats  # noqa: E402
-from tclue_grpo.rollout import Finish, Group, Response, Sample  # noqa: E402
+from tclue_grpo.rollout import Finish, GradedSample, Group, Sample  # noqa: E402
 
 MAX_TOKENS = 12
 NAMES = tuple(OBJECTIVES)
@@ -60,7 +60,7 @@ class Batch:
                 logprobs = [-dice.randint(1, 300) / 128 for _ in tokens]
                 self.sampler += logprobs
                 advantage = dice.choice([-1.5, -0.75, 0.5, 1.25])
-                response = Response(
+                response = GradedSample(
                     Sample(tokens, logprobs, finish), "", Grade(0, False, {}, (), None)
                 )
                 response.advantage = advantage
@@ -83,7 +83,7 @@ class Batch:
         return pack(self.groups, length, **self.mask)
 
     def loss(
-        self, options: Loss, length: int = 1000, dtype: Any = torch.float64, kl: bool = False
+        self, options: LossConfig, length: int = 1000, dtype: Any = torch.float64, kl: bool = False
     ) -> tuple[float, list[float], Numbers]:
         """Loss, gradient for each token's log-probability, and numbers, over all packs."""
         packs = self.packs(length)
@@ -107,12 +107,14 @@ class Batch:
         return total, new.grad.tolist(), combined([numbers])
 
 
-def surrogate(ratio: float, advantage: float, options: Loss) -> float:
+def surrogate(ratio: float, advantage: float, options: LossConfig) -> float:
     clipped = min(max(ratio, 1 - options.clip_low), 1 + options.clip_high)
     return min(ratio * advantage, clipped * advantage)
 
 
-def reference(name: str, b: Batch, new: list[float], still: list[float], options: Loss) -> float:
+def reference(
+    name: str, b: Batch, new: list[float], still: list[float], options: LossConfig
+) -> float:
     """The loss; `still` are the log-probabilities under a stop gradient."""
     old = b.old if options.old == "trainer" else b.sampler
     total = 0.0
@@ -139,9 +141,9 @@ def reference(name: str, b: Batch, new: list[float], still: list[float], options
     return -total
 
 
-def loss_options(name: str, **changes: Any) -> Loss:
+def loss_options(name: str, **changes: Any) -> LossConfig:
     low, high = CLIPS[name]
-    return Loss(objective=name, clip_low=low, clip_high=high, **changes)  # type: ignore[arg-type]
+    return LossConfig(objective=name, clip_low=low, clip_high=high, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("old", ["sampler", "trainer"])
@@ -164,7 +166,7 @@ def test_each_objective_is_its_papers(name: str, old: str, seed: int) -> None:
     assert gradient == pytest.approx(differences(plain, b.new), abs=1e-6)
 
 
-def clips(name: str, b: Batch, options: Loss) -> Iterator[bool]:
+def clips(name: str, b: Batch, options: LossConfig) -> Iterator[bool]:
     """[learned token] Whether the token's term is clipped."""
     for one in b.ones:
         for t in one.learned:

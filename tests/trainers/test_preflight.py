@@ -25,9 +25,9 @@ pytest.importorskip("transformers", reason="training needs the extra `train`")
 from tclue_grpo import data, loop, preflight
 from tclue_grpo.build import load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
-from tclue_grpo.contamination import is_seen
+from tclue_grpo.contamination import in_tiny_training_set
 from tclue_grpo.data import Puzzles
-from tclue_grpo.loop import Run, locked, train
+from tclue_grpo.loop import TrainingRun, locked, train
 from tclue_grpo.validate import Validation
 
 
@@ -137,7 +137,7 @@ def test_a_run_trains_on_nothing_that_it_is_measured_on_or_has_no_room_for(tmp_p
     finally:
         puzzles.close()
     fit = [p for p, length in zip(first[3:], lengths[3:], strict=True) if length <= most]
-    assert taken == [p for p in fit if not is_seen(p)][:4]
+    assert taken == [p for p in fit if not in_tiny_training_set(p)][:4]
     assert max(lengths) > most
 
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_that_is_there_is_not_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     validating(monkeypatch, [0.1, 0.2], [0.1, 0.3])
-    with Run(load("tiny", settings=SMALL), tmp_path, {}) as run:
+    with TrainingRun(load("tiny", settings=SMALL), tmp_path, {}) as run:
         run.advance()
         run.save()  # as after Ctrl-C in an iteration that ended with a checkpoint
     assert [path.name for path in tmp_path.glob("step-*")] == ["step-000001"]

@@ -32,8 +32,8 @@ from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
 from tclue_grpo.iteration_metrics import Numbers  # noqa: E402
-from tclue_grpo.learner import Learner  # noqa: E402
-from tclue_grpo.rollout import Request, Sample  # noqa: E402
+from tclue_grpo.learner import TrainState  # noqa: E402
+from tclue_grpo.rollout import Sample, SamplingRequest  # noqa: E402
 
 PUZZLES, RESPONSES, STEPS, ITERATIONS = 2, 5, 2, 2
 MAX_TOKENS = 80  # some responses of the tiny model take more
@@ -67,7 +67,7 @@ class Asked:
             {self.tokenizer.eos_token_id},
             max_tokens=MAX_TOKENS,
         )
-        requests = [Request(ids, RESPONSES, i) for i, ids in enumerate(self.prompts)]
+        requests = [SamplingRequest(ids, RESPONSES, i) for i, ids in enumerate(self.prompts)]
         self.samples = engine.sample(requests)
 
     # As puzzles, and as an engine.
@@ -79,7 +79,7 @@ class Asked:
     def sync(self, policy: Any) -> None:
         """The responses stay those of the first weights."""
 
-    def sample(self, requests: Sequence[Request], tick: Any = None) -> list[list[Sample]]:
+    def sample(self, requests: Sequence[SamplingRequest], tick: Any = None) -> list[list[Sample]]:
         assert [request.prompt for request in requests] == self.prompts
         return self.samples
 
@@ -105,11 +105,11 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm, "forward", forward)
 
 
-def learner(config: Config, dtype: Any) -> Learner:
+def learner(config: Config, dtype: Any) -> TrainState:
     policy = hf_load.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
     optimizer = step.Optimizer(policy, config.update)
     everything: Any = asked()
-    return Learner(config, policy, optimizer, everything, everything, everything.tokenizer)
+    return TrainState(config, policy, optimizer, everything, everything, everything.tokenizer)
 
 
 def trained(config: Config) -> tuple[Weights, list[Numbers]]:

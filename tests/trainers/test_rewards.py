@@ -12,13 +12,13 @@ from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.wording import MAIN_TOPICS
-from tclue_grpo.config import Reward
+from tclue_grpo.config import RewardConfig
 from tclue_grpo.rewards import advantages, has_spread, rewards
-from tclue_grpo.rollout import Finish, Group, Response, Sample
+from tclue_grpo.rollout import Finish, GradedSample, Group, Sample
 from tclue_grpo.shaping import shuffled
 
 LIMIT = 100
-PLAIN = Reward()
+PLAIN = RewardConfig()
 
 
 def mixed_puzzle() -> Puzzle:
@@ -46,7 +46,7 @@ def group(right: list[list[str]], wrong: list[list[str]] | None = None, tokens: 
             lines.append(f"{letter}. {other}")
         text = "\n".join(lines)
         sample = Sample([1] * tokens, [-1.0] * tokens, "stop")
-        made.responses.append(Response(sample, text, grader("sound").grade(puzzle, text)))
+        made.responses.append(GradedSample(sample, text, grader("sound").grade(puzzle, text)))
     return made
 
 
@@ -117,7 +117,7 @@ def test_length_is_shaped_over_the_last_fifth(tokens: int, off: float, finish: F
 
 def test_options_add_up() -> None:
     letters, _, _ = everything()
-    options = Reward(solved_bonus=0.1, power=2.0, format_penalty=0.2, length_shaping=0.4)
+    options = RewardConfig(solved_bonus=0.1, power=2.0, format_penalty=0.2, length_shaping=0.4)
     made = group([letters, letters[:2]], tokens=90)
     share = 2 / len(letters)
     expected = [1 + 0.1 - 0.2, share**2 - 0.2 * (1 - share) - 0.2]

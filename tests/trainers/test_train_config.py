@@ -20,7 +20,14 @@ from places import ROOT
 from tclue.bench.models.resolve import TINY
 from tclue.errors import UserError
 from tclue_grpo import plan
-from tclue_grpo.config import Config, Data, Packing, Rollout, Train, Update
+from tclue_grpo.config import (
+    Config,
+    DataConfig,
+    PackingConfig,
+    RolloutConfig,
+    TrainConfig,
+    UpdateConfig,
+)
 from tclue_grpo.config_file import (
     difference,
     docs,
@@ -180,7 +187,7 @@ def test_a_folder_keeps_its_configuration(tmp_path: Path) -> None:
 def test_the_published_recipe_departs_by_knobs() -> None:
     config = load("published-32b")
     assert config.update == replace(
-        Update(),
+        UpdateConfig(),
         learning_rate=6e-6,
         warmup_iterations=0,
         betas=(0.9, 0.99),
@@ -259,9 +266,9 @@ def test_too_few_gpus() -> None:
 
 def test_tokens_with_shared_prompts() -> None:
     config = Config(
-        data=Data(difficulty="published-mix", puzzles_per_iteration=32),
-        rollout=Rollout(responses_per_puzzle=50, max_tokens=8192),
-        packing=Packing(length=10**9),
+        data=DataConfig(difficulty="published-mix", puzzles_per_iteration=32),
+        rollout=RolloutConfig(responses_per_puzzle=50, max_tokens=8192),
+        packing=PackingConfig(length=10**9),
         model=load("qwen2.5-7b").model,
     )
     tokens = plan.expected_tokens(config)
@@ -269,7 +276,7 @@ def test_tokens_with_shared_prompts() -> None:
     assert tokens.sampled == 32 * 50 * response
     assert tokens.executed == 32 * (prompt + 50 * response)
     assert tokens.unshared == 32 * 50 * (prompt + response)
-    short = plan.expected_tokens(replace(config, rollout=Rollout(max_tokens=10)))
+    short = plan.expected_tokens(replace(config, rollout=RolloutConfig(max_tokens=10)))
     assert short.response == 10
 
 
@@ -296,7 +303,7 @@ def test_dollars_and_steps() -> None:
     found = plan.estimate(config, shape, gpus(4, 80))
     assert found.dollars == pytest.approx(found.hours * 12)
     assert found.optimizer_steps == 800
-    longer = replace(config, train=Train(iterations=400))
+    longer = replace(config, train=TrainConfig(iterations=400))
     assert plan.estimate(longer, shape, gpus(4, 80)).hours > 1.5 * found.hours
     assert plan.estimate(load("qwen2.5-7b"), shape, gpus(4, 80)).dollars is None
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from tclue_grpo.policy import Pack, Policy
 
 if TYPE_CHECKING:
-    from tclue_grpo.config import Loss
+    from tclue_grpo.config import LossConfig
 
 # [target] what the ratio is taken to, None for the first forward's own; [target] the reference's
 Anchors = tuple[Tensor | None, Tensor | None]
 
 
-def anchors(
-    policy: Policy, batches: Sequence[Sequence[Pack]], options: Loss
+def old_and_reference_logprobs(
+    policy: Policy, batches: Sequence[Sequence[Pack]], options: LossConfig
 ) -> list[list[Anchors]]:
     """For each pack of each batch, as the weights are before the first optimizer step."""
     several = len(batches) > 1

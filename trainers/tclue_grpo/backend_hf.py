@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tclue_grpo.distributed import put
+from tclue_grpo.distributed import copy_to_shard
 from tclue_grpo.lora import merged_state
 from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
@@ -51,4 +51,4 @@ class HfPolicy(Policy):
     def load_hf(self, state: dict[str, Tensor]) -> None:
         """Take weights under their Hugging Face names."""
         for name, weight in self.module.named_parameters():
-            put(weight, state[name])
+            copy_to_shard(weight, state[name])

@@ -24,7 +24,7 @@ from torchtune.models.qwen2 import qwen2
 from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
 
 from tclue.errors import UserError
-from tclue_grpo.distributed import full_state, put
+from tclue_grpo.distributed import copy_to_shard, full_state
 from tclue_grpo.hf_files import fetch, read_weights
 from tclue_grpo.losses import token_stats
 from tclue_grpo.packing import block_mask, dense_mask
@@ -73,7 +73,7 @@ class TorchtunePolicy(Policy):
         """Take weights under their Hugging Face names."""
         own = from_hf(state, self.config)
         for name, weight in self.decoder.named_parameters():
-            put(weight, own[name])
+            copy_to_shard(weight, own[name])
 
 
 def load(

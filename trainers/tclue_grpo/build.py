@@ -18,13 +18,13 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo import build_policy
 from tclue_grpo.config import Config
-from tclue_grpo.contamination import is_seen
+from tclue_grpo.contamination import in_tiny_training_set
 from tclue_grpo.data import Puzzles
-from tclue_grpo.distributed import here, is_first, processes
-from tclue_grpo.distributed_engine import Dealt, OfFirst
+from tclue_grpo.distributed import is_rank_zero, local_world_size, world_size
+from tclue_grpo.distributed_engine import PerRankEngine, RankZeroEngine
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.hf_files import fetch
-from tclue_grpo.learner import Learner
+from tclue_grpo.learner import TrainState
 from tclue_grpo.model_size import place_of
 from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import Policy
@@ -32,7 +32,7 @@ from tclue_grpo.rollout import Degeneration, Engine
 from tclue_grpo.step import Optimizer
 
 
-def build(config: Config, log: Path | None = None) -> Learner:
+def build(config: Config, log: Path | None = None) -> TrainState:
     """All that an iteration needs, at the base's weights; `log` is where vLLM's output goes."""
     hushed_transformers()  # standard error has the run's own bar
     on_gpu = torch.cuda.is_available()
@@ -42,7 +42,7 @@ def build(config: Config, log: Path | None = None) -> Learner:
         *(config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"),
         reference=bool(config.loss.kl),
     )
-    return Learner(
+    return TrainState(
         config,
         policy,
         Optimizer(policy, config.update),
@@ -100,29 +100,29 @@ def make_engine(
         if rollout.stop_degenerate
         else None
     )
-    several = processes() > 1
+    several = world_size() > 1
     if uses_vllm(config, on_gpu):
-        if not is_first():
-            return OfFirst(None)
+        if not is_rank_zero():
+            return RankZeroEngine(None)
         from tclue_grpo.engine_vllm import VLLMEngine
-        from tclue_grpo.vllm_server import Settings, find_python
+        from tclue_grpo.vllm_server import ServerSettings, find_python
 
         server = VLLMEngine(
             ends,
             python=find_python(rollout.vllm_python),
             max_tokens=rollout.max_tokens,
             temperature=rollout.temperature,
-            settings=Settings(
+            settings=ServerSettings(
                 on_gpu=on_gpu,
                 max_model_len=longest(config, str(policy.base)),
                 dtype=config.model.dtype,
                 gpu_memory=rollout.vllm_memory,
-                gpus=sharing_gpus(str(policy.base), here()) if on_gpu else 1,
+                gpus=sharing_gpus(str(policy.base), local_world_size()) if on_gpu else 1,
             ),
             degeneration=degeneration,
             log=log,
         )
-        return OfFirst(server) if several else server
+        return RankZeroEngine(server) if several else server
     own = HFEngine(
         build_policy.sampled_from(policy),
         ends,
@@ -131,7 +131,7 @@ def make_engine(
         max_rows=rollout.max_rows,
         degeneration=degeneration,
     )
-    return Dealt(own) if several else own
+    return PerRankEngine(own) if several else own
 
 
 def make_puzzles(config: Config, tokenizer: Any) -> Puzzles:
@@ -144,7 +144,7 @@ def make_puzzles(config: Config, tokenizer: Any) -> Puzzles:
     most = longest(config, base) - config.rollout.max_tokens
 
     def unwanted(puzzle: Puzzle) -> bool:
-        seen = config.model.base == "tiny" and is_seen(puzzle)
+        seen = config.model.base == "tiny" and in_tiny_training_set(puzzle)
         return seen or len(prompt_ids(tokenizer, puzzle)) > most
 
     return Puzzles(

@@ -12,12 +12,12 @@ import torch
 
 from tclue.errors import UserError
 from tclue_grpo import backend_hf, distributed, hf_load
-from tclue_grpo.config import Model
+from tclue_grpo.config import ModelConfig
 from tclue_grpo.policy import Policy
 
 
 def build(
-    model: Model,
+    model: ModelConfig,
     base: str,
     temperature: float,
     device: str = "cpu",
@@ -29,14 +29,14 @@ def build(
     """
     dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
     scoring = (temperature, model.head_chunk, recompute)
-    empty = not distributed.is_first()
+    empty = not distributed.is_rank_zero()
     policy: Policy
     if model.backend == "torchtune":
         policy = _torchtune(model).load(base, dtype, *scoring, empty=empty)
     else:
         lora = (model.lora_rank, model.lora_alpha)
         policy = hf_load.load(base, dtype, device, *scoring, *lora, empty=empty)
-    if distributed.processes() > 1:
+    if distributed.world_size() > 1:
         distributed.shard(policy)  # which moves each layer to its device, a part of it to each
     else:
         policy.to(device)
@@ -45,7 +45,7 @@ def build(
     return policy
 
 
-def _torchtune(model: Model) -> Any:
+def _torchtune(model: ModelConfig) -> Any:
     """The backend, if it can be had."""
     if model.lora_rank:
         raise UserError("model.lora_rank: adapters need model.backend = hf, not torchtune")
@@ -64,7 +64,7 @@ def sampled_from(policy: Policy) -> Any:
     The policy's own; where that is sharded, or of another kind, one beside it, which the engine
     keeps in step.
     """
-    if isinstance(policy, backend_hf.HfPolicy) and distributed.processes() == 1:
+    if isinstance(policy, backend_hf.HfPolicy) and distributed.world_size() == 1:
         return policy.module
     device = str(policy.device)
     return hf_load.load(str(policy.base), policy.dtype, device).module.to(device)

@@ -35,7 +35,7 @@ from safetensors import SafetensorError
 from tclue.errors import UserError
 from tclue.journal import replace, sync
 from tclue_grpo import optimizer_files
-from tclue_grpo.distributed import gathered, is_first, of_first, wait
+from tclue_grpo.distributed import all_gather, barrier, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.optimizer_files import Updates
 
 KEPT = "kept.json"
@@ -84,7 +84,7 @@ class Checkpoints:
         # what `kept.json` says beside the steps; why the guard has ended the run, empty if not
         self.about: dict[str, Any] = {}
         self.stopped = ""
-        self.about, self.stopped = of_first(partial(self._take_up, about))
+        self.about, self.stopped = broadcast_from_rank_zero(partial(self._take_up, about))
 
     def _take_up(self, about: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """What `kept.json` is to say beside the steps, and why the guard has ended the run."""
@@ -119,13 +119,13 @@ class Checkpoints:
         Raises UserError where the disk is full: what was there before is whole, and stays.
         """
         final = folder_of(self.run, state.iteration)
-        beside = self.run / f"{final.name}.partial-{of_first(os.getpid)}"
+        beside = self.run / f"{final.name}.partial-{broadcast_from_rank_zero(os.getpid)}"
         with _told(final, self.last(), beside):
-            of_first(partial((beside / STATE.parent).mkdir, parents=True))
-            for failed in gathered(_failure(partial(_write, policy, optimizer, beside))):
+            broadcast_from_rank_zero(partial((beside / STATE.parent).mkdir, parents=True))
+            for failed in all_gather(_failure(partial(_write, policy, optimizer, beside))):
                 if failed:
                     raise failed
-            of_first(lambda: self._finish(beside, final, state))
+            broadcast_from_rank_zero(lambda: self._finish(beside, final, state))
         return final
 
     def _finish(self, beside: Path, final: Path, state: State) -> None:
@@ -141,9 +141,9 @@ class Checkpoints:
     def stop(self, why: str) -> None:
         """Note that the run has ended here: the weights that it ended with are not kept."""
         self.stopped = why
-        if is_first() and self.steps():
+        if is_rank_zero() and self.steps():
             self._keep(self._best())
-        wait()
+        barrier()
 
     def _best(self) -> int | None:
         last = self.last()

@@ -30,7 +30,7 @@ Share = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelConfig:
     """What is trained."""
 
     # the checkpoint to start from: `tiny`, a folder, or a name on the Hugging Face hub
@@ -50,7 +50,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataConfig:
     """What it is trained on: fresh puzzles, none of a shipped split."""
 
     # named difficulty of the puzzles: easy, published-mix, ... (tclue generate --help)
@@ -68,7 +68,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Rollout:
+class RolloutConfig:
     """How responses are sampled."""
 
     # who samples: transformers in this process, or a vLLM server; auto is vllm where a GPU is
@@ -96,7 +96,7 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Reward:
+class RewardConfig:
     """What a response earns: the accuracy that the grader `sound` gives it, and what is added."""
 
     # added where all questions are answered right
@@ -115,7 +115,7 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Advantage:
+class AdvantageConfig:
     """What a response is better by than its group."""
 
     # divide by the group's standard deviation (https://arxiv.org/abs/2402.03300)
@@ -125,7 +125,7 @@ class Advantage:
 
 
 @dataclass(frozen=True)
-class Loss:
+class LossConfig:
     """What is made smaller."""
 
     # grpo, dr_grpo, dapo, gspo or cispo: each with its equation in losses.py, objectives.py
@@ -150,7 +150,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Packing:
+class PackingConfig:
     """How responses are laid side by side."""
 
     # tokens of a packed sequence
@@ -158,7 +158,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Update:
+class UpdateConfig:
     """How weights are changed: AdamW."""
 
     # of AdamW, after warm-up
@@ -186,7 +186,7 @@ class Update:
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainConfig:
     """How long, and what is kept."""
 
     # draws puzzles and responses
@@ -210,7 +210,7 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Guard:
+class GuardConfig:
     """When a run has gone wrong, and what is done about it."""
 
     # watch at all
@@ -245,7 +245,7 @@ class Guard:
 
 
 @dataclass(frozen=True)
-class Bench:
+class BenchConfig:
     """What `--then-bench` asks of the base and of each kept checkpoint alike."""
 
     # puzzles that results are reported on, never those of `train.validation`
@@ -263,7 +263,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Log:
+class LogConfig:
     """Where metrics go beside metrics.jsonl."""
 
     # TensorBoard files in the run's folder
@@ -277,7 +277,7 @@ class Log:
 
 
 @dataclass(frozen=True)
-class Price:
+class PriceConfig:
     """What the machine and the trained model cost."""
 
     # dollars for an hour of one GPU; 0 is unknown
@@ -294,16 +294,16 @@ class Price:
 class Config:
     """A training run."""
 
-    model: Model = field(default_factory=Model)
-    data: Data = field(default_factory=Data)
-    rollout: Rollout = field(default_factory=Rollout)
-    reward: Reward = field(default_factory=Reward)
-    advantage: Advantage = field(default_factory=Advantage)
-    loss: Loss = field(default_factory=Loss)
-    packing: Packing = field(default_factory=Packing)
-    update: Update = field(default_factory=Update)
-    train: Train = field(default_factory=Train)
-    guard: Guard = field(default_factory=Guard)
-    bench: Bench = field(default_factory=Bench)
-    log: Log = field(default_factory=Log)
-    price: Price = field(default_factory=Price)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    packing: PackingConfig = field(default_factory=PackingConfig)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    price: PriceConfig = field(default_factory=PriceConfig)

@@ -47,6 +47,6 @@ def tiny_hashes() -> frozenset[int]:
     return frozenset(load_file(TINY_SEEN)["hashes"].tolist())
 
 
-def is_seen(puzzle: Puzzle) -> bool:
+def in_tiny_training_set(puzzle: Puzzle) -> bool:
     """Whether the tiny base was trained on this puzzle, under whatever names."""
     return nameless_hash(puzzle) in tiny_hashes()

@@ -47,48 +47,48 @@ def end() -> None:
     dist.destroy_process_group()
 
 
-def processes() -> int:
+def world_size() -> int:
     """How many there are; 1 where there was no `start`."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def number() -> int:
+def rank() -> int:
     """Which of them this is, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def here() -> int:
+def local_world_size() -> int:
     """How many of them are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if dist.is_initialized() else 1
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes files and shows progress."""
-    return number() == 0
+    return rank() == 0
 
 
-def of_first(make: Callable[[], T]) -> T:
+def broadcast_from_rank_zero(make: Callable[[], T]) -> T:
     """What the first process makes, in all of them; it is sent pickled, from process to process."""
     if not dist.is_initialized():
         return make()
-    held = [make() if is_first() else None]
+    held = [make() if is_rank_zero() else None]
     dist.broadcast_object_list(held, device=torch.device("cpu"))
     found: T = held[0]  # type: ignore[assignment]  # None only where another process made it
     return found
 
 
-def gathered(value: T) -> list[T]:
+def all_gather(value: T) -> list[T]:
     """The values of all processes, in their order, in each of them."""
     if not dist.is_initialized():
         return [value]
-    found: list[T | None] = [None] * processes()
+    found: list[T | None] = [None] * world_size()
     dist.all_gather_object(found, value)
     return found  # type: ignore[return-value]  # filled
 
 
-def wait() -> None:
+def barrier() -> None:
     """Go on when all processes are here."""
-    gathered(None)
+    all_gather(None)
 
 
 def shard(policy: Policy) -> None:
@@ -107,30 +107,30 @@ def shard(policy: Policy) -> None:
             unit.set_gradient_divide_factor(1.0)
             unit.set_force_sum_reduction_for_comms(True)  # gloo knows no other with a factor
     for name, weight in policy.named_parameters():
-        put(weight, whole.pop(name))
+        copy_to_shard(weight, whole.pop(name))
 
 
-def mine(batch: Sequence[Pack]) -> list[Pack]:
+def packs_of_this_rank(batch: Sequence[Pack]) -> list[Pack]:
     """The packs of a batch that are this process's; all have as many, some of them of no weight.
 
     Every forward gathers weights from all processes, so all must take the same number.
     """
-    packs = list(batch[number() :: processes()])
+    packs = list(batch[rank() :: world_size()])
     nothing = replace(batch[0], mask=torch.zeros_like(batch[0].mask))
-    return packs + [nothing] * (-(-len(batch) // processes()) - len(packs))
+    return packs + [nothing] * (-(-len(batch) // world_size()) - len(packs))
 
 
-def local(weight: Tensor) -> Tensor:
+def local_tensor(weight: Tensor) -> Tensor:
     """What this process holds of a weight."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
-def full(value: Tensor) -> Tensor:
+def full_tensor(value: Tensor) -> Tensor:
     """The whole of a weight, a gradient or a norm; all processes have to ask."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def put(weight: Tensor, value: Tensor) -> None:
+def copy_to_shard(weight: Tensor, value: Tensor) -> None:
     """Give a weight the first process's value; all have to bring one of that shape."""
     if isinstance(weight, DTensor):
         value = value.to(weight.device)
@@ -139,7 +139,7 @@ def put(weight: Tensor, value: Tensor) -> None:
         weight.copy_(value)
 
 
-def split(value: Tensor, like: Tensor) -> Tensor:
+def shard_like(value: Tensor, like: Tensor) -> Tensor:
     """The part of this process of what it has whole, as another is split; nothing is sent."""
     value = value.to(like.device)
     if not isinstance(like, DTensor):
@@ -151,9 +151,9 @@ def full_state(module: nn.Module) -> dict[str, Tensor]:
     """The weights, whole; of a sharded module on the CPU of the first process, else empty."""
     state: dict[str, Tensor] = {}
     for name, weight in module.named_parameters():
-        whole = full(weight).detach()
+        whole = full_tensor(weight).detach()
         if not isinstance(weight, DTensor):
             state[name] = whole
-        elif is_first():
+        elif is_rank_zero():
             state[name] = whole.cpu()
     return state

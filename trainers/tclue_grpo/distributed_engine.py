@@ -1,8 +1,9 @@
-"""An engine for all processes of a sharded run (`sharded`), as one.
+"""Sampling engines for a run of several processes, each used by all of them as one engine.
 
-`Dealt`: each process has an engine, and samples its share of the requests. `OfFirst`: the first one
-has a server, which uses all GPUs; the others only help where the policy is asked, since a sharded
-policy answers with all of its processes or not at all.
+* `PerRankEngine`: each process has an engine of its own and samples its share of the requests.
+* `RankZeroEngine`: process 0 has a server, which uses all GPUs. The other processes only help where
+  the policy's log-probabilities are wanted, because a sharded policy computes them with all of its
+  processes or not at all.
 """
 
 from __future__ import annotations
@@ -14,64 +15,70 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tclue_grpo.distributed import gathered, is_first, number, of_first, processes
+from tclue_grpo.distributed import (
+    all_gather,
+    broadcast_from_rank_zero,
+    is_rank_zero,
+    rank,
+    world_size,
+)
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.policy import Pack
-from tclue_grpo.rollout import Engine, Request, Sample, Sampled
+from tclue_grpo.rollout import Engine, Sample, SampledPolicy, SamplingRequest
 
 
-class Dealt:
+class PerRankEngine:
     """An engine in each process, with a whole copy of the weights."""
 
     def __init__(self, engine: HFEngine) -> None:
         self._engine = engine
 
     @torch.no_grad()
-    def sync(self, policy: Sampled) -> None:
+    def sync(self, policy: SampledPolicy) -> None:
         """Sample from these weights from now on; the first process has them to give."""
         self._engine.sync(policy)
         for weight in self._engine.module.parameters():
             dist.broadcast(weight, 0)
 
     def sample(
-        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
-        shares = gathered(self._engine.sample(requests[number() :: processes()], tick))
-        return [shares[i % processes()][i // processes()] for i in range(len(requests))]
+        shares = all_gather(self._engine.sample(requests[rank() :: world_size()], tick))
+        return [shares[i % world_size()][i // world_size()] for i in range(len(requests))]
 
     def close(self) -> None:
         """Let go of the copies."""
         self._engine.close()
 
 
-class OfFirst:
+class RankZeroEngine:
     """An engine that the first process has alone."""
 
     def __init__(self, engine: Engine | None) -> None:
         """The engine, in the first process; None in the others."""
         self._engine = engine
-        self._policy: Sampled | None = None
+        self._policy: SampledPolicy | None = None
 
-    def sync(self, policy: Sampled) -> None:
+    def sync(self, policy: SampledPolicy) -> None:
         """Sample from these weights from now on."""
         self._policy = policy
-        asked = _Asked(policy)
-        of_first(lambda: self._own.sync(asked))
+        asked = ScoringProxy(policy)
+        broadcast_from_rank_zero(lambda: self._own.sync(asked))
 
     def sample(
-        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order, in all processes."""
         assert self._policy
         samples: list[list[Sample]] = []
-        if is_first():
+        if is_rank_zero():
             samples = self._own.sample(requests, tick)
             _ask(None)
         else:
             while pack := _ask(None):
                 self._policy.scored(pack)
-        return of_first(lambda: samples)
+        return broadcast_from_rank_zero(lambda: samples)
 
     def close(self) -> None:
         """End the server."""
@@ -84,10 +91,10 @@ class OfFirst:
         return self._engine
 
 
-class _Asked:
+class ScoringProxy:
     """The policy as the first process's engine sees it: whoever asks it asks all processes."""
 
-    def __init__(self, policy: Sampled) -> None:
+    def __init__(self, policy: SampledPolicy) -> None:
         self._policy, self.base = policy, Path(policy.base)
         self._state = policy.hf_state()
 
@@ -109,4 +116,4 @@ class _Asked:
 
 def _ask(pack: Pack | None) -> Pack | None:
     """The pack that the first process wants scored, in all processes; None when it is done."""
-    return of_first(lambda: pack)
+    return broadcast_from_rank_zero(lambda: pack)

@@ -19,8 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tclue.bench.models.kv_cache import advance, cache_tokens, give_room, padded_left
-from tclue_grpo.rollout import Degeneration, Finish, Request, Sample, Sampled
+from tclue.bench.models.kv_cache import (
+    kv_cache_capacity_tokens,
+    next_token_logits,
+    padded_left,
+    use_growing_cache,
+)
+from tclue_grpo.rollout import Degeneration, Finish, Sample, SampledPolicy, SamplingRequest
 
 DROP_AT = 0.25
 
@@ -54,7 +59,7 @@ class HFEngine:
         self._max_tokens, self._temperature = max_tokens, temperature
         self._max_rows, self._degeneration = max_rows, degeneration
 
-    def sync(self, policy: Sampled) -> None:
+    def sync(self, policy: SampledPolicy) -> None:
         """Take the policy's weights, where they are not this module's own."""
         if getattr(policy, "module", None) is self.module:
             return
@@ -71,7 +76,7 @@ class HFEngine:
         self.module = None
 
     def sample(
-        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
         groups = [self._rows(request) for request in requests]
@@ -93,15 +98,17 @@ class HFEngine:
             for group in groups
         ]
 
-    def _rows(self, request: Request) -> list[_Row]:
+    def _rows(self, request: SamplingRequest) -> list[_Row]:
         dice = torch.Generator().manual_seed(request.seed)
         uniform = torch.rand(request.n, self._max_tokens, generator=dice, dtype=torch.float64)
         return [_Row(row) for row in uniform]
 
-    def _fitting(self, requests: Sequence[Request]) -> int:
+    def _fitting(self, requests: Sequence[SamplingRequest]) -> int:
         """How many of the requests, the longest first, fit the memory at once: 1 at the least."""
         weight = next(self.module.parameters())
-        room = cache_tokens(self.module.config.get_text_config(), weight.dtype, weight.device.type)
+        room = kv_cache_capacity_tokens(
+            self.module.config.get_text_config(), weight.dtype, weight.device.type
+        )
         longest = len(requests[0].prompt) + self._max_tokens
         limit = min(self._max_rows, room // longest)
         return max(1, sum(rows <= limit for rows in accumulate(r.n for r in requests)))
@@ -118,7 +125,7 @@ class HFEngine:
         counts = torch.tensor([len(group) for group in groups], device=device)
         spread = torch.repeat_interleave(counts)  # [row] -> prompt
         cache.batch_select_indices(spread)
-        give_room(cache)
+        use_growing_cache(cache)
         logits, mask = logits[spread], mask[spread]
         rows = [row for group in groups for row in group]
         uniform = torch.stack([row.uniform for row in rows]).to(device)  # [row, token]
@@ -153,7 +160,7 @@ class HFEngine:
             square = mask.new_ones(ids.shape[1], ids.shape[1])
             # A padding token sees itself, or its softmax would be of nothing.
             seen = (seen & square.tril()) | (square.tril() & square.triu())
-        logits, cache = advance(self.module, ids, seen, positions, cache)
+        logits, cache = next_token_logits(self.module, ids, seen, positions, cache)
         return logits.float(), cache
 
     def _draw(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,9 +31,9 @@ import aiohttp
 import torch
 
 from tclue.errors import UserError
-from tclue_grpo.rollout import Degeneration, Request, Sample, Sampled
+from tclue_grpo.rollout import Degeneration, Sample, SampledPolicy, SamplingRequest
 from tclue_grpo.vllm_checks import check_pack, write_untied
-from tclue_grpo.vllm_server import Server, Settings, new_log, remove, scratch_folder
+from tclue_grpo.vllm_server import Server, ServerSettings, new_log, remove, scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -57,23 +57,23 @@ class VLLMEngine:
         python: Path,
         max_tokens: int,
         temperature: float = 1.0,
-        settings: Settings | None = None,
+        settings: ServerSettings | None = None,
         degeneration: Degeneration | None = None,
         log: Path | None = None,
     ) -> None:
         self._ends, self._python = ends, python
         self._max_tokens, self._temperature = max_tokens, temperature
-        self._settings, self._degeneration = settings or Settings(), degeneration
+        self._settings, self._degeneration = settings or ServerSettings(), degeneration
         self.log = log or new_log()
         self.server: Server | None = None
         # between the log-probabilities of server and policy, when last compared; nats
         self.gap: float | None = None
         self._scratch = scratch_folder()
         self._weights, self._syncs, self._cache_tokens = Path(), 0, 0
-        self._policy: Sampled | None = None
+        self._policy: SampledPolicy | None = None
         self._unchecked = False
 
-    def sync(self, policy: Sampled) -> None:
+    def sync(self, policy: SampledPolicy) -> None:
         """Sample from these weights from now on."""
         start = time.perf_counter()
         self._syncs += 1
@@ -93,7 +93,7 @@ class VLLMEngine:
         logger.info("vLLM: weights %d in %.1f s", self._syncs, time.perf_counter() - start)
 
     def sample(
-        self, requests: Sequence[Request], tick: Callable[[int], None] = lambda _: None
+        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
         if self.server is None:
@@ -205,7 +205,7 @@ class VLLMEngine:
 
     async def _short(self, prompt: list[int]) -> Sample:
         async with self._session() as session:
-            body = self._body(Request(prompt, 1, seed=0))
+            body = self._body(SamplingRequest(prompt, 1, seed=0))
             # The model may have no room for more than a response.
             body["max_tokens"] = min(CHECK_TOKENS, self._max_tokens)
             (sample,) = self._samples(await self._post(session, "/v1/completions", body))
@@ -213,7 +213,7 @@ class VLLMEngine:
 
     # Sampling
 
-    def _fits(self, request: Request) -> None:
+    def _fits(self, request: SamplingRequest) -> None:
         length, limit = len(request.prompt) + self._max_tokens, self._settings.max_model_len
         if length > limit:
             raise UserError(
@@ -223,7 +223,7 @@ class VLLMEngine:
 
     async def _sample(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[SamplingRequest],
         found: dict[tuple[int, int], Sample],
         tick: Callable[[int], None],
     ) -> None:
@@ -232,7 +232,7 @@ class VLLMEngine:
         places = asyncio.Semaphore(max(1, self._cache_tokens // longest))
         async with self._session() as session:
 
-            async def one(i: int, request: Request) -> None:
+            async def one(i: int, request: SamplingRequest) -> None:
                 async with places:
                     await self._group(session, i, request, found, tick)
 
@@ -252,7 +252,7 @@ class VLLMEngine:
         self,
         session: aiohttp.ClientSession,
         i: int,
-        request: Request,
+        request: SamplingRequest,
         found: dict[tuple[int, int], Sample],
         tick: Callable[[int], None],
     ) -> None:
@@ -266,13 +266,13 @@ class VLLMEngine:
             return
 
         async def one(j: int) -> None:
-            alone = Request(request.prompt, 1, request.seed + j)
+            alone = SamplingRequest(request.prompt, 1, request.seed + j)
             found[i, j] = await self._streamed(session, alone)
             tick(1)
 
         await asyncio.gather(*(one(j) for j in range(request.n) if (i, j) not in found))
 
-    async def _streamed(self, session: aiohttp.ClientSession, request: Request) -> Sample:
+    async def _streamed(self, session: aiohttp.ClientSession, request: SamplingRequest) -> Sample:
         """One response, left as soon as it is degenerate."""
         watch = self._degeneration
         assert watch
@@ -301,7 +301,7 @@ class VLLMEngine:
             raise _DiedError(f"/v1/completions: {error or type(error).__name__}") from error
         return _sample(ids, logprobs, finish)
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _body(self, request: SamplingRequest) -> dict[str, Any]:
         assert self.server
         return {
             "model": self.server.model,

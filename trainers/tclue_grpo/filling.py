@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tclue.errors import UserError
-from tclue_grpo.rollout import Group, Response
+from tclue_grpo.rollout import GradedSample, Group
 
 # Groups that are looked at when one is to be broken off: those with the shortest prompts.
 CANDIDATES = 8
@@ -48,7 +48,7 @@ def fill(groups: Sequence[Group], length: int, whole: bool) -> list[list[Group]]
     return packs
 
 
-def _tokens(response: Response) -> int:
+def _tokens(response: GradedSample) -> int:
     return len(response.sample.ids)
 
 

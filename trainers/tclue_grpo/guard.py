@@ -52,7 +52,7 @@ class Alarm:
 class Guard:
     """Watches a run."""
 
-    def __init__(self, options: config.Guard, *, entropy_weight: float = 0.0) -> None:
+    def __init__(self, options: config.GuardConfig, *, entropy_weight: float = 0.0) -> None:
         """`entropy_weight` is that of the loss's entropy term, named where it is at fault."""
         self._options, self._weight = options, entropy_weight
         # of the first iterations, and of the last ones

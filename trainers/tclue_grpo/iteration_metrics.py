@@ -34,7 +34,7 @@ def describe(groups: Sequence[Group]) -> Numbers:
     }
 
 
-def told_of(steps: Sequence[Sequence[Numbers]]) -> Numbers:
+def aggregate_steps(steps: Sequence[Sequence[Numbers]]) -> Numbers:
     """The numbers of an iteration's optimizer steps, each the numbers of its packs.
 
     Later steps are taken with other weights than were sampled from: that is no gap.
@@ -55,7 +55,7 @@ def combined(steps: Sequence[Sequence[Numbers]]) -> Numbers:
     return totals
 
 
-def moved(policy: Policy, one: Pack, before: Tensor) -> float:
+def mean_abs_logprob_change(policy: Policy, one: Pack, before: Tensor) -> float:
     """How far an iteration's steps have moved the policy, by the first pack's learned tokens; nats.
 
     Told before anything is sampled from the new weights: the first sign of too large a step.

@@ -42,7 +42,7 @@ def train_here(
     """Train, in `count` processes; None where another process of a `torchrun` has the result."""
     if "RANK" in os.environ:
         distributed.start()
-        trained, first = train(config, folder, about), distributed.is_first()
+        trained, first = train(config, folder, about), distributed.is_rank_zero()
         distributed.end()  # not after an error: the others would have to take part
         return trained if first else None
     return train(config, folder, about) if count == 1 else train_in(count, config, folder, about)
@@ -97,7 +97,7 @@ def _one(
     try:
         distributed.start()
         trained = train(config, folder, about)
-        if distributed.is_first():
+        if distributed.is_rank_zero():
             said.put(trained)
         distributed.end()
     except UserError as error:

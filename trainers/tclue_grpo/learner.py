@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Learner:
+class TrainState:
     """What an iteration changes."""
 
     config: Config

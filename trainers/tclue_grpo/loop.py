@@ -33,11 +33,11 @@ from tclue_grpo import checkpoint, config_file, metrics
 from tclue_grpo.build import build
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
-from tclue_grpo.distributed import gathered, is_first, of_first
+from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.guard import Alarm, Guard
 from tclue_grpo.interrupts import GOES_ON, on_interrupt
 from tclue_grpo.iteration_metrics import Numbers
-from tclue_grpo.run_report import Report
+from tclue_grpo.run_report import RunReport
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
@@ -47,7 +47,7 @@ def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
 
     `about` is what kept.json says beside the steps. Raises UserError for what a person can mend.
     """
-    with Run(config, folder, about) as run:
+    with TrainingRun(config, folder, about) as run:
         while not run.done:
             run.advance()
             if run.interrupted():
@@ -63,7 +63,7 @@ def locked(folder: Path) -> int:
     )
 
 
-class Run:
+class TrainingRun:
     """A run in its folder."""
 
     def __init__(self, config: Config, folder: Path, about: Mapping[str, Any]) -> None:
@@ -75,10 +75,10 @@ class Run:
         self.rollbacks = 0
         self._asked_to_stop = False
         with ExitStack() as opened:
-            if is_first():
+            if is_rank_zero():
                 opened.callback(os.close, locked(folder))
             # before anything is built that has to be ended again
-            sinks = self._sinks() if is_first() else []
+            sinks = self._sinks() if is_rank_zero() else []
             held = load_set(config.train.validation).puzzles
             self.validation = held[: config.train.validation_puzzles or None]
             self.checkpoints = Checkpoints(folder, about, config.train.keep_every)
@@ -86,9 +86,9 @@ class Run:
             opened.callback(self.learner.engine.close)
             opened.callback(self.learner.puzzles.close)
             self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
-            last = of_first(self.checkpoints.last)
+            last = broadcast_from_rank_zero(self.checkpoints.last)
             known_bytes = self._restore(last) if last else 0
-            self.report = Report(
+            self.report = RunReport(
                 folder,
                 config.train.iterations,
                 sinks,
@@ -137,13 +137,13 @@ class Run:
         if self._asked_to_stop:
             raise KeyboardInterrupt(GOES_ON)
         self._asked_to_stop = True
-        if is_first():
+        if is_rank_zero():
             told = "stopping after this iteration; Ctrl-C again leaves at once"
             print(told, file=sys.stderr)
 
     def interrupted(self) -> bool:
         """Whether a person wants it to stop."""
-        return any(gathered(self._asked_to_stop))
+        return any(all_gather(self._asked_to_stop))
 
     def advance(self) -> None:
         """One iteration, with what is due after it."""
@@ -173,7 +173,7 @@ class Run:
         """Count the block's seconds as training, by the clock of the first process."""
         start = time.perf_counter()
         yield
-        self.trained_s += of_first(lambda: time.perf_counter() - start)
+        self.trained_s += broadcast_from_rank_zero(lambda: time.perf_counter() - start)
 
     def _validate(self) -> Alarm | None:
         """Measure on the validation puzzles; what is best is remembered."""
@@ -217,7 +217,7 @@ class Run:
     def save(self) -> None:
         """Write a checkpoint, unless it is there, or the guard has ended the run."""
         learner = self.learner
-        there = of_first(lambda: learner.iteration in self.checkpoints.steps())
+        there = broadcast_from_rank_zero(lambda: learner.iteration in self.checkpoints.steps())
         if there or self.checkpoints.stopped:
             return
         state = State(

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from tclue_grpo.config import Loss
+from tclue_grpo.config import LossConfig
 from tclue_grpo.iteration_metrics import Numbers
 from tclue_grpo.policy import Pack, TokenStats
-from tclue_grpo.ratios import gap, gap_weights, k3, ratio_of
+from tclue_grpo.ratios import k3, mismatch_weights, ratio_of, sampler_mismatch
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Scale:
 # Of the log-probabilities now and before [target]: each target's part of the loss, and whether it
 # is clipped, [target] both.
 Terms = tuple[Tensor, Tensor]
-Objective = Callable[[Tensor, Tensor, Pack, Scale, Loss], Terms]
+Objective = Callable[[Tensor, Tensor, Pack, Scale, LossConfig], Terms]
 
 
-def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
+def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
     """Liu et al., 2025 (https://arxiv.org/abs/2503.20783): a constant in place of the length.
 
     With 1/|o_i|, a long wrong response is punished less a token than a short one.
@@ -60,7 +60,7 @@ def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -
     return terms / scale.max_tokens / scale.responses, clipped
 
 
-def surrogate(ratio: Tensor, advantage: Tensor, options: Loss) -> Terms:
+def surrogate(ratio: Tensor, advantage: Tensor, options: LossConfig) -> Terms:
     """PPO's clipped objective (https://arxiv.org/abs/1707.06347, equation 7), to be minimized."""
     free = ratio * advantage
     clipped = ratio.clamp(1 - options.clip_low, 1 + options.clip_high) * advantage
@@ -73,7 +73,7 @@ def pack_loss(
     pack: Pack,
     old: Tensor,
     scale: Scale,
-    options: Loss,
+    options: LossConfig,
     reference: Tensor | None = None,
 ) -> tuple[Tensor, Numbers]:
     """A pack's part of the batch's loss, and of its numbers (`measures.combined` adds them up).
@@ -86,7 +86,7 @@ def pack_loss(
     terms, clipped = objective(new, old, pack, scale, options)
     trainer = old if options.old == "trainer" else new.detach()
     log_ratio = trainer - pack.sampler_logprob
-    trust = gap_weights(log_ratio, pack, options)
+    trust = mismatch_weights(log_ratio, pack, options)
     weighted = terms * trust * pack.mask
     loss = weighted.sum()
 
@@ -101,7 +101,7 @@ def pack_loss(
     if reference is not None:
         numbers["kl"] = mean(k3(new, reference))
         loss = loss + options.kl * numbers["kl"]
-    numbers |= {"loss": loss} | gap(log_ratio, pack, mean)
+    numbers |= {"loss": loss} | sampler_mismatch(log_ratio, pack, mean)
     return loss, {name: float(value.detach()) for name, value in numbers.items()}
 
 

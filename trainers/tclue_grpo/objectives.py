@@ -15,10 +15,10 @@ from tclue_grpo.policy import Pack
 from tclue_grpo.ratios import learned_tokens, ratio_of, response_means
 
 if TYPE_CHECKING:
-    from tclue_grpo.config import Loss
+    from tclue_grpo.config import LossConfig
 
 
-def grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
+def grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
     """Shao et al., 2024 (https://arxiv.org/abs/2402.03300, equation 3): responses weigh the same.
 
     L = -1/G Σ_i 1/|o_i| Σ_t min(r A_i, clip(r, 1 - low, 1 + high) A_i),  r = π(o_it) / π_old(o_it)
@@ -27,7 +27,7 @@ def grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> T
     return terms / pack.lengths[pack.target_response] / scale.responses, clipped
 
 
-def dapo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
+def dapo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
     """Yu et al., 2025 (https://arxiv.org/abs/2503.14476): each token weighs as much; clip higher.
 
     With high (0.28) above low (0.2), unlikely tokens have room to grow, and entropy stays up.
@@ -38,7 +38,7 @@ def dapo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> T
     return terms / scale.tokens, clipped
 
 
-def gspo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
+def gspo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
     """Zheng et al., 2025 (https://arxiv.org/abs/2507.18071): a ratio for the whole response.
 
     It hardly moves: the paper has low 3e-4 and high 4e-4.
@@ -52,7 +52,7 @@ def gspo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> T
     return terms / learned_tokens(pack)[pack.target_response] / scale.responses, clipped
 
 
-def cispo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: Loss) -> Terms:
+def cispo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
     """MiniMax, 2025 (https://arxiv.org/abs/2506.13585): no token loses its gradient to the clip.
 
     The paper has no lower bound (low 1).

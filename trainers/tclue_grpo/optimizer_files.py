@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclue.errors import UserError
-from tclue_grpo.distributed import local, number, processes, split
+from tclue_grpo.distributed import local_tensor, rank, shard_like, world_size
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")
@@ -42,8 +42,10 @@ def save(optimizer: Updates, folder: Path) -> Path:
         tensors[f"{i}.master"] = master
         for name, value in optimizer.adamw.state.get(master, {}).items():
             tensors[f"{i}.{name}"] = value
-    held = {name: local(value).detach().cpu().contiguous() for name, value in tensors.items()}
-    path = folder / f"optimizer-{number()}-of-{processes()}.safetensors"
+    held = {
+        name: local_tensor(value).detach().cpu().contiguous() for name, value in tensors.items()
+    }
+    path = folder / f"optimizer-{rank()}-of-{world_size()}.safetensors"
     save_file(held, path)
     return path
 
@@ -91,7 +93,7 @@ def _opened(folder: Path, stack: ExitStack) -> list[Any]:
 def _put_together(parts: Sequence[Any], name: str, like: Tensor) -> Tensor:
     """A tensor out of its parts, on the device of another, and sharded as that is."""
     pieces = [part.get_tensor(name) for part in parts]
-    return split(torch.cat(pieces) if len(pieces) > 1 else pieces[0], like)
+    return shard_like(torch.cat(pieces) if len(pieces) > 1 else pieces[0], like)
 
 
 def _check(folder: Path, parts: Sequence[Any], optimizer: Updates) -> None:

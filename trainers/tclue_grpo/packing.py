@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tclue_grpo.filling import fill
 from tclue_grpo.policy import PADDING, PROMPT, Pack
-from tclue_grpo.rollout import Group, Response
+from tclue_grpo.rollout import GradedSample, Group
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
@@ -41,7 +41,7 @@ def pack(
 def _build(pieces: list[Group], pad_to: int, mask_truncated: bool, train_end: bool) -> Pack:
     """The tensors of one pack."""
     ids, positions, groups, owners, source = (list[int]() for _ in range(5))
-    responses: list[Response] = []
+    responses: list[GradedSample] = []
     for number, group in enumerate(pieces):
         prompt = len(group.prompt)
         ids += group.prompt
@@ -75,7 +75,7 @@ def _build(pieces: list[Group], pad_to: int, mask_truncated: bool, train_end: bo
     )
 
 
-def _trained(response: Response, mask_truncated: bool, train_end: bool) -> Tensor:
+def _trained(response: GradedSample, mask_truncated: bool, train_end: bool) -> Tensor:
     """[token] 1 where the loss takes the token in."""
     mask = torch.ones(len(response.sample.ids))
     if response.sample.finish == "length" and mask_truncated:

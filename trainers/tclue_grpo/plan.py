@@ -75,7 +75,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ResourceEstimate:
     """What a run would take."""
 
     parameters: int
@@ -103,14 +103,14 @@ def planned(config: Config, machine: Machine) -> Machine:
     return replace(machine, gpus=(PLANNED_GPU,) * config.price.gpus)
 
 
-def estimate(config: Config, shape: Shape, machine: Machine) -> Estimate:
+def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate:
     """What a run would take on a machine."""
     gpus = min(config.price.gpus, len(machine.gpus))
     name, available = machine.gpus[0] if gpus else ("", machine.memory)
     tokens = expected_tokens(config)
     hours = _hours(config, shape, tokens, _peak(name) * gpus if gpus else machine.cores * CORE_PEAK)
     price = config.price.gpu_hour_usd * gpus if gpus else config.price.hour_usd
-    return Estimate(
+    return ResourceEstimate(
         shape.parameters,
         _trained(config, shape),
         gpus,
@@ -232,7 +232,7 @@ def fitting(config: Config, machine: Machine, needs_gpu: bool) -> bool:
     return True
 
 
-def numbers(config: Config, found: Estimate) -> dict[str, Any]:
+def numbers(config: Config, found: ResourceEstimate) -> dict[str, Any]:
     """The plan for programs."""
     tokens = found.tokens
     return {
@@ -258,7 +258,7 @@ def numbers(config: Config, found: Estimate) -> dict[str, Any]:
     }
 
 
-def told(config: Config, found: Estimate) -> str:
+def told(config: Config, found: ResourceEstimate) -> str:
     """The plan for a person."""
     data, tokens = config.data, found.tokens
     size, steps = config.rollout.responses_per_puzzle, config.update.steps_per_iteration

@@ -33,7 +33,7 @@ _TICKS = 5
 
 
 @dataclass(frozen=True)
-class Mark:
+class MeasuredPoint:
     """A measured point."""
 
     iteration: int
@@ -53,7 +53,7 @@ class Fit:
         return float(self.a * iteration**self.b)
 
 
-def power_law(marks: Sequence[Mark]) -> Fit | None:
+def power_law(marks: Sequence[MeasuredPoint]) -> Fit | None:
     """The line through the logarithms; None for too few points."""
     usable = [(math.log(m.iteration), math.log(m.value)) for m in marks if _has_logarithm(m)]
     if len(usable) < FEWEST_FOR_FIT:
@@ -77,7 +77,7 @@ def draw(folder: Path, lines: Sequence[Mapping[str, Any]]) -> list[Path]:
 def pictures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The pictures by name, as the texts of SVG files."""
     checked = [
-        Mark(line["iteration"], v["value"], (v["low"], v["high"]))
+        MeasuredPoint(line["iteration"], v["value"], (v["low"], v["high"]))
         for line in validations(lines)
         for v in [line["validation"]["accuracy"]]
     ]
@@ -97,7 +97,7 @@ def pictures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             made["accuracy-loglog"] = chart(title, fitted, usable, log=True, fit=fit)
     for name, title in (("length", "Tokens of a response"), ("entropy", "Entropy, nats a token")):
         marks = [
-            Mark(line["iteration"], line[name])
+            MeasuredPoint(line["iteration"], line[name])
             for line in iterations(lines)
             if line.get(name) is not None
         ]
@@ -109,7 +109,7 @@ def pictures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def chart(
     title: str,
     about: str,
-    marks: Sequence[Mark],
+    marks: Sequence[MeasuredPoint],
     *,
     log: bool = False,
     zero: bool = False,
@@ -151,7 +151,7 @@ class _Axes:
     log: bool
 
     @classmethod
-    def around(cls, marks: Sequence[Mark], log: bool, zero: bool) -> _Axes:
+    def around(cls, marks: Sequence[MeasuredPoint], log: bool, zero: bool) -> _Axes:
         values = [v for m in marks for v in (m.value, *(m.interval or ())) if v > 0 or not log]
         numbers = [m.iteration for m in marks]
         if log:
@@ -207,5 +207,5 @@ def _apart(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _has_logarithm(mark: Mark) -> bool:
+def _has_logarithm(mark: MeasuredPoint) -> bool:
     return mark.iteration >= 1 and mark.value > 0

@@ -15,7 +15,7 @@ from torch import Tensor
 from tclue_grpo.policy import Pack
 
 if TYPE_CHECKING:
-    from tclue_grpo.config import Loss
+    from tclue_grpo.config import LossConfig
 
 MAX_LOG_RATIO = 20.0
 
@@ -34,7 +34,7 @@ def k3(new: Tensor, reference: Tensor) -> Tensor:
     return ratio_of(log_ratio) - 1 - log_ratio
 
 
-def gap_weights(log_ratio: Tensor, pack: Pack, options: Loss) -> Tensor:
+def mismatch_weights(log_ratio: Tensor, pack: Pack, options: LossConfig) -> Tensor:
     """[target] What is left of each target's part for the gap between trainer and sampler.
 
     Truncated importance sampling (https://fengyao.notion.site/off-policy-rl): min(ratio, cap),
@@ -50,7 +50,9 @@ def gap_weights(log_ratio: Tensor, pack: Pack, options: Loss) -> Tensor:
     return weight
 
 
-def gap(log_ratio: Tensor, pack: Pack, mean: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+def sampler_mismatch(
+    log_ratio: Tensor, pack: Pack, mean: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
     """How far the trainer's log-probabilities of the learned tokens lie from the sampler's.
 
     k1 and k3 estimate KL(sampler || trainer) (http://joschu.net/blog/kl-approx.html).

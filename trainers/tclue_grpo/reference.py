@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from tclue_grpo.distributed import local
+from tclue_grpo.distributed import local_tensor
 from tclue_grpo.lora import adapted, adapters_off
 
 
@@ -21,7 +21,7 @@ def copied(module: nn.Module) -> dict[str, Tensor] | None:
     if adapted(module):
         return None
     weights = module.named_parameters()
-    return {name: local(weight).detach().to("cpu", copy=True) for name, weight in weights}
+    return {name: local_tensor(weight).detach().to("cpu", copy=True) for name, weight in weights}
 
 
 @contextmanager
@@ -45,4 +45,4 @@ def swapped_in(module: nn.Module, reference: dict[str, Tensor] | None) -> Iterat
 @torch.no_grad()
 def _put(module: nn.Module, weights: dict[str, Tensor]) -> None:
     for name, weight in module.named_parameters():
-        local(weight).copy_(weights[name])
+        local_tensor(weight).copy_(weights[name])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tclue.bench.stats.intervals import mean
-from tclue_grpo.config import Reward
+from tclue_grpo.config import RewardConfig
 from tclue_grpo.rollout import Group
 from tclue_grpo.shaping import overlong, right_share
 
@@ -20,7 +20,7 @@ SAME = 1e-9
 EPSILON = 1e-6
 
 
-def rewards(group: Group, options: Reward, max_tokens: int) -> list[float]:
+def rewards(group: Group, options: RewardConfig, max_tokens: int) -> list[float]:
     """[response] What each response earns, where `max_tokens` is the most one may have.
 
     right^power + bonus if solved - penalty * share without answer - penalty * overlong

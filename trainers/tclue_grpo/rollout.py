@@ -54,7 +54,7 @@ class Degeneration:
 
 
 @dataclass(frozen=True)
-class Request:
+class SamplingRequest:
     """Several responses wanted to one prompt."""
 
     # token ids, chat template applied, ready for the answer
@@ -66,10 +66,10 @@ class Request:
 
 def requests_for(
     tokenizer: Any, puzzles: Sequence[Puzzle], n: int, seed: int, iteration: int
-) -> list[Request]:
+) -> list[SamplingRequest]:
     """So many responses to each puzzle."""
     return [
-        Request(prompt_ids(tokenizer, puzzle), n, request_seed(seed, iteration, puzzle))
+        SamplingRequest(prompt_ids(tokenizer, puzzle), n, request_seed(seed, iteration, puzzle))
         for puzzle in puzzles
     ]
 
@@ -91,7 +91,7 @@ class Sample:
     finish: Finish
 
 
-class Sampled(Protocol):
+class SampledPolicy(Protocol):
     """What an engine takes of a policy."""
 
     # the checkpoint's folder that it was built from
@@ -111,11 +111,11 @@ class Sampled(Protocol):
 class Engine(Protocol):
     """Samples responses from the policy's weights."""
 
-    def sync(self, policy: Sampled) -> None:
+    def sync(self, policy: SampledPolicy) -> None:
         """Sample from these weights from now on."""
 
     def sample(
-        self, requests: Sequence[Request], tick: Callable[[int], None] = ...
+        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = ...
     ) -> list[list[Sample]]:
         """`n` samples for each request, in order; `tick` is told of responses that ended."""
 
@@ -124,7 +124,7 @@ class Engine(Protocol):
 
 
 @dataclass
-class Response:
+class GradedSample:
     """A sample, graded."""
 
     sample: Sample
@@ -140,14 +140,14 @@ class Group:
 
     puzzle: Puzzle
     prompt: list[int]
-    responses: list[Response] = field(default_factory=list)
+    responses: list[GradedSample] = field(default_factory=list)
 
 
 def graded(
     tokenizer: Any,
     grader: Grader,
     puzzles: Sequence[Puzzle],
-    requests: Sequence[Request],
+    requests: Sequence[SamplingRequest],
     samples: Sequence[Sequence[Sample]],
 ) -> list[Group]:
     """The groups of some puzzles: what was sampled for each, as text and with its grade."""
@@ -156,5 +156,5 @@ def graded(
         groups.append(group := Group(puzzle, request.prompt))
         for one in several:
             text = tokenizer.decode(one.ids, skip_special_tokens=True)
-            group.responses.append(Response(one, text, grader.grade(puzzle, text)))
+            group.responses.append(GradedSample(one, text, grader.grade(puzzle, text)))
     return groups

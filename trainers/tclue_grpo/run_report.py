@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tclue_grpo import diagnose_reward, metrics, plots
-from tclue_grpo.distributed import is_first
+from tclue_grpo.distributed import is_rank_zero
 from tclue_grpo.live_view import View
 from tclue_grpo.metrics import Metrics, Sink
 from tclue_grpo.validate import Validation
 
 
-class Report:
+class RunReport:
     """A run's folder and its view; close it, or use it as a context manager."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Report:
     ) -> None:
         """Keep the first `known_bytes` of the metrics that are there; None keeps them all."""
         self._folder, self._iterations = folder, iterations
-        self._metrics = Metrics(folder, sinks, known_bytes) if is_first() else None
+        self._metrics = Metrics(folder, sinks, known_bytes) if is_rank_zero() else None
         self._view = View(folder.name, iterations, hour_usd=hour_usd)
 
     @property

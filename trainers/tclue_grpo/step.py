@@ -15,11 +15,16 @@ from torch import Tensor, nn
 
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.anchors import anchors
-from tclue_grpo.config import Update
-from tclue_grpo.distributed import full, gathered, mine, of_first
-from tclue_grpo.iteration_metrics import Numbers, describe, moved, told_of
-from tclue_grpo.learner import Learner
+from tclue_grpo.anchors import old_and_reference_logprobs
+from tclue_grpo.config import UpdateConfig
+from tclue_grpo.distributed import (
+    all_gather,
+    broadcast_from_rank_zero,
+    full_tensor,
+    packs_of_this_rank,
+)
+from tclue_grpo.iteration_metrics import Numbers, aggregate_steps, describe, mean_abs_logprob_change
+from tclue_grpo.learner import TrainState
 from tclue_grpo.losses import Scale, pack_loss
 from tclue_grpo.objectives import OBJECTIVES
 from tclue_grpo.packing import pack
@@ -37,7 +42,7 @@ class Optimizer:
     weights are too, so that a step smaller than their spacing is lost: the published recipe.
     """
 
-    def __init__(self, policy: Policy, update: Update) -> None:
+    def __init__(self, policy: Policy, update: UpdateConfig) -> None:
         self.weights = [p for p in policy.parameters() if p.requires_grad]
         own = update.bf16_updates
         self.masters = [
@@ -63,7 +68,9 @@ class Optimizer:
 
     def step(self, rate: float) -> tuple[float, bool]:
         """Apply the gradients and drop them: their norm, and whether they were finite."""
-        norm = full(nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None]))
+        norm = full_tensor(
+            nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
+        )
         if finite := bool(norm.isfinite()):
             if self._update.clip_norm:
                 nn.utils.clip_grads_with_norm_(self.masters, self._update.clip_norm, norm)
@@ -77,7 +84,7 @@ class Optimizer:
         return float(norm), finite
 
 
-def iterate(learner: Learner) -> Numbers:
+def iterate(learner: TrainState) -> Numbers:
     """Take one iteration; the numbers that describe it."""
     learner.timings = {}
     learner.engine.sync(learner.policy)
@@ -93,7 +100,7 @@ def iterate(learner: Learner) -> Numbers:
     return numbers
 
 
-def collect(learner: Learner) -> tuple[list[Group], list[Group]]:
+def collect(learner: TrainState) -> tuple[list[Group], list[Group]]:
     """Groups with spread, as many as wanted if a few rounds bring them; and those without."""
     config = learner.config
     kept, dropped = list[Group](), list[Group]()
@@ -102,7 +109,7 @@ def collect(learner: Learner) -> tuple[list[Group], list[Group]]:
         if missing <= 0:
             break
         with learner.timed("puzzles_s"):
-            puzzles = of_first(partial(learner.puzzles.take, missing))
+            puzzles = broadcast_from_rank_zero(partial(learner.puzzles.take, missing))
         groups = sample(learner, puzzles)
         if config.reward.shuffle:
             shuffled(groups, config.train.seed + learner.iteration)
@@ -114,7 +121,7 @@ def collect(learner: Learner) -> tuple[list[Group], list[Group]]:
     return kept, dropped
 
 
-def sample(learner: Learner, puzzles: Sequence[Puzzle]) -> list[Group]:
+def sample(learner: TrainState, puzzles: Sequence[Puzzle]) -> list[Group]:
     """Groups of graded responses, with their rewards."""
     config, tokenizer = learner.config, learner.tokenizer
     with learner.timed("sample_s"):
@@ -130,7 +137,7 @@ def sample(learner: Learner, puzzles: Sequence[Puzzle]) -> list[Group]:
     return groups
 
 
-def packed(learner: Learner, groups: Sequence[Group]) -> list[Pack]:
+def packed(learner: TrainState, groups: Sequence[Group]) -> list[Pack]:
     """The packs of one optimizer step."""
     config = learner.config
     return pack(
@@ -142,7 +149,7 @@ def packed(learner: Learner, groups: Sequence[Group]) -> list[Pack]:
     )
 
 
-def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
+def update(learner: TrainState, batches: Sequence[Sequence[Pack]]) -> Numbers:
     """One optimizer step for each batch of packs, of which each process takes its share."""
     config, policy, optimizer = learner.config, learner.policy, learner.optimizer
     rate = learning_rate(config, learner.iteration) * learner.rate_factor
@@ -153,8 +160,8 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
     policy.train()
     objective = OBJECTIVES[config.loss.objective]
     scales = [Scale.of(batch, config.rollout.max_tokens) for batch in batches]
-    batches = [[one.to(policy.device) for one in mine(batch)] for batch in batches]
-    held = anchors(policy, batches, config.loss)
+    batches = [[one.to(policy.device) for one in packs_of_this_rank(batch)] for batch in batches]
+    held = old_and_reference_logprobs(policy, batches, config.loss)
     nows: list[Tensor] = []  # [pack] log-probabilities when the pack's turn comes
     numbers: list[list[Numbers]] = []
     taken: list[tuple[float, bool]] = []
@@ -169,11 +176,14 @@ def update(learner: Learner, batches: Sequence[Sequence[Pack]]) -> Numbers:
             optimizer.backward(loss)
             numbers[-1].append(told)
         taken.append(optimizer.step(rate))
-    change = moved(policy, batches[0][0], nows[0])
+    change = mean_abs_logprob_change(policy, batches[0][0], nows[0])
     totals = {
         "grad_norm": mean(norm for norm, _ in taken),
         "skipped_steps": sum(not finite for _, finite in taken),
         "rate": rate,
-        "moved": of_first(lambda: change),
+        "moved": broadcast_from_rank_zero(lambda: change),
     }
-    return told_of([[*chain(*parts)] for parts in zip(*gathered(numbers), strict=True)]) | totals
+    return (
+        aggregate_steps([[*chain(*parts)] for parts in zip(*all_gather(numbers), strict=True)])
+        | totals
+    )

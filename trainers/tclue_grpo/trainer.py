@@ -12,7 +12,7 @@ from typing import Any
 
 from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
-from tclue.trainers import Plan, PresetLine, TrainedRun, TrainRequest
+from tclue.trainers import PresetLine, TrainedRun, TrainingPlan, TrainRequest
 from tclue_grpo import config_file, plan, preflight
 from tclue_grpo.config import Config
 from tclue_grpo.hardware import Machine, this_machine
@@ -30,7 +30,7 @@ class GRPO:
             for p in config_file.presets().values()
         ]
 
-    def plan(self, request: TrainRequest) -> Plan:
+    def plan(self, request: TrainRequest) -> TrainingPlan:
         """Memory, tokens, steps, hours and dollars, as far as they can be known beforehand."""
         machine = this_machine()
         name, config, preset = resolve(request, machine)
@@ -48,7 +48,7 @@ class GRPO:
             f"{machine.told}; planned for GPUs" if needs_gpu and not machine.gpus else machine.told
         )
         text = f"{'name':10}  {name}\n{'here':10}  {here}\n{plan.told(config, found)}"
-        return Plan(text, {"run": name} | plan.numbers(config, found))
+        return TrainingPlan(text, {"run": name} | plan.numbers(config, found))
 
     def train(self, request: TrainRequest) -> TrainedRun | None:
         """Train in the run's folder, or go on there; None in a process that only helps another."""

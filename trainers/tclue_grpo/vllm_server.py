@@ -63,7 +63,7 @@ os.killpg(0, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How a server runs."""
 
     on_gpu: bool = False
@@ -157,7 +157,7 @@ class Server:
         self,
         checkpoint: Path,
         python: Path,
-        settings: Settings,
+        settings: ServerSettings,
         log: Path,
         *,
         args: Sequence[str] = (),
@@ -234,13 +234,14 @@ def serve(
     checkpoint: Path,
     *,
     python: Path | None = None,
-    settings: Settings | None = None,
+    settings: ServerSettings | None = None,
     log: Path | None = None,  # a new file in the temporary folder, when not given
     args: Sequence[str] = (),  # further arguments of the server
 ) -> Iterator[Server]:
     """A server for `checkpoint`, for as long as the block lasts."""
     server = Server(
-        *(checkpoint, python or find_python(), settings or Settings(), log or new_log()), args=args
+        *(checkpoint, python or find_python(), settings or ServerSettings(), log or new_log()),
+        args=args,
     )
     try:
         yield server

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from tclue.bench.models.reasoning import Model
+from tclue.bench.models.reasoning import ModelCapabilities
 from tclue.bench.models.registry import Alias, Host, Level, Off, Reasoning, Temperature
 
 # Anthropic's least budget: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
@@ -20,14 +20,14 @@ _LEAST_CLAUDE_BUDGET = 1024
 _ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
 
 
-def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> Model:
+def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> ModelCapabilities:
     """The model that the registry describes, at a host or on a server of one's own."""
     if self_hosted:
         control = facts.reasoning
         if control.kind not in ("none", "always"):
             control = _ANY_SERVER
-        return Model(name, "self-hosted", control, registered=True)
-    return Model(
+        return ModelCapabilities(name, "self-hosted", control, registered=True)
+    return ModelCapabilities(
         name,
         host.provider,
         facts.reasoning,
@@ -41,7 +41,7 @@ def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> Mod
 
 def unregistered(
     litellm: ModuleType, name: str, routed: str, api_base: str | None
-) -> tuple[Model, tuple[str, ...]]:
+) -> tuple[ModelCapabilities, tuple[str, ...]]:
     """The model that litellm's map describes, and the ids it may answer with.
 
     Raises litellm.BadRequestError where litellm does not know who serves it.
@@ -49,13 +49,13 @@ def unregistered(
     model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=api_base)
     info = _info(litellm, routed)
     if api_base and not info and provider in ("openai", *litellm.openai_compatible_providers):
-        return Model(name, "self-hosted", _ANY_SERVER), ()
+        return ModelCapabilities(name, "self-hosted", _ANY_SERVER), ()
     control, temperature = _control(model_id, provider, info)
     if info.get("supports_reasoning") and control is None:
         taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
         effort = "reasoning_effort" in taken
         control = Reasoning("effort", ("low", "medium", "high")) if effort else Reasoning("always")
-    model = Model(
+    model = ModelCapabilities(
         name,
         "anthropic" if _is_claude(model_id, provider) else provider,
         control,

@@ -48,14 +48,14 @@ BROKEN = frozenset(
     | {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE"}
 )
 
-Kind = Literal["again", "maybe-paid", "stop", "refused", "failed"]
+FailureKind = Literal["again", "maybe-paid", "stop", "refused", "failed"]
 
 
 @dataclass(frozen=True)
 class Failure:
     """Why there is no answer."""
 
-    kind: Kind
+    kind: FailureKind
     # what to do first, where asking on makes no sense
     to_do: str | None = None
     # seconds that the provider asks to wait, where it does

@@ -29,7 +29,7 @@ from tclue.bench.costs.litellm_costs import litellm_usd
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.models import failures, http_capture, wire_formats
 from tclue.bench.models.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
-from tclue.bench.models.model import Ask, Reply, Setup
+from tclue.bench.models.model import Completion, Request, ResolvedModel
 from tclue.errors import UserError
 from tclue.secrets import clean
 
@@ -58,10 +58,10 @@ def load_litellm() -> ModuleType:
     return litellm
 
 
-class Hosted:
+class HostedModel:
     """A model that litellm reaches."""
 
-    def __init__(self, name: str, setup: Setup, key: str | None = None) -> None:
+    def __init__(self, name: str, setup: ResolvedModel, key: str | None = None) -> None:
         """`name` as litellm routes it; `key` only where a server needs none and litellm does."""
         self.setup = setup
         self._litellm = load_litellm()
@@ -82,20 +82,20 @@ class Hosted:
     def open(self) -> None:
         """Nothing to load."""
 
-    def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
+    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
         return [[ask] for ask in asks]
 
-    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
         for ask in batch:
             yield ask, await self._answer(ask)
 
-    async def _answer(self, ask: Ask) -> Reply:
+    async def _answer(self, ask: Request) -> Completion:
         seed = None if self.setup.seed is None else self.setup.seed + ask.sample
         messages = [{"role": "user", "content": ask.puzzle.prompt}]
         start = time.perf_counter()
-        with http_capture.listening() as heard:
+        with http_capture.capture() as heard:
             try:
                 async with asyncio.timeout(self.setup.timeout_s):
                     async with self._turn(heard):
@@ -115,7 +115,7 @@ class Hosted:
         return _reply(carried, facts, streamed, latency_s, theirs_usd)
 
     @asynccontextmanager
-    async def _turn(self, heard: http_capture.Heard) -> AsyncIterator[None]:
+    async def _turn(self, heard: http_capture.CapturedReply) -> AsyncIterator[None]:
         """One request at a time is prepared, until it is sent.
 
         That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
@@ -142,7 +142,9 @@ class Hosted:
             timer.cancel()
             let_go()
 
-    def _failed(self, heard: http_capture.Heard, error: Exception, latency_s: float) -> Reply:
+    def _failed(
+        self, heard: http_capture.CapturedReply, error: Exception, latency_s: float
+    ) -> Completion:
         """What is left of a request that raised."""
         body = heard.body()
         facts = wire_formats.read(body)
@@ -161,12 +163,12 @@ class Hosted:
         if failure == MAYBE_PAID and _timed_out(error):
             said = f"no whole reply within {self.setup.timeout_s:g} s (--timeout)"
         if failure.kind == "refused":
-            return Reply(
+            return Completion(
                 refused=True, finish_reason="content_filter", usage=Usage(), latency_s=latency_s
             )
         usage = read_usage(facts.usage, whole=False) if facts else Usage()
         model_id = facts.model_id if facts else None
-        return Reply(
+        return Completion(
             error=said, failure=failure, usage=usage, latency_s=latency_s, model_id=model_id
         )
 
@@ -179,7 +181,7 @@ def _timed_out(error: BaseException) -> bool:
 
 
 @dataclass(frozen=True)
-class Carried:
+class ReceivedReply:
     """A reply as litellm hands it on."""
 
     text: str
@@ -191,12 +193,12 @@ class Carried:
     model_id: str | None
 
 
-def _whole(response: Any) -> Carried:
+def _whole(response: Any) -> ReceivedReply:
     """A reply that came in one piece."""
     choice = response.choices[0] if response.choices else None
     message = choice.message if choice else None
     extra = getattr(message, "provider_specific_fields", None) or {}
-    return Carried(
+    return ReceivedReply(
         text=getattr(message, "content", None) or "",
         reasoning=getattr(message, "reasoning_content", None),
         refusal=extra.get("refusal"),
@@ -206,7 +208,7 @@ def _whole(response: Any) -> Carried:
     )
 
 
-async def _streamed(stream: Any) -> Carried:
+async def _streamed(stream: Any) -> ReceivedReply:
     """A reply that came in pieces, put together."""
     pieces: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     model_id = None
@@ -217,7 +219,7 @@ async def _streamed(stream: Any) -> Carried:
             for name, found in pieces.items():
                 found.append(getattr(choice.delta, name, None) or "")
     text, reasoning = ("".join(found) for found in pieces.values())
-    return Carried(
+    return ReceivedReply(
         text=text,
         reasoning=reasoning or None,
         refusal=None,  # litellm drops the pieces of one
@@ -231,12 +233,12 @@ async def _streamed(stream: Any) -> Carried:
 
 
 def _reply(
-    carried: Carried,
+    carried: ReceivedReply,
     facts: wire_formats.Facts | None,
     streamed: bool,
     latency_s: float,
     theirs_usd: float | None,
-) -> Reply:
+) -> Completion:
     """A reply from its text, and from what the provider said of it."""
     if facts is None:  # nothing was heard, or in no form that is known
         facts = wire_formats.Facts(
@@ -255,7 +257,7 @@ def _reply(
     # A server of one's own may leave the reason out; only a stream is cut without being noticed.
     cut = reason is None and streamed
     error = _unusable(text, carried.reasoning, refused, reason, cut, facts)
-    return Reply(
+    return Completion(
         text="" if error else text,
         reasoning=None if error else carried.reasoning,
         finish_reason=reason,

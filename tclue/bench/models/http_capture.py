@@ -45,7 +45,7 @@ _TELLING = re.compile(
 
 
 @dataclass
-class Heard:
+class CapturedReply:
     """What came back for one request; of several tries or redirects, for the last."""
 
     # whether a request was handed to the network, and who is told when it is
@@ -103,13 +103,13 @@ class Heard:
                 self._lines.append(line)
 
 
-_listener: ContextVar[Heard | None] = ContextVar("tclue_tap", default=None)
+_listener: ContextVar[CapturedReply | None] = ContextVar("tclue_tap", default=None)
 
 
 @contextmanager
-def listening() -> Iterator[Heard]:
+def capture() -> Iterator[CapturedReply]:
     """Hear what comes back for the request that this task makes."""
-    heard = Heard()
+    heard = CapturedReply()
     token = _listener.set(heard)
     try:
         yield heard
@@ -117,7 +117,7 @@ def listening() -> Iterator[Heard]:
         _listener.reset(token)
 
 
-class Tap(httpx.AsyncBaseTransport):
+class CapturingTransport(httpx.AsyncBaseTransport):
     """A transport that lets the listener of a request hear its reply."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
@@ -143,7 +143,7 @@ class Tap(httpx.AsyncBaseTransport):
 
 
 class _Listened(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, heard: Heard) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, heard: CapturedReply) -> None:
         self._inner, self._heard = inner, heard
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -166,7 +166,7 @@ def install() -> None:
 
     def tapped(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
         inner = make(*args, **kwargs)
-        return inner and Tap(inner)
+        return inner and CapturingTransport(inner)
 
     tapped.tapped = True  # type: ignore[attr-defined]
     handler: Any = AsyncHTTPHandler

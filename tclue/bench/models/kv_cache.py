@@ -28,7 +28,7 @@ ROOM, SHARE = 32, 0.25
 CACHE_SHARE = 0.4
 
 
-class _Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer whose keys and values [row, head, position, channel] are views of buffers."""
 
     _buffers: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -62,16 +62,16 @@ def _longer(held: torch.Tensor, room: int) -> torch.Tensor:
     return buffer
 
 
-def give_room(cache: Any) -> None:
+def use_growing_cache(cache: Any) -> None:
     """Let a cache that holds a prompt grow in place."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:
-            roomy = _Roomy()  # type: ignore[no-untyped-call]
+            roomy = GrowingLayer()  # type: ignore[no-untyped-call]
             vars(roomy).update(vars(layer))
             cache.layers[number] = roomy
 
 
-def cache_tokens(config: Any, dtype: torch.dtype, device: str) -> int:
+def kv_cache_capacity_tokens(config: Any, dtype: torch.dtype, device: str) -> int:
     """Tokens whose keys and values fit the share of memory that they may take.
 
     On a CPU of all memory, not of what is free: batches of another size round differently, and a
@@ -100,7 +100,7 @@ def padded_left(
     return ids, mask
 
 
-def advance(
+def next_token_logits(
     model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
 ) -> tuple[torch.Tensor, Any]:
     """The logits after the last of these tokens [row, token], and the longer cache.

@@ -18,7 +18,7 @@ from tclue.bench.options import BenchOptions
 
 
 @dataclass(frozen=True)
-class Variant:
+class VariantListing:
     """A reasoning setting that an alias stands for."""
 
     # what asks for it alone, and how it is shown
@@ -28,13 +28,13 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ModelListing:
     """A line of `tclue models`."""
 
     name: str
     # what it is
     about: str
-    variants: tuple[Variant, ...] = ()
+    variants: tuple[VariantListing, ...] = ()
     # name of the weights, and of who serves them: the first is asked
     weights: str | None = None
     hosts: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Listed:
     sources: tuple[str, ...] = ()
 
 
-def list_models(registry_file: Path | None = None) -> list[Listed]:
+def list_models(registry_file: Path | None = None) -> list[ModelListing]:
     """The built-in names, the kinds of names, and the registry's aliases.
 
     Raises UserError where a registry file is not one.
@@ -63,12 +63,12 @@ def list_models(registry_file: Path | None = None) -> list[Listed]:
     torch = find_spec("torch") is not None and find_spec("transformers") is not None
     needs = None if torch else "torch and transformers"
     listed = [
-        Listed("random", "chance: a legal option for each question"),
-        Listed("solver", "the ceiling: proves the puzzle"),
-        Listed("tiny", "the shipped checkpoint", needs=needs),
-        Listed("hf:PATH-OR-HUB-NAME", "a checkpoint, on this machine", needs=needs),
-        Listed("PROVIDER/NAME", "a name of litellm's, such as openai/gpt-5.6-luna"),
-        Listed("NAME --api-base URL", "a model of an OpenAI-compatible server"),
+        ModelListing("random", "chance: a legal option for each question"),
+        ModelListing("solver", "the ceiling: proves the puzzle"),
+        ModelListing("tiny", "the shipped checkpoint", needs=needs),
+        ModelListing("hf:PATH-OR-HUB-NAME", "a checkpoint, on this machine", needs=needs),
+        ModelListing("PROVIDER/NAME", "a name of litellm's, such as openai/gpt-5.6-luna"),
+        ModelListing("NAME --api-base URL", "a model of an OpenAI-compatible server"),
     ]
     options = BenchOptions(registry=registry_file)
     routed = [facts.hosts[0].litellm for facts in registry.models.values()]
@@ -85,16 +85,16 @@ def list_models(registry_file: Path | None = None) -> list[Listed]:
     ]
 
 
-def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Listed:
+def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> ModelListing:
     host = facts.hosts[0]
     model = capabilities.registered(name, facts, host, self_hosted=False)
     settings = [parse_setting(text) for text in facts.variants] or [None]
     plans = [plan(model, setting, Limits()) for setting in settings]
     is_set = any(map(resolve.key_is_set, keys)) if keys else None
-    return Listed(
+    return ModelListing(
         name,
         facts.about,
-        tuple(Variant(one.name, one.label, one.notes) for one in plans),
+        tuple(VariantListing(one.name, one.label, one.notes) for one in plans),
         facts.weights,
         tuple(host.litellm for host in facts.hosts),
         price,

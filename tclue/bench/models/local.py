@@ -35,7 +35,7 @@ from tclue.bench.models.chat_template import (
     no_template,
     prompt_ids,
 )
-from tclue.bench.models.model import DEFAULT_SEED, Ask, Reply, Setup
+from tclue.bench.models.model import DEFAULT_SEED, Completion, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
@@ -55,7 +55,7 @@ _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 class _Row:
     """A response in the making."""
 
-    ask: Ask
+    ask: Request
     prompt: list[int]
     # most tokens it may take, and what it means to reach that: "length" or "context"
     limit: int
@@ -66,7 +66,7 @@ class _Row:
     compute_s: float = 0.0
 
 
-class Local:
+class LocalModel:
     """A checkpoint. Making it reads its configuration and tokenizer; `open` loads the weights."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
@@ -90,7 +90,7 @@ class Local:
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
         self._dtype = getattr(torch, dtype)
         greedy = options.samples == 1
-        self.setup = Setup(
+        self.setup = ResolvedModel(
             variant="/".join(folder.resolve().parts[-2:]) if folder.exists() else name,
             prices=local_prices(options),
             seed=DEFAULT_SEED if options.seed is None else options.seed,
@@ -117,21 +117,21 @@ class Local:
         self._model.to(self._device).eval()
         self._ends = end_tokens(self._model.generation_config, self._tokenizer)
 
-    def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
+    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Requests of like length together, the longest first, as many as memory allows."""
-        from tclue.bench.models.kv_cache import cache_tokens
+        from tclue.bench.models.kv_cache import kv_cache_capacity_tokens
 
         assert self.setup.max_tokens is not None
         lengths = {ask.puzzle.id: len(prompt_ids(self._tokenizer, ask.puzzle)) for ask in asks}
         left = sorted(asks, key=lambda ask: (-lengths[ask.puzzle.id], ask.puzzle.id, ask.sample))
-        room_tokens = cache_tokens(self._config, self._dtype, self._device)
+        room_tokens = kv_cache_capacity_tokens(self._config, self._dtype, self._device)
         while left:
             longest = lengths[left[0].puzzle.id] + self.setup.max_tokens
             rows = self.setup.concurrency or max(1, min(MAX_ROWS, room_tokens // longest))
             yield left[:rows]
             left = left[rows:]
 
-    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer a batch; each response as soon as its row ends."""
         start = time.perf_counter()
         rows = [self._row(ask) for ask in batch]
@@ -144,7 +144,7 @@ class Local:
             for row in done:
                 yield row.ask, self._reply(row, time.perf_counter() - start)
 
-    def _row(self, ask: Ask) -> _Row:
+    def _row(self, ask: Request) -> _Row:
         assert self.setup.max_tokens is not None
         prompt = prompt_ids(self._tokenizer, ask.puzzle)
         context = getattr(self._config, "max_position_embeddings", None)
@@ -158,23 +158,23 @@ class Local:
             self._dice(ask),
         )
 
-    def _dice(self, ask: Ask) -> torch.Generator:
+    def _dice(self, ask: Request) -> torch.Generator:
         import torch
 
         name = f"{self.setup.seed}/{ask.puzzle.id}/{ask.sample}".encode()
         seed = int.from_bytes(hashlib.sha256(name).digest()[:7])
         return torch.Generator(self._device).manual_seed(seed)
 
-    def _no_room(self, row: _Row) -> Reply:
+    def _no_room(self, row: _Row) -> Completion:
         context = self._config.max_position_embeddings
-        return Reply(
+        return Completion(
             usage=Usage(prompt_tokens=len(row.prompt)),
             error=f"the prompt has {len(row.prompt)} tokens: the model's context is {context}",
         )
 
-    def _reply(self, row: _Row, latency_s: float) -> Reply:
+    def _reply(self, row: _Row, latency_s: float) -> Completion:
         ended = row.finish_reason == "stop"
-        return Reply(
+        return Completion(
             text=self._tokenizer.decode(
                 row.tokens[:-1] if ended else row.tokens, skip_special_tokens=True
             ),
@@ -223,7 +223,7 @@ class Local:
         """
         import torch
 
-        from tclue.bench.models.kv_cache import give_room, padded_left
+        from tclue.bench.models.kv_cache import padded_left, use_growing_cache
 
         prompts = list({row.ask.puzzle.id: row.prompt for row in rows}.values())
         place = {puzzle: i for i, puzzle in enumerate({row.ask.puzzle.id: 0 for row in rows})}
@@ -234,20 +234,20 @@ class Local:
             at = torch.tensor(of_row, dtype=torch.long, device=self._device)
             cache.batch_select_indices(at)
             logits, mask = logits[at], mask[at]
-        give_room(cache)
+        use_growing_cache(cache)
         return logits, cache, mask
 
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor, cache: Any
     ) -> tuple[torch.Tensor, Any]:
         """The logits after the last of these tokens [row, token], and the longer cache."""
-        from tclue.bench.models.kv_cache import advance
+        from tclue.bench.models.kv_cache import next_token_logits
 
         positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0)
         if context := getattr(self._config, "max_position_embeddings", None):
             # A row that has ended, and waits to leave, may be past the end.
             positions = positions.clamp(max=context - 1)
-        return advance(self._model, ids, mask, positions, cache)
+        return next_token_logits(self._model, ids, mask, positions, cache)
 
     def _pick(self, logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
         """The next token of each row: logits [row, token] -> tokens [row]."""

@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.failures import Failure
-from tclue.bench.models.origin import Training
+from tclue.bench.models.origin import CheckpointOrigin
 from tclue.puzzle.puzzle import Puzzle
 
 DEFAULT_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """One request: a puzzle, and which of its samples this is."""
 
     puzzle: Puzzle
@@ -31,7 +31,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Completion:
     """What came of one request; `error` says why there is no usable reply."""
 
     text: str = ""
@@ -52,7 +52,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Setup:
+class ResolvedModel:
     """What a model resolved of the options; `RunConfig` says what the fields mean."""
 
     variant: str
@@ -77,25 +77,25 @@ class Setup:
     max_output_tokens: int | None = None
     checkpoint: str | None = None
     dtype: str | None = None
-    trained: Training | None = None
+    trained: CheckpointOrigin | None = None
     # the packages whose versions are recorded
     packages: tuple[str, ...] = ()
 
 
-class Answerer(Protocol):
+class Model(Protocol):
     """A model that can be asked. Making one loads no weights and asks nothing."""
 
     @property
-    def setup(self) -> Setup:
+    def setup(self) -> ResolvedModel:
         """What shapes its answers."""
 
     def open(self) -> None:
         """Load what asking needs. Raises UserError where that cannot be."""
 
-    def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
+    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """The requests in the groups and order in which `ask` takes them."""
 
-    def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer each request of a batch, as each is done; the engine tries again, not it."""
 
 
@@ -109,27 +109,27 @@ def answer_lines(answers: Mapping[str, str]) -> str:
     return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
 
 
-class Builtin:
+class BuiltinModel:
     """Answers that this package works out itself."""
 
     def __init__(self, variant: str, seed: int | None) -> None:
-        self.setup = Setup(variant, Prices("free", today()), seed=seed)
+        self.setup = ResolvedModel(variant, Prices("free", today()), seed=seed)
 
     def open(self) -> None:
         """Nothing to load."""
 
-    def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
+    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
         return [[ask] for ask in asks]
 
-    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Work out each answer."""
         for ask in batch:
             start = time.perf_counter()
             answers = self.answers(ask)
             yield (
                 ask,
-                Reply(
+                Completion(
                     text=answer_lines(answers),
                     finish_reason="stop",
                     usage=Usage(0, 0),
@@ -138,18 +138,18 @@ class Builtin:
                 ),
             )
 
-    def answers(self, ask: Ask) -> Mapping[str, str]:
+    def answers(self, ask: Request) -> Mapping[str, str]:
         """Letter to answer; empty where there is none."""
         raise NotImplementedError
 
 
-class Random(Builtin):
+class RandomModel(BuiltinModel):
     """Chance: a legal option for each letter, drawn uniformly."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__("random", DEFAULT_SEED if seed is None else seed)
 
-    def answers(self, ask: Ask) -> Mapping[str, str]:
+    def answers(self, ask: Request) -> Mapping[str, str]:
         """Draw each answer."""
         dice = random.Random(f"{self.setup.seed}/{ask.puzzle.id}/{ask.sample}")
         return {
@@ -158,13 +158,13 @@ class Random(Builtin):
         }
 
 
-class Solver(Builtin):
+class SolverModel(BuiltinModel):
     """The ceiling: what the clues prove."""
 
     def __init__(self) -> None:
         super().__init__("solver", None)
 
-    def answers(self, ask: Ask) -> Mapping[str, str]:
+    def answers(self, ask: Request) -> Mapping[str, str]:
         """Prove each answer."""
         from tclue.puzzle.sat import prove
 

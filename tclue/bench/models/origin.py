@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Training:
+class CheckpointOrigin:
     """A step of a training run. None where the run does not say."""
 
     # name of the training run, and the iteration after which these weights were kept

@@ -39,7 +39,7 @@ _TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and othe
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelCapabilities:
     """What is known of a model at its host, before a setting is chosen."""
 
     # as the command line names it
@@ -67,7 +67,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReasoningPlan:
     """A variant: what is sent, and how it is shown."""
 
     # what asks for this variant, how it is shown, and its setting
@@ -98,7 +98,7 @@ class _Choice:
     notes: tuple[str, ...] = ()
 
 
-def plan(model: Model, setting: Setting | None, limits: Limits) -> Plan:
+def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> ReasoningPlan:
     """The request of a model at a setting; None leaves the setting to the provider.
 
     Raises UserError where the model has no such setting, or a budget, a limit or a temperature
@@ -128,7 +128,7 @@ def plan(model: Model, setting: Setting | None, limits: Limits) -> Plan:
         # Otherwise a stream does not say how many tokens it took.
         "stream_options": {"include_usage": True} if stream else None,
     }
-    return Plan(
+    return ReasoningPlan(
         name,
         f"{name} ({', '.join(choice.shown)})" if choice.shown else name,
         setting.text if setting else None,
@@ -140,12 +140,12 @@ def plan(model: Model, setting: Setting | None, limits: Limits) -> Plan:
     )
 
 
-def _most(model: Model) -> int | None:
+def _most(model: ModelCapabilities) -> int | None:
     """Most tokens that the model can be brought to give."""
     return model.lift.max_output_tokens if model.lift else model.max_output_tokens
 
 
-def _usual(model: Model, thinks: bool) -> int | None:
+def _usual(model: ModelCapabilities, thinks: bool) -> int | None:
     """The limit where none was given."""
     if not model.registered or model.provider == "self-hosted":
         return None
@@ -156,7 +156,9 @@ def _usual(model: Model, thinks: bool) -> int | None:
     return min(ALONE_TOKENS, model.max_output_tokens or ALONE_TOKENS, half or ALONE_TOKENS)
 
 
-def _fitted(model: Model, budget: int, given: int | None, name: str) -> tuple[int, int, str | None]:
+def _fitted(
+    model: ModelCapabilities, budget: int, given: int | None, name: str
+) -> tuple[int, int, str | None]:
     """The budget that fits, the limit of the response, and what there is to note of it."""
     most, total = _most(model), budget + ANSWER_TOKENS
     if given is not None:
@@ -180,7 +182,9 @@ def _fitted(model: Model, budget: int, given: int | None, name: str) -> tuple[in
     return sent, most, note + "left for the answer"
 
 
-def _check_temperature(model: Model, given: float | None, thinks: bool, name: str) -> None:
+def _check_temperature(
+    model: ModelCapabilities, given: float | None, thinks: bool, name: str
+) -> None:
     demanded = model.temperature == "one" or (model.temperature != "any" and thinks)
     if demanded and given not in (None, 1):
         when = "while it thinks " if model.temperature == "one-when-thinking" else ""
@@ -190,7 +194,9 @@ def _check_temperature(model: Model, given: float | None, thinks: bool, name: st
         )
 
 
-def _choice(model: Model, setting: Setting | None, given: int | None, name: str) -> _Choice:
+def _choice(
+    model: ModelCapabilities, setting: Setting | None, given: int | None, name: str
+) -> _Choice:
     """What a setting comes to at a model; `given` is --max-tokens."""
     control = model.reasoning
     if setting is None:
@@ -217,14 +223,14 @@ def _choice(model: Model, setting: Setting | None, given: int | None, name: str)
     return _Choice(_effort(model, setting.text))
 
 
-def _has_switch(model: Model, control: Reasoning) -> bool:
+def _has_switch(model: ModelCapabilities, control: Reasoning) -> bool:
     """Whether thinking can be turned on, and no more be said of it in tokens."""
     return control.kind == "switch" or (
         control.kind == "effort" and model.provider == "self-hosted"
     )
 
 
-def _settings(model: Model, control: Reasoning) -> str:
+def _settings(model: ModelCapabilities, control: Reasoning) -> str:
     """What a model can be set to, for an error."""
     match control.kind:
         case "none":
@@ -238,7 +244,9 @@ def _settings(model: Model, control: Reasoning) -> str:
     return f"{model.name} can be set to {', '.join(known)}"
 
 
-def _budget(model: Model, control: Reasoning, asked: int, given: int | None, name: str) -> _Choice:
+def _budget(
+    model: ModelCapabilities, control: Reasoning, asked: int, given: int | None, name: str
+) -> _Choice:
     """A budget, in the provider's own terms."""
     if control.kind in ("none", "always"):
         raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
@@ -278,7 +286,7 @@ def _level(budget: int, levels: tuple[str, ...]) -> str:
     return min(known, key=lambda level: abs(_LEVELS.index(level) - at))
 
 
-def _effort(model: Model, level: str) -> dict[str, Any]:
+def _effort(model: ModelCapabilities, level: str) -> dict[str, Any]:
     match model.provider:
         case "anthropic":
             # `summarized`, so that there is thinking to record; it is billed either way.
@@ -291,7 +299,7 @@ def _effort(model: Model, level: str) -> dict[str, Any]:
     return {"reasoning_effort": level}
 
 
-def _switch(model: Model, on: bool) -> dict[str, Any]:
+def _switch(model: ModelCapabilities, on: bool) -> dict[str, Any]:
     match model.provider:
         case "deepseek" | "anthropic":
             return {"thinking": {"type": "enabled" if on else "disabled"}}
@@ -300,7 +308,7 @@ def _switch(model: Model, on: bool) -> dict[str, Any]:
     return {"extra_body": {"chat_template_kwargs": {_TEMPLATE: on}}}
 
 
-def _off(model: Model, off: Off) -> dict[str, Any]:
+def _off(model: ModelCapabilities, off: Off) -> dict[str, Any]:
     match off:
         case "unset":
             return {}

@@ -31,7 +31,7 @@ SHIPPED = Path(str(files("tclue.bench") / "data" / "models.toml"))
 
 # Kinds of control: there is no thinking; a budget in tokens; levels of effort; on and off; or it
 # thinks as long as it will.
-Kind = Literal["none", "budget", "effort", "switch", "always"]
+ReasoningKind = Literal["none", "budget", "effort", "switch", "always"]
 Level = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 # How thinking is turned off: by sending nothing; `disabled`; a budget of 0; effort `none`; or
 # Anthropic's `between_tools`, which without tools is no thinking.
@@ -50,7 +50,7 @@ class Reasoning:
 
     __pydantic_config__ = _STRICT
 
-    kind: Kind
+    kind: ReasoningKind
     # of kind "effort": the levels it knows
     levels: tuple[Level, ...] = ()
     # how it is turned off; None where it cannot be
@@ -153,7 +153,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Found:
+class RegistryMatch:
     """What a name means."""
 
     # the name without setting and server's name
@@ -186,7 +186,7 @@ def is_served_as(model_id: str, served_as: Iterable[str]) -> bool:
     )
 
 
-def lookup(name: str, registry: Registry) -> Found:
+def lookup(name: str, registry: Registry) -> RegistryMatch:
     """What a name on the command line means.
 
     Raises UserError for a setting that there is none of.
@@ -202,7 +202,7 @@ def lookup(name: str, registry: Registry) -> Found:
     if alias is None:
         if server_name:
             raise UserError(f"{name}: {base!r} is no alias; give the server's own name alone")
-        return Found(base, settings=(setting,))
+        return RegistryMatch(base, settings=(setting,))
     facts = registry.models[alias]
     host = next((h for h in facts.hosts if h.litellm == base), facts.hosts[0])
     if suffix and setting is None:
@@ -213,7 +213,7 @@ def lookup(name: str, registry: Registry) -> Found:
     # A host's own name means what it means there: one model, as its provider sets it.
     variants = facts.variants if base == alias else ()
     defaults = tuple(parse_setting(text) for text in variants) or (None,)
-    return Found(
+    return RegistryMatch(
         base,
         alias,
         facts,

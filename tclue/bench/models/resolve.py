@@ -24,9 +24,9 @@ from types import ModuleType
 from tclue.bench.costs.cost import Prices
 from tclue.bench.costs.price_book import prices_for
 from tclue.bench.models import capabilities
-from tclue.bench.models.model import Answerer, Random, Setup, Solver, today
-from tclue.bench.models.reasoning import Limits, Model, Plan, plan
-from tclue.bench.models.registry import Alias, Found, Registry, load, lookup
+from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel, today
+from tclue.bench.models.reasoning import Limits, ModelCapabilities, ReasoningPlan, plan
+from tclue.bench.models.registry import Alias, Registry, RegistryMatch, load, lookup
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
@@ -37,26 +37,26 @@ IN_FLIGHT = 32
 NO_KEY = "none"
 
 
-def resolve_all(name: str, options: BenchOptions) -> list[Answerer]:
+def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     """The models that a name stands for, with the options that concern them: one a variant.
 
     Raises UserError where there is none, or something is missing to ask it.
     """
     if name == "random":
-        return [Random(options.seed)]
+        return [RandomModel(options.seed)]
     if name == "solver":
-        return [Solver()]
+        return [SolverModel()]
     if name.startswith("hf:") or name == "tiny":
-        from tclue.bench.models.local import Local
+        from tclue.bench.models.local import LocalModel
 
-        local = Local(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
+        local = LocalModel(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
             local.setup = replace(local.setup, variant="tiny")
         return [local]
     if name.startswith("train:"):
-        from tclue.bench.models.trained import Trained
+        from tclue.bench.models.trained import TrainedModel
 
-        return [Trained(name.removeprefix("train:"), options)]
+        return [TrainedModel(name.removeprefix("train:"), options)]
     registry = load(options.registry)
     found = lookup(name, registry)
     if found.facts and not options.api_base:
@@ -64,7 +64,7 @@ def resolve_all(name: str, options: BenchOptions) -> list[Answerer]:
     return _hosted(found, registry, options)
 
 
-def _check_registered(found: Found, registry: Registry) -> None:
+def _check_registered(found: RegistryMatch, registry: Registry) -> None:
     """Refuse what is retired, and what there is no key for, before litellm takes its seconds."""
     facts, host = found.facts, found.host
     assert facts is not None
@@ -95,8 +95,8 @@ def key_is_set(variable: str) -> bool:
     return bool(os.environ.get(variable))
 
 
-def _hosted(found: Found, registry: Registry, options: BenchOptions) -> list[Answerer]:
-    from tclue.bench.models.hosted import Hosted, load_litellm
+def _hosted(found: RegistryMatch, registry: Registry, options: BenchOptions) -> list[Model]:
+    from tclue.bench.models.hosted import HostedModel, load_litellm
 
     litellm = load_litellm()
     routed, model, served_as = _routed(litellm, found, registry, options)
@@ -109,12 +109,12 @@ def _hosted(found: Found, registry: Registry, options: BenchOptions) -> list[Ans
     _check_seed(litellm, routed, found.name, options)
     priced = prices(routed, options, litellm)
     setups = [_setup(one, routed, found, served_as, priced, options) for one in plans]
-    return [Hosted(routed, setup, NO_KEY if missing else None) for setup in setups]
+    return [HostedModel(routed, setup, NO_KEY if missing else None) for setup in setups]
 
 
 def _routed(
-    litellm: ModuleType, found: Found, registry: Registry, options: BenchOptions
-) -> tuple[str, Model, tuple[str, ...]]:
+    litellm: ModuleType, found: RegistryMatch, registry: Registry, options: BenchOptions
+) -> tuple[str, ModelCapabilities, tuple[str, ...]]:
     """Under which name litellm is asked, what is known of the model, the ids it may answer with."""
     facts, host = found.facts, found.host
     if facts and host:
@@ -177,19 +177,19 @@ def _provider(litellm: ModuleType, routed: str, options: BenchOptions) -> tuple[
 
 
 def _setup(
-    chosen: Plan,
+    chosen: ReasoningPlan,
     routed: str,
-    found: Found,
+    found: RegistryMatch,
     served_as: tuple[str, ...],
     priced: Prices,
     options: BenchOptions,
-) -> Setup:
+) -> ResolvedModel:
     concurrency = options.concurrency or IN_FLIGHT
     notes, facts = chosen.notes, found.facts
     if facts and facts.retired and not options.api_base:
         notes += (f"served until {facts.retired.on}, then retired",)
     own_server = routed != (found.host.litellm if found.host else routed)
-    return Setup(
+    return ResolvedModel(
         variant=f"{chosen.label} (self-hosted)" if own_server else chosen.label,
         model=f"{chosen.name}={found.server_name}" if found.server_name else chosen.name,
         prices=priced,

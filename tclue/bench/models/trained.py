@@ -11,7 +11,8 @@
 * `run.json` says where the weights come from, so that the board can draw the way to them.
 
 `kept.json`, which the trainer writes, names the step that is best and the last one, and what
-`tclue.bench_training` asks of them; a field that it does not have is at `Kept`'s default.
+`tclue.bench_training` asks of them; a field that it does not have is at the default that
+`TrainingRunManifest` has for it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.models.local import Local, fingerprint
-from tclue.bench.models.origin import Training
+from tclue.bench.models.local import LocalModel, fingerprint
+from tclue.bench.models.origin import CheckpointOrigin
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
@@ -33,7 +34,7 @@ _NUMBER, _TEXT = (int, float), (str,)
 
 
 @dataclass(frozen=True)
-class Kept:
+class TrainingRunManifest:
     """What a training run says of itself: `kept.json`."""
 
     # the model that it began with, as `--models` takes it
@@ -83,7 +84,7 @@ _PRICE: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def read_kept(folder: Path) -> Kept:
+def read_manifest(folder: Path) -> TrainingRunManifest:
     """What a training run's folder says was kept; UserError where it says nothing of the kind."""
     path = folder / "kept.json"
     try:
@@ -96,7 +97,7 @@ def read_kept(folder: Path) -> Kept:
         raise UserError(f"{path}: not JSON: {error}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected an object")
-    for field in fields(Kept):
+    for field in fields(TrainingRunManifest):
         if field.name not in data:
             if field.default is MISSING:
                 raise UserError(f"{path}: {field.name} is missing")
@@ -113,12 +114,12 @@ def read_kept(folder: Path) -> Kept:
         if wants is None or not isinstance(value, wants) or isinstance(value, bool):
             wanted = "a tier's name as tier, or hour_usd, or gpu_hour_usd and gpus, as numbers"
             raise UserError(f"{path}: price has {name} {value!r}: expected {wanted}")
-    known = {field.name for field in fields(Kept)}
+    known = {field.name for field in fields(TrainingRunManifest)}
     given = {name: value for name, value in data.items() if name in known}
-    return Kept(**{**given, "steps": tuple(steps)})
+    return TrainingRunManifest(**{**given, "steps": tuple(steps)})
 
 
-class Trained(Local):
+class TrainedModel(LocalModel):
     """A kept step. Its weights are looked at once more when they are loaded."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
@@ -174,7 +175,7 @@ def _number(folder: Path, name: str, step: str) -> int:
     """The iteration that is meant, whose checkpoint is there."""
     there = checkpoints(folder)
     if step in ("best", "last"):
-        kept = read_kept(folder)
+        kept = read_manifest(folder)
         number = kept.last if step == "last" or kept.best is None else kept.best
         if step == "best" and kept.best is None:
             raise UserError(f"{name}@best: nothing was validated yet: take {name}@last")
@@ -207,19 +208,19 @@ def _state(checkpoint: Path, number: int) -> Mapping[str, Any]:
 
 def _training(
     folder: Path, number: int, state: Mapping[str, Any], options: BenchOptions
-) -> Training:
+) -> CheckpointOrigin:
     """Where a step comes from, and what training took up to it, as far as its run says."""
     run = folder.resolve().name
     if not (folder / "kept.json").exists():
-        return Training(run, number)
-    kept = read_kept(folder)
+        return CheckpointOrigin(run, number)
+    kept = read_manifest(folder)
     seconds = kept.training_s if state.get("trained_s") is None else float(state["trained_s"])
     cost_usd = kept.training_usd
     if cost_usd is not None and seconds is not None and kept.training_s:
         cost_usd *= seconds / kept.training_s  # what `kept.json` says is of the whole run
     if cost_usd is None and seconds is not None and (hour_usd := _hour_usd(kept)):
         cost_usd = seconds / 3600 * hour_usd
-    return Training(
+    return CheckpointOrigin(
         run,
         number,
         kept.base,
@@ -230,14 +231,14 @@ def _training(
     )
 
 
-def _hour_usd(kept: Kept) -> float:
+def _hour_usd(kept: TrainingRunManifest) -> float:
     """Dollars for an hour of what training ran on; 0 where the run does not say."""
     price = kept.price or {}
     gpus = float(price.get("gpu_hour_usd", 0)) * int(price.get("gpus", 1))
     return gpus or float(price.get("hour_usd", 0))
 
 
-def base_checkpoint(kept: Kept, options: BenchOptions) -> str | None:
+def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | None:
     """The hash of the base's files, as training found them or as they are; None where unknown."""
     from tclue.bench.models.resolve import TINY
 
@@ -246,6 +247,6 @@ def base_checkpoint(kept: Kept, options: BenchOptions) -> str | None:
     if kept.base == "tiny":
         return fingerprint(TINY)
     if kept.base.startswith(PREFIX):
-        return Trained(kept.base.removeprefix(PREFIX), options).setup.checkpoint
+        return TrainedModel(kept.base.removeprefix(PREFIX), options).setup.checkpoint
     folder = Path(kept.base.removeprefix("hf:")).expanduser()
     return fingerprint(folder) if folder.is_dir() else None

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from tclue.bench.costs.cost import Prices, Usage, at_most_usd, worst_case_usd
-from tclue.bench.models.model import Setup
+from tclue.bench.models.model import ResolvedModel
 
 BYTES_A_TOKEN = 2
 TOKENS_AROUND = 64  # what a chat format adds to a prompt
@@ -78,7 +78,7 @@ class Budget:
 class Ceiling:
     """The most that a request of one model can cost."""
 
-    def __init__(self, prices: Prices, setup: Setup) -> None:
+    def __init__(self, prices: Prices, setup: ResolvedModel) -> None:
         self._prices = prices
         self._output_tokens = setup.max_tokens or setup.max_output_tokens
         if self._output_tokens is None and prices.completion_usd_per_million == 0:

@@ -33,7 +33,7 @@ from statistics import stdev
 from typing import TextIO
 
 from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
-from tclue.bench.models.model import Answerer
+from tclue.bench.models.model import Model
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.records import Response, Run, RunConfig, read_run
 from tclue.bench.stats.intervals import mean, t_quantile
@@ -78,7 +78,7 @@ def dollars(usd: float) -> str:
 
 
 def confirm(
-    runs: Sequence[tuple[Answerer, RunConfig]], puzzles: Sequence[Puzzle], options: BenchOptions
+    runs: Sequence[tuple[Model, RunConfig]], puzzles: Sequence[Puzzle], options: BenchOptions
 ) -> None:
     """Tell the expected bill, and ask for a yes where it is above `--ask-above`.
 
@@ -106,9 +106,7 @@ def _ask(whole: Bill, options: BenchOptions, answers: TextIO) -> None:
         raise UserError("--estimate: nothing was sent")
 
 
-def estimate(
-    answerer: Answerer, config: RunConfig, puzzles: Sequence[Puzzle], results: Path
-) -> Bill:
+def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
     """The bill for what a run misses."""
     runs = list(_runs_like(config, results))
     own = [run for run in runs if run.config.run_name == config.run_name]

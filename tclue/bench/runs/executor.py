@@ -25,13 +25,13 @@ from random import Random
 
 from tclue.bench.costs.cost import cost_parts
 from tclue.bench.models.failures import MAYBE_PAID, TRUNCATED, Failure
-from tclue.bench.models.model import Answerer, Ask, Reply
+from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.runs.budget import Budget, Ceiling
 from tclue.bench.runs.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.run_folder import RunFolder
-from tclue.bench.runs.run_progress import Progress
+from tclue.bench.runs.run_progress import RunObserver
 from tclue.bench.runs.throttle import Gate, Throttle
-from tclue.bench.runs.time_shares import SharedClock
+from tclue.bench.runs.time_shares import TimeShares
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle
@@ -43,26 +43,26 @@ LOST = 20
 TIME_IS_UP = "the time is up"
 
 
-def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Ask]:
+def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
     """The requests whose keys are not done: all first samples, then all second ones."""
     key = config.response_key()
     return [
-        Ask(puzzle, sample)
+        Request(puzzle, sample)
         for sample in range(config.samples)
         for puzzle in puzzles
         if key(puzzle.prompt, sample) not in done
     ]
 
 
-class Asking:
+class RunExecutor:
     """One model being asked for what its run misses."""
 
     def __init__(
         self,
-        answerer: Answerer,
+        answerer: Model,
         folder: RunFolder,
         puzzles: Sequence[Puzzle],
-        progress: Progress,
+        progress: RunObserver,
         budget: Budget | None = None,
         deadline_s: float | None = None,
     ) -> None:
@@ -84,7 +84,7 @@ class Asking:
         self._lost = 0
         # for a machine that is paid by the hour: who was in flight when, and seconds of the tries
         shared = self._config.prices.source == "gpu-hour"
-        self._clock = SharedClock() if shared else None
+        self._clock = TimeShares() if shared else None
         self._compute_s: dict[int, float] = {}
         # how often which error was recorded
         self.errors: Counter[str] = Counter()
@@ -141,13 +141,13 @@ class Asking:
     def _late(self) -> bool:
         return self._deadline_s is not None and self._loop.time() >= self._deadline_s
 
-    async def _work(self, batches: Iterator[Sequence[Ask]]) -> None:
+    async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
         while not self._gate.closed and (batch := next(batches, None)):
-            await self._see_through(batch)
+            await self._run_batch_with_retries(batch)
             # An answerer that never waits would keep the others, and Ctrl-C, waiting.
             await asyncio.sleep(0)
 
-    async def _see_through(self, batch: Sequence[Ask]) -> None:
+    async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
         """Ask a batch until each of its requests has an outcome, or asking is stopped."""
         reserved_usd = await self._reserve(batch)
         if reserved_usd is None:
@@ -159,7 +159,7 @@ class Asking:
                 round_ = await self._gate.enter()
                 if round_ is None:
                     return
-                again: list[Ask] = []
+                again: list[Request] = []
                 failure: Failure | None = None
                 try:
                     async for ask, reply in self._replies(batch):
@@ -182,7 +182,7 @@ class Asking:
             self._budget.settle(reserved_usd, cost_usd)
             self._gate.wake()
 
-    async def _replies(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def _replies(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """The replies to a batch, or what the end of time leaves of them."""
         async for ask, reply in self._in_time(batch):
             if self._clock:
@@ -191,7 +191,7 @@ class Asking:
                 self._compute_s[id(ask)] = share_s + self._compute_s.get(id(ask), 0.0)
             yield ask, reply
 
-    async def _in_time(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def _in_time(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         left, start_s = list(batch), self._loop.time()
         if self._clock:
             for ask in batch:
@@ -208,7 +208,7 @@ class Asking:
                     for ask in left:
                         yield (
                             ask,
-                            Reply(
+                            Completion(
                                 error="given up at --total-timeout",
                                 failure=MAYBE_PAID,
                                 latency_s=self._loop.time() - start_s,
@@ -218,7 +218,7 @@ class Asking:
             left.remove(ask)
             yield ask, reply
 
-    async def _reserve(self, batch: Sequence[Ask]) -> float | None:
+    async def _reserve(self, batch: Sequence[Request]) -> float | None:
         """Set aside what a batch may cost; None where asking is stopped first."""
         if self._budget.limit_usd is None:
             return 0.0
@@ -235,12 +235,12 @@ class Asking:
             await self._gate.change(None)
         return None
 
-    async def _record(self, ask: Ask, reply: Reply, reserved_usd: float) -> float:
+    async def _record(self, ask: Request, reply: Completion, reserved_usd: float) -> float:
         """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
         if self._clock:
             reply = replace(reply, compute_s=self._compute_s.pop(id(ask)))
         prompt = ask.puzzle.prompt
-        response = judged(self._config, ask, reply, self._judge, self._key(prompt, ask.sample))
+        response = to_record(self._config, ask, reply, self._judge, self._key(prompt, ask.sample))
         if response.cost_usd is None and (not reply.error or reply.failure == MAYBE_PAID):
             at_most_usd = self._ceiling.most_usd(prompt, reply.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
@@ -256,10 +256,10 @@ class Asking:
         self._progress.advance(response)
         if reply.error:
             self.errors[reply.error] += 1
-        self._heed(reply)
+        self._stop_if_told(reply)
         return spent_usd(response)
 
-    def _heed(self, reply: Reply) -> None:
+    def _stop_if_told(self, reply: Completion) -> None:
         failure = reply.failure
         if failure and failure.kind == "stop":
             self.stop(f"{failure.to_do} ({reply.error})")
@@ -274,14 +274,16 @@ class Asking:
             self._progress.pace(self._pace)
 
 
-def _pause_s(ask: Ask, tries: int) -> float:
+def _pause_s(ask: Request, tries: int) -> float:
     """Seconds before the next try, where the provider does not say."""
     dice = Random(f"{ask.puzzle.id}/{ask.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * dice.uniform(0.8, 1.2)
     return min(pause_s, LONGEST_PAUSE_S)
 
 
-def judged(config: RunConfig, ask: Ask, reply: Reply, judge: Grader, key: str) -> Response:
+def to_record(
+    config: RunConfig, ask: Request, reply: Completion, judge: Grader, key: str
+) -> Response:
     """The record of a reply."""
     grade = None if reply.error else judge.grade(ask.puzzle, reply.text)
     parts = cost_parts(config.prices, reply.usage, reply.compute_s)
@@ -320,7 +322,7 @@ def _outcome(finish_reason: str | None, refused: bool, grade: Grade | None) -> O
     return "answered" if grade.answered else "unparsed"
 
 
-def recounted(response: Response, config: RunConfig, puzzle: Puzzle, judge: Grader) -> Response:
+def regrade(response: Response, config: RunConfig, puzzle: Puzzle, judge: Grader) -> Response:
     """A recorded response under another grader or other prices; its text stays as it is."""
     parts = cost_parts(config.prices, response.usage, response.compute_s)
     priced = replace(

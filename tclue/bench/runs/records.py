@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.models.origin import Training
+from tclue.bench.models.origin import CheckpointOrigin
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 
@@ -79,7 +79,7 @@ class RunConfig:
     # number format of a local model's weights
     dtype: str | None = None
     # of weights that a training run kept; not in `run.json` where there is nothing to say
-    trained: Training | None = None
+    trained: CheckpointOrigin | None = None
     # the settings above that the user gave; the others are defaults
     given: tuple[str, ...] = ()
     # versions of Python, tclue and what the model ran on, and tclue's commit, at the first request
@@ -108,7 +108,7 @@ class RunConfig:
         """The configuration that `run.json` holds."""
         prices = Prices.from_dict(data["prices"])
         tuples = {name: tuple(data[name]) for name in ("given", "notes", "served_as")}
-        trained = Training(**data["trained"]) if data.get("trained") else None
+        trained = CheckpointOrigin(**data["trained"]) if data.get("trained") else None
         return cls(**{**data, "prices": prices, "trained": trained, **tuples})
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tclue
-from tclue.bench.models.model import Answerer
+from tclue.bench.models.model import Model
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.budget import Budget
 from tclue.bench.runs.estimate import confirm
-from tclue.bench.runs.executor import Asking, missing, recounted
+from tclue.bench.runs.executor import RunExecutor, missing, regrade
 from tclue.bench.runs.records import (
     RunConfig,
     iter_responses,
@@ -37,7 +37,7 @@ from tclue.bench.runs.records import (
     spent_usd,
 )
 from tclue.bench.runs.run_folder import RunFolder
-from tclue.bench.runs.run_progress import Follower, Progress
+from tclue.bench.runs.run_progress import RunObserver, RunProgress
 from tclue.bench.stats.summary import Summary, summarize
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import grader
@@ -59,7 +59,7 @@ class StopError(UserError):
 
 
 def run_models(
-    models: Sequence[str], options: BenchOptions, progress: Progress | None = None
+    models: Sequence[str], options: BenchOptions, progress: RunObserver | None = None
 ) -> list[Summary]:
     """Ask each model what its run misses, and sum up; one summary a distinct model, in order.
 
@@ -104,15 +104,15 @@ class _Command:
 
     def __init__(
         self,
-        runs: Sequence[tuple[Answerer, RunConfig]],
+        runs: Sequence[tuple[Model, RunConfig]],
         puzzles: Sequence[Puzzle],
         options: BenchOptions,
-        progress: Progress | None,
+        progress: RunObserver | None,
     ) -> None:
         self._runs, self._puzzles, self._options = runs, puzzles, options
-        self._progress = progress or Follower(sys.stderr)
+        self._progress = progress or RunProgress(sys.stderr)
         self._budget = self._money()
-        self._asking: Asking | None = None
+        self._asking: RunExecutor | None = None
         self.interrupted = False
 
     def _money(self) -> Budget:
@@ -152,11 +152,13 @@ class _Command:
         return summaries
 
     async def _run(
-        self, answerer: Answerer, config: RunConfig, folder: RunFolder, deadline_s: float | None
+        self, answerer: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
     ) -> tuple[Summary, str | None]:
         """Ask one model: the run's summary, and why it was not asked to the end."""
         _count_anew(folder, config, self._puzzles)
-        asking = Asking(answerer, folder, self._puzzles, self._progress, self._budget, deadline_s)
+        asking = RunExecutor(
+            answerer, folder, self._puzzles, self._progress, self._budget, deadline_s
+        )
         self._asking = asking
         try:
             stop = await asking.run()
@@ -239,11 +241,11 @@ def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle])
                 f"{counted.puzzle_set}: take the lines with it out"
             )
         before = iter_responses(folder.path)
-        folder.rewrite(counted, (recounted(r, counted, by_id[r.puzzle], judge) for r in before))
+        folder.rewrite(counted, (regrade(r, counted, by_id[r.puzzle], judge) for r in before))
 
 
 def configuration(
-    name: str, answerer: Answerer, options: BenchOptions, puzzle_set: PuzzleSet
+    name: str, answerer: Model, options: BenchOptions, puzzle_set: PuzzleSet
 ) -> RunConfig:
     """The resolved configuration of a run."""
     setup, total = answerer.setup, len(puzzle_set.puzzles)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress(Protocol):
+class RunObserver(Protocol):
     """What the engine tells while it runs."""
 
     def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
@@ -29,7 +29,7 @@ class Progress(Protocol):
         """The run has ended, or was broken off."""
 
 
-class Follower:
+class RunProgress:
     """Counts what is done, failed and paid, and shows it: a bar on a terminal, else lines."""
 
     def __init__(self, out: TextIO) -> None:

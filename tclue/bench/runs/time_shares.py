@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 
-class SharedClock:
+class TimeShares:
     """The shares of one machine's time."""
 
     def __init__(self) -> None:

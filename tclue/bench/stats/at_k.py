@@ -21,7 +21,7 @@ from functools import lru_cache
 from itertools import combinations
 
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
-from tclue.bench.stats.tally import Mark, Vote, scores
+from tclue.bench.stats.tally import ResponseScores, Vote, scores
 
 MOST_CHOICES = 100
 
@@ -44,7 +44,7 @@ def sizes(samples: int) -> list[int]:
     return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
 
 
-def at_k(by_puzzle: Sequence[Sequence[Mark]], k: int) -> AtK:
+def at_k(by_puzzle: Sequence[Sequence[ResponseScores]], k: int) -> AtK:
     """What k samples come to; `by_puzzle` holds each puzzle's scored marks."""
     enough = [marks for marks in by_puzzle if len(marks) >= k]
     votes = [consensus([mark.votes for mark in marks], k) for marks in enough]

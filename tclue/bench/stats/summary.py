@@ -20,7 +20,7 @@ from tclue.bench.models.registry import is_served_as
 from tclue.bench.runs.records import Outcome, Response, RunConfig
 from tclue.bench.stats.at_k import AtK, at_k, sizes
 from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
-from tclue.bench.stats.tally import Mark, Reprice, Tally, scores, tally
+from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
 from tclue.puzzle.bands import BANDS, band
 
 # Share of the responses asked for that may be failed or missing in a run that counts as complete.
@@ -28,7 +28,7 @@ MOST_LOST = 0.02
 
 
 @dataclass(frozen=True)
-class Group:
+class DifficultyGroup:
     """The puzzles of one difficulty, as their file names it, or of one band of clue counts."""
 
     split: str
@@ -70,7 +70,7 @@ class Summary:
     main_solved: Estimate | None
     # for k = 1, 2, 4, ... and the number of samples
     at_k: tuple[AtK, ...]
-    by_difficulty: tuple[Group, ...]
+    by_difficulty: tuple[DifficultyGroup, ...]
     # means for one response; None where some response does not say
     prompt_tokens: float | None
     cached_tokens: float | None
@@ -159,13 +159,15 @@ def summary(run: Tally) -> Summary:
     )
 
 
-def _estimates(by_puzzle: list[list[Mark]]) -> tuple[Estimate | None, Estimate | None]:
+def _estimates(by_puzzle: list[list[ResponseScores]]) -> tuple[Estimate | None, Estimate | None]:
     """Accuracy and solved, from each puzzle's scored marks."""
     means = [scores(marks) for marks in by_puzzle]
     return mean_interval([m.accuracy for m in means]), rate_interval([m.solved for m in means])
 
 
-def _main_estimates(by_puzzle: list[list[Mark]]) -> tuple[Estimate | None, Estimate | None]:
+def _main_estimates(
+    by_puzzle: list[list[ResponseScores]],
+) -> tuple[Estimate | None, Estimate | None]:
     """The same of the main questions, over the puzzles that ask any."""
     accuracies = [known_mean([mark.main_accuracy for mark in marks]) for marks in by_puzzle]
     solved = [
@@ -178,7 +180,7 @@ def _main_estimates(by_puzzle: list[list[Mark]]) -> tuple[Estimate | None, Estim
     )
 
 
-def _by_difficulty(by_puzzle: list[list[Mark]]) -> tuple[Group, ...]:
+def _by_difficulty(by_puzzle: list[list[ResponseScores]]) -> tuple[DifficultyGroup, ...]:
     """The named difficulties in their order, then the bands from small to large."""
     named = sorted({marks[0].difficulty for marks in by_puzzle if marks[0].difficulty})
     groups = [
@@ -190,7 +192,7 @@ def _by_difficulty(by_puzzle: list[list[Mark]]) -> tuple[Group, ...]:
         inside = [marks for clues, marks in counted if clues is not None and band(clues) == name]
         groups.append(("clues", name, inside))
     return tuple(
-        Group(split, name, len(inside), *_estimates(inside))
+        DifficultyGroup(split, name, len(inside), *_estimates(inside))
         for split, name, inside in groups
         if inside
     )

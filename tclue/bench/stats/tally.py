@@ -32,7 +32,7 @@ class Vote(NamedTuple):
     right: bool
 
 
-class Mark(NamedTuple):
+class ResponseScores(NamedTuple):
     """A response in numbers. Scores are None where it failed; the rest where it is unknown."""
 
     puzzle: str
@@ -71,7 +71,7 @@ class Tally:
     config: RunConfig
     # one for each pair of puzzle and sample that has any record, in their order: the first that
     # did not fail; where all failed, the last
-    marks: tuple[Mark, ...]
+    marks: tuple[ResponseScores, ...]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
     # US dollars that attempts cost which failed all the same
@@ -80,11 +80,11 @@ class Tally:
     at_most_usd: float
 
     @property
-    def scored(self) -> list[Mark]:
+    def scored(self) -> list[ResponseScores]:
         """The marks that count in accuracy."""
         return [mark for mark in self.marks if mark.scored]
 
-    def by_puzzle(self) -> dict[str, list[Mark]]:
+    def by_puzzle(self) -> dict[str, list[ResponseScores]]:
         """puzzle -> its scored marks, in the order of its samples; only puzzles that have any."""
         groups = groupby(self.scored, key=lambda mark: mark.puzzle)
         return {puzzle: list(marks) for puzzle, marks in groups}
@@ -94,7 +94,7 @@ def tally(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Tally:
     """Take in the records of a run, whatever their order, but for that of attempts at one pair."""
-    chosen: dict[tuple[str, int], Mark] = {}
+    chosen: dict[tuple[str, int], ResponseScores] = {}
     # Most votes are like one before: kept once.
     votes: dict[Vote, Vote] = {}
     failed, failed_usd, at_most = 0, [], []
@@ -112,10 +112,12 @@ def tally(
     return Tally(config, marks, failed, math.fsum(failed_usd), math.fsum(at_most))
 
 
-def _mark(response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]) -> Mark:
+def _mark(
+    response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]
+) -> ResponseScores:
     grade = response.grade
     said = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
-    return Mark(
+    return ResponseScores(
         puzzle=response.puzzle,
         sample=response.sample,
         outcome=response.outcome,
@@ -146,7 +148,7 @@ def puzzle_scores(tally: Tally) -> Mapping[str, Scores]:
     return {puzzle: scores(marks) for puzzle, marks in tally.by_puzzle().items()}
 
 
-def scores(marks: Iterable[Mark]) -> Scores:
+def scores(marks: Iterable[ResponseScores]) -> Scores:
     """The means of at least one scored mark."""
     marks = list(marks)
     return Scores(

@@ -15,11 +15,13 @@ from tclue.bench.models.hosted import load_litellm
 KEY = "sk-planted-0123456789abcdef"
 
 
-async def asked(model: str, base: str, streamed: bool, prompt: str = "x") -> http_capture.Heard:
+async def asked(
+    model: str, base: str, streamed: bool, prompt: str = "x"
+) -> http_capture.CapturedReply:
     """What is heard of one request, answered or not."""
     litellm = load_litellm()
     more: dict[str, Any] = {"stream_options": {"include_usage": True}} if streamed else {}
-    with http_capture.listening() as heard:
+    with http_capture.capture() as heard:
         try:
             reply = await litellm.acompletion(
                 model=model,
@@ -69,7 +71,7 @@ def test_requests_at_the_same_time_do_not_mix() -> None:
     def behave(body: dict[str, Any]) -> Answer:
         return Answer(completion(body["messages"][0]["content"]), pause_s=0.05)
 
-    async def run() -> list[http_capture.Heard]:
+    async def run() -> list[http_capture.CapturedReply]:
         prompts = [f"this is {i}." for i in range(20)]
         return await asyncio.gather(
             *[asked("openai/m", server.url, False, prompt) for prompt in prompts]
@@ -92,7 +94,7 @@ def test_of_a_long_stream_only_what_tells_facts_is_kept() -> None:
 
 
 def test_lines_that_come_in_parts() -> None:
-    heard = http_capture.Heard(headers={"content-type": "text/event-stream"})
+    heard = http_capture.CapturedReply(headers={"content-type": "text/event-stream"})
     whole = b'data: {"a": 1}\n\ndata: {"usage": null}\n\r\ndata: {"usage": {"b": 2}}\r\n\n'
     for i in range(len(whole)):
         heard._hear(whole[i : i + 1])
@@ -100,9 +102,9 @@ def test_lines_that_come_in_parts() -> None:
 
 
 def test_nobody_listens_outside() -> None:
-    async def run() -> http_capture.Heard:
+    async def run() -> http_capture.CapturedReply:
         litellm = load_litellm()
-        with http_capture.listening() as heard:
+        with http_capture.capture() as heard:
             pass
         await litellm.acompletion(
             model="openai/m",

@@ -11,7 +11,7 @@ import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 
 from tclue.bench.models.chat_template import prompt_ids
-from tclue.bench.models.model import Ask
+from tclue.bench.models.model import Request
 from tclue.bench.runs.records import Run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
@@ -101,11 +101,11 @@ def test_a_text_does_not_depend_on_its_batch(
 def test_greedy_is_what_transformers_generates(
     checkpoint: Path, puzzles: Path, tmp_path: Path
 ) -> None:
-    from tclue.bench.models.local import Local
+    from tclue.bench.models.local import LocalModel
 
     bench(f"hf:{checkpoint}", puzzles, tmp_path / "r", max_tokens=30)
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
-    local = Local(str(checkpoint), BenchOptions())
+    local = LocalModel(str(checkpoint), BenchOptions())
     tokenizer = local._tokenizer
     by_id = texts(the_run(tmp_path / "r"))
     for puzzle in write_puzzles(tmp_path, 6)[1]:
@@ -119,14 +119,14 @@ def test_greedy_is_what_transformers_generates(
 
 
 def test_sampling_follows_the_softmax(checkpoint: Path) -> None:
-    from tclue.bench.models.local import Local
+    from tclue.bench.models.local import LocalModel
 
     (puzzle,) = write_puzzles(checkpoint.parent, 1)[1]
-    model = Local(str(checkpoint), BenchOptions(temperature=0.5))
+    model = LocalModel(str(checkpoint), BenchOptions(temperature=0.5))
     chances = torch.tensor([0.5, 0.3, 0.2, 0.0])
     logits = chances.log().repeat(4000, 1) * 0.5 + 7.0
-    row = model._row(Ask(puzzle, 0))
-    rows = [replace(row, dice=model._dice(Ask(puzzle, sample))) for sample in range(4000)]
+    row = model._row(Request(puzzle, 0))
+    rows = [replace(row, dice=model._dice(Request(puzzle, sample))) for sample in range(4000)]
     counts = torch.bincount(model._pick(logits, rows), minlength=4) / 4000
     assert counts.tolist() == pytest.approx(chances.tolist(), abs=0.03)
     assert counts[3] == 0
@@ -257,8 +257,8 @@ def test_a_model_that_takes_no_cache_is_refused() -> None:
         def forward(self, input_ids: Any) -> Any:
             return input_ids
 
-    from tclue.bench.models.kv_cache import advance
+    from tclue.bench.models.kv_cache import next_token_logits
 
     ids = torch.ones(1, 1, dtype=torch.long)
     with pytest.raises(UserError, match="Forgetful takes none of cache, past_key_values"):
-        advance(Forgetful(), ids, ids, ids, None)
+        next_token_logits(Forgetful(), ids, ids, ids, None)

@@ -9,20 +9,32 @@ import pytest
 from bench_support import Answer, serving
 
 from tclue.bench.models import capabilities, hosted
-from tclue.bench.models.reasoning import ANSWER_TOKENS, Limits, Model, Plan, plan
+from tclue.bench.models.reasoning import (
+    ANSWER_TOKENS,
+    Limits,
+    ModelCapabilities,
+    ReasoningPlan,
+    plan,
+)
 from tclue.bench.models.registry import Lift, Reasoning, load, parse_setting
 from tclue.errors import UserError
 
 BUDGETS = Reasoning("budget", (), "unset", 1024)
-CLAUDE = Model("claude-x", "anthropic", BUDGETS, "one-when-thinking", 64_000, registered=True)
-EFFORT = Model("o9", "openai", Reasoning("effort", ("low", "medium", "high")), "one", 100_000)
-SWITCH = Model("ds", "deepseek", Reasoning("switch", (), "disabled"))
-ALWAYS = Model("r9", "novita", Reasoning("always"), registered=True)
-PLAIN = Model("llama", "deepinfra", Reasoning("none"), "any", 131_072, registered=True)
-SERVER = Model("own", "self-hosted", Reasoning("effort", ("low", "medium", "high"), "disabled"))
+CLAUDE = ModelCapabilities(
+    "claude-x", "anthropic", BUDGETS, "one-when-thinking", 64_000, registered=True
+)
+EFFORT = ModelCapabilities(
+    "o9", "openai", Reasoning("effort", ("low", "medium", "high")), "one", 100_000
+)
+SWITCH = ModelCapabilities("ds", "deepseek", Reasoning("switch", (), "disabled"))
+ALWAYS = ModelCapabilities("r9", "novita", Reasoning("always"), registered=True)
+PLAIN = ModelCapabilities("llama", "deepinfra", Reasoning("none"), "any", 131_072, registered=True)
+SERVER = ModelCapabilities(
+    "own", "self-hosted", Reasoning("effort", ("low", "medium", "high"), "disabled")
+)
 
 
-def planned(model: Model, text: str | None, **limits: Any) -> Plan:
+def planned(model: ModelCapabilities, text: str | None, **limits: Any) -> ReasoningPlan:
     setting = parse_setting(text) if text else None
     assert (setting is None) == (text is None)
     return plan(model, setting, Limits(**limits))
@@ -89,7 +101,7 @@ def test_a_header_lifts_a_limit_only_where_that_is_needed() -> None:
     ],
 )
 def test_what_contradicts_is_told_in_a_line(
-    model: Model, text: str | None, limits: dict[str, Any], told: str
+    model: ModelCapabilities, text: str | None, limits: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(UserError) as error:
         planned(model, text, **limits)
@@ -150,7 +162,9 @@ def test_limits_that_nobody_gave() -> None:
         (replace(CLAUDE, registered=False), {}, True),
     ],
 )
-def test_long_requests_are_streamed(model: Model, limits: dict[str, Any], streamed: bool) -> None:
+def test_long_requests_are_streamed(
+    model: ModelCapabilities, limits: dict[str, Any], streamed: bool
+) -> None:
     one = planned(model, None, **limits)
     assert one.stream == streamed == ("stream_options" in one.request)
 

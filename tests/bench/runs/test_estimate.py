@@ -14,7 +14,7 @@ import pytest
 from bench_support import Answer, Server, bench, completion, serving, write_puzzles
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.model import Random, Setup
+from tclue.bench.models.model import RandomModel, ResolvedModel
 from tclue.bench.runs.estimate import Bill, estimate, likely_tokens, projected, total
 from tclue.bench.runs.records import RunConfig
 from tclue.bench.runs.run import BenchOptions, configuration
@@ -117,11 +117,13 @@ def test_a_run_that_is_taken_up_is_billed_for_its_rest(
     assert len(asked.bodies) == 3
 
 
-def hosted(model: str, prices: Prices, **setup: Any) -> tuple[Random, RunConfig, Sequence[Puzzle]]:
+def hosted(
+    model: str, prices: Prices, **setup: Any
+) -> tuple[RandomModel, RunConfig, Sequence[Puzzle]]:
     """A model that is asked 64 puzzles, without asking it."""
     puzzle_set = load_set("easy-test")
-    answerer = Random()
-    answerer.setup = Setup(model, prices, **setup)
+    answerer = RandomModel()
+    answerer.setup = ResolvedModel(model, prices, **setup)
     config = configuration(model, answerer, BenchOptions(limit=64), puzzle_set)
     return answerer, config, puzzle_set.puzzles[:64]
 

@@ -27,10 +27,10 @@ from bench_support import (
 
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.failures import Failure
-from tclue.bench.models.model import Ask, Reply, Setup
+from tclue.bench.models.model import Completion, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs import executor
-from tclue.bench.runs.executor import Asking
+from tclue.bench.runs.executor import RunExecutor
 from tclue.bench.runs.records import read_run
 from tclue.bench.runs.run import StopError, configuration, run_models
 from tclue.bench.runs.run_folder import RunFolder
@@ -41,17 +41,17 @@ from tclue.puzzle.splits import load_set
 class Scripted:
     """An answerer in this process that replies as it is told to."""
 
-    def __init__(self, replies: Iterable[Reply], slots: int = 4, prices: str = "free") -> None:
-        self.setup = Setup("scripted", Prices(prices, "", hour_usd=3600.0), slots=slots)  # type: ignore[arg-type]
+    def __init__(self, replies: Iterable[Completion], slots: int = 4, prices: str = "free") -> None:
+        self.setup = ResolvedModel("scripted", Prices(prices, "", hour_usd=3600.0), slots=slots)  # type: ignore[arg-type]
         self._replies = iter(replies)
         self.asked = 0
 
     def open(self) -> None: ...
 
-    def batches(self, asks: Sequence[Ask]) -> Iterable[Sequence[Ask]]:
+    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         return [[ask] for ask in asks]
 
-    async def ask(self, batch: Sequence[Ask]) -> AsyncIterator[tuple[Ask, Reply]]:
+    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         for ask in batch:
             self.asked += 1
             await asyncio.sleep(0.01)
@@ -67,20 +67,20 @@ def ask_all(
     config = configuration("scripted", answerer, options, puzzles)
 
     async def run(folder: RunFolder) -> str | None:
-        return await Asking(answerer, folder, puzzles.puzzles, Silent()).run()
+        return await RunExecutor(answerer, folder, puzzles.puzzles, Silent()).run()
 
     with RunFolder(results, config) as folder:
         return asyncio.run(run(folder)), folder.path
 
 
-def always(reply: Reply) -> Iterable[Reply]:
+def always(reply: Completion) -> Iterable[Completion]:
     while True:
         yield reply
 
 
 def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 12)
-    lost = Reply(error="gone", failure=Failure("maybe-paid"))
+    lost = Completion(error="gone", failure=Failure("maybe-paid"))
     answerer = Scripted(always(lost))
     told, folder = ask_all(answerer, path, tmp_path / "r", samples=4)
     assert told == "20 requests in a row came to nothing (the last: gone)"
@@ -91,7 +91,7 @@ def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
 def test_requests_that_cannot_be_answered_do_not_stop_the_others(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 12)
     told, folder = ask_all(
-        Scripted(always(Reply(error="too long", failure=Failure("failed")))),
+        Scripted(always(Completion(error="too long", failure=Failure("failed")))),
         path,
         tmp_path / "r",
         3,
@@ -102,8 +102,8 @@ def test_requests_that_cannot_be_answered_do_not_stop_the_others(tmp_path: Path)
 
 def test_a_shared_machine_is_paid_for_once(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 12)
-    again = Reply(error="busy", failure=Failure("again", wait_s=0.0))
-    good = Reply(text="A. x", finish_reason="stop", usage=Usage(1, 1))
+    again = Completion(error="busy", failure=Failure("again", wait_s=0.0))
+    good = Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))
     start = time.perf_counter()
     _, folder = ask_all(
         Scripted([again, *[good] * 12], slots=4, prices="gpu-hour"), path, tmp_path / "r"
@@ -145,14 +145,14 @@ def test_the_time_that_the_command_may_take(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opening_s", [0.0, 0.1])
 def test_nothing_is_sent_once_the_time_is_up(tmp_path: Path, opening_s: float) -> None:
     path, _ = write_puzzles(tmp_path, 6)
-    answerer = Scripted(always(Reply(text="A. Nobody")), prices="unknown")
+    answerer = Scripted(always(Completion(text="A. Nobody")), prices="unknown")
     answerer.open = lambda: time.sleep(opening_s)  # type: ignore[method-assign]
     puzzles = load_set(str(path))
     config = configuration("scripted", answerer, BenchOptions(puzzles=str(path)), puzzles)
 
     async def run(folder: RunFolder) -> str | None:
         deadline_s = asyncio.get_running_loop().time() + opening_s / 2
-        return await Asking(
+        return await RunExecutor(
             answerer, folder, puzzles.puzzles, Silent(), deadline_s=deadline_s
         ).run()
 
@@ -232,7 +232,7 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
         return 0, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("tclue.journal.Journal.append", full)
-    answerer = Scripted(always(Reply(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
+    answerer = Scripted(always(Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
     with pytest.raises(UserError, match=r"No space left on device.* more responses are in"):
         ask_all(answerer, path, tmp_path / "r")
     monkeypatch.undo()
@@ -250,7 +250,8 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
     def peak(samples: int) -> int:
         text = "x" * 50_000
         replies = (
-            Reply(text=f"{text}{i}", finish_reason="stop", usage=Usage(1, 1)) for i in range(10**6)
+            Completion(text=f"{text}{i}", finish_reason="stop", usage=Usage(1, 1))
+            for i in range(10**6)
         )
         tracemalloc.start()
         try:

@@ -11,11 +11,11 @@ import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 from places import ROOT
 
-from tclue.bench.models.model import Ask, Random
+from tclue.bench.models.model import RandomModel, Request
 from tclue.bench.runs.executor import missing
 from tclue.bench.runs.records import read_run
 from tclue.bench.runs.run import BenchOptions, run_models
-from tclue.bench.runs.run_progress import Follower
+from tclue.bench.runs.run_progress import RunProgress
 from tclue.errors import UserError
 from tclue.puzzle.prompt import write
 from tclue.puzzle.puzzle import Puzzle, house_line
@@ -90,17 +90,19 @@ def test_chance_is_legal_and_hangs_on_nothing_but_seed_puzzle_and_sample(tmp_pat
     by_pair = {response.pair: response.text for response in the_run(tmp_path / "r").responses}
     for puzzle in reversed(puzzles):
         for sample in (2, 0, 1):
-            answers = Random(0).answers(Ask(puzzle, sample))
+            answers = RandomModel(0).answers(Request(puzzle, sample))
             assert all(answers[k] in options for k, options in puzzle.options.items())
             written = "\n".join(f"{k}. {v}" for k, v in answers.items())
             assert by_pair[puzzle.id, sample] == written
     assert len(set(by_pair.values())) == 18
-    assert Random(1).answers(Ask(puzzles[0], 0)) != Random(0).answers(Ask(puzzles[0], 0))
+    assert RandomModel(1).answers(Request(puzzles[0], 0)) != RandomModel(0).answers(
+        Request(puzzles[0], 0)
+    )
 
 
 def test_chance_is_even(tmp_path: Path) -> None:
     _, (puzzle,) = write_puzzles(tmp_path, 1)
-    drawn = [Random(0).answers(Ask(puzzle, sample))["A"] for sample in range(3000)]
+    drawn = [RandomModel(0).answers(Request(puzzle, sample))["A"] for sample in range(3000)]
     for option in puzzle.options["A"]:
         expected = 3000 / len(puzzle.options["A"])
         assert abs(drawn.count(option) - expected) < 5 * expected**0.5
@@ -131,9 +133,9 @@ def test_what_failed_is_missing(tmp_path: Path) -> None:
     assert len(done) == 4
     assert missing(puzzles, run.config, done) == []
     kept = {r.key for r in run.responses if r.pair != (puzzles[1].id, 0)}
-    assert missing(puzzles, run.config, kept) == [Ask(puzzles[1], 0)]
+    assert missing(puzzles, run.config, kept) == [Request(puzzles[1], 0)]
     more = replace(run.config, samples=3)
-    assert missing(puzzles, more, done) == [Ask(puzzles[0], 2), Ask(puzzles[1], 2)]
+    assert missing(puzzles, more, done) == [Request(puzzles[0], 2), Request(puzzles[1], 2)]
     # Other settings are other responses, and so is another prompt.
     assert len(missing(puzzles, replace(run.config, seed=5), done)) == 4
     reworded = [replace(puzzle, prompt=f"{puzzle.prompt} ") for puzzle in puzzles]
@@ -144,9 +146,9 @@ def test_progress_in_a_log(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 3)
     out = io.StringIO()
     options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r")
-    run_models(["random"], options, Follower(out))
+    run_models(["random"], options, RunProgress(out))
     assert out.getvalue() == "random: 3/3, $0.0000\n"
-    run_models(["random"], options, Follower(out))
+    run_models(["random"], options, RunProgress(out))
     assert out.getvalue() == "random: 3/3, $0.0000\n"  # nothing was asked
 
 
@@ -165,7 +167,7 @@ def test_progress_tells_the_dollars_spent_and_projected(
     bench("random", puzzles, tmp_path / "r")
     (free,) = the_run(tmp_path / "r").responses
     out = io.StringIO()
-    follower = Follower(out)
+    follower = RunProgress(out)
     # One of eight was paid for before; two more come, and one that failed.
     follower.start("model", 1, 8, cost_usd or 0.0)
     for outcome in ("answered", "failed", "answered"):
@@ -183,7 +185,7 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 3)
     out = Terminal()
     options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r")
-    run_models(["random"], options, Follower(out))
+    run_models(["random"], options, RunProgress(out))
     assert "3/3, $0.0000" in out.getvalue()
 
 

@@ -4,17 +4,17 @@ import random
 
 import pytest
 
-from tclue.bench.runs.time_shares import SharedClock
+from tclue.bench.runs.time_shares import TimeShares
 
 
 def test_alone_it_is_all_ones_own() -> None:
-    clock = SharedClock()
+    clock = TimeShares()
     clock.start("a", 100.0)
     assert clock.finish("a", 103.5) == 3.5
 
 
 def test_time_is_divided_among_those_in_flight() -> None:
-    clock = SharedClock()
+    clock = TimeShares()
     clock.start("a", 10.0)
     clock.start("b", 12.0)  # a alone for 2
     clock.start("c", 16.0)  # a and b for 4: 2 each
@@ -27,7 +27,7 @@ def test_time_is_divided_among_those_in_flight() -> None:
 
 
 def test_a_request_is_in_flight_once() -> None:
-    clock = SharedClock()
+    clock = TimeShares()
     clock.start("a", 0.0)
     with pytest.raises(ValueError, match="'a' is in flight already"):
         clock.start("a", 1.0)
@@ -38,7 +38,7 @@ def test_a_request_is_in_flight_once() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_shares_add_up_to_the_time_in_which_anything_was_in_flight(seed: int) -> None:
-    dice, clock = random.Random(seed), SharedClock()
+    dice, clock = random.Random(seed), TimeShares()
     now, busy, shares, flying = 1e6, 0.0, 0.0, set[int]()
     for request in range(2000):
         step = dice.expovariate(1.0)

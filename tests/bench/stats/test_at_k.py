@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.stats.at_k import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
-from tclue.bench.stats.tally import Mark, Vote
+from tclue.bench.stats.tally import ResponseScores, Vote
 
 
-def mark(puzzle: int, sample: int, answers: str, right: str) -> Mark:
+def mark(puzzle: int, sample: int, answers: str, right: str) -> ResponseScores:
     """A sample that says a letter of `answers` to each question; `-` is no answer."""
     votes = tuple(
         Vote(chr(65 + i), None if said == "-" else said, said == true)
         for i, (said, true) in enumerate(zip(answers, right, strict=True))
     )
     accuracy = fmean(vote.right for vote in votes)
-    return Mark(
+    return ResponseScores(
         f"p{puzzle:03}", sample, "answered", accuracy, accuracy == 1, accuracy, votes,
         9, None, Usage(), 1.0, 0.0, 0.0, None, None,
     )  # fmt: skip
