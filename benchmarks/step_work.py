@@ -23,8 +23,8 @@ import transformers
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.model_size import Shape
+from tclue_grpo.packing import PADDING, Pack
 from tclue_grpo.plan import PEAKS
-from tclue_grpo.policy import PADDING, Pack
 from tclue_grpo.rollout import GradedSample, Group, Sample
 
 MATMUL = 1024  # rows and columns of the product that a CPU's peak is measured with

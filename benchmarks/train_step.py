@@ -70,13 +70,10 @@ from tclue_grpo.build import build
 from tclue_grpo.config import Config, RewardConfig
 from tclue_grpo.data import Puzzles
 from tclue_grpo.hardware import this_machine
-from tclue_grpo.learner import TrainState
 from tclue_grpo.model_size import Shape, shape_of
-from tclue_grpo.packing import pack
-from tclue_grpo.policy import Pack
+from tclue_grpo.packing import Pack, pack
 from tclue_grpo.rollout import Group, SamplingRequest, requests_for
-from tclue_grpo.schedule import learning_rate
-from tclue_grpo.step import Optimizer, collect, iterate, packed, update
+from tclue_grpo.step import Optimizer, TrainState, collect, iterate, learning_rate, packed, update
 
 ROOT = Path(__file__).parent.parent
 PUZZLES = "easy-val"

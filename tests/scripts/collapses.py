@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,9 +27,9 @@ from tclue.puzzle.splits import load_set
 from tclue_grpo import config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config
-from tclue_grpo.learner import TrainState
-from tclue_grpo.rollout import Engine, Sample, SampledPolicy, SamplingRequest
-from tclue_grpo.step import iterate
+from tclue_grpo.engines import Engine, SampledPolicy
+from tclue_grpo.rollout import Sample, SamplingRequest
+from tclue_grpo.step import TrainState, iterate
 from tclue_grpo.validate import validate
 
 PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
@@ -47,12 +47,10 @@ class Noisy:
     def sync(self, policy: SampledPolicy) -> None:
         self._engine.sync(policy)
 
-    def sample(
-        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
-    ) -> list[list[Sample]]:
+    def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         return [
             [replace(one, logprobs=[p + self._noise() for p in one.logprobs]) for one in several]
-            for several in self._engine.sample(requests, tick)
+            for several in self._engine.sample(requests)
         ]
 
     def _noise(self) -> float:

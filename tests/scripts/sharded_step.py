@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from packs import random_groups
 from safetensors.torch import save_file
 
 from tclue.bench.models.resolve import TINY
-from tclue_grpo import build_policy, distributed
+from tclue_grpo import build_policy, distributed, launch
 from tclue_grpo.config import ModelConfig, UpdateConfig
 from tclue_grpo.packing import pack
 from tclue_grpo.step import Optimizer
@@ -27,7 +28,7 @@ from tclue_grpo.step import Optimizer
 def main(backend: str, folder: Path) -> None:
     torch.set_num_threads(1)
     if "RANK" in os.environ:
-        distributed.start()
+        launch.join_process_group()
     model = ModelConfig(
         backend="torchtune" if backend == "torchtune" else "hf",
         lora_rank=4 if backend == "lora" else 0,
@@ -65,7 +66,7 @@ def main(backend: str, folder: Path) -> None:
         (folder / "told.json").write_text(json.dumps(told))
         save_file(gradients, folder / "gradients.tensors")
     if "RANK" in os.environ:
-        distributed.end()
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

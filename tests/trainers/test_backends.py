@@ -17,17 +17,20 @@ from tclue.errors import UserError
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from tclue_grpo import backend_hf, hf_load  # noqa: E402
+from tclue_grpo import build_policy  # noqa: E402
 from tclue_grpo.build_policy import build, sampled_from  # noqa: E402
 from tclue_grpo.config import ModelConfig  # noqa: E402
 from tclue_grpo.hf_files import read_weights  # noqa: E402
 from tclue_grpo.lora import adapted  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
+from tclue_grpo.policy import HfPolicy  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tclue_grpo.policy import Pack, Policy, TokenStats
+    from tclue_grpo.losses import TokenStats
+    from tclue_grpo.packing import Pack
+    from tclue_grpo.policy import Policy
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def test_torchtune_gives_every_gradient_of_transformers(
         "llama 3": lambda: write_llama(tmp_path / "base", PLAIN),
         "llama 3.1": lambda: write_llama(tmp_path / "base", SCALED),
     }[kind]()
-    ours = hf_load.load(str(folder))
+    ours = build_policy.load(str(folder))
     tuned = backend_torchtune.load(str(folder), recompute=True)
     torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
     expected = {k.removeprefix("module."): g for k, g in learn(ours, batch).items()}
@@ -148,7 +151,7 @@ def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     step(tuned, batch)
     module = sampled_from(tuned)
     module.load_state_dict(tuned.hf_state())
-    beside = backend_hf.HfPolicy(module, TINY, 1.0, 1024)
+    beside = HfPolicy(module, TINY, 1.0, 1024)
     torch.testing.assert_close(logprobs(beside, batch), logprobs(tuned, batch))
     ours = build(ModelConfig(), str(TINY), 1.0)
     assert sampled_from(ours) is ours.module
@@ -166,7 +169,7 @@ def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None
 
 
 def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) -> None:
-    policy = hf_load.load(str(TINY))
+    policy = build_policy.load(str(TINY))
     step(policy, batch)
     policy.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -188,7 +191,7 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
 
 
 def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> None:
-    policy = hf_load.load(str(write_tied_qwen(tmp_path / "base")))
+    policy = build_policy.load(str(write_tied_qwen(tmp_path / "base")))
     step(policy, batch)
     policy.save(tmp_path / "saved")
     assert "lm_head.weight" not in read_weights(tmp_path / "saved")
@@ -198,16 +201,16 @@ def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> 
 
 
 def test_temperature_and_chunks(batch: Pack) -> None:
-    whole = hf_load.load(str(TINY), temperature=0.7, chunk=10_000)
-    parts = hf_load.load(str(TINY), temperature=0.7, chunk=7)
+    whole = build_policy.load(str(TINY), temperature=0.7, chunk=10_000)
+    parts = build_policy.load(str(TINY), temperature=0.7, chunk=7)
     torch.testing.assert_close(logprobs(parts, batch), logprobs(whole, batch))
-    warm = hf_load.load(str(TINY))
+    warm = build_policy.load(str(TINY))
     assert (logprobs(warm, batch) - logprobs(whole, batch)).abs().max() > 0.01
 
 
 def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) -> None:
-    expected = learn(hf_load.load(str(TINY)), batch)
-    policy = hf_load.load(str(TINY), recompute=True)
+    expected = learn(build_policy.load(str(TINY)), batch)
+    policy = build_policy.load(str(TINY), recompute=True)
     runs = [0]
     for layer in policy.layers():
         # what lies within a layer runs again, up to its last result; the layer is called once
@@ -219,7 +222,7 @@ def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) ->
 
 
 def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
-    policy = hf_load.load(str(TINY))
+    policy = build_policy.load(str(TINY))
     with pytest.raises(RuntimeError, match="keep_reference"), policy.reference():
         pass
     base = logprobs(policy, batch)
@@ -234,9 +237,9 @@ def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
 
 def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_path: Path) -> None:
     pytest.importorskip("peft")
-    policy = hf_load.load(str(TINY), lora_rank=4, lora_alpha=8.0)
+    policy = build_policy.load(str(TINY), lora_rank=4, lora_alpha=8.0)
     base = logprobs(policy, batch)
-    assert torch.equal(base, logprobs(hf_load.load(str(TINY)), batch))
+    assert torch.equal(base, logprobs(build_policy.load(str(TINY)), batch))
     assert len(adapted(policy)) == 4 * 7  # of four layers: four of attention, three of the MLP
     for _ in range(3):
         step(policy, batch)
@@ -246,7 +249,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     before = copy.deepcopy(dict(policy.named_parameters()))
     policy.save(tmp_path)
     assert all(torch.equal(w, before[name]) for name, w in policy.named_parameters())
-    merged = hf_load.load(str(tmp_path))
+    merged = build_policy.load(str(tmp_path))
     torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
     # the reference is the base, with the adapters switched off, and they learn on afterwards
     policy.keep_reference()
@@ -259,7 +262,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder, and not a hub name"):
-        hf_load.load("./nowhere")
+        build_policy.load("./nowhere")
     shutil.copytree(TINY, tmp_path / "sliding")
     path = tmp_path / "sliding" / "config.json"
     config = json.loads(path.read_text())
@@ -267,4 +270,4 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     config["layer_types"] = ["full_attention"] * 2 + ["sliding_attention"] * 2
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match="attention other than full: expected a model of"):
-        hf_load.load(str(tmp_path / "sliding"))
+        build_policy.load(str(tmp_path / "sliding"))

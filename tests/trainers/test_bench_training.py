@@ -49,7 +49,7 @@ import os, sys
 from pathlib import Path
 import transformers
 from tclue.bench_training import then_bench
-import tclue.bench.models.local, tclue.bench.models.kv_cache
+import tclue.bench.models.local, tclue.bench.models.decode
 transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.AutoConfig
 from transformers import Qwen2ForCausalLM
 run, root = sys.argv[1:]

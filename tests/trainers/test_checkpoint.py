@@ -24,7 +24,7 @@ transformers = pytest.importorskip("transformers")
 
 from saving import Weights, save_on  # noqa: E402
 
-from tclue_grpo import backend_hf, hf_load  # noqa: E402
+from tclue_grpo import build_policy  # noqa: E402
 from tclue_grpo.checkpoint import (  # noqa: E402
     STATE,
     Checkpoints,
@@ -34,6 +34,7 @@ from tclue_grpo.checkpoint import (  # noqa: E402
     steps,
 )
 from tclue_grpo.config import UpdateConfig  # noqa: E402
+from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.step import Optimizer  # noqa: E402
 
 KILLS = 20
@@ -102,11 +103,11 @@ def assert_whole(run: Path) -> int:
 
 
 def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
-    policy = hf_load.load(str(TINY), torch.float32)
+    policy = build_policy.load(str(TINY), torch.float32)
     optimizer = Optimizer(policy, UpdateConfig(learning_rate=1e-3))
     ids = torch.arange(40)[None] % 100
 
-    def train(of: backend_hf.HfPolicy, by: Optimizer, times: int) -> list[float]:
+    def train(of: HfPolicy, by: Optimizer, times: int) -> list[float]:
         norms = []
         for _ in range(times):
             torch.autograd.backward(of.module(ids, labels=ids).loss)
@@ -119,7 +120,7 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     drawn = torch.rand(3), random.random()
     went_on = train(policy, optimizer, 2)
 
-    again = hf_load.load(str(folder), torch.float32)
+    again = build_policy.load(str(folder), torch.float32)
     resumed = Optimizer(again, UpdateConfig(learning_rate=1e-3))
     assert restore(folder, resumed) == state
     assert torch.equal(torch.rand(3), drawn[0])
@@ -136,13 +137,13 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
 
 
 def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
-    policy = hf_load.load(str(TINY), torch.bfloat16)
+    policy = build_policy.load(str(TINY), torch.bfloat16)
     optimizer = Optimizer(policy, UpdateConfig())
     # finer than bf16 can say
     with torch.no_grad():
         optimizer.masters[0].add_(1e-6)
     folder = Checkpoints(tmp_path, {}).save(policy, optimizer, State(1, 0, "easy"))
-    again = hf_load.load(str(folder), torch.bfloat16)
+    again = build_policy.load(str(folder), torch.bfloat16)
     resumed = Optimizer(again, UpdateConfig())
     assert not torch.equal(resumed.masters[0], optimizer.masters[0])
     restore(folder, resumed)

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tclue.bench.models.resolve import TINY  # noqa: E402
-from tclue_grpo import config_file, hf_load, metrics  # noqa: E402
+from tclue_grpo import build_policy, config_file, metrics  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens  # noqa: E402
 from tclue_grpo.loop import train  # noqa: E402
@@ -40,7 +40,7 @@ REQUESTS = [SamplingRequest(prompt, 3, seed=7 + i) for i, prompt in enumerate(PR
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return hf_load.load(str(TINY), torch.float32, "cpu", 0.7, 256)
+    return build_policy.load(str(TINY), torch.float32, "cpu", 0.7, 256)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,9 @@ from tclue.bench.models.resolve import TINY  # noqa: E402
 from tclue.errors import UserError  # noqa: E402
 from tclue_grpo.build import sharing_gpus  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
-from tclue_grpo.policy import Pack, Policy, TokenStats  # noqa: E402
+from tclue_grpo.losses import TokenStats  # noqa: E402
+from tclue_grpo.packing import Pack  # noqa: E402
+from tclue_grpo.policy import Policy  # noqa: E402
 from tclue_grpo.rollout import SamplingRequest  # noqa: E402
 
 FAKE = SUPPORT / "fake_vllm.py"

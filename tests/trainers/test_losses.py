@@ -20,12 +20,21 @@ from tclue.puzzle.puzzle import Puzzle
 
 torch = pytest.importorskip("torch")
 from tclue_grpo.config import LossConfig  # noqa: E402
-from tclue_grpo.iteration_metrics import Numbers, combined  # noqa: E402
-from tclue_grpo.losses import Scale, pack_loss  # noqa: E402
-from tclue_grpo.objectives import OBJECTIVES  # noqa: E402
-from tclue_grpo.packing import pack  # noqa: E402
-from tclue_grpo.policy import Pack, TokenStats  # noqa: E402
-from tclue_grpo.rollout import Finish, GradedSample, Group, Sample  # noqa: E402
+from tclue_grpo.losses import (  # noqa: E402
+    Scale,
+    TokenStats,
+    combined,
+    pack_loss,
+)
+from tclue_grpo.objectives import OBJECTIVES, mismatch_weights  # noqa: E402
+from tclue_grpo.packing import Pack, pack  # noqa: E402
+from tclue_grpo.rollout import (  # noqa: E402
+    Finish,
+    GradedSample,
+    Group,
+    Numbers,
+    Sample,
+)
 
 MAX_TOKENS = 12
 NAMES = tuple(OBJECTIVES)
@@ -99,7 +108,9 @@ class Batch:
             stats = TokenStats(new[at], entropy[at])
             held = reference[at] if kl else None
             objective = OBJECTIVES[options.objective]
-            loss, told = pack_loss(objective, stats, one, before[at], scale, options, held)
+            trainer = before[at] if options.old == "trainer" else stats.logprobs.detach()
+            trust = mismatch_weights(trainer, one, options)
+            loss, told = pack_loss(objective, stats, one, before[at], scale, options, held, trust)
             torch.autograd.backward(loss)
             total += float(loss.detach())
             numbers.append(told)

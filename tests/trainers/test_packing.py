@@ -19,10 +19,9 @@ from tclue.errors import UserError
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tclue_grpo.backend_hf import HfPolicy  # noqa: E402
-from tclue_grpo.hf_load import load  # noqa: E402
-from tclue_grpo.packing import block_mask, dense_mask, mask_mod, pack  # noqa: E402
-from tclue_grpo.policy import PADDING, Pack  # noqa: E402
+from tclue_grpo.build_policy import load  # noqa: E402
+from tclue_grpo.packing import PADDING, Pack, block_mask, dense_mask, mask_mod, pack  # noqa: E402  # noqa: E402
+from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.rollout import Group  # noqa: E402
 
 if TYPE_CHECKING:

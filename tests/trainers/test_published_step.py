@@ -27,13 +27,16 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from torch import Tensor  # noqa: E402
 
-from tclue_grpo import hf_load, step  # noqa: E402
+from tclue_grpo import build_policy, step  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
-from tclue_grpo.iteration_metrics import Numbers  # noqa: E402
-from tclue_grpo.learner import TrainState  # noqa: E402
-from tclue_grpo.rollout import Sample, SamplingRequest  # noqa: E402
+from tclue_grpo.rollout import (  # noqa: E402
+    Numbers,
+    Sample,
+    SamplingRequest,
+)
+from tclue_grpo.step import TrainState  # noqa: E402
 
 PUZZLES, RESPONSES, STEPS, ITERATIONS = 2, 5, 2, 2
 MAX_TOKENS = 80  # some responses of the tiny model take more
@@ -106,7 +109,7 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def learner(config: Config, dtype: Any) -> TrainState:
-    policy = hf_load.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
+    policy = build_policy.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
     optimizer = step.Optimizer(policy, config.update)
     everything: Any = asked()
     return TrainState(config, policy, optimizer, everything, everything, everything.tokenizer)
@@ -198,7 +201,7 @@ def test_published_iterations_are_the_references() -> None:
     weights, numbers = trained(config())
     assert furthest(weights, reference()) < TOLERANCE
     # The weights have moved, ratios are clipped, and nothing was clipped, skipped or dropped.
-    start = hf_load.load(str(TINY), dtype=torch.float64).hf_state()
+    start = build_policy.load(str(TINY), dtype=torch.float64).hf_state()
     assert furthest(weights, start) > 1
     assert numbers[1]["clip_fraction"] > 0.01
     assert [n["skipped_steps"] + n["dropped"] for n in numbers] == [0, 0]

@@ -9,7 +9,7 @@ from tclue.errors import UserError
 from tclue_grpo import plan
 from tclue_grpo.config_file import load
 from tclue_grpo.model_size import shape_of
-from tclue_grpo.schedule import learning_rate
+from tclue_grpo.step import learning_rate
 from tclue_grpo.trainer import joined
 
 

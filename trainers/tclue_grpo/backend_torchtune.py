@@ -24,11 +24,11 @@ from torchtune.models.qwen2 import qwen2
 from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
 
 from tclue.errors import UserError
-from tclue_grpo.distributed import copy_to_shard, full_state
+from tclue_grpo.fsdp import copy_to_shard, full_state
 from tclue_grpo.hf_files import fetch, read_weights
-from tclue_grpo.losses import token_stats
-from tclue_grpo.packing import block_mask, dense_mask
-from tclue_grpo.policy import Pack, Policy, TokenStats
+from tclue_grpo.losses import TokenStats, token_stats
+from tclue_grpo.packing import Pack, block_mask, dense_mask
+from tclue_grpo.policy import Policy
 
 Convert = Callable[..., dict[str, Tensor]]
 

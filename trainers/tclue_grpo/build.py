@@ -20,16 +20,15 @@ from tclue_grpo import build_policy
 from tclue_grpo.config import Config
 from tclue_grpo.contamination import in_tiny_training_set
 from tclue_grpo.data import Puzzles
+from tclue_grpo.degeneration import Degeneration
 from tclue_grpo.distributed import is_rank_zero, local_world_size, world_size
-from tclue_grpo.distributed_engine import PerRankEngine, RankZeroEngine
 from tclue_grpo.engine_hf import HFEngine
+from tclue_grpo.engines import Engine, PerRankEngine, RankZeroEngine
 from tclue_grpo.hf_files import fetch
-from tclue_grpo.learner import TrainState
 from tclue_grpo.model_size import place_of
 from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import Policy
-from tclue_grpo.rollout import Degeneration, Engine
-from tclue_grpo.step import Optimizer
+from tclue_grpo.step import Optimizer, TrainState
 
 
 def build(config: Config, log: Path | None = None) -> TrainState:

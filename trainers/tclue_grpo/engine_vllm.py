@@ -23,7 +23,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ import aiohttp
 import torch
 
 from tclue.errors import UserError
-from tclue_grpo.rollout import Degeneration, Sample, SampledPolicy, SamplingRequest
+from tclue_grpo.degeneration import Degeneration
+from tclue_grpo.engines import SampledPolicy
+from tclue_grpo.rollout import Sample, SamplingRequest
 from tclue_grpo.vllm_checks import check_pack, write_untied
 from tclue_grpo.vllm_server import Server, ServerSettings, new_log, remove, scratch_folder
 
@@ -92,9 +94,7 @@ class VLLMEngine:
             remove(before)
         logger.info("vLLM: weights %d in %.1f s", self._syncs, time.perf_counter() - start)
 
-    def sample(
-        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
-    ) -> list[list[Sample]]:
+    def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
         if self.server is None:
             raise UserError("vLLM: weights are missing: sync(policy) comes before sample")
@@ -106,7 +106,7 @@ class VLLMEngine:
             try:
                 if self._unchecked and requests:
                     self._check(requests[0].prompt)
-                asyncio.run(self._sample(requests, found, tick))
+                asyncio.run(self._sample(requests, found))
             except _DiedError as reason:
                 if restarted:
                     raise UserError(f"vLLM failed twice: {reason}: see {self.log}") from reason
@@ -222,10 +222,7 @@ class VLLMEngine:
             )
 
     async def _sample(
-        self,
-        requests: Sequence[SamplingRequest],
-        found: dict[tuple[int, int], Sample],
-        tick: Callable[[int], None],
+        self, requests: Sequence[SamplingRequest], found: dict[tuple[int, int], Sample]
     ) -> None:
         """Ask for what is not found yet; the first failure ends it."""
         longest = max((len(r.prompt) + r.n * self._max_tokens for r in requests), default=1)
@@ -234,7 +231,7 @@ class VLLMEngine:
 
             async def one(i: int, request: SamplingRequest) -> None:
                 async with places:
-                    await self._group(session, i, request, found, tick)
+                    await self._group(session, i, request, found)
 
             missing = [
                 asyncio.create_task(one(i, request))
@@ -254,7 +251,6 @@ class VLLMEngine:
         i: int,
         request: SamplingRequest,
         found: dict[tuple[int, int], Sample],
-        tick: Callable[[int], None],
     ) -> None:
         if self._degeneration is None:
             answer = await self._post(session, "/v1/completions", self._body(request))
@@ -262,13 +258,11 @@ class VLLMEngine:
             if len(samples) != request.n:
                 raise UserError(f"vLLM: {len(samples)} responses where {request.n} were asked for")
             found.update({(i, j): sample for j, sample in enumerate(samples)})
-            tick(request.n)
             return
 
         async def one(j: int) -> None:
             alone = SamplingRequest(request.prompt, 1, request.seed + j)
             found[i, j] = await self._streamed(session, alone)
-            tick(1)
 
         await asyncio.gather(*(one(j) for j in range(request.n) if (i, j) not in found))
 

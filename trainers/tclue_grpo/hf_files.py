@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
@@ -54,3 +55,13 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         for file in sorted(folder.glob("*.safetensors"))
         for name, weight in load_file(file).items()
     }
+
+
+def load_weights(module: Any, state: dict[str, Tensor]) -> None:
+    """Give a transformers model the weights of another; raises RuntimeError for other names."""
+    keys = module.load_state_dict(state, strict=False)
+    embedding = module.get_input_embeddings().weight
+    # A tied head is not named twice.
+    left = [k for k in keys.missing_keys if module.get_parameter(k) is not embedding]
+    if left or keys.unexpected_keys:
+        raise RuntimeError(f"weights do not match: {left}, {keys.unexpected_keys}")

@@ -17,10 +17,12 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.multiprocessing.spawn import (
     ProcessExitedException,
     ProcessRaisedException,
@@ -35,15 +37,28 @@ from tclue_grpo.interrupts import GOES_ON, on_interrupt
 from tclue_grpo.loop import train
 from tclue_grpo.vllm_server import free_port
 
+# The others wait while process 0 samples, or saves. That a process died is seen by who started it,
+# not by the wait.
+PATIENCE = timedelta(hours=6)
+
+
+def join_process_group() -> None:
+    """Join the other processes, as the environment that `torchrun` makes says."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    else:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+
 
 def train_here(
     config: Config, folder: Path, about: Mapping[str, Any], count: int
 ) -> TrainedRun | None:
     """Train, in `count` processes; None where another process of a `torchrun` has the result."""
     if "RANK" in os.environ:
-        distributed.start()
+        join_process_group()
         trained, first = train(config, folder, about), distributed.is_rank_zero()
-        distributed.end()  # not after an error: the others would have to take part
+        dist.destroy_process_group()  # not after an error: the others would have to take part
         return trained if first else None
     return train(config, folder, about) if count == 1 else train_in(count, config, folder, about)
 
@@ -95,11 +110,11 @@ def _one(
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(max(1, threads // count))
     try:
-        distributed.start()
+        join_process_group()
         trained = train(config, folder, about)
         if distributed.is_rank_zero():
             said.put(trained)
-        distributed.end()
+        dist.destroy_process_group()
     except UserError as error:
         said.put(UserError(str(error)))
         sys.exit(2)

@@ -36,7 +36,7 @@ from tclue_grpo.config import Config
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.guard import Alarm, Guard
 from tclue_grpo.interrupts import GOES_ON, on_interrupt
-from tclue_grpo.iteration_metrics import Numbers
+from tclue_grpo.rollout import Numbers
 from tclue_grpo.run_report import RunReport
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate

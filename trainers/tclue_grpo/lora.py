@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo.distributed import full_state
+from tclue_grpo.fsdp import full_state
 
 NAME = "default"
 

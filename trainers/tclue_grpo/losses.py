@@ -14,15 +14,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from tclue_grpo.config import LossConfig
-from tclue_grpo.iteration_metrics import Numbers
-from tclue_grpo.policy import Pack, TokenStats
-from tclue_grpo.ratios import k3, mismatch_weights, ratio_of, sampler_mismatch
+from tclue_grpo.packing import Pack
+from tclue_grpo.rollout import Numbers
+
+
+class TokenStats(NamedTuple):
+    """What the policy says of the learned tokens of a pack."""
+
+    # [target] nats, fp32, at the sampling temperature; with gradient
+    logprobs: Tensor
+    # [target] nats, fp32, of the whole distribution at each of these places
+    entropy: Tensor
+
+
+# Ratios stop at e^20: an infinite one, times the 0 of a clipped or masked token, would be nan.
+MAX_LOG_RATIO = 20.0
 
 
 @dataclass(frozen=True)
@@ -75,18 +88,18 @@ def pack_loss(
     scale: Scale,
     options: LossConfig,
     reference: Tensor | None = None,
+    trust: Tensor | None = None,
 ) -> tuple[Tensor, Numbers]:
-    """A pack's part of the batch's loss, and of its numbers (`measures.combined` adds them up).
+    """A pack's part of the batch's loss, and of its numbers (`combined` adds them up).
 
     `old` [target] are the log-probabilities that the ratio is taken to, `options.old` says whose:
     the sampler's, or the trainer's own at the weights that were sampled from. `reference` [target]
-    are those of the model that the KL term holds on to.
+    are those of the model that the KL term holds on to. `trust` [target] is what is left of each
+    target's part (`objectives.mismatch_weights`), all of it if None.
     """
     new = stats.logprobs
     terms, clipped = objective(new, old, pack, scale, options)
-    trainer = old if options.old == "trainer" else new.detach()
-    log_ratio = trainer - pack.sampler_logprob
-    trust = mismatch_weights(log_ratio, pack, options)
+    trust = torch.ones_like(old) if trust is None else trust
     weighted = terms * trust * pack.mask
     loss = weighted.sum()
 
@@ -101,7 +114,8 @@ def pack_loss(
     if reference is not None:
         numbers["kl"] = mean(k3(new, reference))
         loss = loss + options.kl * numbers["kl"]
-    numbers |= {"loss": loss} | sampler_mismatch(log_ratio, pack, mean)
+    trainer = old if options.old == "trainer" else new.detach()
+    numbers |= {"loss": loss} | sampler_mismatch(trainer - pack.sampler_logprob, pack, mean)
     return loss, {name: float(value.detach()) for name, value in numbers.items()}
 
 
@@ -134,3 +148,55 @@ def _chunk_stats(
     logprobs = logits.log_softmax(-1)  # [chunk, vocab]
     entropy = -(logprobs.exp() * logprobs).sum(-1)
     return logprobs.gather(1, ids[:, None])[:, 0], entropy
+
+
+def ratio_of(log_ratio: Tensor) -> Tensor:
+    """The ratio, of its logarithm."""
+    return log_ratio.clamp(max=MAX_LOG_RATIO).exp()
+
+
+def k3(new: Tensor, reference: Tensor) -> Tensor:
+    """[target] An estimate of KL(new || reference): never negative, unbiased, of little variance.
+
+    k3 = ρ - 1 - log ρ,  ρ = π_ref / π  (http://joschu.net/blog/kl-approx.html)
+    """
+    log_ratio = reference - new
+    return ratio_of(log_ratio) - 1 - log_ratio
+
+
+def sampler_mismatch(
+    log_ratio: Tensor, pack: Pack, mean: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """How far the trainer's log-probabilities of the learned tokens lie from the sampler's.
+
+    k1 and k3 estimate KL(sampler || trainer) (http://joschu.net/blog/kl-approx.html).
+    """
+    ratio = ratio_of(log_ratio)
+    return {
+        "gap": mean(log_ratio.abs()),
+        "gap_max": torch.cat([log_ratio.new_zeros(1), (log_ratio * pack.mask).abs()]).max(),
+        "gap_k1": mean(-log_ratio),
+        "gap_k3": mean(ratio - 1 - log_ratio),
+        "gap_ratio": mean(ratio),
+    }
+
+
+def aggregate_steps(steps: Sequence[Sequence[Numbers]]) -> Numbers:
+    """The numbers of an iteration's optimizer steps, each the numbers of its packs.
+
+    Later steps are taken with other weights than were sampled from: that is no gap.
+    """
+    first = combined(steps[:1])
+    return combined(steps) | {name: first[name] for name in first if name.startswith("gap")}
+
+
+def combined(steps: Sequence[Sequence[Numbers]]) -> Numbers:
+    """The numbers of several steps' packs: summed over a step's packs, then the mean over steps."""
+    totals: Numbers = {}
+    for name in {name: None for packs in steps for numbers in packs for name in numbers}:
+        of_steps = [[numbers[name] for numbers in packs] for packs in steps]
+        if name.endswith("_max"):
+            totals[name] = max(value for values in of_steps for value in values)
+        else:
+            totals[name] = sum(map(sum, of_steps)) / len(steps)
+    return totals

@@ -1,21 +1,26 @@
-"""The objectives that `loss.objective` may name, beside the default one in `losses`.
+"""What the loss may be beside its default in `losses`; all of it is off by default.
 
-The length in `grpo` is that of the whole response, as sampled; the sequence ratio of `gspo` is
-taken of the learned tokens.
+* `loss.objective` names an objective. The length in `grpo` is that of the whole response, as
+  sampled; the sequence ratio of `gspo` is taken of the learned tokens.
+* `mismatch_weights` makes up for the difference between trainer and sampler (`loss.tis_cap`,
+  `loss.sequence_mask`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import torch
 from torch import Tensor
 
-from tclue_grpo.losses import Objective, Scale, Terms, dr_grpo, surrogate
-from tclue_grpo.policy import Pack
-from tclue_grpo.ratios import learned_tokens, ratio_of, response_means
-
-if TYPE_CHECKING:
-    from tclue_grpo.config import LossConfig
+from tclue_grpo.config import LossConfig
+from tclue_grpo.losses import (
+    Objective,
+    Scale,
+    Terms,
+    dr_grpo,
+    ratio_of,
+    surrogate,
+)
+from tclue_grpo.packing import Pack
 
 
 def grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
@@ -62,6 +67,36 @@ def cispo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfi
     ratio = ratio_of(new - old).detach()
     weight = ratio.clamp(1 - options.clip_low, 1 + options.clip_high)
     return -weight * pack.advantage * new / scale.tokens, weight != ratio
+
+
+def mismatch_weights(trainer: Tensor, pack: Pack, options: LossConfig) -> Tensor:
+    """[target] What is left of each target's part for the gap between trainer and sampler.
+
+    `trainer` [target] are the trainer's log-probabilities.
+    Truncated importance sampling (https://fengyao.notion.site/off-policy-rl): min(ratio, cap),
+    where the objective's own ratio is to the trainer and so leaves the gap out.
+    Sequence masking: 0 for the responses whose mean gap is above a limit.
+    """
+    log_ratio = trainer - pack.sampler_logprob
+    weight = torch.ones_like(log_ratio)
+    if options.tis_cap and options.old == "trainer":
+        weight = ratio_of(log_ratio).clamp(max=options.tis_cap)
+    if options.sequence_mask:
+        kept = response_means(log_ratio.abs(), pack) <= options.sequence_mask
+        weight = weight * kept[pack.target_response]
+    return weight
+
+
+def response_means(values: Tensor, pack: Pack) -> Tensor:
+    """[response] The mean over each response's learned tokens; 0 where there are none."""
+    sums = values.new_zeros(len(pack.lengths))
+    return sums.index_add(0, pack.target_response, values * pack.mask) / learned_tokens(pack)
+
+
+def learned_tokens(pack: Pack) -> Tensor:
+    """[response] The number of learned tokens, 1 at the least."""
+    zeros = torch.zeros_like(pack.lengths, dtype=pack.mask.dtype)
+    return zeros.index_add(0, pack.target_response, pack.mask).clamp(min=1)
 
 
 OBJECTIVES: dict[str, Objective] = {

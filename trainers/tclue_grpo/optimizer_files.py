@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclue.errors import UserError
-from tclue_grpo.distributed import local_tensor, rank, shard_like, world_size
+from tclue_grpo.distributed import rank, world_size
+from tclue_grpo.fsdp import local_tensor, shard_like
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from tclue_grpo.distributed import local_tensor
+from tclue_grpo.fsdp import local_tensor
 from tclue_grpo.lora import adapted, adapters_off
 
 
-def copied(module: nn.Module) -> dict[str, Tensor] | None:
+def weights_on_cpu(module: nn.Module) -> dict[str, Tensor] | None:
     """The weights, on the CPU; None where adapters are what is learned."""
     if adapted(module):
         return None
@@ -33,7 +33,7 @@ def swapped_in(module: nn.Module, reference: dict[str, Tensor] | None) -> Iterat
         return
     if reference is None:
         raise RuntimeError("there is no reference: keep_reference() comes first")
-    own = copied(module)
+    own = weights_on_cpu(module)
     assert own is not None
     _put(module, reference)
     try:

@@ -25,13 +25,18 @@ def rewards(group: Group, options: RewardConfig, max_tokens: int) -> list[float]
 
     right^power + bonus if solved - penalty * share without answer - penalty * overlong
     """
-    return [
-        right_share(group.puzzle, response.grade, options.main_weight) ** options.power
-        + options.solved_bonus * response.grade.solved
-        - options.format_penalty * mean(a is None for a in response.grade.answers.values())
-        - options.length_shaping * overlong(len(response.sample.ids), max_tokens)
-        for response in group.responses
-    ]
+    earned = []
+    for response in group.responses:
+        grade, right = response.grade, response.grade.accuracy
+        if options.main_weight != 1:
+            right = right_share(group.puzzle, grade, options.main_weight)
+        unanswered = mean(answer is None for answer in grade.answers.values())
+        reward = right**options.power + options.solved_bonus * grade.solved
+        reward -= options.format_penalty * unanswered
+        if options.length_shaping:
+            reward -= options.length_shaping * overlong(len(response.sample.ids), max_tokens)
+        earned.append(reward)
+    return earned
 
 
 def advantages(of_responses: Sequence[float], divide_by_std: bool) -> list[float]:

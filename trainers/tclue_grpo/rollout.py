@@ -8,49 +8,19 @@ nothing is tokenized again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 from tclue.bench.models.chat_template import prompt_ids
+from tclue.bench.stats.intervals import mean
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from tclue_grpo.policy import Pack
-
+# Numbers that describe an iteration, by name: a line of metrics.jsonl.
+Numbers = dict[str, float]
 # How a response ended: with its end token, at the token limit, or broken off as degenerate.
 Finish = Literal["stop", "length", "degenerate"]
-
-
-@dataclass(frozen=True)
-class Degeneration:
-    """When a response is given up: its moving average of log-probability has sunk too low.
-
-    The average starts at 0, so a response has some hundred tokens to show what it is.
-    """
-
-    # weight of what was before, at each token
-    alpha: float = 0.992
-    # nats
-    threshold: float = -3.0
-
-    def after(self, average: float, logprob: float) -> float:
-        """The moving average after another token."""
-        return self.alpha * average + (1 - self.alpha) * logprob
-
-    def set_in(self, logprobs: Sequence[float]) -> int | None:
-        """The number of tokens at which the average first lies below the threshold, or None."""
-        average = 0.0
-        for count, logprob in enumerate(logprobs, 1):
-            average = self.after(average, logprob)
-            if average < self.threshold:
-                return count
-        return None
 
 
 @dataclass(frozen=True)
@@ -91,38 +61,6 @@ class Sample:
     finish: Finish
 
 
-class SampledPolicy(Protocol):
-    """What an engine takes of a policy."""
-
-    # the checkpoint's folder that it was built from
-    base: Path
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What its weights are kept in."""
-
-    def hf_state(self) -> dict[str, Tensor]:
-        """Its weights under their Hugging Face names."""
-
-    def scored(self, pack: Pack) -> Tensor:
-        """Its log-probabilities [target] of a pack's targets, on the CPU; nats."""
-
-
-class Engine(Protocol):
-    """Samples responses from the policy's weights."""
-
-    def sync(self, policy: SampledPolicy) -> None:
-        """Sample from these weights from now on."""
-
-    def sample(
-        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = ...
-    ) -> list[list[Sample]]:
-        """`n` samples for each request, in order; `tick` is told of responses that ended."""
-
-    def close(self) -> None:
-        """Free what the engine holds: memory, or its server."""
-
-
 @dataclass
 class GradedSample:
     """A sample, graded."""
@@ -158,3 +96,23 @@ def graded(
             text = tokenizer.decode(one.ids, skip_special_tokens=True)
             group.responses.append(GradedSample(one, text, grader.grade(puzzle, text)))
     return groups
+
+
+def describe(groups: Sequence[Group]) -> Numbers:
+    """What was sampled, in numbers."""
+    responses = [response for group in groups for response in group.responses]
+    complete = [None not in r.grade.answers.values() for r in responses]
+    lengths = [len(r.sample.ids) for r in responses]
+    return {
+        "reward": mean(r.reward for r in responses),
+        "accuracy": mean(r.grade.accuracy for r in responses),
+        "solved": mean(r.grade.solved for r in responses),
+        "in_format": mean(complete),
+        "unparsed": mean(not r.grade.answered for r in responses),
+        "length": mean(lengths),
+        "truncated": mean(r.sample.finish == "length" for r in responses),
+        "degenerate": mean(r.sample.finish == "degenerate" for r in responses),
+        "responses": len(responses),
+        "sampled_tokens": sum(lengths),
+        "prompt_tokens": sum(len(group.prompt) for group in groups),
+    }

@@ -1,4 +1,4 @@
-"""What may be changed about rewards; by default nothing is."""
+"""What may be changed about rewards, and whose they are; by default nothing is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tclue_grpo.rollout import Group
 
 def right_share(puzzle: Puzzle, grade: Grade, main_weight: float) -> float:
     """The share of the questions answered right, where main ones have a weight and others 1."""
-    if main_weight == 1 or grade.main_accuracy is None:
+    if grade.main_accuracy is None:
         return grade.accuracy
     main = sum(question.topic in MAIN_TOPICS for question in puzzle.questions.values())
     others = len(puzzle.questions) - main

@@ -13,8 +13,8 @@ from typing import Any
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grading.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.iteration_metrics import describe
-from tclue_grpo.rollout import Engine, graded, requests_for
+from tclue_grpo.engines import Engine
+from tclue_grpo.rollout import describe, graded, requests_for
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tclue_grpo.hf_files import write_checkpoint
-from tclue_grpo.policy import PROMPT, Pack
+from tclue_grpo.packing import PROMPT, Pack
 from tclue_grpo.rollout import Sample
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"

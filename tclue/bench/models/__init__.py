@@ -11,7 +11,7 @@ seconds, or the failure and what is to be done about it.
 * `hosted` asks through litellm. `http_capture` keeps what the provider really sent, `wire_formats`
   reads it, and `failures` says what an error calls for.
 * `local` runs a checkpoint through transformers, and `trained` a step of a training run. The
-  trainer shares `kv_cache` and `chat_template` with them.
+  trainer shares `decode`, `memory` and `chat_template` with them.
 * `listing` is `tclue models`.
 
 `runs` asks the models; nothing here writes a record.

@@ -22,7 +22,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,28 +42,26 @@ from tclue.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from tclue.bench.models.decode import Row
+
 MAX_TOKENS = 2048
 MAX_ROWS = 256
-# Share of the rows of a batch that are left when those that have ended leave it: to take them out
-# copies all keys and values.
-KEPT = 0.85
+# Rows that have ended leave the batch once they are this share of it (a little less, so that the
+# share itself counts).
+LEAVE_SHARE = 0.1499
 # What a checkpoint folder answers by, and so what identifies it.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
-@dataclass
-class _Row:
-    """A response in the making."""
+@dataclass(frozen=True)
+class _Asked:
+    """A request, and the tokens of its prompt."""
 
-    ask: Request
+    request: Request
     prompt: list[int]
-    # most tokens it may take, and what it means to reach that: "length" or "context"
+    # most tokens of its response, and what it means to reach that: "length" or "context"
     limit: int
     at_limit: str
-    dice: torch.Generator
-    tokens: list[int] = field(default_factory=list)
-    finish_reason: str | None = None
-    compute_s: float = 0.0
 
 
 class LocalModel:
@@ -119,138 +117,96 @@ class LocalModel:
 
     def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Requests of like length together, the longest first, as many as memory allows."""
-        from tclue.bench.models.kv_cache import kv_cache_capacity_tokens
+        from tclue.bench.models.memory import kv_cache_capacity_tokens
 
         assert self.setup.max_tokens is not None
         lengths = {ask.puzzle.id: len(prompt_ids(self._tokenizer, ask.puzzle)) for ask in asks}
         left = sorted(asks, key=lambda ask: (-lengths[ask.puzzle.id], ask.puzzle.id, ask.sample))
-        room_tokens = kv_cache_capacity_tokens(self._config, self._dtype, self._device)
+        capacity = kv_cache_capacity_tokens(self._config, self._dtype, self._device)
         while left:
             longest = lengths[left[0].puzzle.id] + self.setup.max_tokens
-            rows = self.setup.concurrency or max(1, min(MAX_ROWS, room_tokens // longest))
+            rows = self.setup.concurrency or max(1, min(MAX_ROWS, capacity // longest))
             yield left[:rows]
             left = left[rows:]
 
     async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer a batch; each response as soon as its row ends."""
         start = time.perf_counter()
-        rows = [self._row(ask) for ask in batch]
-        for row in rows:
-            if row.limit < 1:
-                yield row.ask, self._no_room(row)
-        steps = self._steps([row for row in rows if row.limit >= 1])
+        asked = [self._asked(request) for request in batch]
+        for one in asked:
+            if one.limit < 1:
+                yield one.request, self._no_room(one)
+        fitting = [one for one in asked if one.limit >= 1]
+        if not fitting:
+            return
+        rows = self._rows(fitting)
+        requests = {id(row): one for row, one in zip(rows, fitting, strict=True)}
+        steps = self._decode(fitting, rows)
         loop = asyncio.get_running_loop()
-        while (done := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
-            for row in done:
-                yield row.ask, self._reply(row, time.perf_counter() - start)
+        while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
+            for row in ended:
+                one = requests[id(row)]
+                yield one.request, self._completion(one, row, time.perf_counter() - start)
 
-    def _row(self, ask: Request) -> _Row:
+    def _asked(self, request: Request) -> _Asked:
         assert self.setup.max_tokens is not None
-        prompt = prompt_ids(self._tokenizer, ask.puzzle)
-        context = getattr(self._config, "max_position_embeddings", None)
-        room = context - len(prompt) if context else self.setup.max_tokens
+        prompt = prompt_ids(self._tokenizer, request.puzzle)
+        room = self._context - len(prompt) if self._context else self.setup.max_tokens
         limit = min(self.setup.max_tokens, room)
-        return _Row(
-            ask,
-            prompt,
-            limit,
-            "length" if limit == self.setup.max_tokens else "context",
-            self._dice(ask),
+        at_limit = "length" if limit == self.setup.max_tokens else "context"
+        return _Asked(request, prompt, limit, at_limit)
+
+    @property
+    def _context(self) -> int | None:
+        """Most tokens of prompt and response together; None where the model has no such limit."""
+        return getattr(self._config, "max_position_embeddings", None)
+
+    def _no_room(self, asked: _Asked) -> Completion:
+        tokens = len(asked.prompt)
+        return Completion(
+            usage=Usage(prompt_tokens=tokens),
+            error=f"the prompt has {tokens} tokens: the model's context is {self._context}",
         )
 
-    def _dice(self, ask: Request) -> torch.Generator:
-        import torch
-
-        name = f"{self.setup.seed}/{ask.puzzle.id}/{ask.sample}".encode()
-        seed = int.from_bytes(hashlib.sha256(name).digest()[:7])
-        return torch.Generator(self._device).manual_seed(seed)
-
-    def _no_room(self, row: _Row) -> Completion:
-        context = self._config.max_position_embeddings
+    def _completion(self, asked: _Asked, row: Row, latency_s: float) -> Completion:
+        ids = row.ids[:-1] if row.finish == "stop" else row.ids
         return Completion(
-            usage=Usage(prompt_tokens=len(row.prompt)),
-            error=f"the prompt has {len(row.prompt)} tokens: the model's context is {context}",
-        )
-
-    def _reply(self, row: _Row, latency_s: float) -> Completion:
-        ended = row.finish_reason == "stop"
-        return Completion(
-            text=self._tokenizer.decode(
-                row.tokens[:-1] if ended else row.tokens, skip_special_tokens=True
-            ),
-            finish_reason=row.finish_reason,
-            usage=Usage(len(row.prompt), len(row.tokens)),
+            text=self._tokenizer.decode(ids, skip_special_tokens=True),
+            finish_reason=row.finish,
+            usage=Usage(len(asked.prompt), len(row.ids)),
             latency_s=latency_s,
             compute_s=row.compute_s,
         )
 
-    def _steps(self, rows: list[_Row]) -> Iterator[list[_Row]]:
-        """Decode rows together, a token of each a step; yields the rows that a step ended."""
+    def _rows(self, asked: Sequence[_Asked]) -> list[Row]:
+        """A row for each request; samples of one puzzle go on from one prompt."""
+        from tclue.bench.models.decode import Row
+
+        puzzles = list(dict.fromkeys(one.request.puzzle.id for one in asked))
+        place = {puzzle: i for i, puzzle in enumerate(puzzles)}
+        return [Row(place[one.request.puzzle.id], one.limit, one.at_limit) for one in asked]
+
+    def _decode(self, asked: Sequence[_Asked], rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Decode rows together; yields those that each step ended."""
+        from tclue.bench.models.decode import decode
+
+        prompts = list({one.request.puzzle.id: one.prompt for one in asked}.values())
+        generators = [self._generator(one.request) for one in asked]
+
+        def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
+            return self._pick(logits, [generators[number] for number in numbers]), None
+
+        return decode(self._model, prompts, rows, draw, self._ends, LEAVE_SHARE, self._context)
+
+    def _generator(self, request: Request) -> torch.Generator:
         import torch
 
-        if not rows:
-            return
-        start = time.perf_counter()
-        with torch.inference_mode():
-            logits, cache, mask = self._prefill(rows)
-        while True:
-            with torch.inference_mode():
-                tokens = self._pick(logits, rows)
-                going = [row for row in rows if row.finish_reason is None]
-                for row, token in zip(rows, tokens.tolist(), strict=True):
-                    if row.finish_reason is None:
-                        self._extend(row, token)
-                kept = [i for i, row in enumerate(rows) if row.finish_reason is None]
-                if 0 < len(kept) <= KEPT * len(rows):
-                    at = torch.tensor(kept, dtype=torch.long, device=self._device)
-                    cache.batch_select_indices(at)
-                    tokens, mask, rows = tokens[at], mask[at], [rows[i] for i in kept]
-            share_s = (time.perf_counter() - start) / len(going)
-            for row in going:
-                row.compute_s += share_s
-            yield [row for row in going if row.finish_reason is not None]
-            if not kept:
-                return
-            start = time.perf_counter()
-            with torch.inference_mode():
-                mask = torch.cat([mask, torch.ones_like(tokens[:, None])], dim=1)
-                logits, cache = self._forward(tokens[:, None], mask, cache)
+        name = f"{self.setup.seed}/{request.puzzle.id}/{request.sample}".encode()
+        seed = int.from_bytes(hashlib.sha256(name).digest()[:7])
+        return torch.Generator(self._device).manual_seed(seed)
 
-    def _prefill(self, rows: list[_Row]) -> tuple[torch.Tensor, Any, torch.Tensor]:
-        """The logits after each row's prompt, its keys and values, its mask [row, position].
-
-        A prompt that several rows share is computed once.
-        """
-        import torch
-
-        from tclue.bench.models.kv_cache import padded_left, use_growing_cache
-
-        prompts = list({row.ask.puzzle.id: row.prompt for row in rows}.values())
-        place = {puzzle: i for i, puzzle in enumerate({row.ask.puzzle.id: 0 for row in rows})}
-        ids, mask = padded_left(prompts, self._device)
-        logits, cache = self._forward(ids, mask, None)
-        if len(prompts) < len(rows):
-            of_row = [place[row.ask.puzzle.id] for row in rows]
-            at = torch.tensor(of_row, dtype=torch.long, device=self._device)
-            cache.batch_select_indices(at)
-            logits, mask = logits[at], mask[at]
-        use_growing_cache(cache)
-        return logits, cache, mask
-
-    def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, cache: Any
-    ) -> tuple[torch.Tensor, Any]:
-        """The logits after the last of these tokens [row, token], and the longer cache."""
-        from tclue.bench.models.kv_cache import next_token_logits
-
-        positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0)
-        if context := getattr(self._config, "max_position_embeddings", None):
-            # A row that has ended, and waits to leave, may be past the end.
-            positions = positions.clamp(max=context - 1)
-        return next_token_logits(self._model, ids, mask, positions, cache)
-
-    def _pick(self, logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
-        """The next token of each row: logits [row, token] -> tokens [row]."""
+    def _pick(self, logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """The next tokens [row], of logits [row, vocab]."""
         import torch
 
         temperature = self.setup.temperature
@@ -261,18 +217,11 @@ class LocalModel:
         # may be 0.
         draws = [
             torch.empty(logits.shape[-1], dtype=torch.double, device=logits.device).exponential_(
-                generator=row.dice
+                generator=generator
             )
-            for row in rows
+            for generator in generators
         ]
         return (logits.double() / temperature - torch.stack(draws).log()).argmax(-1)
-
-    def _extend(self, row: _Row, token: int) -> None:
-        row.tokens.append(token)
-        if token in self._ends:
-            row.finish_reason = "stop"
-        elif len(row.tokens) >= row.limit:
-            row.finish_reason = row.at_limit
 
 
 def _libraries() -> tuple[Any, Any]:

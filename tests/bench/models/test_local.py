@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +124,8 @@ def test_sampling_follows_the_softmax(checkpoint: Path) -> None:
     model = LocalModel(str(checkpoint), BenchOptions(temperature=0.5))
     chances = torch.tensor([0.5, 0.3, 0.2, 0.0])
     logits = chances.log().repeat(4000, 1) * 0.5 + 7.0
-    row = model._row(Request(puzzle, 0))
-    rows = [replace(row, dice=model._dice(Request(puzzle, sample))) for sample in range(4000)]
-    counts = torch.bincount(model._pick(logits, rows), minlength=4) / 4000
+    generators = [model._generator(Request(puzzle, sample)) for sample in range(4000)]
+    counts = torch.bincount(model._pick(logits, generators), minlength=4) / 4000
     assert counts.tolist() == pytest.approx(chances.tolist(), abs=0.03)
     assert counts[3] == 0
 
@@ -257,8 +255,8 @@ def test_a_model_that_takes_no_cache_is_refused() -> None:
         def forward(self, input_ids: Any) -> Any:
             return input_ids
 
-    from tclue.bench.models.kv_cache import next_token_logits
+    from tclue.bench.models.decode import next_token_logits
 
     ids = torch.ones(1, 1, dtype=torch.long)
     with pytest.raises(UserError, match="Forgetful takes none of cache, past_key_values"):
-        next_token_logits(Forgetful(), ids, ids, ids, None)
+        next_token_logits(Forgetful(), ids, ids, 1, None)

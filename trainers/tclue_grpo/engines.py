@@ -1,4 +1,7 @@
-"""Sampling engines for a run of several processes, each used by all of them as one engine.
+"""Engines: what samples responses from the policy, and how several processes share one.
+
+Two stand behind `Engine`: `engine_hf` (transformers, in this process) and `engine_vllm` (a server
+that the trainer starts and owns). In a run of several processes each is used as one engine:
 
 * `PerRankEngine`: each process has an engine of its own and samples its share of the requests.
 * `RankZeroEngine`: process 0 has a server, which uses all GPUs. The other processes only help where
@@ -8,8 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -22,15 +26,44 @@ from tclue_grpo.distributed import (
     rank,
     world_size,
 )
-from tclue_grpo.engine_hf import HFEngine
-from tclue_grpo.policy import Pack
-from tclue_grpo.rollout import Engine, Sample, SampledPolicy, SamplingRequest
+from tclue_grpo.packing import Pack
+from tclue_grpo.rollout import Sample, SamplingRequest
+
+
+class SampledPolicy(Protocol):
+    """What an engine takes of a policy."""
+
+    base: Path
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its weights are kept in."""
+
+    def hf_state(self) -> dict[str, Tensor]:
+        """Its weights under their Hugging Face names."""
+
+    def scored(self, pack: Pack) -> Tensor:
+        """Its log-probabilities [target] of a pack's targets, on the CPU; nats."""
+
+
+class Engine(Protocol):
+    """Samples responses from the policy's weights."""
+
+    def sync(self, policy: SampledPolicy) -> None:
+        """Sample from these weights from now on."""
+
+    def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
+        """`n` samples for each request, in order."""
+
+    def close(self) -> None:
+        """Free what the engine holds: memory, or its server."""
 
 
 class PerRankEngine:
     """An engine in each process, with a whole copy of the weights."""
 
-    def __init__(self, engine: HFEngine) -> None:
+    def __init__(self, engine: Any) -> None:
+        """An engine with a transformers `module`, as `engine_hf` has."""
         self._engine = engine
 
     @torch.no_grad()
@@ -40,11 +73,9 @@ class PerRankEngine:
         for weight in self._engine.module.parameters():
             dist.broadcast(weight, 0)
 
-    def sample(
-        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
-    ) -> list[list[Sample]]:
+    def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
-        shares = all_gather(self._engine.sample(requests[rank() :: world_size()], tick))
+        shares = all_gather(self._engine.sample(requests[rank() :: world_size()]))
         return [shares[i % world_size()][i // world_size()] for i in range(len(requests))]
 
     def close(self) -> None:
@@ -66,14 +97,12 @@ class RankZeroEngine:
         asked = ScoringProxy(policy)
         broadcast_from_rank_zero(lambda: self._own.sync(asked))
 
-    def sample(
-        self, requests: Sequence[SamplingRequest], tick: Callable[[int], None] = lambda _: None
-    ) -> list[list[Sample]]:
+    def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """`n` samples for each request, in order, in all processes."""
         assert self._policy
         samples: list[list[Sample]] = []
         if is_rank_zero():
-            samples = self._own.sample(requests, tick)
+            samples = self._own.sample(requests)
             _ask(None)
         else:
             while pack := _ask(None):

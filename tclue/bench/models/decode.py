@@ -1,0 +1,206 @@
+"""Decoding by transformers: many rows together, a token of each a step, for `hf:` and trainers.
+
+    for ended in decode(model, prompts, rows, draw, ends, leave_share=0.15):
+        ...
+
+* A prompt that several rows share is computed once; then its keys and values are repeated.
+* Rows that have ended leave the batch together, once they are more than `leave_share` of it: to
+  take them out copies the keys and values of those that stay.
+* Keys and values grow in place here, where transformers' own cache copies all of them at each
+  token. A buffer is made a little longer than what it holds, and the keys and values are a view of
+  it; when it is full, a longer one takes its place. Only layers that hold every token are changed:
+  sliding windows and the like stay what they were.
+* How a token is drawn is the caller's: `hf:` draws by exponential races, one generator a response,
+  and the trainer inverts the cumulative distribution at one uniform number a token.
+
+transformers' own `generate_batch` was tried in its place: see docs/log.md, 2026-11-28.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import sys
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from tclue.errors import UserError
+
+# What transformers calls the keys and values that it is handed: the second until 5.23.
+CACHE_NAMES = ("cache", "past_key_values")
+# A new buffer has room for so many tokens more, and for this share of what it holds.
+MARGIN_TOKENS, MARGIN_SHARE = 32, 0.25
+
+# From logits [row, vocab], the numbers of the rows, and how many tokens each has, to the next
+# tokens [row] and, where the caller keeps them, their log-probabilities [row] in nats.
+Draw = Callable[[Tensor, list[int], int], tuple[Tensor, Tensor | None]]
+
+
+@dataclass
+class Row:
+    """A response in the making."""
+
+    # which of the prompts it goes on from
+    prompt: int
+    # most tokens it may take, and the finish reason of one that has reached that
+    max_tokens: int
+    at_limit: str = "length"
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    # None while it goes on
+    finish: str | None = None
+    # its share of the wall time: each step's, divided by the rows that go on
+    compute_s: float = 0.0
+
+    def extend(self, token: int, logprob: float | None, ends: Container[int]) -> None:
+        """Add a token; one of `ends` is the last."""
+        self.ids.append(token)
+        if logprob is not None:
+            self.logprobs.append(logprob)
+        if token in ends:
+            self.finish = "stop"
+        elif len(self.ids) >= self.max_tokens:
+            self.finish = self.at_limit
+
+
+def decode(
+    model: Any,
+    prompts: Sequence[list[int]],
+    rows: Sequence[Row],
+    draw: Draw,
+    ends: Container[int],
+    leave_share: float,
+    context: int | None = None,
+) -> Iterator[list[Row]]:
+    """Decode rows to their ends; yields the rows that each step ended.
+
+    `prompts` are token ids. No position is above `context`, if that is given: a row that has ended,
+    and waits to leave, may be past the end. Raises UserError for a model without keys and values.
+    """
+    last = (context or sys.maxsize) - 1
+    numbers = list(range(len(rows)))  # of the rows in the batch
+    tokens, mask, cache = torch.empty(0), torch.empty(0), None
+    for step in itertools.count():
+        start = time.perf_counter()
+        with torch.inference_mode():
+            if cache is None:
+                logits, mask, cache = _prefill(model, prompts, [row.prompt for row in rows], last)
+            else:
+                mask = torch.cat([mask, torch.ones_like(tokens[:, None])], dim=1)
+                logits, cache = next_token_logits(model, tokens[:, None], mask, last, cache)
+            tokens, logprobs = draw(logits, numbers, step)
+            going = [(i, row) for i, n in enumerate(numbers) if (row := rows[n]).finish is None]
+            drawn, said = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
+            for place, row in going:
+                row.extend(drawn[place], said[place] if said else None, ends)
+            left = [place for place, row in going if row.finish is None]
+            if left and len(numbers) - len(left) > leave_share * len(numbers):
+                kept = torch.tensor(left, device=tokens.device)
+                cache.batch_select_indices(kept)
+                tokens, mask, numbers = tokens[kept], mask[kept], [numbers[i] for i in left]
+        for _, row in going:
+            row.compute_s += (time.perf_counter() - start) / len(going)
+        yield [row for _, row in going if row.finish is not None]
+        if not left:
+            return
+
+
+def _prefill(
+    model: Any, prompts: Sequence[list[int]], prompt_of: list[int], last: int
+) -> tuple[Tensor, Tensor, Any]:
+    """After each row's prompt: logits [row, vocab], mask [row, position], keys and values."""
+    device = next(model.parameters()).device
+    width = max(map(len, prompts))
+    # Padded on the left, so that all end together. What pads is masked: any token will do.
+    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    logits, cache = next_token_logits(model, ids, mask, last, None)
+    if len(prompts) < len(prompt_of):
+        at = torch.tensor(prompt_of, device=device)
+        cache.batch_select_indices(at)
+        logits, mask = logits[at], mask[at]
+    use_growing_cache(cache)
+    return logits, mask, cache
+
+
+def next_token_logits(
+    model: Any, ids: Tensor, mask: Tensor, last: int, cache: Any
+) -> tuple[Tensor, Any]:
+    """The logits [row, vocab] after these tokens [row, token], and the longer keys and values.
+
+    `mask` [row, position] is 1 for what is real; no position is above `last`.
+    Not every architecture takes positions, or can leave out the logits that nobody needs: such an
+    argument is then left out. The cache is not: without it every token but the first is wrong.
+    """
+    takes = _parameters(model.__class__)
+    cache_name = next((name for name in CACHE_NAMES if name in takes), None)
+    if cache_name is None:
+        raise UserError(
+            f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model that "
+            "keeps keys and values, of a transformers that was tried (see pyproject.toml)"
+        )
+    positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0, max=last)
+    optional = {"position_ids": positions, "logits_to_keep": 1}
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        use_cache=True,
+        **{cache_name: cache},
+        **{name: value for name, value in optional.items() if name in takes},
+    )
+    return output.logits[:, -1], getattr(output, cache_name)
+
+
+@lru_cache
+def _parameters(architecture: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(architecture.forward).parameters)
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A layer whose keys and values [row, head, position, channel] are views of buffers."""
+
+    _buffers: tuple[Tensor, Tensor] | None = None
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append; returns all that is held."""
+        assert self.keys is not None
+        assert self.values is not None
+        held = self.keys.shape[-2]
+        end = held + key_states.shape[-2]
+        if self._buffers is None or self._buffers[0].shape[-2] < end:
+            length = end + MARGIN_TOKENS + int(MARGIN_SHARE * end)
+            self._buffers = _longer(self.keys, length), _longer(self.values, length)
+        keys, values = self._buffers
+        keys[:, :, held:end], values[:, :, held:end] = key_states, value_states
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows alone, in new memory."""
+        super().batch_select_indices(indices)
+        self._buffers = None
+
+
+def _longer(held: Tensor, length: int) -> Tensor:
+    row, head, _, channel = held.shape
+    buffer = held.new_empty(row, head, length, channel)
+    buffer[:, :, : held.shape[-2]] = held
+    return buffer
+
+
+def use_growing_cache(cache: Any) -> None:
+    """Let a cache that holds a prompt grow in place."""
+    for number, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            growing = GrowingLayer()  # type: ignore[no-untyped-call]
+            vars(growing).update(vars(layer))
+            cache.layers[number] = growing
