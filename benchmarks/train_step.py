@@ -70,10 +70,11 @@ from tclue_grpo.build import build
 from tclue_grpo.config import Config, RewardConfig
 from tclue_grpo.data import Puzzles
 from tclue_grpo.hardware import this_machine
+from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import Shape, shape_of
 from tclue_grpo.packing import Pack, pack
 from tclue_grpo.rollout import Group, SamplingRequest, requests_for
-from tclue_grpo.step import Optimizer, TrainState, collect, iterate, learning_rate, packed, update
+from tclue_grpo.step import TrainState, collect, iterate, learning_rate, packed, update
 
 ROOT = Path(__file__).parent.parent
 PUZZLES = "easy-val"
@@ -162,7 +163,9 @@ def bare_learner(config: Config, base: str, backend: str) -> TrainState:
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
     policy = build_policy.build(config.model, base, config.rollout.temperature, device)
     nothing = cast(Any, None)
-    return TrainState(config, policy, Optimizer(policy, config.update), nothing, nothing, nothing)
+    return TrainState(
+        config, policy, make_optimizer(policy, config.update), nothing, nothing, nothing
+    )
 
 
 def entries(

@@ -19,10 +19,11 @@ from packs import random_groups
 from safetensors.torch import save_file
 
 from tclue.bench.models.resolve import TINY
-from tclue_grpo import build_policy, distributed, launch
+from tclue_grpo import build_policy, distributed, launch, packing
 from tclue_grpo.config import ModelConfig, UpdateConfig
+from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.packing import pack
-from tclue_grpo.step import Optimizer
+from tclue_grpo.reference import Reference
 
 
 def main(backend: str, folder: Path) -> None:
@@ -34,16 +35,17 @@ def main(backend: str, folder: Path) -> None:
         lora_rank=4 if backend == "lora" else 0,
         gradient_checkpointing=True,
     )
-    policy = build_policy.build(model, str(TINY), 1.0, reference=True)
+    policy = build_policy.build(model, str(TINY), 1.0)
+    reference = Reference(policy)
     policy.train()
     # three packs on two processes: one of them has a pack less
     batch = pack(random_groups(5, 3, 3, lambda dice: 60, (30, 60)), 300)
     assert len(batch) == 3
     tokens = sum(len(one.target_ids) for one in batch)
-    optimizer = Optimizer(policy, UpdateConfig(clip_norm=0.5, betas=(0.9, 0.999)))
+    optimizer = make_optimizer(policy, UpdateConfig(clip_norm=0.5, betas=(0.9, 0.999)))
     for _ in range(2):  # the second from weights that have moved
         parts = 0.0
-        for one in distributed.packs_of_this_rank(batch):
+        for one in packing.packs_of_this_rank(batch):
             said = policy(one)
             part = (one.mask * (one.advantage * said.logprobs + 0.1 * said.entropy)).sum() / tokens
             optimizer.backward(part)
@@ -55,9 +57,9 @@ def main(backend: str, folder: Path) -> None:
         }
         norm, finite = optimizer.step(1e-3)
         assert finite
-    with torch.no_grad(), policy.reference():
+    with torch.no_grad(), reference.in_place():
         said_by_base = [
-            (policy(one).logprobs * one.mask).sum() for one in distributed.packs_of_this_rank(batch)
+            (policy(one).logprobs * one.mask).sum() for one in packing.packs_of_this_rank(batch)
         ]
         base = sum(distributed.all_gather(float(torch.stack(said_by_base).sum())))
     policy.save(folder)

@@ -24,6 +24,7 @@ from tclue_grpo.hf_files import read_weights  # noqa: E402
 from tclue_grpo.lora import adapted  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
+from tclue_grpo.reference import Reference  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,10 +182,11 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     assert (plain - plain_logprobs(TINY, batch)).abs().max() > 0.01
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template
     # and a run goes on from it, to the bit, while its reference stays the base
-    again = build(ModelConfig(), str(TINY), 1.0, reference=True)
+    again = build(ModelConfig(), str(TINY), 1.0)
+    reference = Reference(again)
     again.load_hf(read_weights(tmp_path))
     assert torch.equal(logprobs(again, batch), logprobs(policy, batch))
-    with again.reference():
+    with reference.in_place():
         assert torch.equal(
             logprobs(again, batch), logprobs(build(ModelConfig(), str(TINY), 1.0), batch)
         )
@@ -223,13 +225,10 @@ def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) ->
 
 def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
     policy = build_policy.load(str(TINY))
-    with pytest.raises(RuntimeError, match="keep_reference"), policy.reference():
-        pass
-    base = logprobs(policy, batch)
-    policy.keep_reference()
+    base, reference = logprobs(policy, batch), Reference(policy)
     step(policy, batch)
     learned = logprobs(policy, batch)
-    with policy.reference():
+    with reference.in_place():
         assert torch.equal(logprobs(policy, batch), base)
     assert torch.equal(logprobs(policy, batch), learned)
     assert (learned - base).abs().max() > 0.01
@@ -252,9 +251,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     merged = build_policy.load(str(tmp_path))
     torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
     # the reference is the base, with the adapters switched off, and they learn on afterwards
-    policy.keep_reference()
-    assert policy.kept is None
-    with policy.reference():
+    with Reference(policy).in_place():
         assert torch.equal(logprobs(policy, batch), base)
     assert torch.equal(logprobs(policy, batch), learned)
     assert len(learn(policy, batch)) == 2 * 4 * 7

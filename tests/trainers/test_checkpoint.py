@@ -34,6 +34,7 @@ from tclue_grpo.checkpoint import (  # noqa: E402
     steps,
 )
 from tclue_grpo.config import UpdateConfig  # noqa: E402
+from tclue_grpo.master_weights import make_optimizer  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.step import Optimizer  # noqa: E402
 
@@ -104,7 +105,7 @@ def assert_whole(run: Path) -> int:
 
 def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     policy = build_policy.load(str(TINY), torch.float32)
-    optimizer = Optimizer(policy, UpdateConfig(learning_rate=1e-3))
+    optimizer = make_optimizer(policy, UpdateConfig(learning_rate=1e-3))
     ids = torch.arange(40)[None] % 100
 
     def train(of: HfPolicy, by: Optimizer, times: int) -> list[float]:
@@ -121,7 +122,7 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     went_on = train(policy, optimizer, 2)
 
     again = build_policy.load(str(folder), torch.float32)
-    resumed = Optimizer(again, UpdateConfig(learning_rate=1e-3))
+    resumed = make_optimizer(again, UpdateConfig(learning_rate=1e-3))
     assert restore(folder, resumed) == state
     assert torch.equal(torch.rand(3), drawn[0])
     assert random.random() == drawn[1]
@@ -138,13 +139,13 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
 
 def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
     policy = build_policy.load(str(TINY), torch.bfloat16)
-    optimizer = Optimizer(policy, UpdateConfig())
+    optimizer = make_optimizer(policy, UpdateConfig())
     # finer than bf16 can say
     with torch.no_grad():
         optimizer.masters[0].add_(1e-6)
     folder = Checkpoints(tmp_path, {}).save(policy, optimizer, State(1, 0, "easy"))
     again = build_policy.load(str(folder), torch.bfloat16)
-    resumed = Optimizer(again, UpdateConfig())
+    resumed = make_optimizer(again, UpdateConfig())
     assert not torch.equal(resumed.masters[0], optimizer.masters[0])
     restore(folder, resumed)
     assert torch.equal(resumed.masters[0], optimizer.masters[0])

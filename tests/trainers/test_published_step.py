@@ -31,6 +31,7 @@ from tclue_grpo import build_policy, step  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
+from tclue_grpo.master_weights import make_optimizer  # noqa: E402
 from tclue_grpo.rollout import (  # noqa: E402
     Numbers,
     Sample,
@@ -110,7 +111,7 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learner(config: Config, dtype: Any) -> TrainState:
     policy = build_policy.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
-    optimizer = step.Optimizer(policy, config.update)
+    optimizer = make_optimizer(policy, config.update)
     everything: Any = asked()
     return TrainState(config, policy, optimizer, everything, everything, everything.tokenizer)
 

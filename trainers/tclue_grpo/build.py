@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +16,24 @@ from tclue.bench.models.chat_template import (
     no_template,
     prompt_ids,
 )
+from tclue.bench.models.decode import Row
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo import build_policy
 from tclue_grpo.config import Config
 from tclue_grpo.contamination import in_tiny_training_set
 from tclue_grpo.data import Puzzles
-from tclue_grpo.degeneration import Degeneration
-from tclue_grpo.distributed import is_rank_zero, local_world_size, world_size
+from tclue_grpo.degeneration import Degeneration, WatchedRow
+from tclue_grpo.distributed import is_rank_zero, world_size
 from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.engines import Engine, PerRankEngine, RankZeroEngine
 from tclue_grpo.hf_files import fetch
+from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import place_of
 from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import Policy
-from tclue_grpo.step import Optimizer, TrainState
+from tclue_grpo.reference import Reference
+from tclue_grpo.step import TrainState
 
 
 def build(config: Config, log: Path | None = None) -> TrainState:
@@ -38,16 +43,16 @@ def build(config: Config, log: Path | None = None) -> TrainState:
     base = place_of(config.model.base)
     tokenizer = load_tokenizer(base)
     policy = build_policy.build(
-        *(config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"),
-        reference=bool(config.loss.kl),
+        config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"
     )
     return TrainState(
         config,
         policy,
-        Optimizer(policy, config.update),
+        make_optimizer(policy, config.update),
         make_engine(config, policy, tokenizer, on_gpu, log),
         make_puzzles(config, tokenizer),
         tokenizer,
+        Reference(policy) if config.loss.kl else None,
     )
 
 
@@ -100,6 +105,7 @@ def make_engine(
         else None
     )
     several = world_size() > 1
+    gpus_here = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if several else 1
     if uses_vllm(config, on_gpu):
         if not is_rank_zero():
             return RankZeroEngine(None)
@@ -116,7 +122,7 @@ def make_engine(
                 max_model_len=longest(config, str(policy.base)),
                 dtype=config.model.dtype,
                 gpu_memory=rollout.vllm_memory,
-                gpus=sharing_gpus(str(policy.base), local_world_size()) if on_gpu else 1,
+                gpus=sharing_gpus(str(policy.base), gpus_here) if on_gpu else 1,
             ),
             degeneration=degeneration,
             log=log,
@@ -128,7 +134,7 @@ def make_engine(
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,
         max_rows=rollout.max_rows,
-        degeneration=degeneration,
+        make_row=partial(WatchedRow, watch=degeneration) if degeneration else Row,
     )
     return PerRankEngine(own) if several else own
 

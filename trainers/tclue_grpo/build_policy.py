@@ -26,12 +26,8 @@ def build(
     base: str,
     temperature: float,
     device: str = "cpu",
-    reference: bool = False,
 ) -> Policy:
-    """The policy of a run, from its base (a folder, or a hub name); sharded over the processes.
-
-    `reference` is whether `policy.reference()` will be asked for: it costs a copy on the CPU.
-    """
+    """The policy of a run, from its base (a folder, or a hub name); sharded over the processes."""
     dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
     scoring = (temperature, model.head_chunk, recompute)
     empty = not distributed.is_rank_zero()
@@ -47,8 +43,6 @@ def build(
         )  # which moves each layer to its device, a part of it to each
     else:
         policy.to(device)
-    if reference:
-        policy.keep_reference()
     return policy
 
 

@@ -35,7 +35,7 @@ from safetensors import SafetensorError
 from tclue.errors import UserError
 from tclue.journal import replace, sync
 from tclue_grpo import optimizer_files
-from tclue_grpo.distributed import all_gather, barrier, broadcast_from_rank_zero, is_rank_zero
+from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.optimizer_files import Updates
 
 KEPT = "kept.json"
@@ -143,7 +143,7 @@ class Checkpoints:
         self.stopped = why
         if is_rank_zero() and self.steps():
             self._keep(self._best())
-        barrier()
+        all_gather(None)  # go on when all processes are here
 
     def _best(self) -> int | None:
         last = self.last()

@@ -10,17 +10,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-
-from tclue_grpo.packing import Pack
 
 T = TypeVar("T")
 
@@ -35,11 +31,6 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def local_world_size() -> int:
-    """How many of them are on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if dist.is_initialized() else 1
-
-
 def is_rank_zero() -> bool:
     """Whether this process is the one that writes files and shows progress."""
     return rank() == 0
@@ -51,8 +42,7 @@ def broadcast_from_rank_zero(make: Callable[[], T]) -> T:
         return make()
     held = [make() if is_rank_zero() else None]
     dist.broadcast_object_list(held, device=torch.device("cpu"))
-    found: T = held[0]  # type: ignore[assignment]  # None only where another process made it
-    return found
+    return held[0]  # type: ignore[return-value]  # None only where another process made it
 
 
 def all_gather(value: T) -> list[T]:
@@ -62,21 +52,6 @@ def all_gather(value: T) -> list[T]:
     found: list[T | None] = [None] * world_size()
     dist.all_gather_object(found, value)
     return found  # type: ignore[return-value]  # filled
-
-
-def barrier() -> None:
-    """Go on when all processes are here."""
-    all_gather(None)
-
-
-def packs_of_this_rank(batch: Sequence[Pack]) -> list[Pack]:
-    """The packs of a batch that are this process's; all have as many, some of them of no weight.
-
-    Every forward gathers weights from all processes, so all must take the same number.
-    """
-    packs = list(batch[rank() :: world_size()])
-    nothing = replace(batch[0], mask=torch.zeros_like(batch[0].mask))
-    return packs + [nothing] * (-(-len(batch) // world_size()) - len(packs))
 
 
 def full_tensor(value: Tensor) -> Tensor:

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from tclue.bench.models.decode import Row, decode
 from tclue.bench.models.memory import kv_cache_capacity_tokens
-from tclue_grpo.degeneration import Degeneration, WatchedRow
 from tclue_grpo.engines import SampledPolicy
 from tclue_grpo.hf_files import load_weights
 from tclue_grpo.rollout import Finish, Sample, SamplingRequest
@@ -27,22 +27,19 @@ from tclue_grpo.rollout import Finish, Sample, SamplingRequest
 LEAVE_SHARE = 0.25
 
 
+@dataclass
 class HFEngine:
     """Samples from a transformers model."""
 
-    def __init__(
-        self,
-        module: Any,
-        ends: set[int],
-        *,
-        max_tokens: int,
-        temperature: float = 1.0,
-        max_rows: int = 512,
-        degeneration: Degeneration | None = None,
-    ) -> None:
-        self.module, self._ends = module, ends
-        self._max_tokens, self._temperature = max_tokens, temperature
-        self._max_rows, self._degeneration = max_rows, degeneration
+    module: Any
+    # tokens that end a response, and the most that one may have
+    ends: set[int]
+    max_tokens: int
+    temperature: float = 1.0
+    # most responses that are decoded together
+    max_rows: int = 512
+    # from a prompt's place and `max_tokens` to a response in the making
+    make_row: Callable[[int, int], Row] = Row
 
     def sync(self, policy: SampledPolicy) -> None:
         """Take the policy's weights, where they are not this module's own."""
@@ -76,40 +73,33 @@ class HFEngine:
     def _fitting(self, requests: Sequence[SamplingRequest]) -> int:
         """How many of the requests, the longest first, fit the memory at once: 1 at the least."""
         weight = next(self.module.parameters())
-        text_config = self.module.config.get_text_config()
-        capacity = kv_cache_capacity_tokens(text_config, weight.dtype, weight.device.type)
-        longest = len(requests[0].prompt) + self._max_tokens
-        limit = min(self._max_rows, capacity // longest)
+        config, device = self.module.config.get_text_config(), weight.device.type
+        capacity = kv_cache_capacity_tokens(config, weight.dtype, device)
+        longest = len(requests[0].prompt) + self.max_tokens
+        limit = min(self.max_rows, capacity // longest)
         return max(1, sum(rows <= limit for rows in accumulate(r.n for r in requests)))
 
     def _sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """The samples of requests that share a batch."""
-        groups = [[self._row(i) for _ in range(one.n)] for i, one in enumerate(requests)]
-        uniform = torch.cat([self._uniform(request) for request in requests])  # [row, token]
-        uniform = uniform.to(next(self.module.parameters()).device)
+        groups, draws = [], []
+        for i, request in enumerate(requests):
+            groups.append([self.make_row(i, self.max_tokens) for _ in range(request.n)])
+            rng, shape = torch.Generator().manual_seed(request.seed), (request.n, self.max_tokens)
+            draws.append(torch.rand(shape, generator=rng, dtype=torch.float64))
+        # [row, token] in [0, 1): what decides each token
+        uniform = torch.cat(draws).to(next(self.module.parameters()).device)
 
         def draw(logits: Tensor, numbers: list[int], token: int) -> tuple[Tensor, Tensor]:
-            return draw_at(uniform[numbers, token], logits.float() / self._temperature)
+            return draw_at(uniform[numbers, token], logits.float() / self.temperature)
 
         prompts = [request.prompt for request in requests]
         rows = [row for group in groups for row in group]
-        for _ in decode(self.module, prompts, rows, draw, self._ends, LEAVE_SHARE):
+        for _ in decode(self.module, prompts, rows, draw, self.ends, LEAVE_SHARE):
             pass  # all are awaited
         return [
             [Sample(row.ids, row.logprobs, cast(Finish, row.finish)) for row in group]
             for group in groups
         ]
-
-    def _row(self, prompt: int) -> Row:
-        if self._degeneration:
-            return WatchedRow(prompt, self._max_tokens, watch=self._degeneration)
-        return Row(prompt, self._max_tokens)
-
-    def _uniform(self, request: SamplingRequest) -> Tensor:
-        """[response, token] float64 in [0, 1): what decides each token."""
-        generator = torch.Generator().manual_seed(request.seed)
-        shape = (request.n, self._max_tokens)
-        return torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
 def draw_at(uniform: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -128,14 +130,9 @@ def token_stats(
     turns them into logits. At most [chunk, vocab] logits are held.
     """
     chunks = zip(torch.split(hidden, chunk), torch.split(target_ids, chunk), strict=True)
-    parts = [
-        checkpoint(
-            *(_chunk_stats, rows, head, ids, temperature),
-            use_reentrant=False,
-            preserve_rng_state=False,  # nothing is drawn
-        )
-        for rows, ids in chunks
-    ]
+    # Nothing is drawn in a chunk, so no generator's state is to be kept.
+    again = partial(checkpoint, _chunk_stats, use_reentrant=False, preserve_rng_state=False)
+    parts = [again(rows, head, ids, temperature) for rows, ids in chunks]
     return TokenStats(*(torch.cat(several) for several in zip(*parts, strict=True)))
 
 
@@ -191,12 +188,14 @@ def aggregate_steps(steps: Sequence[Sequence[Numbers]]) -> Numbers:
 
 
 def combined(steps: Sequence[Sequence[Numbers]]) -> Numbers:
-    """The numbers of several steps' packs: summed over a step's packs, then the mean over steps."""
-    totals: Numbers = {}
-    for name in {name: None for packs in steps for numbers in packs for name in numbers}:
-        of_steps = [[numbers[name] for numbers in packs] for packs in steps]
-        if name.endswith("_max"):
-            totals[name] = max(value for values in of_steps for value in values)
-        else:
-            totals[name] = sum(map(sum, of_steps)) / len(steps)
-    return totals
+    """The numbers of several steps' packs: summed over a step's packs, then the mean over steps.
+
+    Of one whose name ends in _max it is the greatest.
+    """
+    of_packs = list(chain.from_iterable(steps))
+    return {
+        name: max(n[name] for n in of_packs)
+        if name.endswith("_max")
+        else sum(sum(n[name] for n in packs) for packs in steps) / len(steps)
+        for name in dict.fromkeys(chain.from_iterable(of_packs))
+    }

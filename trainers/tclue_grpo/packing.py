@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tclue.errors import UserError
+from tclue_grpo.distributed import rank, world_size
 from tclue_grpo.rollout import GradedSample, Group
 
 if TYPE_CHECKING:
@@ -117,12 +118,21 @@ def _build(pieces: list[Group], pad_to: int, mask_truncated: bool, train_end: bo
 
 def _trained(response: GradedSample, mask_truncated: bool, train_end: bool) -> Tensor:
     """[token] 1 where the loss takes the token in."""
-    mask = torch.ones(len(response.sample.ids))
-    if response.sample.finish == "length" and mask_truncated:
-        mask[:] = 0
+    masked = mask_truncated and response.sample.finish == "length"
+    mask = torch.full((_tokens(response),), 0.0 if masked else 1.0)
     if response.sample.finish == "stop" and not train_end:
         mask[-1] = 0
     return mask
+
+
+def packs_of_this_rank(batch: Sequence[Pack]) -> list[Pack]:
+    """The packs of a batch that are this process's; all have as many, some of them of no weight.
+
+    Every forward gathers weights from all processes, so all must take the same number.
+    """
+    packs = list(batch[rank() :: world_size()])
+    nothing = replace(batch[0], mask=torch.zeros_like(batch[0].mask))
+    return packs + [nothing] * (-(-len(batch) // world_size()) - len(packs))
 
 
 def mask_mod(pack: Pack) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:

@@ -13,7 +13,6 @@ within one `forward`, as FSDP2 wants it.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from tclue_grpo.hf_files import write_checkpoint
 from tclue_grpo.lora import merged_state
 from tclue_grpo.losses import TokenStats, token_stats
 from tclue_grpo.packing import Pack, block_mask, dense_mask
-from tclue_grpo.reference import swapped_in, weights_on_cpu
 
 
 class Policy(nn.Module):
@@ -33,8 +31,6 @@ class Policy(nn.Module):
 
     # the checkpoint's folder that it was built from
     base: Path
-    # what `keep_reference` remembered, on the CPU
-    kept: dict[str, Tensor] | None = None
 
     def forward(self, pack: Pack) -> TokenStats:
         """Log-probabilities and entropies of the pack's targets."""
@@ -79,14 +75,6 @@ class Policy(nn.Module):
         """Write a checkpoint that transformers loads: safetensors, configuration, tokenizer."""
         if state := self.hf_state():
             write_checkpoint(state, self.base, folder)
-
-    def keep_reference(self) -> None:
-        """Make the weights as they are now the reference. Adapters have no need of it."""
-        self.kept = weights_on_cpu(self)
-
-    def reference(self) -> AbstractContextManager[None]:
-        """The reference's weights in place of the policy's, within."""
-        return swapped_in(self, self.kept)
 
 
 class HfPolicy(Policy):

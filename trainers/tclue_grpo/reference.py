@@ -16,30 +16,32 @@ from tclue_grpo.fsdp import local_tensor
 from tclue_grpo.lora import adapted, adapters_off
 
 
-def weights_on_cpu(module: nn.Module) -> dict[str, Tensor] | None:
-    """The weights, on the CPU; None where adapters are what is learned."""
-    if adapted(module):
-        return None
+class Reference:
+    """The weights of a module as they are when this is made."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._weights = {} if adapted(module) else _copied(module)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The reference in place of the weights, within; afterwards they are what they were."""
+        if adapted(self._module):
+            with adapters_off(self._module):
+                yield
+            return
+        own = _copied(self._module)
+        _put(self._module, self._weights)
+        try:
+            yield
+        finally:
+            _put(self._module, own)
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    """A module's weights, on the CPU."""
     weights = module.named_parameters()
     return {name: local_tensor(weight).detach().to("cpu", copy=True) for name, weight in weights}
-
-
-@contextmanager
-def swapped_in(module: nn.Module, reference: dict[str, Tensor] | None) -> Iterator[None]:
-    """The reference in place of the weights, within; afterwards they are what they were."""
-    if adapted(module):
-        with adapters_off(module):
-            yield
-        return
-    if reference is None:
-        raise RuntimeError("there is no reference: keep_reference() comes first")
-    own = weights_on_cpu(module)
-    assert own is not None
-    _put(module, reference)
-    try:
-        yield
-    finally:
-        _put(module, own)
 
 
 @torch.no_grad()

@@ -7,12 +7,11 @@ nothing is tokenized again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tclue.bench.models.chat_template import prompt_ids
+from tclue.bench.models.chat_template import prompt_ids, seed_of
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
@@ -37,17 +36,11 @@ class SamplingRequest:
 def requests_for(
     tokenizer: Any, puzzles: Sequence[Puzzle], n: int, seed: int, iteration: int
 ) -> list[SamplingRequest]:
-    """So many responses to each puzzle."""
+    """So many responses to each puzzle; other ones in each iteration."""
     return [
-        SamplingRequest(prompt_ids(tokenizer, puzzle), n, request_seed(seed, iteration, puzzle))
-        for puzzle in puzzles
+        SamplingRequest(prompt_ids(tokenizer, p), n, seed_of(f"{seed}/{iteration}/{p.id}"))
+        for p in puzzles
     ]
-
-
-def request_seed(seed: int, iteration: int, puzzle: Puzzle) -> int:
-    """A seed for a group's responses: another one in each iteration."""
-    name = f"{seed}/{iteration}/{puzzle.id}".encode()
-    return int.from_bytes(hashlib.sha256(name).digest()[:7])
 
 
 @dataclass(frozen=True)

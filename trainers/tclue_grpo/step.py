@@ -22,19 +22,15 @@ from torch import Tensor, nn
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.config import Config, LossConfig, UpdateConfig
+from tclue_grpo.config import Config, UpdateConfig
 from tclue_grpo.data import Puzzles
-from tclue_grpo.distributed import (
-    all_gather,
-    broadcast_from_rank_zero,
-    full_tensor,
-    packs_of_this_rank,
-)
+from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, full_tensor
 from tclue_grpo.engines import Engine
 from tclue_grpo.losses import Scale, aggregate_steps, pack_loss
 from tclue_grpo.objectives import OBJECTIVES, mismatch_weights
-from tclue_grpo.packing import Pack, pack
+from tclue_grpo.packing import Pack, pack, packs_of_this_rank
 from tclue_grpo.policy import Policy
+from tclue_grpo.reference import Reference
 from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Group, Numbers, describe, graded, requests_for
 from tclue_grpo.shaping import shuffled
@@ -45,21 +41,16 @@ OldAndReference = tuple[Tensor | None, Tensor | None]
 
 
 class Optimizer:
-    """AdamW on fp32 master weights (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101).
+    """AdamW (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101), with clipped gradients.
 
-    fp32 weights are their own masters, and gradients add up in fp32. With `bf16_updates` bf16
-    weights are too, so that a step smaller than their spacing is lost: the published recipe.
+    It updates the weights as they are; for a model in bf16 see `master_weights`.
     """
 
-    def __init__(self, policy: Policy, update: UpdateConfig) -> None:
-        self.weights = [p for p in policy.parameters() if p.requires_grad]
-        own = update.bf16_updates
-        self.masters = [
-            p if own or p.dtype == torch.float32 else p.detach().float() for p in self.weights
-        ]
-        pairs = zip(self.masters, self.weights, strict=True)
-        self._apart = [(m, w) for m, w in pairs if m is not w]
-        self._update = update
+    def __init__(
+        self, weights: list[Tensor], update: UpdateConfig, masters: list[Tensor] | None = None
+    ) -> None:
+        """`masters` are what AdamW updates, in the order of the weights; themselves if None."""
+        self.weights, self.masters, self._update = weights, masters or weights, update
         self.reset()
 
     def reset(self) -> None:
@@ -70,10 +61,6 @@ class Optimizer:
     def backward(self, loss: Tensor) -> None:
         """Add a pack's gradients to what there is."""
         torch.autograd.backward(loss)
-        for master, weight in self._apart:
-            if weight.grad is not None:
-                more, weight.grad = weight.grad.float(), None
-                master.grad = more if master.grad is None else master.grad.add_(more)
 
     def step(self, rate: float) -> tuple[float, bool]:
         """Apply the gradients and drop them: their norm, and whether they were finite."""
@@ -85,9 +72,6 @@ class Optimizer:
             for group in self.adamw.param_groups:
                 group["lr"] = rate
             self.adamw.step()
-            with torch.no_grad():
-                for master, weight in self._apart:
-                    weight.copy_(master)
         self.adamw.zero_grad()
         return float(norm), finite
 
@@ -102,6 +86,8 @@ class TrainState:
     engine: Engine
     puzzles: Puzzles
     tokenizer: Any
+    # what a KL term refers to; None without one
+    reference: Reference | None = None
     iteration: int = 0
     # what the learning rate is multiplied with: less than 1 after a roll-back
     rate_factor: float = 1.0
@@ -137,7 +123,8 @@ def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
     """Groups with spread, as many as wanted if a few rounds bring them; and those without."""
     config = state.config
     kept, dropped = list[Group](), list[Group]()
-    for _ in range(sampling_rounds(config)):
+    # Of puzzles that come again, a refill would bring the same ones, with the same responses.
+    for _ in range(1 if config.data.puzzles else 1 + config.rollout.refill_rounds):
         missing = config.data.puzzles_per_iteration - len(kept)
         if missing <= 0:
             break
@@ -152,14 +139,6 @@ def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
                 response.advantage = gain
             (kept if has_spread(group) else dropped).append(group)
     return kept, dropped
-
-
-def sampling_rounds(config: Config) -> int:
-    """Times that an iteration samples puzzles: once, and to replace groups without spread.
-
-    Of puzzles that come again, a refill would bring the same ones, with the same responses.
-    """
-    return 1 if config.data.puzzles else 1 + config.rollout.refill_rounds
 
 
 def sample(state: TrainState, puzzles: Sequence[Puzzle]) -> list[Group]:
@@ -200,11 +179,10 @@ def update(state: TrainState, batches: Sequence[Sequence[Pack]]) -> Numbers:
     if config.update.reset_adam_each_iteration:
         optimizer.reset()
     policy.train()
-    objective = OBJECTIVES[options.objective]
     scales = [Scale.of(batch, config.rollout.max_tokens) for batch in batches]
     batches = [[pack.to(policy.device) for pack in packs_of_this_rank(b)] for b in batches]
-    fixed = old_and_reference_logprobs(policy, batches, options)
-    first: Tensor | None = None  # [target] of the first pack, before any step
+    fixed = old_and_reference_logprobs(state, batches)
+    nows: list[Tensor] = []  # [pack] log-probabilities [target] when the pack's turn comes
     numbers: list[list[Numbers]] = []  # [step][pack]
     steps: list[tuple[float, bool]] = []
     for batch, of_batch, scale in zip(batches, fixed, scales, strict=True):
@@ -212,19 +190,19 @@ def update(state: TrainState, batches: Sequence[Sequence[Pack]]) -> Numbers:
         for part, (old, reference) in zip(batch, of_batch, strict=True):
             stats = policy(part)
             now = stats.logprobs.detach()
-            first = now if first is None else first
+            nows.append(now)
             before = now if old is None else old
             trust = None
             if options.tis_cap or options.sequence_mask:
                 trust = mismatch_weights(before if options.old == "trainer" else now, part, options)
+            objective = OBJECTIVES[options.objective]
             loss, of_pack = pack_loss(
                 objective, stats, part, before, scale, options, reference, trust
             )
             optimizer.backward(loss)
             numbers[-1].append(of_pack)
         steps.append(optimizer.step(rate))
-    assert first is not None
-    change = mean_abs_logprob_change(policy, batches[0][0], first)
+    change = mean_abs_logprob_change(policy, batches[0][0], nows[0])
     totals = {
         "grad_norm": mean(norm for norm, _ in steps),
         "skipped_steps": sum(not finite for _, finite in steps),
@@ -249,23 +227,23 @@ def learning_rate(config: Config, iteration: int) -> float:
 
 @torch.no_grad()
 def old_and_reference_logprobs(
-    policy: Policy, batches: Sequence[Sequence[Pack]], options: LossConfig
+    state: TrainState, batches: Sequence[Sequence[Pack]]
 ) -> list[list[OldAndReference]]:
     """[step][pack] Log-probabilities that stay as they are while the policy moves."""
 
     def logprobs(batch: Sequence[Pack]) -> list[Tensor]:
-        return [policy(part).logprobs for part in batch]
+        return [state.policy(part).logprobs for part in batch]
 
     fixed: list[list[OldAndReference]] = []
     for batch in batches:
         olds: list[Tensor | None] = [None] * len(batch)
-        if options.old == "sampler":
+        if state.config.loss.old == "sampler":
             olds = [part.sampler_logprob for part in batch]
         elif len(batches) > 1:  # else the forward that is learned from says it, too
             olds = [*logprobs(batch)]
         references: list[Tensor | None] = [None] * len(batch)
-        if options.kl:
-            with policy.reference():
+        if state.reference:
+            with state.reference.in_place():
                 references = [*logprobs(batch)]
         fixed.append(list(zip(olds, references, strict=True)))
     return fixed

@@ -1,10 +1,11 @@
-"""What `hf:` and trainers both ask of a checkpoint: the tokens of a prompt, those that end a text.
+"""What `hf:` and trainers have in common: the tokens of a prompt, those that end a text, seeds.
 
 Nothing heavy is imported: what is asked is handed in.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -21,6 +22,11 @@ def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
     # The template writes the special tokens.
     ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
     return ids
+
+
+def seed_of(name: str) -> int:
+    """A seed for whatever is drawn for a response, from what the response is known by."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
 
 
 def end_tokens(settings: Any, tokenizer: Any) -> set[int]:

@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
 from tclue.errors import UserError
@@ -77,24 +78,25 @@ def decode(
     draw: Draw,
     ends: Container[int],
     leave_share: float,
-    context: int | None = None,
+    context: int = sys.maxsize,
 ) -> Iterator[list[Row]]:
     """Decode rows to their ends; yields the rows that each step ended.
 
-    `prompts` are token ids. No position is above `context`, if that is given: a row that has ended,
-    and waits to leave, may be past the end. Raises UserError for a model without keys and values.
+    `prompts` are token ids. No position reaches `context`: a row that has ended, and waits to
+    leave, may be past the end. Raises UserError for a model without keys and values.
     """
-    last = (context or sys.maxsize) - 1
     numbers = list(range(len(rows)))  # of the rows in the batch
     tokens, mask, cache = torch.empty(0), torch.empty(0), None
     for step in itertools.count():
         start = time.perf_counter()
         with torch.inference_mode():
             if cache is None:
-                logits, mask, cache = _prefill(model, prompts, [row.prompt for row in rows], last)
+                logits, mask, cache = _prefill(
+                    model, prompts, [row.prompt for row in rows], context
+                )
             else:
                 mask = torch.cat([mask, torch.ones_like(tokens[:, None])], dim=1)
-                logits, cache = next_token_logits(model, tokens[:, None], mask, last, cache)
+                logits, cache = next_token_logits(model, tokens[:, None], mask, context, cache)
             tokens, logprobs = draw(logits, numbers, step)
             going = [(i, row) for i, n in enumerate(numbers) if (row := rows[n]).finish is None]
             drawn, said = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
@@ -113,7 +115,7 @@ def decode(
 
 
 def _prefill(
-    model: Any, prompts: Sequence[list[int]], prompt_of: list[int], last: int
+    model: Any, prompts: Sequence[list[int]], prompt_of: list[int], context: int
 ) -> tuple[Tensor, Tensor, Any]:
     """After each row's prompt: logits [row, vocab], mask [row, position], keys and values."""
     device = next(model.parameters()).device
@@ -121,7 +123,7 @@ def _prefill(
     # Padded on the left, so that all end together. What pads is masked: any token will do.
     ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    logits, cache = next_token_logits(model, ids, mask, last, None)
+    logits, cache = next_token_logits(model, ids, mask, context, None)
     if len(prompts) < len(prompt_of):
         at = torch.tensor(prompt_of, device=device)
         cache.batch_select_indices(at)
@@ -131,11 +133,11 @@ def _prefill(
 
 
 def next_token_logits(
-    model: Any, ids: Tensor, mask: Tensor, last: int, cache: Any
+    model: Any, ids: Tensor, mask: Tensor, context: int, cache: Any
 ) -> tuple[Tensor, Any]:
     """The logits [row, vocab] after these tokens [row, token], and the longer keys and values.
 
-    `mask` [row, position] is 1 for what is real; no position is above `last`.
+    `mask` [row, position] is 1 for what is real; no position reaches `context`.
     Not every architecture takes positions, or can leave out the logits that nobody needs: such an
     argument is then left out. The cache is not: without it every token but the first is wrong.
     """
@@ -146,7 +148,7 @@ def next_token_logits(
             f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model that "
             "keeps keys and values, of a transformers that was tried (see pyproject.toml)"
         )
-    positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(min=0, max=last)
+    positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(0, context - 1)
     optional = {"position_ids": positions, "logits_to_keep": 1}
     output = model(
         input_ids=ids,
@@ -177,8 +179,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         held = self.keys.shape[-2]
         end = held + key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < end:
-            length = end + MARGIN_TOKENS + int(MARGIN_SHARE * end)
-            self._buffers = _longer(self.keys, length), _longer(self.values, length)
+            more = end - held + MARGIN_TOKENS + int(MARGIN_SHARE * end)
+            self._buffers = pad(self.keys, (0, 0, 0, more)), pad(self.values, (0, 0, 0, more))
         keys, values = self._buffers
         keys[:, :, held:end], values[:, :, held:end] = key_states, value_states
         self.keys, self.values = keys[:, :, :end], values[:, :, :end]
@@ -188,13 +190,6 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Keep these rows alone, in new memory."""
         super().batch_select_indices(indices)
         self._buffers = None
-
-
-def _longer(held: Tensor, length: int) -> Tensor:
-    row, head, _, channel = held.shape
-    buffer = held.new_empty(row, head, length, channel)
-    buffer[:, :, : held.shape[-2]] = held
-    return buffer
 
 
 def use_growing_cache(cache: Any) -> None:

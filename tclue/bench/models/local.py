@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from tclue.bench.models.chat_template import (
     hushed_transformers,
     no_template,
     prompt_ids,
+    seed_of,
 )
 from tclue.bench.models.model import DEFAULT_SEED, Completion, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
@@ -196,13 +198,13 @@ class LocalModel:
         def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
             return self._pick(logits, [generators[number] for number in numbers]), None
 
-        return decode(self._model, prompts, rows, draw, self._ends, LEAVE_SHARE, self._context)
+        context = self._context or sys.maxsize
+        return decode(self._model, prompts, rows, draw, self._ends, LEAVE_SHARE, context)
 
     def _generator(self, request: Request) -> torch.Generator:
         import torch
 
-        name = f"{self.setup.seed}/{request.puzzle.id}/{request.sample}".encode()
-        seed = int.from_bytes(hashlib.sha256(name).digest()[:7])
+        seed = seed_of(f"{self.setup.seed}/{request.puzzle.id}/{request.sample}")
         return torch.Generator(self._device).manual_seed(seed)
 
     def _pick(self, logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
