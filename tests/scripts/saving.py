@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo import checkpoint, optimizer_files
+from tclue_grpo import checkpoint
 from tclue_grpo.checkpoint import Checkpoints, State, restore
 
 
@@ -82,7 +82,7 @@ def die_at(call: int) -> None:
         return wrapped
 
     for owner, name in (
-        (optimizer_files, "save_file"),
+        (checkpoint, "save_file"),
         (checkpoint, "sync"),
         (checkpoint, "replace"),
         (shutil, "rmtree"),

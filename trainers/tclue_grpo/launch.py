@@ -33,8 +33,7 @@ from tclue.errors import UserError
 from tclue.trainers import TrainedRun
 from tclue_grpo import distributed
 from tclue_grpo.config import Config
-from tclue_grpo.interrupts import GOES_ON, on_interrupt
-from tclue_grpo.loop import train
+from tclue_grpo.loop import GOES_ON, on_interrupt, train
 from tclue_grpo.vllm_server import free_port
 
 # The others wait while process 0 samples, or saves. That a process died is seen by who started it,

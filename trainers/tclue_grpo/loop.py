@@ -17,9 +17,10 @@ Of a run on several GPUs each process runs this; the first one writes and tells 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,11 +36,27 @@ from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.guard import Alarm, Guard
-from tclue_grpo.interrupts import GOES_ON, on_interrupt
 from tclue_grpo.rollout import Numbers
 from tclue_grpo.run_report import RunReport
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
+
+# what a person is told who did not wait for an iteration's end
+GOES_ON = "; the same command goes on from the last checkpoint"
+
+
+@contextmanager
+def on_interrupt(heed: Callable[[], None]) -> Iterator[None]:
+    """`heed` in place of KeyboardInterrupt, within; outside the main thread no signal comes."""
+    try:
+        before = signal.signal(signal.SIGINT, lambda *_: heed())
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
