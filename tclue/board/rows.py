@@ -27,8 +27,8 @@ from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
 from tclue.board.labels import clean
 from tclue.board.lineage import base_of
+from tclue.board.record_checks import check_config, checked
 from tclue.board.row_labels import labels
-from tclue.board.validate import check_config, checked
 
 
 @dataclass(frozen=True)
