@@ -15,7 +15,7 @@ from typing import cast
 
 from tclue.puzzle import cpsat
 from tclue.puzzle.candidates import Candidates
-from tclue.puzzle.draw import Dice, GenerationSettings, draw_case, draw_world
+from tclue.puzzle.draw import Rng, GenerationSettings, draw_case, draw_world
 from tclue.puzzle.generate import POOL_PER_HUNDRED_FACTS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import Statement
@@ -52,11 +52,11 @@ def solutions(world: World, clues: Sequence[Statement]) -> int:
 def make(seed: int, chosen: GenerationSettings, limit_s: float) -> tuple[float, bool]:
     """(CPU seconds, whether it came to its end) of making the puzzle of a seed as published."""
     start = process_time()
-    dice = Dice(seed)
+    dice = Rng(seed)
     world, motives = draw_world(dice, chosen)
     case = draw_case(dice, chosen, world, motives)
     drawn = Candidates(dice, world, case)
-    facts = drawn.plain()
+    facts = drawn.plain_facts()
     pool = list(
         dict.fromkeys([*facts, *drawn.pool(POOL_PER_HUNDRED_FACTS * len(facts) // 100 + 20)])
     )

@@ -108,13 +108,13 @@ def write(
     partial = path.with_name(f"{path.name}.partial")
     done = 0
 
-    def kept() -> str:
+    def resume_note() -> str:
         """What to tell whoever ran the command, where it ended early."""
-        there = f"{done} of {batch.count} puzzles are in {partial}"
-        return f"; {there}, and the same command goes on from there" if done else ""
+        progress = f"{done} of {batch.count} puzzles are in {partial}"
+        return f"; {progress}, and the same command goes on from there" if done else ""
 
     try:
-        done = _mend(partial, batch)
+        done = _cut_torn_line(partial, batch)
         advance(done)
         with partial.open("a", encoding="utf-8") as file:
             for line in lines(batch, done):
@@ -132,27 +132,27 @@ def write(
         else:
             partial.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}{kept()}") from None
+        raise UserError(f"{path}: cannot be written: {error.strerror}{resume_note()}") from None
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(kept()) from None
+        raise KeyboardInterrupt(resume_note()) from None
 
 
-def _mend(partial: Path, batch: Batch) -> int:
+def _cut_torn_line(partial: Path, batch: Batch) -> int:
     """Cut a torn last line off; return how many puzzles are there already."""
     if not partial.exists():
         return 0
-    *whole, torn = partial.read_bytes().split(b"\n")
+    *complete, torn = partial.read_bytes().split(b"\n")
 
-    def ours(found: bytes, place: int) -> bool:
-        line = make_line(batch, batch.seed + place) if place < batch.count else ""
-        return line.encode().startswith(found)
+    def is_from_batch(content: bytes, index: int) -> bool:
+        line = make_line(batch, batch.seed + index) if index < batch.count else ""
+        return line.encode().startswith(content)
 
-    if (whole and not ours(whole[-1] + b"\n", len(whole) - 1)) or (
-        torn and not ours(torn, len(whole))
+    if (complete and not is_from_batch(complete[-1] + b"\n", len(complete) - 1)) or (
+        torn and not is_from_batch(torn, len(complete))
     ):
         raise UserError(
             f"{partial} was left by another command: finish that one, or remove the file"
         )
     if torn:
         os.truncate(partial, partial.stat().st_size - len(torn))
-    return len(whole)
+    return len(complete)

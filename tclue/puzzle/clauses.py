@@ -58,20 +58,20 @@ class Clauses:
         self._literals: dict[Statement, int] = {}
         self._tied: dict[tuple[Ref, int, int], int] = {}
         suspects, weapons = range(len(world.suspects)), range(len(world.weapons))
-        self.murderer = self._one_of(len(suspects))
-        self.weapon = self._one_of(len(weapons))
-        self.time = self._one_of(world.num_times)
-        self.room = self._one_of(len(world.rooms))
+        self.murderer = self._choice(len(suspects))
+        self.weapon = self._choice(len(weapons))
+        self.time = self._choice(world.num_times)
+        self.room = self._choice(len(world.rooms))
         # thing -> [time][room] -> literal
         self._place: dict[Ref, list[list[int]]] = {
-            who: [self._one_of(len(world.rooms)) for _ in range(world.num_times)]
+            who: [self._choice(len(world.rooms)) for _ in range(world.num_times)]
             for who in [
                 *(Ref("suspect", s) for s in suspects),
                 *(Ref("weapon", w) for w in weapons),
                 BODDY,
             ]
         }
-        self._motive = [self._one_of(len(world.motives)) for _ in suspects] if world.motives else []
+        self._motive = [self._choice(len(world.motives)) for _ in suspects] if world.motives else []
         self._count_motives()
         self._steps()
         self._carrying()
@@ -98,7 +98,7 @@ class Clauses:
         """Demand that one of the literals holds."""
         self.solver.add_clause(literals)
 
-    def _one_of(self, count: int) -> list[int]:
+    def _choice(self, count: int) -> list[int]:
         literals = [self._new() for _ in range(count)]
         self.add(*literals)
         self._at_most_one(literals)
@@ -110,9 +110,9 @@ class Clauses:
             rest = self._new()
             head, literals = [*literals[:3], rest], [-rest, *literals[3:]]
             self._at_most_one(head)
-        for i, one in enumerate(literals):
+        for i, literal in enumerate(literals):
             for other in literals[:i]:
-                self.add(-one, -other)
+                self.add(-literal, -other)
 
     def _count_motives(self) -> None:
         for motive, count in enumerate(self.world.motive_counts):
@@ -127,7 +127,7 @@ class Clauses:
         for places in self._place.values():
             for now, then in pairwise(places):
                 for room, reach in enumerate(self.world.reach):
-                    self.add(-now[room], *(then[there] for there in reach))
+                    self.add(-now[room], *(then[neighbour] for neighbour in reach))
 
     def _carrying(self) -> None:
         """A weapon changes room only together with some suspect who makes that same move."""
@@ -179,7 +179,7 @@ class Clauses:
         key = (who, time, room)
         if key not in self._tied:
             self._tied[key] = self._tie(
-                (filled, self._place[one][time][room]) for one, filled in self._fillers(who)
+                (fills, self._place[ref][time][room]) for ref, fills in self._fillers(who)
             )
         return self._tied[key]
 
@@ -211,12 +211,12 @@ class Clauses:
         """A literal that holds exactly when one or more of the literals do."""
         return -self._all([-literal for literal in literals])
 
-    def _equal(self, one: int, other: int) -> int:
+    def _equal(self, left: int, right: int) -> int:
         """A literal that holds exactly when the two literals agree."""
         equal = self._new()
-        for clause in ((-one, other), (one, -other)):
+        for clause in ((-left, right), (left, -right)):
             self.add(-equal, *clause)
-        for clause in ((one, other), (-one, -other)):
+        for clause in ((left, right), (-left, -right)):
             self.add(equal, *clause)
         return equal
 
@@ -235,19 +235,19 @@ class Clauses:
             return self._any([first, second]) if self.inclusive_or else -self._equal(first, second)
         if isinstance(statement, MurderedBy) and statement.who.kind == "motive":
             return self.literal(Motivated(MURDERER, statement.who.number))
-        open_ones = [
+        ambiguous = [
             ref for ref in descriptions(statement) if self.world.motive_counts[ref.number] != 1
         ]
-        if not open_ones:
+        if not ambiguous:
             return self._definite(statement)
         everyone = [Ref("suspect", s) for s in range(len(self.world.suspects))]
         ways = []
-        for chosen in product(everyone, repeat=len(open_ones)):
+        for chosen in product(everyone, repeat=len(ambiguous)):
             fits = [
                 self._motive[suspect.number][ref.number]
-                for ref, suspect in zip(open_ones, chosen, strict=True)
+                for ref, suspect in zip(ambiguous, chosen, strict=True)
             ]
-            bound = bind(statement, dict(zip(open_ones, chosen, strict=True)))
+            bound = bind(statement, dict(zip(ambiguous, chosen, strict=True)))
             ways.append(self._all([*fits, self.literal(bound)]))
         return self._any(ways)
 
@@ -264,8 +264,8 @@ class Clauses:
                 )
             case Beside(who, side, other, time):
                 pairs = [
-                    (None if there is None else place(who, time, there), place(other, time, room))
-                    for room, there in enumerate(self.world.beside[side])
+                    (None if beside is None else place(who, time, beside), place(other, time, room))
+                    for room, beside in enumerate(self.world.beside[side])
                 ]
                 return self._paired(pairs)
             case Together(who, other, room):
@@ -277,18 +277,18 @@ class Clauses:
                 return self._all([place(who, time - 1, start), place(who, time, end)])
             case Carried(who, weapon, start, end, time):
                 steps = ((time - 1, start), (time, end))
-                return self._all([place(one, *step) for one in (who, weapon) for step in steps])
+                return self._all([place(ref, *step) for ref in (who, weapon) for step in steps])
             case Motivated(who, motive):
                 if who.kind == "suspect":
                     return self._motive[who.number][motive]
                 return self._tie(
-                    (filled, self._motive[one.number][motive]) for one, filled in self._fillers(who)
+                    (fills, self._motive[ref.number][motive]) for ref, fills in self._fillers(who)
                 )
             case MurderedBy(who):
                 if who.kind == "suspect":
                     return self.murderer[who.number]
                 return self._tie(
-                    (filled, self.murderer[one.number]) for one, filled in self._fillers(who)
+                    (fills, self.murderer[ref.number]) for ref, fills in self._fillers(who)
                 )
             case KilledWith(weapon_number):
                 return self.weapon[weapon_number]
@@ -302,12 +302,12 @@ class Clauses:
     def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
         """A literal that holds exactly when some pair does; one of the second ones always holds."""
         paired = self._new()
-        for one, other in pairs:
-            if one is None:
-                self.add(-paired, -other)
+        for first, second in pairs:
+            if first is None:
+                self.add(-paired, -second)
             else:
-                self.add(-paired, -other, one)
-                self.add(paired, -other, -one)
+                self.add(-paired, -second, first)
+                self.add(paired, -second, -first)
         return paired
 
     def answer(self, question: Question, case: Case) -> int:
@@ -331,10 +331,10 @@ class Clauses:
             case "position":
                 who = question.who
                 if who.kind == "motive":
-                    found = case.suspect_rooms[case.motives.index(who.number)]
+                    path = case.suspect_rooms[case.motives.index(who.number)]
                 else:
-                    found = case.rooms_of(who)
-                return self.place(who, question.time, found[question.time])
+                    path = case.rooms_of(who)
+                return self.place(who, question.time, path[question.time])
 
     # Cases
 
@@ -358,18 +358,18 @@ class Clauses:
             return None
         true = {literal for literal in self.solver.get_model() if literal > 0}
 
-        def held(literals: Sequence[int]) -> int:
+        def index_of_true(literals: Sequence[int]) -> int:
             return next(i for i, literal in enumerate(literals) if literal in true)
 
         def path(who: Ref) -> tuple[int, ...]:
-            return tuple(held(row) for row in self._place[who])
+            return tuple(index_of_true(row) for row in self._place[who])
 
         return Case(
             suspect_rooms=tuple(path(Ref("suspect", s)) for s in range(len(self.world.suspects))),
             weapon_rooms=tuple(path(Ref("weapon", w)) for w in range(len(self.world.weapons))),
             boddy_rooms=path(BODDY),
-            motives=tuple(held(row) for row in self._motive),
-            murderer=held(self.murderer),
-            weapon=held(self.weapon),
-            time=held(self.time),
+            motives=tuple(index_of_true(row) for row in self._motive),
+            murderer=index_of_true(self.murderer),
+            weapon=index_of_true(self.weapon),
+            time=index_of_true(self.time),
         )

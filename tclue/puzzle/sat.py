@@ -31,10 +31,12 @@ def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) 
         if first is None:
             return Proof(scope, ())
         if scope == "history":
-            same = clauses.facts(first)
+            same_literals = clauses.facts(first)
         else:
-            same = [clauses.answer(question, first) for question in puzzle.questions.values()]
-        clauses.add(*(-literal for literal in same))
+            same_literals = [
+                clauses.answer(question, first) for question in puzzle.questions.values()
+            ]
+        clauses.add(*(-literal for literal in same_literals))
         second = clauses.case()
         return Proof(scope, (first,) if second is None else (first, second))
 

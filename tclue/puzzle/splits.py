@@ -87,9 +87,11 @@ def load_set(name: str) -> PuzzleSet:
 
 def _read_set(name: str, path: Path) -> PuzzleSet:
     puzzles = tuple(read_puzzles(path))
-    for place, puzzle in enumerate(puzzles, 1):
+    for number, puzzle in enumerate(puzzles, 1):
         if not puzzle.solution:
-            raise PuzzleError(f"{path}: puzzle {place} has no solution, so no answer can be graded")
+            raise PuzzleError(
+                f"{path}: puzzle {number} has no solution, so no answer can be graded"
+            )
     return PuzzleSet(name, hashlib.sha256(path.read_bytes()).hexdigest(), puzzles)
 
 
@@ -108,10 +110,12 @@ def list_sets() -> list[SplitListing]:
 
 def _listed_published(name: str) -> SplitListing:
     try:
-        found = load_set(name)
+        puzzle_set = load_set(name)
     except UserError as error:
         return SplitListing(name, None, None, str(error).removeprefix(f"{name}: "))
-    return SplitListing(name, len(found.puzzles), found.sha256, f"fetched: {published.place(name)}")
+    return SplitListing(
+        name, len(puzzle_set.puzzles), puzzle_set.sha256, f"fetched: {published.place(name)}"
+    )
 
 
 @lru_cache(maxsize=1)

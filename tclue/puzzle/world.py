@@ -128,7 +128,11 @@ class World:
             tuple(
                 sorted(
                     {room}
-                    | {there for side in SIDES if (there := self.beside[side][room]) is not None}
+                    | {
+                        neighbour
+                        for side in SIDES
+                        if (neighbour := self.beside[side][room]) is not None
+                    }
                 )
             )
             for room in range(len(self.rooms))

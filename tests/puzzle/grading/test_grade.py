@@ -18,7 +18,7 @@ from worlds import MOTIVES, ROOMS, SUSPECTS, TIMES, WEAPONS
 from tclue.errors import UserError
 from tclue.puzzle import names
 from tclue.puzzle.generate import generate
-from tclue.puzzle.grading.answer_text import plain
+from tclue.puzzle.grading.answer_text import plain_text
 from tclue.puzzle.grading.answer_words import Commit, answer_reader
 from tclue.puzzle.grading.grade import GRADERS, Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
@@ -268,10 +268,10 @@ def test_no_name_is_taken_for_another() -> None:
     ):
         reader = answer_reader(topic, "Which one?", options)
         for option in options:
-            assert reader.read(plain(option)) == Commit(option, bare=True)
+            assert reader.read(plain_text(option)) == Commit(option, bare=True)
             for other in options:
                 if other != option:
-                    assert reader.read(f"{plain(option)}, {plain(other)}") == "refused"
+                    assert reader.read(f"{plain_text(option)}, {plain_text(other)}") == "refused"
 
 
 def test_names_that_share_words() -> None:
@@ -291,9 +291,9 @@ def test_names_that_share_words() -> None:
     assert suspects.read("it was scarlet") == Commit("Scarlet", bare=True)
     assert suspects.read("miss scarlet") == Commit("Miss Scarlet", bare=True)
     times = answer_reader("time", "When?", ("01:00 AM", "12:00 PM", "01:00 PM"))
-    assert times.read(plain("1:00")) == "prose"
-    assert times.read(plain("13:00")) == Commit("01:00 PM", bare=True)
-    assert times.read(plain("noon")) == Commit("12:00 PM", bare=True)
+    assert times.read(plain_text("1:00")) == "prose"
+    assert times.read(plain_text("13:00")) == Commit("01:00 PM", bare=True)
+    assert times.read(plain_text("noon")) == Commit("12:00 PM", bare=True)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_names_that_share_words() -> None:
 def test_a_name_as_listed_is_taken_whatever_it_holds(topic: Topic, options: list[str]) -> None:
     reader = answer_reader(topic, "Which one?", tuple(options))
     for option in options:
-        assert reader.read(plain(option)) == Commit(option, bare=True)
+        assert reader.read(plain_text(option)) == Commit(option, bare=True)
 
 
 # The published grader
