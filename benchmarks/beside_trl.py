@@ -75,5 +75,5 @@ class Trl:
             answer = ""
         if not answer:
             raise UserError("--trl-python: trl_grpo.py ended: what it said is above")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        figures: dict[str, Any] = json.loads(answer)
+        return figures
