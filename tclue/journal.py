@@ -120,7 +120,7 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
         raise
 
 
-def locked(folder: Path, held: str, otherwise: str) -> int:
+def locked(folder: Path, busy_reason: str, advice: str) -> int:
     """A folder, this process's own until what is returned is closed.
 
     Raises UserError where another process has it (`held` tells the user), or the file system has
@@ -132,8 +132,8 @@ def locked(folder: Path, held: str, otherwise: str) -> int:
     except OSError as error:
         os.close(descriptor)
         busy = isinstance(error, BlockingIOError)
-        told = held if busy else f"cannot be locked: {error.strerror}: {otherwise}"
-        raise UserError(f"{folder}: {told}") from None
+        reason = busy_reason if busy else f"cannot be locked: {error.strerror}: {advice}"
+        raise UserError(f"{folder}: {reason}") from None
     return descriptor
 
 
@@ -151,8 +151,8 @@ def _last_line_end(descriptor: int) -> int:
     end = os.fstat(descriptor).st_size
     while end:
         start = max(0, end - _BLOCK)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        position = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if position >= 0:
+            return start + position + 1
         end = start
     return 0

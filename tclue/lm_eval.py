@@ -47,9 +47,9 @@ def dataset(puzzles: str, shots: str, band: str | None = None, **_: Any) -> dict
     """
     from datasets import Dataset
 
-    asked = [p for p in load_set(puzzles).puzzles if band in (None, band_of(p.num_clues))]
+    selected = [p for p in load_set(puzzles).puzzles if band in (None, band_of(p.num_clues))]
     return {
-        "test": Dataset.from_list([_document(puzzle) for puzzle in asked]),
+        "test": Dataset.from_list([_document(puzzle) for puzzle in selected]),
         "shots": Dataset.from_list([_document(puzzle) for puzzle in load_set(shots).puzzles]),
     }
 
@@ -70,8 +70,8 @@ def process_results(
     """
     solution = dict(line.split(". ", 1) for line in doc["answers"].splitlines())
     puzzle = Puzzle(prompt=doc["prompt"], solution=solution, id=doc["id"])
-    kept = [results[0]] if results[0] is None or isinstance(results[0], str) else results[0]
-    texts = [text or "" for text in kept]
+    responses = [results[0]] if results[0] is None or isinstance(results[0], str) else results[0]
+    texts = [text or "" for text in responses]
     sound = [GRADERS["sound"].grade(puzzle, text) for text in texts]
     published = [GRADERS["published"].grade(puzzle, text) for text in texts]
     return {

@@ -64,7 +64,7 @@ def masker() -> Callable[[str], str]:
     # The longest first: a key may be the start of another.
     values = sorted(names, key=lambda value: (-len(value), value))
     pattern = re.compile("|".join(map(re.escape, values)))
-    return lambda text: pattern.sub(lambda found: names[found.group()], text)
+    return lambda text: pattern.sub(lambda match: names[match.group()], text)
 
 
 def mask(text: str) -> str:

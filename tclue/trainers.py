@@ -84,22 +84,22 @@ class Trainer(Protocol):
 
 def trainer(name: str = DEFAULT) -> Trainer:
     """The trainer of a name; UserError where there is none, or it cannot be loaded."""
-    found = _installed()
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+    installed = _installed()
+    if name not in installed:
+        known = ", ".join(sorted(installed)) or "none"
         raise UserError(f"--trainer {name}: no such trainer: installed are {known}")
-    point = found[name]
+    point = installed[name]
     # Whatever a plug-in raises, its user is told which one it was.
     try:
-        made: Trainer = point.load()()
+        instance: Trainer = point.load()()
     except Exception as error:
         raise UserError(
             f"--trainer {name}: {point.value} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    lacks = [part for part in ("presets", "plan", "train") if not hasattr(made, part)]
+    lacks = [part for part in ("presets", "plan", "train") if not hasattr(instance, part)]
     if lacks:
         raise UserError(f"--trainer {name}: {point.value} lacks {', '.join(lacks)}")
-    return made
+    return instance
 
 
 def _installed() -> dict[str, EntryPoint]:

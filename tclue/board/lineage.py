@@ -25,7 +25,7 @@ class _LineageRow(Protocol):
 _R = TypeVar("_R", bound=_LineageRow)
 
 
-def _asked(config: RunConfig) -> tuple[object, ...]:
+def _request_settings(config: RunConfig) -> tuple[object, ...]:
     """How a run was asked; the rows of a table share puzzles and grader already."""
     return (
         config.temperature,
@@ -42,15 +42,15 @@ def base_of(row: _R, rows: Sequence[_R]) -> _R | None:
     trained = row.config.trained
     if trained is None or trained.base_checkpoint is None:
         return None
-    found = [
+    bases = [
         other
         for other in rows
         if other.config.checkpoint == trained.base_checkpoint
-        and _asked(other.config) == _asked(row.config)
+        and _request_settings(other.config) == _request_settings(row.config)
         and other.run != row.run
     ]
     # Under two names where several runs hold these weights: the one that training named, if any.
-    return min(found, key=lambda o: (o.config.model != trained.base, o.run), default=None)
+    return min(bases, key=lambda o: (o.config.model != trained.base, o.run), default=None)
 
 
 def paths(rows: Sequence[_R]) -> list[list[int]]:
@@ -58,17 +58,17 @@ def paths(rows: Sequence[_R]) -> list[list[int]]:
 
     Only those of two rows or more; rows by their place in `rows`.
     """
-    place = {row.run: i for i, row in enumerate(rows)}
+    index_of = {row.run: i for i, row in enumerate(rows)}
     steps: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         if trained := row.config.trained:
-            steps[trained.run, trained.base_checkpoint, *_asked(row.config)].append(i)
-    found = []
-    for way in steps.values():
-        way.sort(key=lambda i: (_step(rows[i]), rows[i].run))
-        base = base_of(rows[way[0]], rows)
-        found.append(([place[base.run]] if base else []) + way)
-    return sorted(way for way in found if len(way) > 1)
+            steps[trained.run, trained.base_checkpoint, *_request_settings(row.config)].append(i)
+    found_paths = []
+    for path in steps.values():
+        path.sort(key=lambda i: (_step(rows[i]), rows[i].run))
+        base = base_of(rows[path[0]], rows)
+        found_paths.append(([index_of[base.run]] if base else []) + path)
+    return sorted(path for path in found_paths if len(path) > 1)
 
 
 def _step(row: _LineageRow) -> int:

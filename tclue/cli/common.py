@@ -34,9 +34,9 @@ def pick(source: str, which: str) -> Puzzle:
     if source == "-":
         return Puzzle.from_prompt(sys.stdin.read())
     puzzles = read_source(source)
-    found = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
-    if not found:
+    matches = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
+    if not matches:
         raise UserError(
             f"--puzzle {which}: no such puzzle in {source}: expected 1 to {len(puzzles)} or an id"
         )
-    return found[0]
+    return matches[0]
