@@ -38,8 +38,8 @@ def train(name: str, command: list[str]) -> dict[str, Any]:
     """One command, its progress on standard error; what its last line says."""
     print("$", *command, flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return {"name": name, "command": " ".join(command)} | said
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {"name": name, "command": " ".join(command)} | result
 
 
 def faults(result: dict[str, Any]) -> list[str]:
@@ -53,7 +53,7 @@ def faults(result: dict[str, Any]) -> list[str]:
         f"greedy {result['greedy_difference']:+.3f}": result["greedy_difference"] >= 0,
         f"took {result['seconds']:.0f} s": result["seconds"] <= MOST_S,
     }
-    return [told for told, holds in asked.items() if not holds]
+    return [observed for observed, holds in asked.items() if not holds]
 
 
 def main() -> None:
