@@ -13,10 +13,10 @@ _PLAIN_EVERY_S = 10.0
 
 
 class ProgressSink(Protocol):
-    """Whoever is told how far the work is."""
+    """Receives reports of how far the work has come."""
 
     def done(self, count: int, note: str = "") -> None:
-        """`count` in all are done; the note says what else is worth knowing (dollars so far)."""
+        """`count` pieces of work are done so far; `note` is shown beside it (dollars so far)."""
 
 
 class _Lines:

@@ -1,4 +1,4 @@
-"""Trainers: what `tclue train` finds, asks for, and is given back.
+"""Trainers: how `tclue train` finds one, what it asks of it, and what it gets back.
 
 A trainer is a class behind an entry point of the group `tclue.trainers` (docs/trainers.md shows how
 to write one). The core never imports one by name: `grpo`, which comes with this package, is found
@@ -67,7 +67,7 @@ class PresetLine:
 
 
 class Trainer(Protocol):
-    """What an entry point's class brings; it is made without arguments."""
+    """The interface of an entry point's class, which is called without arguments."""
 
     def presets(self) -> Sequence[PresetLine]:
         """The configurations that come with it."""
@@ -76,9 +76,9 @@ class Trainer(Protocol):
         """What the request would do; quick, and without loading a model."""
 
     def train(self, request: TrainRequest) -> TrainedRun | None:
-        """Train, or take up what was interrupted. Raises UserError for what cannot be meant.
+        """Train, or continue an interrupted run. Raises UserError for an invalid request.
 
-        None in a process that helps another one (of those that `torchrun` starts, say): it ends.
+        Returns None in a process that only helps another, as those that `torchrun` starts do.
         """
 
 

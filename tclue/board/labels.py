@@ -97,7 +97,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Anchor:
-    """A point that wants a label."""
+    """A point to be labelled."""
 
     x: float
     y: float

@@ -43,7 +43,7 @@ def build(results_dir: Path) -> Board:
     book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
 
     def reprice(config: RunConfig, response: Response) -> float | None:
-        # Nobody's price is that of a server of one's own.
+        # The price book has no price for a user's own server.
         hosted = config.request.get("model") if not config.api_base else None
         entry = book.find(hosted) if hosted else None
         return repriced(response.usage, entry.prices) if entry else None

@@ -1,8 +1,8 @@
-"""What training did: from each step to the row that it began with, and the way along the steps.
+"""Which rows a training run links: each step to the row of its base, and the steps in order.
 
-Two rows belong together when they were asked in the same way and the one holds the weights that
-training began with, by their SHA-256. So a way is drawn from records alone, whatever the models
-were called.
+Two rows belong together when they have the same request settings and one holds the weights that
+training began with, by their SHA-256. So paths follow from records alone, whatever the models were
+called.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _R = TypeVar("_R", bound=_LineageRow)
 
 
 def _request_settings(config: RunConfig) -> tuple[object, ...]:
-    """How a run was asked; the rows of a table share puzzles and grader already."""
+    """The settings of a run's requests; rows of a table share puzzles and grader already."""
     return (
         config.temperature,
         config.samples,
@@ -49,14 +49,14 @@ def base_of(row: _R, rows: Sequence[_R]) -> _R | None:
         and _request_settings(other.config) == _request_settings(row.config)
         and other.run != row.run
     ]
-    # Under two names where several runs hold these weights: the one that training named, if any.
+    # Runs may hold these weights under several names: prefer the name that training used.
     return min(bases, key=lambda o: (o.config.model != trained.base, o.run), default=None)
 
 
 def paths(rows: Sequence[_R]) -> list[list[int]]:
-    """For each training run, and each way of asking, the rows along it: the base, then the steps.
+    """For each training run and each set of request settings: the base's row, then the steps'.
 
-    Only those of two rows or more; rows by their place in `rows`.
+    Rows are given by their index in `rows`; paths of a single row are left out.
     """
     index_of = {row.run: i for i, row in enumerate(rows)}
     steps: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)

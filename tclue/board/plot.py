@@ -1,4 +1,4 @@
-"""Accuracy against cost, drawn as SVG text by text.
+"""Accuracy against cost, drawn as SVG.
 
 Written by hand, not by a plotting library: the same points give the same bytes whatever is
 installed, and the board needs nothing but Python. Cost runs along a logarithmic axis; a model that

@@ -35,8 +35,8 @@ _WORDS: tuple[Callable[[RunConfig], str], ...] = (
 def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
     """A label for each (folder name, configuration) of one table.
 
-    Of what differs between runs of a variant, as little as tells them apart; where nothing of it
-    does, the end of the folder's name, which is a hash of all that shapes responses.
+    A label names as few differences between the runs of a variant as tell them apart; where none
+    do, it has the end of the folder's name, which is a hash of all that shapes responses.
     """
     variants = Counter(clean(config.variant) for _, config in runs)
     texts = []

@@ -75,7 +75,7 @@ class Row:
 
     @property
     def like_neighbour(self) -> bool:
-        """Whether the puzzles do not tell it from its neighbour on the frontier."""
+        """Whether its difference from its neighbour on the frontier may be chance."""
         return self.neighbour is not None and not self.neighbour.accuracy.told_apart
 
 
@@ -134,7 +134,7 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
 
 
 def _set_order(key: _Key) -> tuple[str, int, bool, _Key]:
-    """By name; of those that share it the whole set first, under the default grader.
+    """Sort by name, then the most puzzles first, then the default grader first.
 
     The first keeps the plain name, so that a trial on a few puzzles does not rename the others.
     """

@@ -87,7 +87,7 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
 
 
 def show_sets(listed: Sequence[splits.SplitListing]) -> None:
-    """The named puzzle sets; a file's sum by its beginning."""
+    """The named puzzle sets, each with the beginning of its file's SHA-256."""
     table = _table("set", "puzzles", "SHA-256")
     table.add_column("", overflow="fold")
     for puzzle_set in listed:
@@ -259,7 +259,7 @@ def _stacked(mean: Estimate | None, console: Console) -> str:
 
 
 def show_models(listed: Sequence[ModelListing]) -> None:
-    """What can be asked: what it is, its variants and what it needs, its price and of which day."""
+    """The models: what each is, its variants, what it needs, and its price with its day."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -290,7 +290,7 @@ def _variants_and_needs(model: ModelListing) -> str:
 
 
 def _price(price: Prices | None) -> str:
-    """The price, its day, and where it stands: of an address, the site."""
+    """The price, its day and its source; of a URL, only the site."""
     if price is None:
         return ""
     if price.source == "unknown":

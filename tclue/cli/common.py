@@ -28,7 +28,7 @@ def read_source(source: str) -> list[Puzzle]:
 
 
 def pick(source: str, which: str) -> Puzzle:
-    """One puzzle of a file, or the one whose prompt stands on standard input."""
+    """One puzzle of a file, or the one whose prompt is on standard input."""
     from tclue.puzzle.puzzle import Puzzle
 
     if source == "-":

@@ -1,9 +1,9 @@
 """Candidate clues: true statements of a case, of every form that its world has.
 
 The plain facts (every position, motive and part of the solution, each said outright) determine the
-case, so they make sure that some set of candidates does. The pool holds the statements that one has
-to reason with. No candidate has two readings: a description is used only where it fits one suspect,
-and a statement about two people or things is never about one of them under two names.
+case, so some set of candidates always does. The pool holds the statements that need reasoning. No
+candidate has two readings: a description is used only where it fits one suspect, and a statement
+about two people or things is never about one of them under two names.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ class Candidates:
     # People, things, times
 
     def _draw_ref(self, weights: dict[str, int]) -> Ref:
-        """A person or thing, of the kinds that this world has."""
+        """Draw a person or thing, of the kinds that this world has."""
         kinds = [kind for kind in weights if self._numbers[kind]]
         kind = kinds[self.rng.weighted([weights[kind] for kind in kinds])]
         return Ref(kind, self.rng.choice(self._numbers[kind]))  # type: ignore[arg-type]
 
     def _resolve(self, who: Ref) -> Ref:
-        """Whoever is really meant by a role or a description."""
+        """The person or thing that a role or a description stands for."""
         if who.kind == "murderer":
             return Ref("suspect", self.case.murderer)
         if who.kind == "murder weapon":
@@ -136,7 +136,7 @@ class Candidates:
         return self.rng.below(self.world.num_times)
 
     def _draw_other(self, weights: dict[str, int], fits: Callable[[Ref], bool]) -> Ref | None:
-        """A person or thing that fits, of the kinds given; None where no draw of a few does."""
+        """Draw a person or thing that fits; None if none of a few draws does."""
         for _ in range(8):
             other = self._draw_ref(weights)
             if fits(other):

@@ -99,13 +99,14 @@ class Clauses:
         self.solver.add_clause(literals)
 
     def _choice(self, count: int) -> list[int]:
+        """New literals, exactly one of which holds."""
         literals = [self._new() for _ in range(count)]
         self.add(*literals)
         self._at_most_one(literals)
         return literals
 
     def _at_most_one(self, literals: list[int]) -> None:
-        """Pairs where there are few; else a new literal stands for "one of the rest"."""
+        """Forbid pairs of a few literals; of more, let a new one stand for "one of the rest"."""
         while len(literals) > 5:
             rest = self._new()
             head, literals = [*literals[:3], rest], [-rest, *literals[3:]]
@@ -156,8 +157,8 @@ class Clauses:
         dead = [self._new() for _ in self.time]
         for time, now in enumerate(self.time):
             self.add(-now, dead[time])
-            for room, here in enumerate(boddy[time]):
-                scene = (-now, -here)
+            for room, boddy_here in enumerate(boddy[time]):
+                scene = (-now, -boddy_here)
                 self.add(*scene, self.room[room])
                 for suspect, guilty in enumerate(self.murderer):
                     present = self._place[Ref("suspect", suspect)][time][room]
@@ -167,8 +168,8 @@ class Clauses:
                     self.add(*scene, -used, self._place[Ref("weapon", weapon)][time][room])
         for time in range(len(self.time) - 1):
             self.add(-dead[time], dead[time + 1])
-            for here, there in zip(boddy[time], boddy[time + 1], strict=True):
-                self.add(-dead[time], -here, there)
+            for before, after in zip(boddy[time], boddy[time + 1], strict=True):
+                self.add(-dead[time], -before, after)
 
     # Statements
 
@@ -184,7 +185,7 @@ class Clauses:
         return self._tied[key]
 
     def _fillers(self, who: Ref) -> list[tuple[Ref, int]]:
-        """Who may fill a role, or fit a description that fits just one: (who, literal that so)."""
+        """Who may fill a role, or fit a description of one suspect: (who, literal that says so)."""
         if who.kind == "murder weapon":
             return [(Ref("weapon", w), used) for w, used in enumerate(self.weapon)]
         if who.kind == "murderer":
@@ -192,7 +193,7 @@ class Clauses:
         return [(Ref("suspect", s), row[who.number]) for s, row in enumerate(self._motive)]
 
     def _tie(self, candidates: Iterable[tuple[int, int]]) -> int:
-        """A literal equal to `value` of whichever (chosen, value) is chosen; just one is."""
+        """A literal equal to the `value` of the one (chosen, value) pair that is chosen."""
         tied = self._new()
         for chosen, value in candidates:
             self.add(-chosen, -tied, value)
@@ -227,7 +228,7 @@ class Clauses:
         return self._literals[statement]
 
     def _described(self, statement: Statement) -> int:
-        """A statement's literal: where a description fits several, some choice makes it true."""
+        """A statement's literal; some choice of suspects that fit descriptions makes it true."""
         if isinstance(statement, Either | Iff):
             first, second = self.literal(statement.first), self.literal(statement.second)
             if isinstance(statement, Iff):
@@ -300,7 +301,7 @@ class Clauses:
                 raise TypeError(f"not an atomic statement: {statement}")
 
     def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
-        """A literal that holds exactly when some pair does; one of the second ones always holds."""
+        """A literal that holds exactly when both of a pair do; just one second literal holds."""
         paired = self._new()
         for first, second in pairs:
             if first is None:

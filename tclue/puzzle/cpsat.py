@@ -185,7 +185,7 @@ class _Model:
         return self._any(*choices)
 
     def _atomic(self, statement: Statement, bound: Mapping[Ref, int]) -> BoolVarT:
-        """`truth` of an atomic statement; `who` says which suspect each description means."""
+        """`truth` of an atomic statement; `bound` says which suspect each description means."""
 
         def at(ref: Ref, room: int, time: int) -> BoolVarT:
             return self._is(self._room(ref, time, bound), room)
@@ -329,11 +329,11 @@ class _Model:
     # Solving
 
     def require(self, literal: BoolVarT) -> None:
-        """From now on, only cases where a literal is true."""
+        """Allow only cases where a literal is true."""
         self.cp.add_bool_or(literal)
 
     def require_other(self, variables: Sequence[IntVar], solver: CpSolver) -> None:
-        """From now on, only cases where one of `told` has another value than in a solver's."""
+        """Allow only cases where one of `variables` has another value than a solver gives it."""
         self.cp.add_bool_or(*(~self._is(number, solver.value(number)) for number in variables))
 
     def solve(self, known: Case | None = None) -> CpSolver | None:
@@ -396,7 +396,7 @@ def _search(cp: CpModel, solver: CpSolver) -> CpSolverStatus:
         try:
             return search.result()
         except KeyboardInterrupt:
-            while not search.done():  # one that has hardly begun does not hear the first call
+            while not search.done():  # a search that has hardly begun ignores the first call
                 solver.stop_search()
                 wait([search], timeout=0.1)
             raise

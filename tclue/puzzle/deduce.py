@@ -129,7 +129,7 @@ class Knowledge:
     # Roles and descriptions
 
     def meant(self, who: Ref) -> list[Ref]:
-        """Everybody who may still be meant."""
+        """The people or things that may still be meant."""
         match who.kind:
             case "murderer":
                 return [Ref("suspect", s) for s in bits(self.murderer)]
@@ -142,7 +142,7 @@ class Knowledge:
                 return [who]
 
     def view(self, who: Ref, time: int) -> int:
-        """The rooms where somebody who may be meant may have been."""
+        """The rooms where any of those who may be meant may have been."""
         rooms = 0
         for candidate in self.meant(who):
             rooms |= self.rooms[candidate][time]
@@ -195,13 +195,13 @@ class Knowledge:
                 self._restrict(who, time - 1, 1 << start)
                 self._restrict(who, time, 1 << end)
             case Carried(who, weapon, start, end, time):
-                for one in (who, weapon):
-                    self._restrict(one, time - 1, 1 << start)
-                    self._restrict(one, time, 1 << end)
+                for ref in (who, weapon):
+                    self._restrict(ref, time - 1, 1 << start)
+                    self._restrict(ref, time, 1 << end)
             case Motivated(who, motive):
                 self._assert_motive(who, motive)
             case MurderedBy(who):
-                self._keep("murderer", mask(one.number for one in self.meant(who)))
+                self._keep("murderer", mask(ref.number for ref in self.meant(who)))
             case KilledWith(weapon_number):
                 self._keep("weapon", 1 << weapon_number)
             case MurderedIn(room):
@@ -266,7 +266,7 @@ class Knowledge:
                 self._narrow(who, time, mask(end for _, end in pairs))
 
     def _count_motives(self) -> None:
-        """Once a motive's holders are all known, nobody else has it; or all who may must."""
+        """Once a motive's holders are known, nobody else has it; if just enough may, they do."""
         for motive, count in enumerate(self.world.motive_counts):
             certain = [s for s, motives in enumerate(self.motives) if motives == 1 << motive]
             possible = [s for s, motives in enumerate(self.motives) if motives >> motive & 1]

@@ -66,7 +66,7 @@ class Rng:
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """The knobs of generation; sizes follow the published generator unless set outright."""
+    """The settings of generation; sizes follow the published generator unless set outright."""
 
     # Fewest and most players of the board game that the sizes are scaled to.
     min_players: int = 1

@@ -1,9 +1,9 @@
 """Generation: draw a case, draw many candidate clues, remove them until the set is minimal.
 
-A candidate's turn comes in preference order, plain facts first, so that what stays needs reasoning.
-At its turn a clue is dropped exactly when the rest still leave one history: that is a question of
-truth, so the same seed gives the same puzzle whatever the solver, its version or its search. Most
-turns need no solver: an unsatisfiable core of what is left that does not hold the clue settles it.
+Candidates are tried in order, plain facts first, so that the clues that stay need reasoning. A clue
+is dropped exactly when the rest still leave one history. That is a question of truth, so the same
+seed gives the same puzzle whatever the solver, its version or its search. Most tries need no
+solver: a clue that is not in the last unsatisfiable core can go.
 
     tclue generate -n 64 --seed 1 --difficulty published-mix -o puzzles.jsonl
 """
@@ -36,7 +36,7 @@ from tclue.puzzle.statements import (
 from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import World
 
-# Counts every change after which a seed gives other bytes.
+# Raised by every change after which a seed gives other bytes.
 VERSION = 1
 
 # Drawn statements for every hundred plain facts: more makes harder puzzles, more slowly.
@@ -55,7 +55,7 @@ def generate(seed: int, difficulty: str = "published-mix", **changes: object) ->
 
 @dataclass(frozen=True)
 class Made:
-    """A puzzle with what only its maker knows."""
+    """A puzzle and the case that it is about, which only the generator knows."""
 
     puzzle: Puzzle
     case: Case

@@ -1,4 +1,4 @@
-"""Prompts: the house edition written and read, the published edition read.
+"""Prompts: writes and reads the house edition, reads the published one.
 
 A house prompt is free narrative, then fixed labels, each alone on its line and in this order:
 `Suspects:`, `Weapons:`, `Rooms:`, `Plan:`, `Times:` and `Motives:` (left out where there is one),
@@ -43,7 +43,7 @@ _LABELS = {
 }
 _OPTIONAL = {"times", "motives", "bonus"}
 
-# How the sentences begin that stand below the lists of the published edition.
+# How the sentences below the lists of the published edition begin.
 _PROSE = ("At every time ", "For the murder to occur, ")
 
 _BULLET = re.compile(r"(?:•|-) (?P<item>.+)")

@@ -60,14 +60,14 @@ class Fetched:
 
 
 def place(name: str) -> Path:
-    """Where a published puzzle set is kept, whether it is there or not."""
+    """The path at which a published puzzle set is cached, whether or not it exists."""
     return cache_folder() / "published" / f"{name}.json"
 
 
 def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
     """The file of a published puzzle set.
 
-    Raises UserError, naming the command that gets it, where it is not there or is another one.
+    Raises UserError, naming the command that fetches it, if it is missing or not the published one.
     """
     path = place(name)
     if not path.exists():
@@ -81,9 +81,9 @@ def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
 
 
 def fetch(source: str = SOURCE, files: Mapping[str, PublishedFile] = FILES) -> list[Fetched]:
-    """Get what the cache lacks from `source`, a URL that the files lie below.
+    """Fetch the files that the cache lacks from below `source`, a URL.
 
-    Raises UserError where a file cannot be had, is not the published one, or cannot be written;
+    Raises UserError if a file cannot be fetched, is not the published one, or cannot be written;
     the files before it stay.
     """
     url = urlsplit(source)

@@ -5,7 +5,7 @@
     prove(puzzle, "history")          # of the complete history
     entails(puzzle, statement)        # "true", "false" or "open"
 
-`clauses` says how the rules and statements are put; `cpsat` proves the same by another model.
+`clauses` encodes the rules and statements; `cpsat` proves the same by another model.
 """
 
 from __future__ import annotations
@@ -31,19 +31,17 @@ def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) 
         if first is None:
             return Proof(scope, ())
         if scope == "history":
-            same_literals = clauses.facts(first)
+            same = clauses.facts(first)
         else:
-            same_literals = [
-                clauses.answer(question, first) for question in puzzle.questions.values()
-            ]
-        clauses.add(*(-literal for literal in same_literals))
+            same = [clauses.answer(question, first) for question in puzzle.questions.values()]
+        clauses.add(*(-literal for literal in same))
         second = clauses.case()
         return Proof(scope, (first,) if second is None else (first, second))
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What the proof of one history took of the solver; it depends on the solver's version."""
+    """The solver's work for the proof of one history; it depends on the solver's version."""
 
     conflicts: int
     decisions: int

@@ -47,7 +47,7 @@ class PuzzleSet:
 
 @dataclass(frozen=True)
 class SplitListing:
-    """What can be said of a named set without making or fetching it."""
+    """What is known of a named set without making or fetching it."""
 
     name: str
     # None where it is made on demand, or not fetched
@@ -87,11 +87,9 @@ def load_set(name: str) -> PuzzleSet:
 
 def _read_set(name: str, path: Path) -> PuzzleSet:
     puzzles = tuple(read_puzzles(path))
-    for number, puzzle in enumerate(puzzles, 1):
+    for place, puzzle in enumerate(puzzles, 1):
         if not puzzle.solution:
-            raise PuzzleError(
-                f"{path}: puzzle {number} has no solution, so no answer can be graded"
-            )
+            raise PuzzleError(f"{path}: puzzle {place} has no solution, so no answer can be graded")
     return PuzzleSet(name, hashlib.sha256(path.read_bytes()).hexdigest(), puzzles)
 
 
@@ -110,11 +108,11 @@ def list_sets() -> list[SplitListing]:
 
 def _listed_published(name: str) -> SplitListing:
     try:
-        puzzle_set = load_set(name)
+        loaded = load_set(name)
     except UserError as error:
         return SplitListing(name, None, None, str(error).removeprefix(f"{name}: "))
     return SplitListing(
-        name, len(puzzle_set.puzzles), puzzle_set.sha256, f"fetched: {published.place(name)}"
+        name, len(loaded.puzzles), loaded.sha256, f"fetched: {published.place(name)}"
     )
 
 

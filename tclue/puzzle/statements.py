@@ -260,11 +260,8 @@ def holds(statement: Statement, case: Case, world: World, inclusive_or: bool = F
         [Ref("suspect", s) for s, motive in enumerate(case.motives) if motive == ref.number]
         for ref in described
     ]
-    bound = (
-        bind(statement, dict(zip(described, suspects, strict=True)))
-        for suspects in product(*choices)
-    )
-    return any(_holds(candidate, case, world) for candidate in bound)
+    bound = (bind(statement, dict(zip(described, each, strict=True))) for each in product(*choices))
+    return any(_holds(atom, case, world) for atom in bound)
 
 
 def _holds(statement: Statement, case: Case, world: World) -> bool:

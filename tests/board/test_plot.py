@@ -54,7 +54,7 @@ def check_clear(points: list[Point]) -> None:
     for box in boxes:
         assert any(box.within(area) for area in areas)
         assert not any(box.overlaps(mark) for mark in marks)
-    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+    assert not any(first.overlaps(second) for first, second in itertools.combinations(boxes, 2))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -117,10 +117,10 @@ def test_a_free_model_stands_in_the_strip_and_a_priced_one_on_the_axis() -> None
 
 
 def test_a_picture_without_priced_models_says_so() -> None:
-    said = "no model here has a known cost above zero"
-    assert said in svg("t", "s", [Point("random", 0.0, 0.3)])
-    assert said in svg("t", "s", [])
-    assert said not in svg("t", "s", [Point("model", 0.01, 0.3)])
+    message = "no model here has a known cost above zero"
+    assert message in svg("t", "s", [Point("random", 0.0, 0.3)])
+    assert message in svg("t", "s", [])
+    assert message not in svg("t", "s", [Point("model", 0.01, 0.3)])
 
 
 def test_the_frontier_climbs_from_its_cheapest_point_to_the_right_side() -> None:
@@ -201,8 +201,8 @@ def test_arrows_lead_along_what_training_did() -> None:
     at = layout(points, [[0, 1, 2, 3]])
     # None between two markers that touch.
     assert len(at.arrows) == 2
-    for arrow, (one, other) in zip(at.arrows, [(0, 1), (1, 2)], strict=True):
-        for (x, y), (to_x, to_y) in ((at.centres[one], arrow[:2]), (at.centres[other], arrow[2:])):
+    for arrow, (start, end) in zip(at.arrows, [(0, 1), (1, 2)], strict=True):
+        for (x, y), (to_x, to_y) in ((at.centres[start], arrow[:2]), (at.centres[end], arrow[2:])):
             gap = ((x - to_x) ** 2 + (y - to_y) ** 2) ** 0.5
             assert gap == pytest.approx(MARKER_PX, abs=0.2)
     picture = svg("t", "s", points, [[0, 1, 2, 3]])

@@ -159,7 +159,7 @@ def _is_final_heading(line: str) -> bool:
 
 
 def _read_below(reader: AnswerReader, line: str, alone: bool) -> Reading:
-    """What a line below a letter's own says to it.
+    """How to read a line that stands below a letter's own line.
 
     Below a letter that stood alone any answer counts; below one that has its answer, only what
     would be a second one and gives no reasons.

@@ -49,8 +49,8 @@ _SHORT_TITLES = {
     "professor": "prof",
 }
 
-# Words that may stand around an option: always, by what is asked, and where the murder is; with the
-# words of the question itself.
+# Words that may stand around an option, beside those of the question itself: always, by the kind of
+# answer, and in questions about the murder.
 _ALWAYS = _set(
     "the is was it it's answer final bonus question mr boddy boddy's of probably likely most "
     "i my conclude believe think"
@@ -127,7 +127,7 @@ Reading = Commit | Literal["refused", "empty", "prose"]
 
 @lru_cache(maxsize=4096)
 def answer_reader(topic: Topic, question: str, options: tuple[str, ...]) -> AnswerReader:
-    """The reader of one question, kept: training grades the same puzzles again and again."""
+    """The reader of one question; cached, as training grades the same puzzles repeatedly."""
     return AnswerReader(topic, question, options)
 
 
@@ -190,7 +190,7 @@ class AnswerReader:
         return "refused" if offers else "prose"
 
     def _is_bare(self, rest: list[str]) -> bool:
-        """Whether what follows an option tells nothing of it, but perhaps how likely it is."""
+        """Whether the words after an option say nothing of it, but perhaps how likely it is."""
         neutral = _ALTERNATIVES | _MAY_OFFER | self._question_words
         return all(word in neutral or word.isdigit() or not word[0].isalnum() for word in rest)
 
@@ -205,13 +205,13 @@ class AnswerReader:
         return lists and self._is_bare([word for word in words if word not in self._named])
 
     def _skip(self, words: list[str], at: int, passed: frozenset[str]) -> int:
-        """The first place from `at` that holds an option, or a word that is not to be passed."""
+        """The first place from `at` that holds an option, or a word not in `passed`."""
         while at < len(words) and words[at] in passed and not self._option_at(words, at):
             at += 1
         return at
 
     def _without_option(self, words: list[str], at: int) -> Reading:
-        """What words say that come to no option: an answer that is none, or prose."""
+        """How to read words that name no option: as a refused answer, or as prose."""
         if words[at] not in _REFUSALS:
             return "prose"
         short = sum(word[0].isalnum() for word in words[at:]) <= _SHORT_WORDS

@@ -57,7 +57,7 @@ class Grade:
 
 
 class Grader(Protocol):
-    """What bench, lm-eval and training ask for a grade."""
+    """The interface that bench, lm-eval and training grade with."""
 
     name: str
 
@@ -69,7 +69,7 @@ class Grader(Protocol):
 
 
 class PublishedGrader:
-    """The grader that the published figures stand on, to the bit."""
+    """Exactly the grader of the published figures."""
 
     name = "published"
 

@@ -58,5 +58,5 @@ STOPPING: tuple[Fault, ...] = ("quota", "wrong-key", "expired-key", "forbidden",
 
 def draw(seed: int, rate: float, kinds: Sequence[Fault], request: str, before: int) -> Fault | None:
     """What becomes of a request that came so often before; None if it goes well."""
-    dice = random.Random(f"{seed}/{request}/{before}")
-    return dice.choice(kinds) if dice.random() < rate else None
+    rng = random.Random(f"{seed}/{request}/{before}")
+    return rng.choice(kinds) if rng.random() < rate else None

@@ -57,7 +57,7 @@ class Provider(Protocol):
     def read(self, path: str, body: Mapping[str, Any], id: str) -> Request:
         """Read what was posted to a path below the root. Raises Rejection."""
 
-    def whole(self, request: Request, reply: Reply) -> Mapping[str, Any]:
+    def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
         """The reply in one piece."""
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
