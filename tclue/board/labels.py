@@ -181,8 +181,8 @@ def column(anchors: Sequence[Anchor], frame: Box) -> list[Label | None]:
     for i in order:
         tops.append(max(anchors[i].y - LINE_PX / 2, tops[-1] + LINE_PX if tops else frame.top))
     lowest = frame.bottom
-    for at in reversed(range(len(tops))):
-        lowest = tops[at] = min(tops[at], lowest - LINE_PX)
+    for index in reversed(range(len(tops))):
+        lowest = tops[index] = min(tops[index], lowest - LINE_PX)
     placed: list[Label | None] = [None] * len(anchors)
     for i, top in zip(order, tops, strict=True):
         text = shorten(anchors[i].text, frame.right - frame.left)
@@ -205,9 +205,9 @@ def _best(
     width = text_width(text)
     solid = [*markers, *(label.box for label in taken)]
 
-    def best_of(boxes: Iterable[Box], most: int) -> tuple[float, Label | None]:
+    def best_of(boxes: Iterable[Box], limit: int) -> tuple[float, Label | None]:
         lowest, chosen = math.inf, None
-        for box in islice(filter(is_free, boxes), most):
+        for box in islice(filter(is_free, boxes), limit):
             label = Label(text, box, _side(anchor, box), _leader(anchor, box))
             if (badness := _badness(anchor, label, markers, lines, taken)) < lowest:
                 lowest, chosen = badness, label
@@ -243,10 +243,10 @@ def _everywhere(anchor: Anchor, width: float, frame: Box) -> list[Box]:
 
 
 def _steps(low: float, high: float, step: float) -> Iterator[float]:
-    at = low
-    while at <= high:
-        yield at
-        at += step
+    position = low
+    while position <= high:
+        yield position
+        position += step
 
 
 def _side(anchor: Anchor, box: Box) -> Literal["start", "middle", "end"]:
