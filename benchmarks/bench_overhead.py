@@ -94,7 +94,7 @@ def reply_text(puzzle: Puzzle) -> str:
 
 
 class Instant(BuiltinModel):
-    """Has each reply at once, priced and as long as a hosted model's."""
+    """A model that has each completion at once, priced and as long as a hosted model's."""
 
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
         prices = Prices(
@@ -123,7 +123,7 @@ class Elapsed(NamedTuple):
 
 
 class Stopwatch:
-    """A progress that shows nothing, and times the asking."""
+    """A run observer that shows nothing, and times the requests."""
 
     def start(self, *_: object) -> None:
         """The first request is next."""

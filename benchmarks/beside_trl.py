@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Job(TypedDict):
-    """What `trl_grpo.py` is told."""
+    """The job that `trl_grpo.py` reads."""
 
     # the checkpoint's folder
     base: str

@@ -149,7 +149,7 @@ class Timing(NamedTuple):
 
 
 def timed(do: Callable[[], object]) -> Timing:
-    """What a call takes, on the GPU too."""
+    """The time that a call takes, work on the GPU included."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -172,7 +172,7 @@ def seconds(rounds: Sequence[Timing]) -> dict[str, Any]:
 def figures(
     work: Work, rounds: Sequence[Timing], packed_rounds: Sequence[Timing], peak: float | None
 ) -> dict[str, Any]:
-    """What the rounds of one way say; ratios are of its time to that of packed."""
+    """The figures of one way's rounds; ratios are of its time to that of packed."""
     medians = seconds(rounds)
     pairs = list(zip(rounds, packed_rounds, strict=True))
     return {

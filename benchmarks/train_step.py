@@ -228,7 +228,7 @@ def trl_job(options: Options, config: Config, rate: float, puzzles: Sequence[Puz
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Measure everything; UserError where it cannot be."""
+    """Measure everything. Raises UserError where that is not possible."""
     machine, config = this_machine(), configuration(options)
     if options.shape and not torch.cuda.is_available():
         raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.told}")
@@ -350,7 +350,7 @@ def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> d
 
 
 def iteration(ours: TrainState) -> dict[str, Any]:
-    """One of ours: what it took, and what was sampled."""
+    """One of our iterations: its times, and what was sampled."""
     numbers: dict[str, float] = {}
     timing = timed(lambda: numbers.update(iterate(ours)))
     reported = ("responses", "sampled_tokens", "accuracy", "groups")

@@ -37,7 +37,7 @@ from tclue.puzzle.puzzle import Puzzle
 
 
 class Turns(TrainerCallback):
-    """Waits for its turn before each iteration, and says after it what it took."""
+    """Waits for its turn before each iteration, and reports the iteration's times after it."""
 
     def __init__(self, puzzles: dict[str, Puzzle], out: Any) -> None:
         self._puzzles, self._out, self._grader = puzzles, out, grader("sound")
@@ -111,7 +111,7 @@ def settings(job: dict[str, Any], folder: str) -> Any:
 
 
 def main() -> None:
-    """Read the job, train, and say of each iteration what it took."""
+    """Read the job, train, and report each iteration's times."""
     # What the libraries print goes to standard error.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

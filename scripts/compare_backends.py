@@ -35,7 +35,7 @@ class Divergence:
 
 
 def main() -> int:
-    """Print what was found; returns 1 where some divergence is no near-tie."""
+    """Print the divergences; return 1 where some divergence is no near-tie."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs=2, type=Path, metavar="RUN_FOLDER")
     parser.add_argument("checkpoint", type=Path)

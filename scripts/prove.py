@@ -43,7 +43,7 @@ def train(name: str, command: list[str]) -> dict[str, Any]:
 
 
 def faults(result: dict[str, Any]) -> list[str]:
-    """What does not hold of what is asked."""
+    """The claims that a result does not meet."""
     low, high = result["interval"]
     if result["name"] == "control":
         return [f"the control gained: {low:+.3f} to {high:+.3f}"] if low > 0 else []
@@ -57,7 +57,7 @@ def faults(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Run what is missing, and judge."""
+    """Run what is missing, and report which claims hold."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

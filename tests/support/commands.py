@@ -79,7 +79,7 @@ def call(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Completed
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command that was refused said: one line, exit code 2, no traceback."""
+    """The one line that a refused command printed: exit code 2, no traceback."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     # Work that was begun may have told of its progress.

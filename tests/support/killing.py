@@ -1,14 +1,13 @@
-"""Runs that are killed over and over, and the books that are kept of what was asked and served.
+"""Kills runs over and over, and checks what was requested, served and recorded.
 
-What is proved of a run that is killed at any moments and started again with the same command until
-it is done:
+A run is killed at random moments and started again with the same command until it is done. Then:
 
-* a response that was on the disk at a kill is never asked for again, and never changes;
-* what was served whole and is not on the disk was in flight: at most as many as there are slots;
+* a response that was on disk at a kill is never requested again, and never changes;
+* replies that were served completely and are not on disk were in flight: no more than the slots;
 * in the end each request has one response, and it is the one that the server gave.
 
-A kill of the process tears no line, since the system has what was written; so lines are torn here
-too, as a power failure leaves them.
+Killing a process leaves no incomplete line, since the system has what was written; so lines are
+also cut here, as a power failure leaves them.
 """
 
 from __future__ import annotations
@@ -146,7 +145,7 @@ class Commands:
 
 
 def environment(server: Server, keys: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, in which each provider is the server's, with a key for it."""
+    """This process's environment, with each provider's address on the server and a key for it."""
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     where = {BASE_VARIABLES[name]: base for name, base in bases(server).items()}
     if keys is None:
@@ -156,7 +155,7 @@ def environment(server: Server, keys: Mapping[str, str] | None = None) -> dict[s
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, and how often it is killed."""
+    """The requests of the runs, and how often they are killed."""
 
     puzzles: int = 20
     samples: int = 4
@@ -175,13 +174,13 @@ class Plan:
 
     @property
     def asked(self) -> int:
-        """Responses in the end."""
+        """The number of responses in the end."""
         return len(MODELS) * self.puzzles * self.samples
 
 
 @dataclass(frozen=True)
 class Books:
-    """What came of it."""
+    """The result of a killed run."""
 
     kills: int
     starts: int
@@ -202,7 +201,7 @@ class Books:
 
     @property
     def asked_twice(self) -> int:
-        """Replies that were served whole and are not recorded: in flight at a kill, or torn off."""
+        """Replies served completely and not recorded: in flight at a kill, or cut off."""
         return self.served - self.recorded
 
     def __str__(self) -> str:
@@ -217,7 +216,7 @@ class Books:
 
 
 class Killer:
-    """Kills a command's process, again and again, and keeps the books."""
+    """Kills a command's process again and again, and counts what was served and recorded."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._folder, self._plan = folder, plan
@@ -281,7 +280,7 @@ class Killer:
         return ["bench", *(str(word) for option in options.items() for word in option)]
 
     def _start_and_kill(self, commands: Commands, server: Server) -> int:
-        """One start; kills it at a random moment, unless it ends before. Returns the exit code."""
+        """Start the command and kill it at a random moment unless it ends; return its exit code."""
         self._before = len(server.ledger.entries)
         self._known = self._recorded()
         pid = commands.start(*self._command(self._results.name, self._plan.puzzles))
@@ -301,7 +300,7 @@ class Killer:
         return code
 
     def _check(self, server: Server, code: int) -> None:
-        """Compare what is on the disk with what was served, and maybe tear a line."""
+        """Compare what is on disk with what was served, and sometimes cut a line."""
         while server.ledger.in_flight:
             time.sleep(0.001)
         came = {entry.request for entry in server.ledger.entries[self._before :]}
@@ -361,7 +360,7 @@ class Killer:
 def wrong_records(
     responses: list[tuple[str, Response]], model: Model, puzzles: list[Puzzle]
 ) -> list[str]:
-    """What is not as the server's model said it, or is there twice."""
+    """The records that differ from the server's reply, or that occur twice."""
     wrong, sound, by_id = [], grader("sound"), {puzzle.id: puzzle for puzzle in puzzles}
     scored = [(provider, response) for provider, response in responses if response.scored]
     times = Counter((provider, response.pair) for provider, response in scored)

@@ -74,7 +74,7 @@ def install(path: Path) -> Installed:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What lm-eval made of one task."""
+    """The results of lm-eval for one task."""
 
     # "accuracy,none" -> value
     metrics: dict[str, Any]
@@ -85,7 +85,7 @@ class Evaluated:
 def evaluate(
     installed: Installed, *arguments: str, tasks: str, limit: int = LIMIT, **environment: str
 ) -> dict[str, Evaluated]:
-    """Run lm-eval; task or group -> what came of it."""
+    """Run lm-eval; task or group -> its results."""
     output = installed.path / "output"
     done = installed.run(
         *(*arguments, "--tasks", tasks, "--apply_chat_template", "--limit", str(limit)),

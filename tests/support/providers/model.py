@@ -1,7 +1,7 @@
 """The model behind the server: gold answers, spoilt at a rate, and the tokens they took.
 
-What it says hangs on its seed, the puzzle and the request's own seed alone. A request without a
-seed (Anthropic takes none) is answered the same each time.
+A reply depends only on the model's seed, the puzzle and the request's own seed. A request without
+a seed (Anthropic takes none) is answered the same each time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ THOUGHT = "Where was everybody? Étienne says: “not there” … so it follows
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model made of a prompt, in no provider's terms."""
+    """The model's reply to a prompt, in no provider's format."""
 
     text: str
     # what a run must record it as
@@ -67,7 +67,7 @@ SHAPES: Mapping[str, Reply] = {
 
 
 class Model:
-    """Answers puzzles: rightly, or not, at rates that a seed fixes."""
+    """Answers puzzles, with shares of wrong and unusable replies; the seed decides which."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Model:
         return known.id if known else "?"
 
     def reply(self, prompt: str, seed: int | None) -> Reply:
-        """What is said to a prompt under a request's seed."""
+        """The reply to a prompt and a request's seed."""
         puzzle = self._by_prompt.get(prompt)
         rng = random.Random(f"{self._seed}/{puzzle.id if puzzle else prompt}/{seed}")
         text = self._answer(puzzle, rng) if puzzle else "I see no puzzle."
