@@ -89,7 +89,7 @@ def trainer(name: str = DEFAULT) -> Trainer:
         known = ", ".join(sorted(installed)) or "none"
         raise UserError(f"--trainer {name}: no such trainer: installed are {known}")
     point = installed[name]
-    # Whatever a plug-in raises, its user is told which one it was.
+    # Whatever error a plug-in raises, name the plug-in in the message.
     try:
         instance: Trainer = point.load()()
     except Exception as error:

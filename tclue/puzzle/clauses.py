@@ -2,7 +2,7 @@
 
 Every position of a suspect, a weapon or Mr. Boddy is a variable "in that room at that time", just
 one of which holds; roles ("the murderer") and descriptions ("the suspect motivated by Greed") are
-positions tied to those of whoever fills them, made where a statement needs them. A statement
+positions tied to those of their candidates, made where a statement needs them. A statement
 becomes one literal that is true exactly when the statement is, so that clues can be assumed,
 denied, or joined in a clause. `sat` proves puzzles with it, and `generate` makes them; `cpsat` is
 another model of the same, written apart from this.

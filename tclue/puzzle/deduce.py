@@ -149,7 +149,7 @@ class Knowledge:
         return rooms
 
     def _restrict(self, who: Ref, time: int, rooms: int) -> None:
-        """Whoever is meant was in one of these rooms: strike out who cannot be, or where."""
+        """`who` was in one of these rooms: strike out candidates, or rooms of the only one."""
         meant = self.meant(who)
         if len(meant) == 1:
             self._narrow(meant[0], time, rooms)

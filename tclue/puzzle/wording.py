@@ -299,7 +299,7 @@ class Wording:
         return None
 
     def _check(self, statement: Statement, text: str) -> None:
-        """Refuse what fits a pattern and cannot be meant: a first move, a weapon with a motive."""
+        """Refuse impossible statements that fit a pattern: a first move, a weapon with a motive."""
         if isinstance(statement, Moved | Carried) and statement.time == 0:
             raise PuzzleError(f'"{text}": nothing can move before {self.world.times[0]}')
         if isinstance(statement, Carried) and statement.weapon.kind not in (
