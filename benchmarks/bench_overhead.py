@@ -8,7 +8,7 @@ Decided:
 * What is timed is the asking in `run_models`, from the first request to the last record: what is
   read before and the summary after it are not. Records go to a temporary folder (TMPDIR says
   where), which must be on a disk for their fsync to mean anything.
-* "in process": an answerer that has each reply at once, so all the time is the engine's own. Beside
+* "in process": a model that has each reply at once, so all the time is the engine's own. Beside
   it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
 * "loopback" and "slow server": litellm to a server in a process of its own
   (`tests/support/providers`), beside a bare loop of `litellm.acompletion` with the same prompts, as
@@ -94,7 +94,7 @@ def reply_text(puzzle: Puzzle) -> str:
 
 
 class Instant(BuiltinModel):
-    """Has each reply at once, priced and as long as a hosted model's."""
+    """A model that has each completion at once, priced and as long as a hosted model's."""
 
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
         prices = Prices(
@@ -107,15 +107,15 @@ class Instant(BuiltinModel):
 
     async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Reply."""
-        for ask in batch:
-            text = self._texts[ask.puzzle.id]
+        for request in batch:
+            text = self._texts[request.puzzle.id]
             yield (
-                ask,
+                request,
                 Completion(text=text, finish_reason="stop", usage=self._usage, model_id="instant"),
             )
 
 
-class Took(NamedTuple):
+class Elapsed(NamedTuple):
     """Seconds of a clock on the wall, and of processor time of this process."""
 
     wall_s: float
@@ -123,7 +123,7 @@ class Took(NamedTuple):
 
 
 class Stopwatch:
-    """A progress that shows nothing, and times the asking."""
+    """A run observer that shows nothing, and times the requests."""
 
     def start(self, *_: object) -> None:
         """The first request is next."""
@@ -138,33 +138,33 @@ class Stopwatch:
     def stop(self) -> None:
         """The last response is recorded."""
         wall_s, cpu_s = self._start
-        self.took = Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+        self.elapsed = Elapsed(time.perf_counter() - wall_s, time.process_time() - cpu_s)
 
 
-def bench(model: str, samples: int, answerer: Model | None = None, **options: Any) -> Took:
+def bench(model: str, samples: int, builtin: Model | None = None, **options: Any) -> Elapsed:
     """Ask, grade and record; every reply has to be scored."""
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         chosen = BenchOptions(
             puzzles=PUZZLES, samples=samples, results=Path(folder), concurrency=IN_FLIGHT, **options
         )
-        resolved = (lambda *_: [answerer]) if answerer else resolve_all
+        resolved = (lambda *_: [builtin]) if builtin else resolve_all
         with patch.object(run, "resolve_all", resolved):
             (summary,) = run_models([model], chosen, watch)
     right = summary.accuracy is not None and summary.accuracy.value == 1.0
-    if summary.responses != summary.responses_asked or (answerer and not right):
+    if summary.responses != summary.responses_asked or (builtin and not right):
         raise AssertionError(f"not what was asked for: {summary}")
-    return watch.took
+    return watch.elapsed
 
 
-def bare(prompts: Sequence[str], api_base: str) -> Took:
+def bare(prompts: Sequence[str], api_base: str) -> Elapsed:
     """The same requests in a loop, and nothing else."""
     import litellm
 
-    left = iter(prompts)
+    remaining = iter(prompts)
 
     async def work() -> None:
-        for prompt in left:
+        for prompt in remaining:
             messages = [{"role": "user", "content": prompt}]
             reply = await litellm.acompletion(
                 model=MODEL, messages=messages, api_base=api_base, num_retries=0, timeout=600
@@ -181,7 +181,7 @@ def bare(prompts: Sequence[str], api_base: str) -> Took:
 
     watch = Stopwatch()
     asyncio.run(all_of_them())
-    return watch.took
+    return watch.elapsed
 
 
 @contextmanager
@@ -203,10 +203,10 @@ def serving(latency_s: float) -> Iterator[str]:
 def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
     """Samples a second of the engine alone, and of inspect_ai where it is installed."""
     puzzles = load_set(PUZZLES).puzzles
-    answerer, samples = Instant(puzzles), plan.in_process
-    walls_s = [bench("instant", samples, answerer).wall_s for _ in range(IN_PROCESS_ROUNDS)]
+    instant, samples = Instant(puzzles), plan.in_process
+    walls_s = [bench("instant", samples, instant).wall_s for _ in range(IN_PROCESS_ROUNDS)]
     total = samples * len(puzzles)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "samples": total,
         "per_s": total / median(walls_s),
         "rounds_per_s": [total / wall_s for wall_s in walls_s],
@@ -230,8 +230,8 @@ def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
         theirs = json.loads(done.stdout.splitlines()[-1])
         if (theirs["samples"], theirs["accuracy"]) != (total, 1.0):
             raise AssertionError(f"not what was asked for: {theirs}")
-        found["inspect"] = {"version": theirs["version"], "per_s": total / theirs["wall_s"]}
-    return found
+        figures["inspect"] = {"version": theirs["version"], "per_s": total / theirs["wall_s"]}
+    return figures
 
 
 def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
@@ -248,23 +248,23 @@ def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
                 with httpx_transport():
                     over_httpx.append(bare(prompts, api_base))
     total, pairs = len(prompts), list(zip(ours, loop, strict=True))
-    found = {
+    figures = {
         "samples": total,
-        "per_s": total / median(one.wall_s for one in ours),
-        "bare_per_s": total / median(one.wall_s for one in loop),
+        "per_s": total / median(elapsed.wall_s for elapsed in ours),
+        "bare_per_s": total / median(elapsed.wall_s for elapsed in loop),
         "ratio": median(b.wall_s / o.wall_s for o, b in pairs),
         "round_ratios": [b.wall_s / o.wall_s for o, b in pairs],
         "cpu_ratio": median(b.cpu_s / o.cpu_s for o, b in pairs),
-        "cpu_s_a_sample": median(one.cpu_s for one in ours) / total,
-        "bare_cpu_s_a_sample": median(one.cpu_s for one in loop) / total,
+        "cpu_s_a_sample": median(elapsed.cpu_s for elapsed in ours) / total,
+        "bare_cpu_s_a_sample": median(elapsed.cpu_s for elapsed in loop) / total,
     }
     if latency_s:
         ideal_s = total * latency_s / IN_FLIGHT
-        found["over_ideal"] = median(one.wall_s for one in ours) / ideal_s
-        found["bare_over_ideal"] = median(one.wall_s for one in loop) / ideal_s
+        figures["over_ideal"] = median(elapsed.wall_s for elapsed in ours) / ideal_s
+        figures["bare_over_ideal"] = median(elapsed.wall_s for elapsed in loop) / ideal_s
     else:
-        found["bare_httpx_per_s"] = total / median(one.wall_s for one in over_httpx)
-    return found
+        figures["bare_httpx_per_s"] = total / median(elapsed.wall_s for elapsed in over_httpx)
+    return figures
 
 
 @contextmanager
@@ -330,11 +330,11 @@ def measure(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
 # Words
 
 
-def show(found: dict[str, Any]) -> str:
+def show(figures: dict[str, Any]) -> str:
     """The figures as plain text."""
-    alone, http, slow = found["in_process"], found["loopback"], found["slow_server"]
-    few, many = found["memory"]["few"], found["memory"]["many"]
-    theirs = alone["inspect"]
+    engine, http, slow = figures["in_process"], figures["loopback"], figures["slow_server"]
+    few, many = figures["memory"]["few"], figures["memory"]["many"]
+    theirs = engine["inspect"]
     beside = (
         f"inspect_ai {theirs['version']} {theirs['per_s']:.0f}"
         if theirs
@@ -342,11 +342,11 @@ def show(found: dict[str, Any]) -> str:
     )
     return "\n".join(
         [
-            f"{found['cores']} cores, load {found['load']:.1f} before, Python {found['python']}; "
-            f"{found['in_flight']} in flight",
+            f"{figures['cores']} cores, load {figures['load']:.1f} before, "
+            f"Python {figures['python']}; {figures['in_flight']} in flight",
             "",
             "            samples  a second",
-            f"in process  {alone['samples']:7} {alone['per_s']:9.0f}  {beside}",
+            f"in process  {engine['samples']:7} {engine['per_s']:9.0f}  {beside}",
             f"loopback    {http['samples']:7} {http['per_s']:9.0f}  "
             f"bare litellm {http['bare_per_s']:.0f}, ratio {http['ratio']:.2f}",
             f"{28 * ' '}of processor time {http['cpu_ratio']:.2f}: "
@@ -357,10 +357,10 @@ def show(found: dict[str, Any]) -> str:
             f"bare litellm {slow['bare_over_ideal']:.3f}",
             "",
             *(
-                f"memory      {one['samples']:7} {one['peak_bytes'] / 2**20:6.0f} MiB"
-                for one in (few, many)
+                f"memory      {size['samples']:7} {size['peak_bytes'] / 2**20:6.0f} MiB"
+                for size in (few, many)
             ),
-            f"            {found['memory']['bytes_a_sample']:.0f} bytes more a sample",
+            f"            {figures['memory']['bytes_a_sample']:.0f} bytes more a sample",
         ]
     )
 
@@ -376,8 +376,8 @@ def main() -> None:
     if options.peak:
         print(json.dumps(peak(options.peak)))
         return
-    found = measure(QUICK if options.quick else FULL, options.inspect_python)
-    print(json.dumps(found) if options.json else show(found))
+    figures = measure(QUICK if options.quick else FULL, options.inspect_python)
+    print(json.dumps(figures) if options.json else show(figures))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Job(TypedDict):
-    """What `trl_grpo.py` is told."""
+    """The job that `trl_grpo.py` reads."""
 
     # the checkpoint's folder
     base: str
@@ -75,5 +75,5 @@ class Trl:
             answer = ""
         if not answer:
             raise UserError("--trl-python: trl_grpo.py ended: what it said is above")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        figures: dict[str, Any] = json.loads(answer)
+        return figures

@@ -167,8 +167,9 @@ def measure(seed: int, chosen: GenerationSettings) -> Sample:
 def compare(players: int, count: int, seed: int, limit_s: float) -> dict[str, Any]:
     """The published way beside ours on the same seeds."""
     chosen = PLAYERS[str(players)]
-    theirs = [published_way.make(each, chosen, limit_s) for each in range(seed, seed + count)]
-    ours_s = [measure(each, chosen).make_s for each in range(seed, seed + count)]
+    seeds = range(seed, seed + count)
+    theirs = [published_way.make(puzzle_seed, chosen, limit_s) for puzzle_seed in seeds]
+    ours_s = [measure(puzzle_seed, chosen).make_s for puzzle_seed in seeds]
     theirs_s = [spent for spent, _ in theirs]
     return {
         "players": players,
@@ -205,43 +206,45 @@ def row(size: str, samples: Sequence[Sample]) -> dict[str, Any]:
     return {
         "size": size,
         "puzzles": len(samples),
-        "mean_cells": fmean(one.cells for one in samples),
-        "mean_clues": fmean(one.clues for one in samples),
-        "sat": speed([one.make_s for one in samples]),
-        "sat_and_reprove": speed([one.make_s + one.reprove_s for one in samples]),
-        "mean_solver_questions": fmean(one.questions for one in samples),
-        "mean_conflicts": fmean(one.effort.conflicts for one in samples),
-        "mean_propagations": fmean(one.effort.propagations for one in samples),
+        "mean_cells": fmean(sample.cells for sample in samples),
+        "mean_clues": fmean(sample.clues for sample in samples),
+        "sat": speed([sample.make_s for sample in samples]),
+        "sat_and_reprove": speed([sample.make_s + sample.reprove_s for sample in samples]),
+        "mean_solver_questions": fmean(sample.questions for sample in samples),
+        "mean_conflicts": fmean(sample.effort.conflicts for sample in samples),
+        "mean_propagations": fmean(sample.effort.propagations for sample in samples),
     }
 
 
 def stage_shares(samples: Sequence[Sample]) -> dict[str, float]:
     """Share of the time of all puzzles together that each stage takes."""
-    total_s = sum(one.make_s for one in samples)
-    return {stage: sum(one.stages_s[stage] for one in samples) / total_s for stage in STAGES}
+    total_s = sum(sample.make_s for sample in samples)
+    return {stage: sum(sample.stages_s[stage] for sample in samples) / total_s for stage in STAGES}
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, float]:
     """The exponent b in seconds = a * cells**b, by least squares on logarithms."""
-    xs = [log(one.cells) for one in samples]
-    ys = [log(one.make_s) for one in samples]
+    xs = [log(sample.cells) for sample in samples]
+    ys = [log(sample.make_s) for sample in samples]
     mean_x, mean_y = fmean(xs), fmean(ys)
     spread = sum((x - mean_x) ** 2 for x in xs)
     exponent = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
-    left = sum((y - mean_y - exponent * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True))
+    unexplained = sum(
+        (y - mean_y - exponent * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True)
+    )
     return {
         "exponent": exponent,
         # Half the width of a 95% interval.
-        "interval": 1.96 * sqrt(left / (len(xs) - 2) / spread),
-        "r_squared": 1 - left / sum((y - mean_y) ** 2 for y in ys),
+        "interval": 1.96 * sqrt(unexplained / (len(xs) - 2) / spread),
+        "r_squared": 1 - unexplained / sum((y - mean_y) ** 2 for y in ys),
     }
 
 
 def form_shares(count: int, seed: int) -> dict[str, Any]:
     """Shares of the clue forms at the published mix."""
     forms: Counter[str] = Counter()
-    for each in range(seed, seed + count):
-        forms.update(form(clue) for clue in generate.generate(each).clues)
+    for puzzle_seed in range(seed, seed + count):
+        forms.update(form(clue) for clue in generate.generate(puzzle_seed).clues)
     shares = {name: forms[name] / forms.total() for name in PUBLISHED_SHARES}
     return {"puzzles": count, "clues": forms.total(), "shares": shares}
 
@@ -250,7 +253,7 @@ def run(plan: Plan, seed: int) -> dict[str, Any]:
     """Measure everything."""
 
     def samples(count: int, chosen: GenerationSettings) -> list[Sample]:
-        return [measure(each, chosen) for each in range(seed, seed + count)]
+        return [measure(puzzle_seed, chosen) for puzzle_seed in range(seed, seed + count)]
 
     # The first of everything loads modules.
     measure(seed, PLAYERS["1"])
@@ -265,12 +268,12 @@ def run(plan: Plan, seed: int) -> dict[str, Any]:
         "solver": clauses.SOLVER,
         "generator_version": generate.VERSION,
         "sizes": [
-            *(row(f"{name} players", found) for name, found in by_players.items()),
+            *(row(f"{name} players", measured) for name, measured in by_players.items()),
             row("published mix", mix),
             row("largest for 6", largest),
         ],
         "stages": {"published mix": stage_shares(mix), "largest for 6": stage_shares(largest)},
-        "growth": growth([one for found in by_players.values() for one in found]),
+        "growth": growth([sample for measured in by_players.values() for sample in measured]),
         "published_way": [
             compare(players, count, seed, plan.limit_s)
             for players, count in enumerate(plan.baseline, 1)
@@ -282,59 +285,60 @@ def run(plan: Plan, seed: int) -> dict[str, Any]:
 # Words
 
 
-def show(found: dict[str, Any]) -> str:
+def show(figures: dict[str, Any]) -> str:
     """The figures as plain text."""
     lines = [
-        f"CPU seconds on one core; seed {found['seed']}, Python {found['python']}, "
-        f"python-sat {found['python_sat']} ({found['solver']}), ortools {found['ortools']}",
+        f"CPU seconds on one core; seed {figures['seed']}, Python {figures['python']}, "
+        f"python-sat {figures['python_sat']} ({figures['solver']}), ortools {figures['ortools']}",
         "",
         "                          made and proved by SAT       and proved again by CP-SAT",
         "size           puzzles     /s    p50    p99    max      /s    p50    p99    max",
     ]
-    for one in found["sizes"]:
-        figures = "   ".join(
-            f"{one[key]['per_s']:6.1f} {one[key]['p50_s']:6.3f} {one[key]['p99_s']:6.3f} "
-            f"{one[key]['max_s']:6.3f}"
+    for entry in figures["sizes"]:
+        speeds = "   ".join(
+            f"{entry[key]['per_s']:6.1f} {entry[key]['p50_s']:6.3f} {entry[key]['p99_s']:6.3f} "
+            f"{entry[key]['max_s']:6.3f}"
             for key in ("sat", "sat_and_reprove")
         )
-        lines.append(f"{one['size']:14} {one['puzzles']:7} {figures}")
+        lines.append(f"{entry['size']:14} {entry['puzzles']:7} {speeds}")
     lines += ["", "size             cells  clues  solver questions  conflicts  propagations"]
-    for one in found["sizes"]:
+    for entry in figures["sizes"]:
         lines.append(
-            f"{one['size']:14} {one['mean_cells']:7.0f} {one['mean_clues']:6.1f} "
-            f"{one['mean_solver_questions']:17.1f} {one['mean_conflicts']:10.0f} "
-            f"{one['mean_propagations']:13.0f}"
+            f"{entry['size']:14} {entry['mean_cells']:7.0f} {entry['mean_clues']:6.1f} "
+            f"{entry['mean_solver_questions']:17.1f} {entry['mean_conflicts']:10.0f} "
+            f"{entry['mean_propagations']:13.0f}"
         )
-    lines += ["", "share of time          " + "".join(f"{size:>15}" for size in found["stages"])]
+    lines += ["", "share of time          " + "".join(f"{size:>15}" for size in figures["stages"])]
     for stage in STAGES:
-        shares = "".join(f"{shares[stage]:15.1%}" for shares in found["stages"].values())
+        shares = "".join(f"{shares[stage]:15.1%}" for shares in figures["stages"].values())
         lines.append(f"{stage:23}{shares}")
-    fit = found["growth"]
+    fit = figures["growth"]
     lines += [
         "",
         f"seconds grow as cells to the power of {fit['exponent']:.2f} (95% interval +/- "
         f"{fit['interval']:.2f}, r squared {fit['r_squared']:.2f})",
         "",
-        f"the published way, at most {found['limit_s']:.0f} s a puzzle",
+        f"the published way, at most {figures['limit_s']:.0f} s a puzzle",
         "players  puzzles  ended  mean s   max s  ours, mean s   ratio",
     ]
-    for one in found["published_way"]:
-        least = ">=" if one["ratio_is_lower_bound"] else ""
+    for entry in figures["published_way"]:
+        least = ">=" if entry["ratio_is_lower_bound"] else ""
         lines.append(
-            f"{one['players']:7} {one['puzzles']:8} {one['ended']:6} "
-            f"{one['published_way_mean_s']:7.2f} {one['published_way_max_s']:7.2f} "
-            f"{one['ours_mean_s']:13.4f} {least + format(one['ratio'], '.0f'):>7}"
+            f"{entry['players']:7} {entry['puzzles']:8} {entry['ended']:6} "
+            f"{entry['published_way_mean_s']:7.2f} {entry['published_way_max_s']:7.2f} "
+            f"{entry['ours_mean_s']:13.4f} {least + format(entry['ratio'], '.0f'):>7}"
         )
     return "\n".join(lines)
 
 
-def show_shares(found: dict[str, Any]) -> str:
+def show_shares(figures: dict[str, Any]) -> str:
     """The shares of clue forms as plain text."""
     lines = [
-        f"clue forms of {found['puzzles']} puzzles at the published mix ({found['clues']} clues)",
+        f"clue forms of {figures['puzzles']} puzzles at the published mix "
+        f"({figures['clues']} clues)",
         "form            here  published",
     ]
-    for name, share in found["shares"].items():
+    for name, share in figures["shares"].items():
         lines.append(f"{name:14} {share:5.1%} {PUBLISHED_SHARES[name]:10.0%}")
     return "\n".join(lines)
 
@@ -348,11 +352,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
-    found = form_shares(plan.mix, options.seed) if options.shares else run(plan, options.seed)
+    figures = form_shares(plan.mix, options.seed) if options.shares else run(plan, options.seed)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(figures))
     else:
-        print((show_shares if options.shares else show)(found))
+        print((show_shares if options.shares else show)(figures))
 
 
 if __name__ == "__main__":

@@ -29,11 +29,11 @@ def main() -> None:
     job = json.load(sys.stdin)
     puzzles = {puzzle.id: puzzle for puzzle in load_set(job["puzzles"]).puzzles}
     texts = {puzzles[id].prompt: text for id, text in job["texts"].items()}
-    judge = grader("sound")
+    sound_grader = grader("sound")
 
     def graded() -> Any:
         async def score(state: Any, target: Any) -> Score:  # noqa: ARG001
-            grade = judge.grade(puzzles[state.sample_id], state.output.completion)
+            grade = sound_grader.grade(puzzles[state.sample_id], state.output.completion)
             return Score(value=grade.accuracy)
 
         return score
@@ -71,13 +71,13 @@ def main() -> None:
     if log.status != "success":
         raise SystemExit(f"inspect_ai: {log.error}")
     (score,) = log.results.scores
-    found = {
+    figures = {
         "version": inspect_ai.__version__,
         "wall_s": wall_s,
         "accuracy": score.metrics["mean"].value,
         "samples": samples,
     }
-    print(json.dumps(found))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import cast
 
 from tclue.puzzle import cpsat
 from tclue.puzzle.candidates import Candidates
-from tclue.puzzle.draw import Dice, GenerationSettings, draw_case, draw_world
+from tclue.puzzle.draw import GenerationSettings, Rng, draw_case, draw_world
 from tclue.puzzle.generate import POOL_PER_HUNDRED_FACTS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import Statement
@@ -30,7 +30,7 @@ def solutions(world: World, clues: Sequence[Statement]) -> int:
     puzzle = cast(Puzzle, SimpleNamespace(world=world, clues=tuple(clues)))
     model = cpsat._Model(puzzle, False)
 
-    class Found(cp_model.CpSolverSolutionCallback):
+    class CaseCollector(cp_model.CpSolverSolutionCallback):
         def __init__(self) -> None:
             super().__init__()
             self.cases: set[tuple[int, ...]] = set()
@@ -40,27 +40,27 @@ def solutions(world: World, clues: Sequence[Statement]) -> int:
             if len(self.cases) > 1:
                 self.stop_search()
 
-    found = Found()
+    collector = CaseCollector()
     solver = cp_model.CpSolver()
     solver.parameters.enumerate_all_solutions = True
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
-    solver.solve(model.cp, found)
-    return len(found.cases)
+    solver.solve(model.cp, collector)
+    return len(collector.cases)
 
 
 def make(seed: int, chosen: GenerationSettings, limit_s: float) -> tuple[float, bool]:
     """(CPU seconds, whether it came to its end) of making the puzzle of a seed as published."""
     start = process_time()
-    dice = Dice(seed)
-    world, motives = draw_world(dice, chosen)
-    case = draw_case(dice, chosen, world, motives)
-    drawn = Candidates(dice, world, case)
-    facts = drawn.plain()
+    rng = Rng(seed)
+    world, motives = draw_world(rng, chosen)
+    case = draw_case(rng, chosen, world, motives)
+    candidates = Candidates(rng, world, case)
+    facts = candidates.plain_facts()
     pool = list(
-        dict.fromkeys([*facts, *drawn.pool(POOL_PER_HUNDRED_FACTS * len(facts) // 100 + 20)])
+        dict.fromkeys([*facts, *candidates.pool(POOL_PER_HUNDRED_FACTS * len(facts) // 100 + 20)])
     )
-    dice.shuffle(pool)
+    rng.shuffle(pool)
 
     def spent_s() -> float:
         return process_time() - start

@@ -6,56 +6,58 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def show(found: Mapping[str, Any]) -> str:
+def show(figures: Mapping[str, Any]) -> str:
     """The figures as plain text."""
     lines = [
-        f"{found['machine']}, {found['threads']} threads, load {found['load']:.1f} before; "
-        f"commit {found['commit']}",
-        f"{found['model']}: {found['puzzles']} puzzles by {found['responses']} responses, "
-        f"packs of {found['pack_length']}, medians of {found['rounds']} rounds",
-        *found["left_out"],
+        f"{figures['machine']}, {figures['threads']} threads, load {figures['load']:.1f} before; "
+        f"commit {figures['commit']}",
+        f"{figures['model']}: {figures['puzzles']} puzzles by {figures['responses']} responses, "
+        f"packs of {figures['pack_length']}, medians of {figures['rounds']} rounds",
+        *figures["left_out"],
         "",
         "            responses  seconds     logical  executed  loss-bearing tokens a second",
     ]
-    for name, one in found["steps"].items():
-        share = f"{one['peak_share']:.0%} of peak" if one["peak_share"] else "peak unknown"
+    for name, row in figures["steps"].items():
+        share = f"{row['peak_share']:.0%} of peak" if row["peak_share"] else "peak unknown"
         lines.append(
-            f"{rates(name, one)}  {share}; time {one['wall_ratio']:.2f} of packed, "
-            f"of processor time {one['cpu_ratio']:.2f}"
+            f"{rates(name, row)}  {share}; time {row['wall_ratio']:.2f} of packed, "
+            f"of processor time {row['cpu_ratio']:.2f}"
         )
-    if sampled := found["sampling"]:
+    if sampled := figures["sampling"]:
         lines.append(f"{rates('sampling', sampled)}  {sampled['sampled']} tokens sampled")
-    if found["peak"]:
+    if figures["peak"]:
         lines.append(
-            f"peak: {found['peak'] / 1e9:.0f} billion operations a second ({found['peak_is']})"
+            f"peak: {figures['peak'] / 1e9:.0f} billion operations a second ({figures['peak_is']})"
         )
-    if whole := found.get("iterations"):
+    if iterations := figures.get("iterations"):
         lines += [
             "",
             "iterations  seconds  sampling  processor time  tokens sampled  logical a second",
         ]
-        lines += [iteration_line(name, whole[name]) for name in ("ours", "trl") if name in whole]
+        lines += [
+            iteration_line(name, iterations[name]) for name in ("ours", "trl") if name in iterations
+        ]
         lines.append(
-            f"trl {whole['trl_version']} takes {whole['wall_ratio']:.2f} times as long, "
-            f"{whole['cpu_ratio']:.2f} times the processor time; ours has "
-            f"{whole['tokens_ratio']:.2f} times the tokens a second"
-            if whole["trl_version"]
+            f"trl {iterations['trl_version']} takes {iterations['wall_ratio']:.2f} times as long, "
+            f"{iterations['cpu_ratio']:.2f} times the processor time; ours has "
+            f"{iterations['tokens_ratio']:.2f} times the tokens a second"
+            if iterations["trl_version"]
             else "TRL is left out: no --trl-python"
         )
     return "\n".join(lines)
 
 
-def rates(name: str, one: Mapping[str, Any]) -> str:
+def rates(name: str, row: Mapping[str, Any]) -> str:
     """A line's beginning: what was done, and tokens a second."""
     return (
-        f"{name:11} {one['responses']:9} {one['wall_s']:8.2f}  {one['logical_per_s']:10.0f} "
-        f"{one['executed_per_s']:9.0f} {one['loss_bearing_per_s']:13.0f}"
+        f"{name:11} {row['responses']:9} {row['wall_s']:8.2f}  {row['logical_per_s']:10.0f} "
+        f"{row['executed_per_s']:9.0f} {row['loss_bearing_per_s']:13.0f}"
     )
 
 
-def iteration_line(name: str, one: Mapping[str, Any]) -> str:
+def iteration_line(name: str, row: Mapping[str, Any]) -> str:
     """What an iteration took."""
     return (
-        f"{name:11} {one['wall_s']:7.2f} {one['sample_s']:9.2f} {one['cpu_s']:15.2f} "
-        f"{one['sampled_tokens']:15.0f} {one['logical_per_s']:17.0f}"
+        f"{name:11} {row['wall_s']:7.2f} {row['sample_s']:9.2f} {row['cpu_s']:15.2f} "
+        f"{row['sampled_tokens']:15.0f} {row['logical_per_s']:17.0f}"
     )

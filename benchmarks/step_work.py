@@ -84,11 +84,11 @@ def gpu_peak() -> float | None:
 
 def matmul_rate(dtype: torch.dtype) -> float:
     """Operations a second of one large matrix product on the CPU: the best of three."""
-    one, other = (torch.randn(MATMUL, MATMUL, dtype=dtype) for _ in range(2))
+    left, right = (torch.randn(MATMUL, MATMUL, dtype=dtype) for _ in range(2))
     best_s = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        torch.mm(one, other)
+        torch.mm(left, right)
         best_s = min(best_s, time.perf_counter() - start)
     return 2.0 * MATMUL**3 / best_s
 
@@ -106,8 +106,8 @@ def write_random(shape: Shape, dtype: torch.dtype, folder: Path, seed: int) -> P
         tie_word_embeddings=shape.tied,
         max_position_embeddings=32768,
     )
-    made: Any = transformers.AutoModelForCausalLM
-    model = made.from_config(config, dtype=dtype)
+    auto_model: Any = transformers.AutoModelForCausalLM
+    model = auto_model.from_config(config, dtype=dtype)
     model.save_pretrained(folder)
     return folder
 
@@ -121,18 +121,18 @@ def made_up(
     response: tuple[int, int] = RESPONSE_TOKENS,
 ) -> list[Group]:
     """Groups of random tokens, as long as published prompts and responses."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     least, middle, most = prompt
 
     def ids(count: int) -> list[int]:
-        return dice.choices(range(vocab), k=count)
+        return rng.choices(range(vocab), k=count)
 
     groups = []
     for number in range(puzzles):
-        length = middle * dice.lognormvariate(0, PROMPT_SIGMA)
+        length = middle * rng.lognormvariate(0, PROMPT_SIGMA)
         group = Group(Puzzle("", id=str(number)), ids(int(min(most, max(least, length)))))
         for i in range(size):
-            tokens = ids(dice.randint(*response))
+            tokens = ids(rng.randint(*response))
             sample = Sample(tokens, [0.0] * len(tokens), "stop")
             # half of a group is better than the other
             grade = Grade(float(i % 2), False, {}, (), None)
@@ -141,56 +141,56 @@ def made_up(
     return groups
 
 
-class Took(NamedTuple):
+class Timing(NamedTuple):
     """Seconds of a clock on the wall, and of processor time of this process."""
 
     wall_s: float
     cpu_s: float
 
 
-def timed(do: Callable[[], object]) -> Took:
-    """What a call takes, on the GPU too."""
+def timed(do: Callable[[], object]) -> Timing:
+    """The time that a call takes, work on the GPU included."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     do()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return Took(time.perf_counter() - wall_s, time.process_time() - cpu_s)
+    return Timing(time.perf_counter() - wall_s, time.process_time() - cpu_s)
 
 
-def seconds(took: Sequence[Took]) -> dict[str, Any]:
+def seconds(rounds: Sequence[Timing]) -> dict[str, Any]:
     """The medians of the rounds, and the rounds."""
     return {
-        "wall_s": median(one.wall_s for one in took),
-        "cpu_s": median(one.cpu_s for one in took),
-        "rounds_wall_s": [one.wall_s for one in took],
-        "rounds_cpu_s": [one.cpu_s for one in took],
+        "wall_s": median(timing.wall_s for timing in rounds),
+        "cpu_s": median(timing.cpu_s for timing in rounds),
+        "rounds_wall_s": [timing.wall_s for timing in rounds],
+        "rounds_cpu_s": [timing.cpu_s for timing in rounds],
     }
 
 
 def figures(
-    work: Work, took: Sequence[Took], packed_took: Sequence[Took], peak: float | None
+    work: Work, rounds: Sequence[Timing], packed_rounds: Sequence[Timing], peak: float | None
 ) -> dict[str, Any]:
-    """What the rounds of one way say; ratios are of its time to that of packed."""
-    found = seconds(took)
-    pairs = list(zip(took, packed_took, strict=True))
+    """The figures of one way's rounds; ratios are of its time to that of packed."""
+    medians = seconds(rounds)
+    pairs = list(zip(rounds, packed_rounds, strict=True))
     return {
         **asdict(work),
-        **found,
-        "logical_per_s": work.logical / found["wall_s"],
-        "executed_per_s": work.executed / found["wall_s"],
-        "loss_bearing_per_s": work.loss_bearing / found["wall_s"],
-        "peak_share": work.operations / found["wall_s"] / peak if peak else None,
-        "wall_ratio": median(one.wall_s / other.wall_s for one, other in pairs),
-        "cpu_ratio": median(one.cpu_s / other.cpu_s for one, other in pairs),
+        **medians,
+        "logical_per_s": work.logical / medians["wall_s"],
+        "executed_per_s": work.executed / medians["wall_s"],
+        "loss_bearing_per_s": work.loss_bearing / medians["wall_s"],
+        "peak_share": work.operations / medians["wall_s"] / peak if peak else None,
+        "wall_ratio": median(own.wall_s / packed.wall_s for own, packed in pairs),
+        "cpu_ratio": median(own.cpu_s / packed.cpu_s for own, packed in pairs),
     }
 
 
-def sampling(found: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
+def sampling(measured: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
     """What was sampled; all of it counts, with spread or without."""
-    wall_s = found["sampling"]["wall_s"]
-    sampled = sum(len(one.sample.ids) for group in groups for one in group.responses)
+    wall_s = measured["sampling"]["wall_s"]
+    sampled = sum(len(response.sample.ids) for group in groups for response in group.responses)
     # a prompt is computed once a group
     executed = sampled + sum(len(group.prompt) for group in groups)
     return {
@@ -198,5 +198,5 @@ def sampling(found: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any
         "sampled": sampled,
         "logical_per_s": logical_tokens(groups) / wall_s,
         "executed_per_s": executed / wall_s,
-        "loss_bearing_per_s": found["steps"]["packed"]["loss_bearing"] / wall_s,
+        "loss_bearing_per_s": measured["steps"]["packed"]["loss_bearing"] / wall_s,
     }

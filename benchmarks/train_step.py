@@ -47,7 +47,7 @@ import torch
 from beside_trl import Job, Trl
 from step_words import show
 from step_work import (
-    Took,
+    Timing,
     Work,
     figures,
     gpu_peak,
@@ -113,7 +113,7 @@ class Fixed:
 class Entry:
     """A way to take the step."""
 
-    learner: TrainState
+    state: TrainState
     batches: list[list[Pack]]
     work: Work
 
@@ -149,16 +149,16 @@ def configuration(options: Options) -> Config:
     return replace(changed, loss=replace(config.loss, old="trainer")) if options.shape else changed
 
 
-def learner(config: Config, puzzles: Sequence[Puzzle]) -> TrainState:
-    """A learner of the tiny checkpoint that gets these puzzles at each iteration."""
-    made = build(config)
-    made.puzzles.close()
-    made.puzzles = cast(Puzzles, Fixed(puzzles))
-    return made
+def train_state(config: Config, puzzles: Sequence[Puzzle]) -> TrainState:
+    """A training state of the tiny checkpoint that gets these puzzles at each iteration."""
+    state = build(config)
+    state.puzzles.close()
+    state.puzzles = cast(Puzzles, Fixed(puzzles))
+    return state
 
 
-def bare_learner(config: Config, base: str, backend: str) -> TrainState:
-    """A learner that updates and samples nothing, by a backend."""
+def bare_state(config: Config, base: str, backend: str) -> TrainState:
+    """A training state that updates and samples nothing, by a backend."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
     policy = build_policy.build(config.model, base, config.rollout.temperature, device)
@@ -172,31 +172,33 @@ def entries(
     config: Config, base: str, shape: Shape, groups: Sequence[Group]
 ) -> tuple[dict[str, Entry], list[str]]:
     """The ways to take the step, by name; and a line for each that is left out."""
-    ours, left_out = bare_learner(config, base, "hf"), []
-    singles = [replace(group, responses=[one]) for group in groups for one in group.responses]
+    ours, left_out = bare_state(config, base, "hf"), []
+    singles = [
+        replace(group, responses=[response]) for group in groups for response in group.responses
+    ]
     batches = {"packed": packed(ours, groups), "unshared": packed(ours, singles)}
     if ours.policy.device.type == "cpu":
-        batches["alone"] = [p for one in singles for p in pack([one], config.packing.length)]
+        batches["alone"] = [
+            p for response in singles for p in pack([response], config.packing.length)
+        ]
     else:
         left_out.append("alone is left out: attention would be compiled for each length")
-    found = {
+    ways = {
         name: Entry(ours, [packs], work_of(groups, packs, shape)) for name, packs in batches.items()
     }
     if find_spec("torchtune"):
-        theirs = bare_learner(config, base, "torchtune")
-        found["torchtune"] = replace(found["packed"], learner=theirs)
+        theirs = bare_state(config, base, "torchtune")
+        ways["torchtune"] = replace(ways["packed"], state=theirs)
     else:
         left_out.append("torchtune is left out: not installed (pip install 'tclue[torchtune]')")
-    for entry in found.values():
-        entry.learner.rate_factor = 0.0
-    return found, left_out
+    for entry in ways.values():
+        entry.state.rate_factor = 0.0
+    return ways, left_out
 
 
-def check_same(found: Mapping[str, Entry], dtype: str) -> None:
+def check_same(ways: Mapping[str, Entry], dtype: str) -> None:
     """Take each step once, which also loads what loads at first; all must have one gradient."""
-    norms = {
-        name: update(entry.learner, entry.batches)["grad_norm"] for name, entry in found.items()
-    }
+    norms = {name: update(entry.state, entry.batches)["grad_norm"] for name, entry in ways.items()}
     first = norms["packed"]
     if not first or any(abs(norm / first - 1) > SAME_NORM[dtype] for norm in norms.values()):
         raise AssertionError(f"not the same gradient: its norm is {norms}")
@@ -226,11 +228,11 @@ def trl_job(options: Options, config: Config, rate: float, puzzles: Sequence[Puz
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Measure everything; UserError where it cannot be."""
+    """Measure everything. Raises UserError where that is not possible."""
     machine, config = this_machine(), configuration(options)
     if options.shape and not torch.cuda.is_available():
         raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.told}")
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "commit": commit(),
         "machine": machine.told,
         "threads": torch.get_num_threads(),
@@ -246,25 +248,25 @@ def measure(options: Options) -> dict[str, Any]:
             dtype = getattr(torch, config.model.dtype)
             base = write_random(shape, dtype, Path(folder), options.seed)
             groups = made_up(options.puzzles, options.responses, shape.vocab, options.seed)
-            return found | steps(config, str(base), shape, groups, options.rounds)
+            return report | steps(config, str(base), shape, groups, options.rounds)
     puzzles = load_set(PUZZLES).puzzles[: options.puzzles]
     if len(puzzles) < options.puzzles:
         raise UserError(f"--puzzles {options.puzzles}: {PUZZLES} has {len(puzzles)}")
     if options.trl_python and len(puzzles) * options.responses % options.trl_rows:
         raise UserError(f"--trl-rows {options.trl_rows}: expected a divisor of all responses")
-    sampler = learner(config, puzzles)
+    sampler = train_state(config, puzzles)
     groups, dropped = collect(sampler)
     if not groups:
         raise UserError("no group has responses of different worth: more --puzzles or --responses")
-    asked = requests(sampler)
+    sampling_requests = requests(sampler)
     # First, for here a machine without TRL is found out.
-    found["iterations"] = iterations(options, config, puzzles)
-    found |= steps(
+    report["iterations"] = iterations(options, config, puzzles)
+    report |= steps(
         *(config, str(TINY), shape, groups, options.rounds),
-        lambda: sampler.engine.sample(asked),
+        lambda: sampler.engine.sample(sampling_requests),
     )
-    found["sampling"] |= sampling(found, [*groups, *dropped])
-    return found
+    report["sampling"] |= sampling(report, [*groups, *dropped])
+    return report
 
 
 def commit() -> str:
@@ -284,15 +286,15 @@ def steps(
     """Tokens a second of each way to take the step, and what sampling took beside it."""
     ways, left_out = entries(config, base, shape, groups)
     check_same(ways, config.model.dtype)
-    took: dict[str, list[Took]] = {name: [] for name in ways}
-    sampled: list[Took] = []
+    timings: dict[str, list[Timing]] = {name: [] for name in ways}
+    sampled: list[Timing] = []
     on_gpu = torch.cuda.is_available()
     peak = gpu_peak() if on_gpu else 0.0
     for _ in range(rounds):
         if not on_gpu:
             peak = max(peak or 0.0, matmul_rate(getattr(torch, config.model.dtype)))
         for name, way in ways.items():
-            took[name].append(timed(partial(update, way.learner, way.batches)))
+            timings[name].append(timed(partial(update, way.state, way.batches)))
         if sample:
             sampled.append(timed(sample))
     measured = f"measured here, a large {config.model.dtype} matrix product"
@@ -301,8 +303,8 @@ def steps(
         "peak_is": "data sheet, dense bfloat16" if on_gpu else measured,
         "left_out": left_out,
         "steps": {
-            name: figures(ways[name].work, several, took["packed"], peak)
-            for name, several in took.items()
+            name: figures(ways[name].work, way_timings, timings["packed"], peak)
+            for name, way_timings in timings.items()
         },
         "sampling": seconds(sampled) if sample else None,
     }
@@ -312,14 +314,14 @@ def requests(sampler: TrainState) -> list[SamplingRequest]:
     """The requests of the first iteration."""
     config = sampler.config
     puzzles = sampler.puzzles.take(config.data.puzzles_per_iteration)
-    several = config.rollout.responses_per_puzzle
-    return requests_for(sampler.tokenizer, puzzles, several, config.train.seed, 0)
+    responses = config.rollout.responses_per_puzzle
+    return requests_for(sampler.tokenizer, puzzles, responses, config.train.seed, 0)
 
 
 def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
     """Whole iterations of ours and of TRL's, in turns; the first of each is not counted."""
-    ours = learner(config, puzzles)
-    prompts = options.responses * sum(len(prompt_ids(ours.tokenizer, one)) for one in puzzles)
+    ours = train_state(config, puzzles)
+    prompts = options.responses * sum(len(prompt_ids(ours.tokenizer, puzzle)) for puzzle in puzzles)
     rounds: dict[str, list[dict[str, Any]]] = {"ours": []}
     with ExitStack() as stack:
         if options.trl_python:
@@ -330,32 +332,32 @@ def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> d
             rounds["ours"].append(iteration(ours))
             if options.trl_python:
                 rounds["trl"].append(theirs.iterate())
-    found: dict[str, Any] = {"trl_version": theirs.version if options.trl_python else None}
-    counted = {name: several[1:] for name, several in rounds.items()}
-    for name, several in counted.items():
-        for one in several:
-            if one["responses"] != options.responses * options.puzzles:
-                raise AssertionError(f"{name}: not what was asked for: {one}")
-            one["logical_per_s"] = (prompts + one["sampled_tokens"]) / one["wall_s"]
-        found[name] = {key: median(one[key] for one in several) for key in several[0]}
-        found[name]["rounds"] = several
+    result: dict[str, Any] = {"trl_version": theirs.version if options.trl_python else None}
+    counted = {name: own_rounds[1:] for name, own_rounds in rounds.items()}
+    for name, own_rounds in counted.items():
+        for round_ in own_rounds:
+            if round_["responses"] != options.responses * options.puzzles:
+                raise AssertionError(f"{name}: not what was asked for: {round_}")
+            round_["logical_per_s"] = (prompts + round_["sampled_tokens"]) / round_["wall_s"]
+        result[name] = {key: median(round_[key] for round_ in own_rounds) for key in own_rounds[0]}
+        result[name]["rounds"] = own_rounds
     if options.trl_python:
         pairs = list(zip(counted["ours"], counted["trl"], strict=True))
-        found["wall_ratio"] = median(t["wall_s"] / o["wall_s"] for o, t in pairs)
-        found["cpu_ratio"] = median(t["cpu_s"] / o["cpu_s"] for o, t in pairs)
-        found["tokens_ratio"] = median(o["logical_per_s"] / t["logical_per_s"] for o, t in pairs)
-    return found
+        result["wall_ratio"] = median(t["wall_s"] / o["wall_s"] for o, t in pairs)
+        result["cpu_ratio"] = median(t["cpu_s"] / o["cpu_s"] for o, t in pairs)
+        result["tokens_ratio"] = median(o["logical_per_s"] / t["logical_per_s"] for o, t in pairs)
+    return result
 
 
 def iteration(ours: TrainState) -> dict[str, Any]:
-    """One of ours: what it took, and what was sampled."""
+    """One of our iterations: its times, and what was sampled."""
     numbers: dict[str, float] = {}
-    took = timed(lambda: numbers.update(iterate(ours)))
-    told = ("responses", "sampled_tokens", "accuracy", "groups")
+    timing = timed(lambda: numbers.update(iterate(ours)))
+    reported = ("responses", "sampled_tokens", "accuracy", "groups")
     return {
-        **took._asdict(),
+        **timing._asdict(),
         "sample_s": ours.timings["sample_s"],
-        **{name: numbers[name] for name in told},
+        **{name: numbers[name] for name in reported},
     }
 
 
@@ -376,11 +378,11 @@ def main() -> int:
     if small := [name for name, given in arguments.items() if type(given) is int and given < 1]:
         parser.error(f"{small[0]}: expected at least 1")
     try:
-        found = measure(Options(**arguments))
+        report = measure(Options(**arguments))
     except UserError as error:
         print(f"train_step: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(found) if as_json else show(found))
+    print(json.dumps(report) if as_json else show(report))
     return 0
 
 

@@ -37,12 +37,12 @@ from tclue.puzzle.puzzle import Puzzle
 
 
 class Turns(TrainerCallback):
-    """Waits for its turn before each iteration, and says after it what it took."""
+    """Waits for its turn before each iteration, and reports the iteration's times after it."""
 
     def __init__(self, puzzles: dict[str, Puzzle], out: Any) -> None:
-        self._puzzles, self._out, self._judge = puzzles, out, grader("sound")
+        self._puzzles, self._out, self._grader = puzzles, out, grader("sound")
         self._start = (0.0, 0.0)
-        self._told: dict[str, Any] = {}
+        self._sampled: dict[str, Any] = {}
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         """An iteration is next."""
@@ -54,7 +54,7 @@ class Turns(TrainerCallback):
         """The weights are updated."""
         wall_s, cpu_s = self._start
         took = {"wall_s": time.perf_counter() - wall_s, "cpu_s": time.process_time() - cpu_s}
-        print(json.dumps(took | self._told), file=self._out, flush=True)
+        print(json.dumps(took | self._sampled), file=self._out, flush=True)
 
     def reward(
         self, completions: Any, completion_ids: Any, puzzle_id: Any, **_: Any
@@ -62,10 +62,10 @@ class Turns(TrainerCallback):
         """[response] The grader's accuracy; what was sampled is noted."""
         sample_s = time.perf_counter() - self._start[0]
         grades = [
-            self._judge.grade(self._puzzles[one], message[-1]["content"]).accuracy
-            for one, message in zip(puzzle_id, completions, strict=True)
+            self._grader.grade(self._puzzles[identifier], message[-1]["content"]).accuracy
+            for identifier, message in zip(puzzle_id, completions, strict=True)
         ]
-        self._told = {
+        self._sampled = {
             "sample_s": sample_s,
             "responses": len(grades),
             "puzzles": len(set(puzzle_id)),
@@ -111,7 +111,7 @@ def settings(job: dict[str, Any], folder: str) -> Any:
 
 
 def main() -> None:
-    """Read the job, train, and say of each iteration what it took."""
+    """Read the job, train, and report each iteration's times."""
     # What the libraries print goes to standard error.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

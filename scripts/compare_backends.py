@@ -35,7 +35,7 @@ class Divergence:
 
 
 def main() -> int:
-    """Print what was found; returns 1 where some divergence is no near-tie."""
+    """Print the divergences; return 1 where some divergence is no near-tie."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs=2, type=Path, metavar="RUN_FOLDER")
     parser.add_argument("checkpoint", type=Path)
@@ -43,40 +43,40 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", dest="as_json")
     arguments = parser.parse_args()
     try:
-        one, other = (read_run(folder) for folder in arguments.runs)
-        pairs = paired(one, other)
+        first_run, second_run = (read_run(folder) for folder in arguments.runs)
+        pairs = paired(first_run, second_run)
     except UserError as error:
         print(f"compare_backends: {error}", file=sys.stderr)
         return 2
     same_answers = sum(a.grade.answers == b.grade.answers for a, b in pairs if a.grade and b.grade)
     differing = [(a, b) for a, b in pairs if a.text != b.text]
-    puzzles = {puzzle.id: puzzle for puzzle in load_set(one.config.puzzle_set).puzzles}
-    found = divergences(differing, puzzles, arguments.checkpoint)
-    wide = [one for one in found if one.gap_nats >= arguments.near_tie]
+    puzzles = {puzzle.id: puzzle for puzzle in load_set(first_run.config.puzzle_set).puzzles}
+    measured = divergences(differing, puzzles, arguments.checkpoint)
+    wide = [d for d in measured if d.gap_nats >= arguments.near_tie]
     if arguments.as_json:
         figures = {"puzzles": len(pairs), "same_answers": same_answers}
-        print(json.dumps({**figures, "divergences": [asdict(one) for one in found]}))
+        print(json.dumps({**figures, "divergences": [asdict(d) for d in measured]}))
     else:
         print(f"{len(pairs)} puzzles: same answers on {same_answers}, same text on", end=" ")
         print(f"{len(pairs) - len(differing)}")
-        for one_found in sorted(found, key=lambda each: -each.gap_nats):
+        for divergence in sorted(measured, key=lambda d: -d.gap_nats):
             print(
-                f"{one_found.puzzle}: part after {one_found.shared_tokens} tokens, "
-                f"gap {one_found.gap_nats:.6f} nat"
+                f"{divergence.puzzle}: part after {divergence.shared_tokens} tokens, "
+                f"gap {divergence.gap_nats:.6f} nat"
             )
-        print(f"{len(wide)} of {len(found)} gaps reach {arguments.near_tie} nat")
+        print(f"{len(wide)} of {len(measured)} gaps reach {arguments.near_tie} nat")
     return 1 if wide else 0
 
 
-def paired(one: Run, other: Run) -> list[tuple[Response, Response]]:
+def paired(first: Run, second: Run) -> list[tuple[Response, Response]]:
     """The responses of two runs to the same requests.
 
     Raises UserError where the runs asked different puzzles.
     """
-    if one.config.puzzle_sha256 != other.config.puzzle_sha256:
+    if first.config.puzzle_sha256 != second.config.puzzle_sha256:
         raise UserError("the runs asked different puzzle files: expected the same")
-    others = {response.pair: response for response in other.final() if response.scored}
-    scored = [response for response in one.final() if response.scored]
+    others = {response.pair: response for response in second.final() if response.scored}
+    scored = [response for response in first.final() if response.scored]
     if {response.pair for response in scored} != set(others):
         raise UserError("the runs answered different puzzles: expected two complete runs")
     return [(response, others[response.pair]) for response in scored]
@@ -94,16 +94,16 @@ def divergences(
         checkpoint, dtype=torch.float32, use_safetensors=True
     )
     model.eval()
-    found = []
-    for one, other in pairs:
+    measured = []
+    for first, second in pairs:
         prompt: list[int] = tokenizer.apply_chat_template(
-            [{"role": "user", "content": puzzles[one.puzzle].prompt}],
+            [{"role": "user", "content": puzzles[first.puzzle].prompt}],
             add_generation_prompt=True,
             return_dict=True,
         )["input_ids"]
         texts = [
-            [*tokenizer(each.text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-            for each in (one, other)
+            [*tokenizer(response.text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+            for response in (first, second)
         ]
         shared = next(
             (i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b),
@@ -113,8 +113,8 @@ def divergences(
             ids = torch.tensor([prompt + texts[0][:shared]])
             logps = model(ids, logits_to_keep=1).logits[0, -1].double().log_softmax(-1)
         gap = abs(float(logps[texts[0][shared]] - logps[texts[1][shared]]))
-        found.append(Divergence(one.puzzle, shared, gap))
-    return found
+        measured.append(Divergence(first.puzzle, shared, gap))
+    return measured
 
 
 if __name__ == "__main__":

@@ -38,12 +38,12 @@ def train(name: str, command: list[str]) -> dict[str, Any]:
     """One command, its progress on standard error; what its last line says."""
     print("$", *command, flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return {"name": name, "command": " ".join(command)} | said
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {"name": name, "command": " ".join(command)} | result
 
 
 def faults(result: dict[str, Any]) -> list[str]:
-    """What does not hold of what is asked."""
+    """The claims that a result does not meet."""
     low, high = result["interval"]
     if result["name"] == "control":
         return [f"the control gained: {low:+.3f} to {high:+.3f}"] if low > 0 else []
@@ -53,11 +53,11 @@ def faults(result: dict[str, Any]) -> list[str]:
         f"greedy {result['greedy_difference']:+.3f}": result["greedy_difference"] >= 0,
         f"took {result['seconds']:.0f} s": result["seconds"] <= MOST_S,
     }
-    return [told for told, holds in asked.items() if not holds]
+    return [observed for observed, holds in asked.items() if not holds]
 
 
 def main() -> None:
-    """Run what is missing, and judge."""
+    """Run what is missing, and report which claims hold."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

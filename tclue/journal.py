@@ -1,4 +1,4 @@
-"""A file of lines that is only appended to, and that a crash, or a full disk, leaves whole.
+"""An append-only file of lines that a crash or a full disk leaves intact.
 
 * A line is on the disk (written whole, then fsync) when `append` returns or `add` ends.
 * Lines that are added while the disk is busy share the next fsync (group commit: DeWitt et al.,
@@ -27,7 +27,7 @@ _BLOCK = 1 << 16
 
 
 class Journal:
-    """The file, open for appending. Raises OSError where it cannot be."""
+    """The file, opened for appending. Raises OSError if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,13 +35,13 @@ class Journal:
         self._end = _last_line_end(self._descriptor)
         os.ftruncate(self._descriptor, self._end)
         self._lock = threading.Lock()
-        # one of its own, so that `close` can wait for what it has not begun yet
+        # an executor of its own, so that `close` can wait for writes that have not begun
         self._writer = ThreadPoolExecutor(1)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
     def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
-        """Write lines, each with its line end: how many are on the disk now, and why not all."""
+        """Write lines, each with its line end; return how many are on disk, and any error."""
         data = b"".join(lines)
         with self._lock:
             written, failed = 0, None
@@ -58,13 +58,13 @@ class Journal:
                 os.fsync(self._descriptor)
             except OSError as error:
                 failed, written = failed or error, 0
-                with suppress(OSError):  # the first error is the one that is told
+                with suppress(OSError):  # the first error is the one reported
                     os.ftruncate(self._descriptor, self._end)
             self._end += written
         return data.count(b"\n", 0, written), failed
 
     async def add(self, line: bytes) -> None:
-        """Write a line together with those that others add. Raises OSError where it cannot be."""
+        """Write a line together with those that others add. Raises OSError if that fails."""
         future = asyncio.get_running_loop().create_future()
         self._queue.append((line, future))
         if self._flushing is None:
@@ -80,7 +80,7 @@ class Journal:
                 done, failed = await loop.run_in_executor(self._writer, self.append, lines)
                 for number, (_, future) in enumerate(group):
                     if future.done():
-                        continue  # who added it has gone
+                        continue  # whoever added it no longer waits
                     if number < done:
                         future.set_result(None)
                     else:
@@ -120,11 +120,11 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
         raise
 
 
-def locked(folder: Path, held: str, otherwise: str) -> int:
-    """A folder, this process's own until what is returned is closed.
+def locked(folder: Path, busy_reason: str, advice: str) -> int:
+    """Lock a folder for this process, until the returned descriptor is closed.
 
-    Raises UserError where another process has it (`held` tells the user), or the file system has
-    no locks, as some in networks (`otherwise` says what to do then); OSError where it is not there.
+    Raises UserError if another process has it (with `busy_reason`), or if the file system has no
+    locks, as some network file systems (with `advice`); OSError if the folder does not exist.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -132,13 +132,13 @@ def locked(folder: Path, held: str, otherwise: str) -> int:
     except OSError as error:
         os.close(descriptor)
         busy = isinstance(error, BlockingIOError)
-        told = held if busy else f"cannot be locked: {error.strerror}: {otherwise}"
-        raise UserError(f"{folder}: {told}") from None
+        reason = busy_reason if busy else f"cannot be locked: {error.strerror}: {advice}"
+        raise UserError(f"{folder}: {reason}") from None
     return descriptor
 
 
 def sync(path: Path) -> None:
-    """Have a file, or a folder's list of its files, on the disk."""
+    """Make sure that a file, or a folder's list of its files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -151,8 +151,8 @@ def _last_line_end(descriptor: int) -> int:
     end = os.fstat(descriptor).st_size
     while end:
         start = max(0, end - _BLOCK)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        position = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if position >= 0:
+            return start + position + 1
         end = start
     return 0

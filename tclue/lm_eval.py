@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 def dataset(puzzles: str, shots: str, band: str | None = None, **_: Any) -> dict[str, Dataset]:
     """The puzzle sets to ask (`test`) and to draw few-shot examples from (`shots`).
 
-    With `band`, one of `tclue.puzzle.bands`, only the puzzles of that size are asked. lm-eval
-    passes the task's metadata along, model arguments among it: they are let go.
+    With `band`, one of `tclue.puzzle.bands`, only the puzzles of that size are asked. lm-eval also
+    passes the task's metadata, with model arguments in it, which is ignored.
     """
     from datasets import Dataset
 
-    asked = [p for p in load_set(puzzles).puzzles if band in (None, band_of(p.num_clues))]
+    selected = [p for p in load_set(puzzles).puzzles if band in (None, band_of(p.num_clues))]
     return {
-        "test": Dataset.from_list([_document(puzzle) for puzzle in asked]),
+        "test": Dataset.from_list([_document(puzzle) for puzzle in selected]),
         "shots": Dataset.from_list([_document(puzzle) for puzzle in load_set(shots).puzzles]),
     }
 
@@ -70,8 +70,8 @@ def process_results(
     """
     solution = dict(line.split(". ", 1) for line in doc["answers"].splitlines())
     puzzle = Puzzle(prompt=doc["prompt"], solution=solution, id=doc["id"])
-    kept = [results[0]] if results[0] is None or isinstance(results[0], str) else results[0]
-    texts = [text or "" for text in kept]
+    responses = [results[0]] if results[0] is None or isinstance(results[0], str) else results[0]
+    texts = [text or "" for text in responses]
     sound = [GRADERS["sound"].grade(puzzle, text) for text in texts]
     published = [GRADERS["published"].grade(puzzle, text) for text in texts]
     return {
@@ -100,7 +100,7 @@ def tasks_folder() -> Path:
 
 
 def _lm_eval_tasks() -> Path:
-    """The folder in which the installed lm-eval looks for tasks; not imported for that."""
+    """The folder in which the installed lm-eval looks for tasks; lm-eval is not imported."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise UserError('lm-eval is not installed: pip install "tclue[lm-eval]"')
@@ -167,11 +167,11 @@ def unregister() -> str:
 
 
 def run(arguments: list[str]) -> int:
-    """Run lm-eval's own command with our task at hand; its exit code, and its output as it comes.
+    """Run lm-eval's own command so that it finds our task; return its exit code.
 
-    Arguments are lm-eval's, with a subcommand (`run`, `ls`, `validate`) or, as of old, without.
-    Raises UserError where lm-eval is not installed, or where an include path is given that would
-    take the place of ours.
+    Arguments are lm-eval's, with a subcommand (`run`, `ls`, `validate`) or, as in older releases,
+    without. Raises UserError if lm-eval is not installed, or if an include path is given that would
+    replace ours.
     """
     registered = all(_text(stub) == text for stub, text in _stubs().items())
     if arguments and not registered:

@@ -13,10 +13,10 @@ _PLAIN_EVERY_S = 10.0
 
 
 class ProgressSink(Protocol):
-    """Whoever is told how far the work is."""
+    """Receives reports of how far the work has come."""
 
     def done(self, count: int, note: str = "") -> None:
-        """`count` in all are done; the note says what else is worth knowing (dollars so far)."""
+        """`count` pieces of work are done so far; `note` is shown beside it (dollars so far)."""
 
 
 class _Lines:
@@ -36,9 +36,9 @@ class _Lines:
             return
         self._last = now
         fresh = count - self._first
-        left_s = (now - self._start) / fresh * (self._total - count) if fresh else None
-        left = f", {left_s:.0f} s left" if left_s else ""
-        line = f"{count} of {self._total} {self._what}{left}{note and f', {note}'}"
+        remaining_s = (now - self._start) / fresh * (self._total - count) if fresh else None
+        remaining = f", {remaining_s:.0f} s left" if remaining_s else ""
+        line = f"{count} of {self._total} {self._what}{remaining}{note and f', {note}'}"
         print(line, file=sys.stderr, flush=True)
 
 

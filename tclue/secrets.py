@@ -1,4 +1,4 @@
-"""Keys: where they come from, and that they go nowhere else.
+"""Keys: where they come from, and how they are kept out of all output.
 
 * They stand in the environment, or in a `.env` file in the working directory, of which only the
   names of keys are taken; the environment wins. litellm reads no `.env` itself here.
@@ -32,9 +32,9 @@ LONGEST_ERROR = 400  # characters
 
 
 def load_env(path: Path = Path(".env")) -> None:
-    """Take the keys of a `.env` file that the environment lacks; no file is none.
+    """Read the keys that the environment lacks from a `.env` file, if there is one.
 
-    Raises UserError where there is a file that cannot be read.
+    Raises UserError if the file cannot be read.
     """
     if not path.is_file():
         return
@@ -64,7 +64,7 @@ def masker() -> Callable[[str], str]:
     # The longest first: a key may be the start of another.
     values = sorted(names, key=lambda value: (-len(value), value))
     pattern = re.compile("|".join(map(re.escape, values)))
-    return lambda text: pattern.sub(lambda found: names[found.group()], text)
+    return lambda text: pattern.sub(lambda match: names[match.group()], text)
 
 
 def mask(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Trainers: what `tclue train` finds, asks for, and is given back.
+"""Trainers: how `tclue train` finds one, what it asks of it, and what it gets back.
 
 A trainer is a class behind an entry point of the group `tclue.trainers` (docs/trainers.md shows how
 to write one). The core never imports one by name: `grpo`, which comes with this package, is found
@@ -67,7 +67,7 @@ class PresetLine:
 
 
 class Trainer(Protocol):
-    """What an entry point's class brings; it is made without arguments."""
+    """The interface of an entry point's class, which is called without arguments."""
 
     def presets(self) -> Sequence[PresetLine]:
         """The configurations that come with it."""
@@ -76,30 +76,30 @@ class Trainer(Protocol):
         """What the request would do; quick, and without loading a model."""
 
     def train(self, request: TrainRequest) -> TrainedRun | None:
-        """Train, or take up what was interrupted. Raises UserError for what cannot be meant.
+        """Train, or continue an interrupted run. Raises UserError for an invalid request.
 
-        None in a process that helps another one (of those that `torchrun` starts, say): it ends.
+        Returns None in a process that only helps another, as those that `torchrun` starts do.
         """
 
 
 def trainer(name: str = DEFAULT) -> Trainer:
     """The trainer of a name; UserError where there is none, or it cannot be loaded."""
-    found = _installed()
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+    installed = _installed()
+    if name not in installed:
+        known = ", ".join(sorted(installed)) or "none"
         raise UserError(f"--trainer {name}: no such trainer: installed are {known}")
-    point = found[name]
-    # Whatever a plug-in raises, its user is told which one it was.
+    point = installed[name]
+    # Whatever error a plug-in raises, name the plug-in in the message.
     try:
-        made: Trainer = point.load()()
+        instance: Trainer = point.load()()
     except Exception as error:
         raise UserError(
             f"--trainer {name}: {point.value} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    lacks = [part for part in ("presets", "plan", "train") if not hasattr(made, part)]
+    lacks = [part for part in ("presets", "plan", "train") if not hasattr(instance, part)]
     if lacks:
         raise UserError(f"--trainer {name}: {point.value} lacks {', '.join(lacks)}")
-    return made
+    return instance
 
 
 def _installed() -> dict[str, EntryPoint]:

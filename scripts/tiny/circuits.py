@@ -20,7 +20,7 @@ from transformers import Qwen2ForCausalLM
 
 BLOCKS = 5
 ROPE_BASE = 1e6
-# What the heads of the second layer compare: blocks here with blocks where they may look.
+# What the heads of the second layer compare: blocks of the query with blocks of the keys.
 MATCHES = (((0,), (1,)), ((1,), (2,)), ((0, 1), (1, 2)))
 
 
@@ -38,8 +38,8 @@ def write_circuits(model: Qwen2ForCausalLM) -> None:
         _look_back(first, head, head + 1, frequencies)
         _move(first, head, size, to=head + 1, scale=0.5)
         _clear(second, head, size)
-        here, there = MATCHES[head]
-        _match(second, head, size, here, there, frequencies)
+        query_blocks, key_blocks = MATCHES[head]
+        _match(second, head, size, query_blocks, key_blocks, frequencies)
         _move(second, head, size, to=BLOCKS - 1, scale=0.5)
 
 
@@ -75,16 +75,16 @@ def _match(
     attention: Any,
     head: int,
     size: int,
-    here: tuple[int, ...],
-    there: tuple[int, ...],
+    query_blocks: tuple[int, ...],
+    key_blocks: tuple[int, ...],
     frequencies: Tensor,
 ) -> None:
-    """See places where the blocks `there` hold what the blocks `here` hold at this one.
+    """Attend to places where `key_blocks` hold what `query_blocks` hold at this one.
 
     Only the lower frequencies compare contents: rotary embedding hardly turns those.
     """
     rows = slice(head * size, (head + 1) * size)
     still = torch.diag((frequencies < 0.01).float().repeat(2))
-    for projection, blocks in ((attention.q_proj, here), (attention.k_proj, there)):
+    for projection, blocks in ((attention.q_proj, query_blocks), (attention.k_proj, key_blocks)):
         for block in blocks:
             projection.weight[rows, block * size : (block + 1) * size] = 1.8 * still

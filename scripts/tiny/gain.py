@@ -31,21 +31,21 @@ Scores = dict[tuple[int, bool], list[float]]
 def scores(run: Path) -> tuple[Scores, float]:
     """(number of times, careful) -> accuracies; and the share that answers every question."""
     puzzles = {p.id: p for p in load_set(read_config(run).puzzle_set).puzzles}
-    found: Scores = defaultdict(list)
+    accuracies: Scores = defaultdict(list)
     complete = []
     for response in iter_responses(run):
         grade = response.grade
         if grade is None:
             continue
         times = max(1, len(puzzles[response.puzzle].world.times))
-        found[times, not response.text.startswith(HASTY_START)].append(grade.accuracy)
+        accuracies[times, not response.text.startswith(HASTY_START)].append(grade.accuracy)
         complete.append(None not in grade.answers.values())
-    return found, mean(complete)
+    return accuracies, mean(complete)
 
 
-def share(found: Scores, times: int) -> float:
+def share(accuracies: Scores, times: int) -> float:
     """The share of careful responses."""
-    careful, hasty = len(found[times, True]), len(found[times, False])
+    careful, hasty = len(accuracies[times, True]), len(accuracies[times, False])
     return careful / (careful + hasty)
 
 
@@ -62,18 +62,21 @@ def main() -> None:
         s0, s1 = share(before, times), share(after, times)
         # Where nobody was careful, or hasty, there is nothing that could change.
         c0, c1, h0, h1 = (
-            mean(found[times, careful]) if found[times, careful] else None
+            mean(accuracies[times, careful]) if accuracies[times, careful] else None
             for careful in (True, False)
-            for found in (before, after)
+            for accuracies in (before, after)
         )
         weight = sum(len(before[times, careful]) for careful in (True, False)) / total
-        for name, found, s, c, h in (("base", before, s0, c0, h0), ("trained", after, s1, c1, h1)):
-            told = " ".join(
-                f"{manner} {accuracy:.3f} ({len(found[times, manner == 'careful'])})"
+        for name, accuracies, s, c, h in (
+            ("base", before, s0, c0, h0),
+            ("trained", after, s1, c1, h1),
+        ):
+            manners = " ".join(
+                f"{manner} {accuracy:.3f} ({len(accuracies[times, manner == 'careful'])})"
                 for manner, accuracy in (("careful", c), ("hasty", h))
                 if accuracy is not None
             )
-            print(f"{times} time(s), {name}: {s:.1%} careful; {told}")
+            print(f"{times} time(s), {name}: {s:.1%} careful; {manners}")
         if c0 is not None and h0 is not None:
             parts["habit"] += weight * (s1 - s0) * (c0 - h0)
             parts["deduction"] += weight * s1 * ((c0 if c1 is None else c1) - c0)

@@ -86,15 +86,15 @@ def respond(
 def report(done: list[Answered]) -> str:
     """Figures of a set of responses, on one line."""
     by_puzzle: dict[str, list[float]] = defaultdict(list)
-    for one in done:
-        by_puzzle[one.puzzle.id].append(one.accuracy)
+    for response in done:
+        by_puzzle[response.puzzle.id].append(response.accuracy)
     figures = mean_interval([mean(values) for values in by_puzzle.values()])
     assert figures is not None
     return (
         f"accuracy {figures.value:.4f} [{figures.low:.4f}, {figures.high:.4f}], "
         f"{len(by_puzzle)} puzzles, {len(done)} responses, "
-        f"in format {mean(float(one.in_format) for one in done):.4f}, "
-        f"{mean(one.tokens for one in done):.1f} tokens"
+        f"in format {mean(float(response.in_format) for response in done):.4f}, "
+        f"{mean(response.tokens for response in done):.1f} tokens"
     )
 
 
@@ -117,14 +117,14 @@ def main() -> None:
     done, prompt_tokens = respond(
         args.model, puzzles, args.samples, args.start, args.seed, args.max_tokens
     )
-    for one in done[: args.show]:
-        print(f"{one.text}\n-- accuracy {one.accuracy:.2f}\n")
+    for response in done[: args.show]:
+        print(f"{response.text}\n-- accuracy {response.accuracy:.2f}\n")
     seconds = time.monotonic() - start
-    speed = sum(one.tokens for one in done) / seconds
+    speed = sum(response.tokens for response in done) / seconds
     print(f"all: {report(done)}, {prompt_tokens:.1f} prompt tokens, {speed:.0f} tokens/s")
     kinds = defaultdict(list)
-    for one in done:
-        kinds[one.kind].append(one)
+    for response in done:
+        kinds[response.kind].append(response)
     for kind in sorted(kinds):
         share = len(kinds[kind]) / len(done)
         print(f"{kind}: share {share:.4f}, {report(kinds[kind])}")

@@ -145,9 +145,9 @@ class Deduction:
         """State the fact, of those that are open, from which most others follow."""
         constraints = [*self.clues, *self.rules]
         unknowns = {u: None for c in constraints for u in c.unknowns}
-        open_ones = [u for u in [*needed, *unknowns] if u not in self.known]
+        open_unknowns = [u for u in [*needed, *unknowns] if u not in self.known]
 
-        def found(unknown: Unknown) -> int:
+        def count_needed(unknown: Unknown) -> int:
             known = {**self.known, unknown: self._truth(unknown)}
             while new := {
                 u: v for c in (*self.clues, *self.rules) for u, v in c.gives(known).items()
@@ -155,7 +155,7 @@ class Deduction:
                 known |= new
             return sum(u in known for u in needed)
 
-        best = max(open_ones, key=found)
+        best = max(open_unknowns, key=count_needed)
         facts = {best: self._truth(best)}
         self.steps.append(Step(None, {}, facts))
         self.known |= facts
@@ -226,7 +226,7 @@ class Deduction:
                 return fixed({at(who, time - 1): start, at(who, time): end})
             case Carried(who, weapon, start, end, time):
                 path = ((time - 1, start), (time, end))
-                return fixed({at(one, t): room for one in (who, weapon) for t, room in path})
+                return fixed({at(ref, t): room for ref in (who, weapon) for t, room in path})
             case Motivated(who, motive):
                 return fixed({Unknown("motive of", who): motive})
             case KilledWith(weapon_number):
@@ -243,12 +243,12 @@ class Deduction:
                 return says([at(who, time), at(other, time)], _equal)
             case Together(who, other, room):
                 return says(
-                    [at(one, t) for t in range(world.num_times) for one in (who, other)],
+                    [at(ref, t) for t in range(world.num_times) for ref in (who, other)],
                     lambda *row: (room, room) in (row[:2], row[2:]),
                 )
             case Either(first, second) | Iff(first, second):
                 same = isinstance(clue, Iff) == (first.room == second.room)
-                pair = [at(one.who, one.time) for one in (first, second)]
+                pair = [at(position.who, position.time) for position in (first, second)]
                 return says(pair, _equal if same else _differ)
         raise ValueError(f"{clue}: expected a clue of a one-player puzzle")
 
@@ -327,18 +327,18 @@ def _rules(times: bool, motives: bool) -> Iterator[Constraint]:
                 lambda k, a, b, w=w: k != w or a == b,
             )
     if motives:
-        had = [Unknown("motive of", who) for who in people]
-        yield constraint("One motive each", had, _differ)
+        motive_of = [Unknown("motive of", who) for who in people]
+        yield constraint("One motive each", motive_of, _differ)
         for s, who in enumerate(people):
             yield constraint(
                 "Why the murderer did it",
-                [murderer, had[s], why],
+                [murderer, motive_of[s], why],
                 lambda k, a, b, s=s: (k == s) == (a == b),
             )
             for m, t in product((0, 1), range(1 + times)):
                 yield constraint(
                     "Who has the motive",
-                    [had[s], at(who, t), at(Ref("motive", m), t)],
+                    [motive_of[s], at(who, t), at(Ref("motive", m), t)],
                     lambda k, a, b, m=m: k != m or a == b,
                 )
     if times:
@@ -361,7 +361,7 @@ def _rules(times: bool, motives: bool) -> Iterator[Constraint]:
         for thing in things:
             yield constraint(
                 "Somebody took it along",
-                [at(one, t) for one in (thing, *people) for t in (0, 1)],
+                [at(ref, t) for ref in (thing, *people) for t in (0, 1)],
                 lambda a, b, *paths: a == b or (a, b) in (paths[:2], paths[2:]),
             )
 

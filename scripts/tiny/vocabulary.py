@@ -63,10 +63,10 @@ def times() -> tuple[tuple[str, ...], tuple[str, ...]]:
 def phrases() -> list[str]:
     """Every phrase that is one token, in the order of their numbers."""
     short, every = times()
-    found = [*SUSPECTS, *WEAPONS, *ROOMS, *MOTIVES, *every, *(f" at {time}" for time in every)]
-    found += [*_prompt_phrases(), *_sentence_phrases(), *_question_phrases()]
-    found += _response_phrases(short)
-    return list(dict.fromkeys(found))
+    pieces = [*SUSPECTS, *WEAPONS, *ROOMS, *MOTIVES, *every, *(f" at {time}" for time in every)]
+    pieces += [*_prompt_phrases(), *_sentence_phrases(), *_question_phrases()]
+    pieces += _response_phrases(short)
+    return list(dict.fromkeys(pieces))
 
 
 def _worlds() -> list[World]:
@@ -81,16 +81,16 @@ def _worlds() -> list[World]:
 
 def _prompt_phrases() -> list[str]:
     labels = ("Weapons", "Times", "Motives")
-    found = [f"{NARRATIVE}\n\nSuspects:\n- ", "\n- ", "\n- The ", "\n- Either ", "\n- Either the "]
-    found += [f"\n\n{label}:\n- " for label in labels]
-    found += ["\n\nRooms:\n1. ", "\n\nQuestions:\nA. ", "\n\nAnswer format:\nA. ", "\n\nRules:\n"]
-    found += [f"\n{number}. " for number in range(2, 10)]
-    found += ["\n\nPlan:\n  N N\nW 1|2 E\n  S S", "\n\nPlan:\n  N\nW 1 E\nW 2 E\n  S"]
-    found += [f"\n\nClues:\n- {start}" for start in ("", "The ", "Either ", "Either the ")]
+    pieces = [f"{NARRATIVE}\n\nSuspects:\n- ", "\n- ", "\n- The ", "\n- Either ", "\n- Either the "]
+    pieces += [f"\n\n{label}:\n- " for label in labels]
+    pieces += ["\n\nRooms:\n1. ", "\n\nQuestions:\nA. ", "\n\nAnswer format:\nA. ", "\n\nRules:\n"]
+    pieces += [f"\n{number}. " for number in range(2, 10)]
+    pieces += ["\n\nPlan:\n  N N\nW 1|2 E\n  S S", "\n\nPlan:\n  N\nW 1 E\nW 2 E\n  S"]
+    pieces += [f"\n\nClues:\n- {start}" for start in ("", "The ", "Either ", "Either the ")]
     for world in _worlds():
-        found += ["\n\nRules:\n" + "\n".join(rules(world)), *(f"{r}\n" for r in rules(world))]
-    found += [f"\n{letter}. " for letter in LETTERS]
-    return [*found, *dict.fromkeys(ANSWER_KINDS.values())]
+        pieces += ["\n\nRules:\n" + "\n".join(rules(world)), *(f"{r}\n" for r in rules(world))]
+    pieces += [f"\n{letter}. " for letter in LETTERS]
+    return [*pieces, *dict.fromkeys(ANSWER_KINDS.values())]
 
 
 def _sentence_phrases() -> list[str]:
@@ -98,21 +98,21 @@ def _sentence_phrases() -> list[str]:
     before = [" was in the same room as ", " and ", " or ", " if and only if "]
     before += [f" was in the room just {side} of " for side in get_args(Side)]
     before += ["Mr. Boddy was murdered by "]
-    found = [text + article for text in before for article in ("", "the ")]
-    found += ["Mr. Boddy", "murderer", "murder weapon", "suspect motivated by "]
-    found += [" a suspect motivated by ", " is motivated by ", " together at least once"]
-    found += ["Mr. Boddy was killed with the ", "Mr. Boddy was murdered"]
-    found += [f"{was}{where} the " for was in (" was ", " were ", " ") for where in ("in", "at")]
-    found += [" moved ", " moved the ", " moved from the ", " from the ", " to the "]
-    return [*found, ", but not both"]
+    pieces = [text + article for text in before for article in ("", "the ")]
+    pieces += ["Mr. Boddy", "murderer", "murder weapon", "suspect motivated by "]
+    pieces += [" a suspect motivated by ", " is motivated by ", " together at least once"]
+    pieces += ["Mr. Boddy was killed with the ", "Mr. Boddy was murdered"]
+    pieces += [f"{was}{where} the " for was in (" was ", " were ", " ") for where in ("in", "at")]
+    pieces += [" moved ", " moved the ", " moved from the ", " from the ", " to the "]
+    return [*pieces, ", but not both"]
 
 
 def _question_phrases() -> list[str]:
     """Questions as a prompt asks them and as a transcript repeats them, on a line of their own."""
-    found = list(MAIN_QUESTIONS) + [f"\n{question} " for question in MAIN_QUESTIONS]
+    pieces = list(MAIN_QUESTIONS) + [f"\n{question} " for question in MAIN_QUESTIONS]
     for start in ("Where was ", "Where was the ", "What motivates ", "Who is motivated by "):
-        found += [start, f"\n{start}"]
-    return [*found, "? "]
+        pieces += [start, f"\n{start}"]
+    return [*pieces, "? "]
 
 
 def _response_phrases(short: tuple[str, ...]) -> list[str]:
@@ -124,12 +124,12 @@ def _response_phrases(short: tuple[str, ...]) -> list[str]:
         "murder weapon is the ",
     ]
     links = ["\n- the ", "; the ", ", so the ", "\nBy trial: the "]
-    found = [link + fact for link in links for fact in solution]
-    found += ["\n- the ", "; ", "; the ", ", so ", ", so the ", "\nBy trial: ", "\nBy trial: the "]
-    found += [f" at {time} {where} the " for time in short for where in ("in", "at")]
-    found += [f" at {time}? " for time in short] + [f"\n{rule}" for rule in RULES]
-    found += [" is north, the ", " is south.", " is west, the ", " is east.", "The ", "the "]
-    return [*found, "A quick guess.", "\n\nA. "]
+    pieces = [link + fact for link in links for fact in solution]
+    pieces += ["\n- the ", "; ", "; the ", ", so ", ", so the ", "\nBy trial: ", "\nBy trial: the "]
+    pieces += [f" at {time} {where} the " for time in short for where in ("in", "at")]
+    pieces += [f" at {time}? " for time in short] + [f"\n{rule}" for rule in RULES]
+    pieces += [" is north, the ", " is south.", " is west, the ", " is east.", "The ", "the "]
+    return [*pieces, "A quick guess.", "\n\nA. "]
 
 
 def build() -> Qwen2Tokenizer:

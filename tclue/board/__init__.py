@@ -1,1 +1,1 @@
-"""Showing: the leaderboard and what it is derived from. Reads records, asks nobody."""
+"""The leaderboard and the terminal's tables, derived from records; requests nothing of a model."""

@@ -97,7 +97,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Anchor:
-    """A point that wants a label."""
+    """A point to be labelled."""
 
     x: float
     y: float
@@ -139,15 +139,15 @@ def shorten(text: str, width: float = LABEL_PX) -> str:
     text = clean(text)
     if text_width(text) <= width:
         return text
-    kept = len(text) - 1
-    while kept and text_width(_without_middle(text, kept)) > width:
-        kept -= 1
-    return _without_middle(text, kept)
+    length = len(text) - 1
+    while length and text_width(_without_middle(text, length)) > width:
+        length -= 1
+    return _without_middle(text, length)
 
 
-def _without_middle(text: str, kept: int) -> str:
-    tail = kept // 2
-    return text[: kept - tail] + "…" + text[len(text) - tail :]
+def _without_middle(text: str, length: int) -> str:
+    tail = length // 2
+    return text[: length - tail] + "…" + text[len(text) - tail :]
 
 
 def place(
@@ -175,14 +175,14 @@ def column(anchors: Sequence[Anchor], frame: Box) -> list[Label | None]:
 
     In the anchors' order; None for those beyond what the frame is high enough for.
     """
-    room = int((frame.bottom - frame.top) / LINE_PX)
-    order = sorted(range(min(room, len(anchors))), key=lambda i: anchors[i].y)
+    capacity = int((frame.bottom - frame.top) / LINE_PX)
+    order = sorted(range(min(capacity, len(anchors))), key=lambda i: anchors[i].y)
     tops: list[float] = []
     for i in order:
         tops.append(max(anchors[i].y - LINE_PX / 2, tops[-1] + LINE_PX if tops else frame.top))
     lowest = frame.bottom
-    for at in reversed(range(len(tops))):
-        lowest = tops[at] = min(tops[at], lowest - LINE_PX)
+    for index in reversed(range(len(tops))):
+        lowest = tops[index] = min(tops[index], lowest - LINE_PX)
     placed: list[Label | None] = [None] * len(anchors)
     for i, top in zip(order, tops, strict=True):
         text = shorten(anchors[i].text, frame.right - frame.left)
@@ -205,22 +205,22 @@ def _best(
     width = text_width(text)
     solid = [*markers, *(label.box for label in taken)]
 
-    def best(boxes: Iterable[Box], most: int) -> tuple[float, Label | None]:
-        bad, chosen = math.inf, None
-        for box in islice(filter(free, boxes), most):
+    def best_of(boxes: Iterable[Box], limit: int) -> tuple[float, Label | None]:
+        lowest, chosen = math.inf, None
+        for box in islice(filter(is_free, boxes), limit):
             label = Label(text, box, _side(anchor, box), _leader(anchor, box))
-            if (badness := _badness(anchor, label, markers, lines, taken)) < bad:
-                bad, chosen = badness, label
-        return bad, chosen
+            if (badness := _badness(anchor, label, markers, lines, taken)) < lowest:
+                lowest, chosen = badness, label
+        return lowest, chosen
 
-    def free(box: Box) -> bool:
-        room = box.grown(GAP_PX)
-        return room.within(frame) and not any(room.overlaps(other) for other in solid)
+    def is_free(box: Box) -> bool:
+        needed = box.grown(GAP_PX)
+        return needed.within(frame) and not any(needed.overlaps(other) for other in solid)
 
-    near = best(_around(anchor, width), 1000)
+    near = best_of(_around(anchor, width), 1000)
     if near[0] < _LEADER_OVER_TEXT:
         return near[1]
-    return min(near, best(_everywhere(anchor, width, frame), 60), key=lambda found: found[0])[1]
+    return min(near, best_of(_everywhere(anchor, width, frame), 60), key=lambda pair: pair[0])[1]
 
 
 def _around(anchor: Anchor, width: float) -> Iterator[Box]:
@@ -243,10 +243,10 @@ def _everywhere(anchor: Anchor, width: float, frame: Box) -> list[Box]:
 
 
 def _steps(low: float, high: float, step: float) -> Iterator[float]:
-    at = low
-    while at <= high:
-        yield at
-        at += step
+    position = low
+    while position <= high:
+        yield position
+        position += step
 
 
 def _side(anchor: Anchor, box: Box) -> Literal["start", "middle", "end"]:
@@ -285,9 +285,9 @@ def _badness(
 ) -> float:
     """How bad a free place is, in pixels of distance."""
     badness = _distance(anchor, label.box) + 30 * sum(line.crosses(label.box) for line in lines)
-    under = sum(bool(old.leader and old.leader.crosses(label.box)) for old in taken)
+    crossings = sum(bool(other.leader and other.leader.crosses(label.box)) for other in taken)
     if leader := label.leader:
-        under += sum(leader.crosses(old.box) for old in taken)
+        crossings += sum(leader.crosses(other.box) for other in taken)
         at = Box(anchor.x, anchor.y, anchor.x, anchor.y)
         badness += 20 + 30 * sum(leader.crosses(m) for m in markers if not at.within(m))
-    return badness + _LEADER_OVER_TEXT * under
+    return badness + _LEADER_OVER_TEXT * crossings

@@ -43,7 +43,7 @@ def build(results_dir: Path) -> Board:
     book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
 
     def reprice(config: RunConfig, response: Response) -> float | None:
-        # Nobody's price is that of a server of one's own.
+        # The price book has no price for a user's own server.
         hosted = config.request.get("model") if not config.api_base else None
         entry = book.find(hosted) if hosted else None
         return repriced(response.usage, entry.prices) if entry else None
@@ -57,12 +57,12 @@ def files(board: Board) -> dict[str, bytes]:
         "README.md": page(board.sets, board.published, board.price_book),
         "board.json": _json(board),
     }
-    for one in board.sets:
-        asked = "1 puzzle" if one.puzzles == 1 else f"{one.puzzles} puzzles"
-        subtitle = f"{asked}, grader {one.grader}; bars are 95% intervals"
-        shown = [(row, point) for row in one.rows if (point := _point(row))]
-        texts[one.picture] = svg(
-            f"{one.title}: accuracy against cost",
+    for table in board.sets:
+        count = "1 puzzle" if table.puzzles == 1 else f"{table.puzzles} puzzles"
+        subtitle = f"{count}, grader {table.grader}; bars are 95% intervals"
+        shown = [(row, point) for row in table.rows if (point := _point(row))]
+        texts[table.picture] = svg(
+            f"{table.title}: accuracy against cost",
             subtitle,
             [point for _, point in shown],
             paths([row for row, _ in shown]),
@@ -80,12 +80,12 @@ def write(board: Board, board_dir: Path) -> None:
 
     Raises UserError where the folder cannot be written.
     """
-    wanted = files(board)
+    expected = files(board)
     try:
         board_dir.mkdir(parents=True, exist_ok=True)
-        for name, content in wanted.items():
+        for name, content in expected.items():
             (board_dir / name).write_bytes(content)
-        for path in _left_behind(board_dir, wanted):
+        for path in _left_behind(board_dir, expected):
             path.unlink()
     except OSError as error:
         raise UserError(f"{board_dir}: the board cannot be written: {error.strerror}") from None
@@ -96,17 +96,17 @@ def check(results_dir: Path, board_dir: Path) -> list[str]:
 
     A file that is not there counts, and so does a picture that an earlier board left behind.
     """
-    wanted = files(build(results_dir))
-    wrong = [name for name, content in wanted.items() if not _holds(board_dir / name, content)]
-    return sorted([*wrong, *(path.name for path in _left_behind(board_dir, wanted))])
+    expected = files(build(results_dir))
+    wrong = [name for name, content in expected.items() if not _matches(board_dir / name, content)]
+    return sorted([*wrong, *(path.name for path in _left_behind(board_dir, expected))])
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _matches(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
-def _left_behind(board_dir: Path, wanted: dict[str, bytes]) -> list[Path]:
-    pictures = [path for path in sorted(board_dir.glob("*.svg")) if path.name not in wanted]
+def _left_behind(board_dir: Path, expected: dict[str, bytes]) -> list[Path]:
+    pictures = [path for path in sorted(board_dir.glob("*.svg")) if path.name not in expected]
     return [path for path in pictures if MADE_BY.encode() in path.read_bytes()]
 
 
@@ -130,7 +130,7 @@ def _published_point(row: PublishedRow) -> Point:
 
 
 def _json(board: Board) -> str:
-    sets = [{**vars(one), "rows": [_json_row(row) for row in one.rows]} for one in board.sets]
+    sets = [{**vars(table), "rows": [_json_row(row) for row in table.rows]} for table in board.sets]
     data = {
         "sets": sets,
         "price_book": board.price_book,
@@ -144,8 +144,8 @@ def _json_row(row: Row) -> dict[str, Any]:
     numbers = asdict(row.summary)
     flat: dict[str, Any] = {"label": row.label, "variant": row.summary.variant, "run": row.run}
     for name in ("accuracy", "solved"):
-        found = numbers.pop(name) or {"value": None, "low": None, "high": None}
-        flat |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+        mean = numbers.pop(name) or {"value": None, "low": None, "high": None}
+        flat |= {name: mean["value"], f"{name}_low": mean["low"], f"{name}_high": mean["high"]}
     outcomes = numbers.pop("outcomes")
     return {
         **flat,

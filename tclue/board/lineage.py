@@ -1,8 +1,8 @@
-"""What training did: from each step to the row that it began with, and the way along the steps.
+"""Which rows a training run links: each step to the row of its base, and the steps in order.
 
-Two rows belong together when they were asked in the same way and the one holds the weights that
-training began with, by their SHA-256. So a way is drawn from records alone, whatever the models
-were called.
+Two rows belong together when they have the same request settings and one holds the weights that
+training began with, by their SHA-256. So paths follow from records alone, whatever the models were
+called.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class _LineageRow(Protocol):
 _R = TypeVar("_R", bound=_LineageRow)
 
 
-def _asked(config: RunConfig) -> tuple[object, ...]:
-    """How a run was asked; the rows of a table share puzzles and grader already."""
+def _request_settings(config: RunConfig) -> tuple[object, ...]:
+    """The settings of a run's requests; rows of a table share puzzles and grader already."""
     return (
         config.temperature,
         config.samples,
@@ -42,33 +42,33 @@ def base_of(row: _R, rows: Sequence[_R]) -> _R | None:
     trained = row.config.trained
     if trained is None or trained.base_checkpoint is None:
         return None
-    found = [
+    bases = [
         other
         for other in rows
         if other.config.checkpoint == trained.base_checkpoint
-        and _asked(other.config) == _asked(row.config)
+        and _request_settings(other.config) == _request_settings(row.config)
         and other.run != row.run
     ]
-    # Under two names where several runs hold these weights: the one that training named, if any.
-    return min(found, key=lambda o: (o.config.model != trained.base, o.run), default=None)
+    # Runs may hold these weights under several names: prefer the name that training used.
+    return min(bases, key=lambda o: (o.config.model != trained.base, o.run), default=None)
 
 
 def paths(rows: Sequence[_R]) -> list[list[int]]:
-    """For each training run, and each way of asking, the rows along it: the base, then the steps.
+    """For each training run and each set of request settings: the base's row, then the steps'.
 
-    Only those of two rows or more; rows by their place in `rows`.
+    Rows are given by their index in `rows`; paths of a single row are left out.
     """
-    place = {row.run: i for i, row in enumerate(rows)}
+    index_of = {row.run: i for i, row in enumerate(rows)}
     steps: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         if trained := row.config.trained:
-            steps[trained.run, trained.base_checkpoint, *_asked(row.config)].append(i)
-    found = []
-    for way in steps.values():
-        way.sort(key=lambda i: (_step(rows[i]), rows[i].run))
-        base = base_of(rows[way[0]], rows)
-        found.append(([place[base.run]] if base else []) + way)
-    return sorted(way for way in found if len(way) > 1)
+            steps[trained.run, trained.base_checkpoint, *_request_settings(row.config)].append(i)
+    found_paths = []
+    for path in steps.values():
+        path.sort(key=lambda i: (_step(rows[i]), rows[i].run))
+        base = base_of(rows[path[0]], rows)
+        found_paths.append(([index_of[base.run]] if base else []) + path)
+    return sorted(path for path in found_paths if len(path) > 1)
 
 
 def _step(row: _LineageRow) -> int:

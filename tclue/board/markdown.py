@@ -61,22 +61,23 @@ Each table is one set of puzzles under one grader. Rows are compared within a ta
 
 def page(sets: Sequence[RankedSet], published: Published, price_book: str) -> str:
     """The whole page; `price_book` is the day of the price book that costs are repriced with."""
-    measured = [_section(one, price_book) for one in sets] or ["## Measured\n\nNo runs yet.\n"]
-    return "\n".join([_HEAD, *measured, _published(published, sets)])
+    measured = [_section(ranked, price_book) for ranked in sets]
+    sections = measured or ["## Measured\n\nNo runs yet.\n"]
+    return "\n".join([_HEAD, *sections, _published(published, sets)])
 
 
-def _section(one: RankedSet, price_book: str) -> str:
-    title = escaped(one.title)
+def _section(ranked: RankedSet, price_book: str) -> str:
+    title = escaped(ranked.title)
     parts = [
         f"## {title}\n",
-        f"{_count(one.puzzles, 'puzzle')}, grader `{one.grader}`, puzzle file with SHA-256 "
-        f"`{one.sha256}`.\n",
-        ranking(one),
-        remarks(one),
-        f"![{title}: accuracy against cost]({one.picture})\n",
-        more_scores(one),
-        by_difficulty(one),
-        effort(one, price_book),
+        f"{_count(ranked.puzzles, 'puzzle')}, grader `{ranked.grader}`, puzzle file with SHA-256 "
+        f"`{ranked.sha256}`.\n",
+        ranking(ranked),
+        remarks(ranked),
+        f"![{title}: accuracy against cost]({ranked.picture})\n",
+        more_scores(ranked),
+        by_difficulty(ranked),
+        effort(ranked, price_book),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -97,19 +98,19 @@ is drawn through the figures as they stand. A mean of 64 scores between 0 and 1 
 much as 0.12 either way (95%). Numbers in notes are in percent, as in the source.
 
 {rows}
-{_beside(sets)}![Published results: accuracy against cost]({PICTURE})
+{_comparable_rows(sets)}![Published results: accuracy against cost]({PICTURE})
 """
 
 
-def _beside(sets: Sequence[RankedSet]) -> str:
+def _comparable_rows(sets: Sequence[RankedSet]) -> str:
     """The measured rows that a published one may be set beside: its puzzles, its grader."""
     lines = [
         f"- {escaped(row.label)}: {accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}], "
         f"{_count(row.summary.puzzles, 'puzzle')}, "
         f"{_count(row.summary.samples, 'response')} to each\n"
-        for one in sets
-        if one.sha256 == FILES["published-val"].sha256 and one.grader == "published"
-        for row in one.rows
+        for ranked in sets
+        if ranked.sha256 == FILES["published-val"].sha256 and ranked.grader == "published"
+        for row in ranked.rows
         if (accuracy := row.summary.accuracy)
     ]
     if not lines:

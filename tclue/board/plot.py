@@ -1,4 +1,4 @@
-"""Accuracy against cost, drawn as SVG text by text.
+"""Accuracy against cost, drawn as SVG.
 
 Written by hand, not by a plotting library: the same points give the same bytes whatever is
 installed, and the board needs nothing but Python. Cost runs along a logarithmic axis; a model that
@@ -83,27 +83,27 @@ def svg(
     title: str, subtitle: str, points: Sequence[Point], paths: Sequence[Sequence[int]] = ()
 ) -> str:
     """The picture, as the text of an SVG file; `paths` lead from point to point."""
-    at = layout(points, paths)
+    layout = lay_out(points, paths)
     parts = [
         marks.text(_LEFT, 30, shorten(title, _TITLE_PX), 'font-size="18" font-weight="bold"'),
         marks.text(_LEFT, 52, shorten(subtitle, _SUBTITLE_PX), f'font-size="13" fill="{_QUIET}"'),
-        *_heights(at),
-        *_strip(at),
-        *_costs(at, any(point.cost_usd > 0 for point in points)),
-        *(marks.line(step, f'stroke="{_BEST}" stroke-width="2"') for step in at.steps),
-        *_legend(points, bool(at.arrows)),
+        *_heights(layout),
+        *_strip(layout),
+        *_costs(layout, any(point.cost_usd > 0 for point in points)),
+        *(marks.line(step, f'stroke="{_BEST}" stroke-width="2"') for step in layout.steps),
+        *_legend(points, bool(layout.arrows)),
     ]
-    for point, centre in zip(points, at.centres, strict=True):
+    for point, centre in zip(points, layout.centres, strict=True):
         parts += _bar(point, centre)
-    for point, centre in zip(points, at.centres, strict=True):
+    for point, centre in zip(points, layout.centres, strict=True):
         parts.append(_marker(point, centre))
-    for arrow in at.arrows:
+    for arrow in layout.arrows:
         parts += _arrow(arrow)
-    parts += [part for label in at.labels if label for part in _label(label)]
+    parts += [part for label in layout.labels if label for part in _label(label)]
     return marks.page(WIDTH, HEIGHT, title, parts, notice=MADE_BY)
 
 
-def layout(points: Sequence[Point], paths: Sequence[Sequence[int]] = ()) -> Layout:
+def lay_out(points: Sequence[Point], paths: Sequence[Sequence[int]] = ()) -> Layout:
     """Work out where everything stands."""
     free = [i for i, point in enumerate(points) if point.cost_usd == 0]
     priced = [i for i, point in enumerate(points) if point.cost_usd > 0]
@@ -205,10 +205,10 @@ def _arrow(arrow: Segment) -> list[str]:
         (back_x - along_y * wide, back_y + along_x * wide),
         (back_x + along_y * wide, back_y - along_x * wide),
     ]
-    at = " ".join(f"{corner_x:.1f},{corner_y:.1f}" for corner_x, corner_y in corners)
+    corner_text = " ".join(f"{corner_x:.1f},{corner_y:.1f}" for corner_x, corner_y in corners)
     return [
         marks.line(arrow, f'stroke="{_TRAINED}" stroke-width="1.5"'),
-        f'<polygon points="{at}" fill="{_TRAINED}"/>',
+        f'<polygon points="{corner_text}" fill="{_TRAINED}"/>',
     ]
 
 
@@ -255,9 +255,9 @@ def _label(label: Label) -> list[str]:
     return [*leader, marks.text(x, box.bottom - 3.5, label.text, style)]
 
 
-def _heights(at: Layout) -> list[str]:
+def _heights(layout: Layout) -> list[str]:
     """The accuracy axis."""
-    left = at.strip.left if at.strip else at.axis.left
+    left = layout.strip.left if layout.strip else layout.axis.left
     parts = []
     for tenths in range(0, 11, 2):
         y = _height(tenths / 10)
@@ -270,21 +270,21 @@ def _heights(at: Layout) -> list[str]:
     return [*parts, marks.text(18, middle, "accuracy", turned)]
 
 
-def _strip(at: Layout) -> list[str]:
-    if not at.strip:
+def _strip(layout: Layout) -> list[str]:
+    if not layout.strip:
         return []
-    middle = (at.strip.left + at.strip.right) / 2
+    middle = (layout.strip.left + layout.strip.right) / 2
     return [
-        marks.frame(at.strip),
+        marks.frame(layout.strip),
         marks.text(middle, _BOTTOM + 20, "$0", f'text-anchor="middle" fill="{_QUIET}"'),
         marks.text(middle, _BOTTOM + 44, "free", 'text-anchor="middle"'),
     ]
 
 
-def _costs(at: Layout, any_priced: bool) -> list[str]:
+def _costs(layout: Layout, any_priced: bool) -> list[str]:
     """The frame and the cost axis: a labelled tick each decade, small ones between."""
-    axis = at.axis
-    parts = [marks.frame(axis), *_ticks(at)]
+    axis = layout.axis
+    parts = [marks.frame(axis), *_ticks(layout)]
     middle = (axis.left + axis.right) / 2
     parts.append(
         marks.text(middle, axis.bottom + 44, "US dollars a puzzle", 'text-anchor="middle"')
@@ -296,8 +296,8 @@ def _costs(at: Layout, any_priced: bool) -> list[str]:
     return parts
 
 
-def _ticks(at: Layout) -> list[str]:
-    axis, (low, high) = at.axis, at.ends
+def _ticks(layout: Layout) -> list[str]:
+    axis, (low, high) = layout.axis, layout.ends
     # At most ten labels, and small ticks only where they stand apart.
     every = math.ceil((high - low) / 10)
     digits = range(1, 10) if high - low <= 8 else range(1, 2)
@@ -307,7 +307,7 @@ def _ticks(at: Layout) -> list[str]:
             cost = float(f"{digit}e{power}")
             if not low <= math.log10(cost) <= high:
                 continue
-            x = _across(cost, axis, at.ends)
+            x = _across(cost, axis, layout.ends)
             length = 6 if digit == 1 else 3
             tick = Segment(x, axis.bottom, x, axis.bottom + length)
             parts.append(marks.line(tick, f'stroke="{_QUIET}"'))

@@ -35,30 +35,30 @@ _WORDS: tuple[Callable[[RunConfig], str], ...] = (
 def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
     """A label for each (folder name, configuration) of one table.
 
-    Of what differs between runs of a variant, as little as tells them apart; where nothing of it
-    does, the end of the folder's name, which is a hash of all that shapes responses.
+    A label names as few differences between the runs of a variant as tell them apart; where none
+    do, it has the end of the folder's name, which is a hash of all that shapes responses.
     """
     variants = Counter(clean(config.variant) for _, config in runs)
-    named = []
+    texts = []
     for folder, config in runs:
         variant = clean(config.variant)
         if variants[variant] > 1:
             twins = [other for _, other in runs if clean(other.variant) == variant]
-            variant = f"{variant} ({_apart(folder, config, twins)})"
-        named.append(variant)
-    return named
+            variant = f"{variant} ({_distinguishing(folder, config, twins)})"
+        texts.append(variant)
+    return texts
 
 
-def _apart(folder: str, config: RunConfig, twins: Sequence[RunConfig]) -> str:
-    told: list[Callable[[RunConfig], str]] = []
+def _distinguishing(folder: str, config: RunConfig, twins: Sequence[RunConfig]) -> str:
+    chosen: list[Callable[[RunConfig], str]] = []
     for word in _WORDS:
-        if _kinds([*told, word], twins) > _kinds(told, twins):
-            told.append(word)
-    words = [word(config) for word in told]
-    if _kinds(told, twins) < len(twins):
+        if _distinct([*chosen, word], twins) > _distinct(chosen, twins):
+            chosen.append(word)
+    words = [word(config) for word in chosen]
+    if _distinct(chosen, twins) < len(twins):
         words.append(folder.rpartition("--")[2])
     return ", ".join(words)
 
 
-def _kinds(words: Sequence[Callable[[RunConfig], str]], configs: Sequence[RunConfig]) -> int:
+def _distinct(words: Sequence[Callable[[RunConfig], str]], configs: Sequence[RunConfig]) -> int:
     return len({tuple(word(config) for word in words) for config in configs})

@@ -27,8 +27,8 @@ from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
 from tclue.board.labels import clean
 from tclue.board.lineage import base_of
+from tclue.board.record_checks import check_config, checked
 from tclue.board.row_labels import labels
-from tclue.board.validate import check_config, checked
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Row:
 
     @property
     def like_neighbour(self) -> bool:
-        """Whether the puzzles do not tell it from its neighbour on the frontier."""
+        """Whether its difference from its neighbour on the frontier may be chance."""
         return self.neighbour is not None and not self.neighbour.accuracy.told_apart
 
 
@@ -116,8 +116,8 @@ def read_sets(results: Path, reprice: Reprice | None = None) -> tuple[RankedSet,
     sets = []
     # The picture of the published results has that name.
     stems = {"published"}
-    for key in sorted(tables, key=_place):
-        sets.append(_ranked_set(key, tables[key], plain=_stem(key) not in stems))
+    for key in sorted(tables, key=_set_order):
+        sets.append(_ranked_set(key, tables[key], plain_name=_stem(key) not in stems))
         stems.add(_stem(key))
     return tuple(sets)
 
@@ -133,8 +133,8 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
     return tally(config, checked(folder, config, responses), reprice)
 
 
-def _place(key: _Key) -> tuple[str, int, bool, _Key]:
-    """By name; of those that share it the whole set first, under the default grader.
+def _set_order(key: _Key) -> tuple[str, int, bool, _Key]:
+    """Sort by name, then the most puzzles first, then the default grader first.
 
     The first keeps the plain name, so that a trial on a few puzzles does not rename the others.
     """
@@ -145,10 +145,10 @@ def _stem(key: _Key) -> str:
     return slug(key[0]).lower()
 
 
-def _ranked_set(key: _Key, rows: list[Row], plain: bool) -> RankedSet:
+def _ranked_set(key: _Key, rows: list[Row], plain_name: bool) -> RankedSet:
     name, puzzles, grader, sha256 = key
     title, stem = name, _stem(key)
-    if not plain:
+    if not plain_name:
         title = f"{name} ({puzzles} puzzles, grader {grader}, file {sha256[:8]})"
         stem = f"{stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}"
     return RankedSet(title, name, sha256, puzzles, grader, f"{stem}.svg", ranked(rows))
@@ -161,20 +161,20 @@ def ranked(rows: list[Row]) -> tuple[Row, ...]:
     points = [(rows[i].cost_usd or 0.0, rows[i].accuracy or 0.0) for i in in_race]
     best = [i for i, is_on in zip(in_race, frontier(points), strict=True) if is_on]
     # Most accurate first is dearest first: the next of them is the next cheaper.
-    for place, i in enumerate(best):
-        cheaper = [rows[j] for j in best[place + 1 : place + 2]]
+    for position, i in enumerate(best):
+        cheaper = [rows[j] for j in best[position + 1 : position + 2]]
         neighbour = _neighbour(rows[i], cheaper[0]) if cheaper else None
         rows[i] = replace(rows[i], on_frontier=True, neighbour=neighbour)
     for i, row in enumerate(rows):
         if base := base_of(row, rows):
             rows[i] = replace(row, base=_neighbour(row, base))
-    named = labels([(row.run, row.config) for row in rows])
-    return tuple(replace(row, label=label) for row, label in zip(rows, named, strict=True))
+    row_labels = labels([(row.run, row.config) for row in rows])
+    return tuple(replace(row, label=label) for row, label in zip(rows, row_labels, strict=True))
 
 
 def _neighbour(row: Row, cheaper: Row) -> Neighbour | None:
-    found = compare_scores(row.scores, cheaper.scores)
-    return Neighbour(cheaper.run, found[0]) if found else None
+    differences = compare_scores(row.scores, cheaper.scores)
+    return Neighbour(cheaper.run, differences[0]) if differences else None
 
 
 def _rank(row: Row) -> tuple[float, float, str, str]:

@@ -28,7 +28,7 @@ class Column(NamedTuple):
     cell: Callable[[Row], str]
 
 
-def ranking(one: RankedSet) -> str:
+def ranking(ranked: RankedSet) -> str:
     """The main table, most accurate first."""
     columns = [
         Column("", "c", _mark),
@@ -41,10 +41,10 @@ def ranking(one: RankedSet) -> str:
         Column("samples", "r", lambda row: str(row.summary.samples)),
         Column("failed", "r", lambda row: str(row.summary.outcomes["failed"])),
     ]
-    return table([c.head for c in columns], _sides(columns), _cells(columns, one.rows))
+    return table([c.head for c in columns], _sides(columns), _cells(columns, ranked.rows))
 
 
-def more_scores(one: RankedSet) -> str:
+def more_scores(ranked: RankedSet) -> str:
     """The main questions, several samples, and each frontier row beside the next."""
     columns = [
         Column("main five", "r", lambda row: estimate(row.summary.main_accuracy)),
@@ -52,20 +52,20 @@ def more_scores(one: RankedSet) -> str:
         Column("pass@k", "r", lambda row: _at_k(row, "pass_solved")),
         Column("consensus@k", "r", lambda row: _at_k(row, "consensus_accuracy")),
         Column("consensus@k solved", "r", lambda row: _at_k(row, "consensus_solved")),
-        Column("k", "r", lambda row: str(row.summary.samples) if _several(row) else NONE),
+        Column("k", "r", lambda row: str(row.summary.samples) if _has_samples(row) else NONE),
         Column(f"above the next {FRONTIER}", "r", _above),
         Column("p", "r", _p),
         Column("puzzles needed", "r", _needed),
         Column("above its base", "r", _above_base),
-        Column("p of that", "r", lambda row: chance(row.base.accuracy) if row.base else NONE),
+        Column("p of that", "r", lambda row: p_value(row.base.accuracy) if row.base else NONE),
     ]
-    return _details("Main questions, several samples, neighbours on the frontier", columns, one)
+    return _details("Main questions, several samples, neighbours on the frontier", columns, ranked)
 
 
-def by_difficulty(one: RankedSet) -> str:
+def by_difficulty(ranked: RankedSet) -> str:
     """Accuracy by difficulty, for each way to split the puzzles that gives more than one group."""
-    groups = {(g.split, g.name): 0 for row in one.rows for g in row.summary.by_difficulty}
-    for row in one.rows:
+    groups = {(g.split, g.name): 0 for row in ranked.rows for g in row.summary.by_difficulty}
+    for row in ranked.rows:
         for group in row.summary.by_difficulty:
             key = group.split, group.name
             groups[key] = max(groups[key], group.puzzles)
@@ -74,10 +74,10 @@ def by_difficulty(one: RankedSet) -> str:
         for (split, name), puzzles in groups.items()
         if sum(other == split for other, _ in groups) > 1
     ]
-    return _details("Accuracy by difficulty (puzzles)", columns, one)
+    return _details("Accuracy by difficulty (puzzles)", columns, ranked)
 
 
-def effort(one: RankedSet, price_book: str) -> str:
+def effort(ranked: RankedSet, price_book: str) -> str:
     """Outcomes, seconds, tokens, and the cost by other reckonings."""
     repriced = f"$ repriced ({price_book})"
     columns = [
@@ -93,24 +93,24 @@ def effort(one: RankedSet, price_book: str) -> str:
         Column("prices of", "l", _prices_of),
         Column("answered as", "l", _answered_as),
     ]
-    return _details("Outcomes, seconds, tokens, cost", columns, one)
+    return _details("Outcomes, seconds, tokens, cost", columns, ranked)
 
 
-def remarks(one: RankedSet) -> str:
+def remarks(ranked: RankedSet) -> str:
     """The notes of all rows, as a list; empty where there are none."""
     return "".join(
         f"- {NOTED} {escaped(row.label)}: {escaped(note)}\n"
-        for row in one.rows
+        for row in ranked.rows
         for note in notes(row.summary)
     )
 
 
-def _details(title: str, columns: Sequence[Column], one: RankedSet) -> str:
-    kept = [column for column in columns if any(column.cell(row) != NONE for row in one.rows)]
-    if not kept:
+def _details(title: str, columns: Sequence[Column], ranked: RankedSet) -> str:
+    shown = [column for column in columns if any(column.cell(row) != NONE for row in ranked.rows)]
+    if not shown:
         return ""
-    kept = [Column("variant", "l", lambda row: escaped(row.label)), *kept]
-    body = table([c.head for c in kept], _sides(kept), _cells(kept, one.rows))
+    shown = [Column("variant", "l", lambda row: escaped(row.label)), *shown]
+    body = table([c.head for c in shown], _sides(shown), _cells(shown, ranked.rows))
     return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
 
 
@@ -133,12 +133,12 @@ def _variant(row: Row) -> str:
     return escaped(row.label) + noted + ("" if row.summary.complete else " *(incomplete)*")
 
 
-def _several(row: Row) -> bool:
+def _has_samples(row: Row) -> bool:
     return row.summary.samples > 1
 
 
 def _at_k(row: Row, name: str) -> str:
-    return estimate(getattr(row.summary.at_k[-1], name)) if _several(row) else NONE
+    return estimate(getattr(row.summary.at_k[-1], name)) if _has_samples(row) else NONE
 
 
 def _above(row: Row) -> str:
@@ -150,7 +150,7 @@ def _above_base(row: Row) -> str:
 
 
 def _p(row: Row) -> str:
-    return chance(row.neighbour.accuracy) if row.neighbour else NONE
+    return p_value(row.neighbour.accuracy) if row.neighbour else NONE
 
 
 def _needed(row: Row) -> str:
@@ -161,8 +161,8 @@ def _needed(row: Row) -> str:
 def _group_cell(split: str, name: str) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
         groups = row.summary.by_difficulty
-        found = next((g for g in groups if (g.split, g.name) == (split, name)), None)
-        return estimate(found.accuracy) if found else NONE
+        group = next((g for g in groups if (g.split, g.name) == (split, name)), None)
+        return estimate(group.accuracy) if group else NONE
 
     return cell
 
@@ -207,20 +207,20 @@ def cost(cost_usd: float | None) -> str:
     return "*unknown*" if cost_usd is None else dollars(cost_usd)
 
 
-def estimate(found: Estimate | None) -> str:
+def estimate(mean: Estimate | None) -> str:
     """A mean with its interval."""
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else NONE
+    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]" if mean else NONE
 
 
-def difference(found: Difference) -> str:
+def difference(result: Difference) -> str:
     """A difference with its interval."""
-    low, high = found.interval
-    return f"{found.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+    low, high = result.interval
+    return f"{result.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def chance(found: Difference) -> str:
+def p_value(result: Difference) -> str:
     """The p of a difference."""
-    return f"{found.p:.3f}" if found.p >= 0.001 else "< 0.001"
+    return f"{result.p:.3f}" if result.p >= 0.001 else "< 0.001"
 
 
 def tokens(mean: float | None) -> str:

@@ -21,7 +21,7 @@ from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
 from tclue.board.plot import dollars
-from tclue.board.tables import chance, difference, estimate
+from tclue.board.tables import difference, estimate, p_value
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grading.grade_file import Graded
@@ -87,31 +87,31 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
 
 
 def show_sets(listed: Sequence[splits.SplitListing]) -> None:
-    """The named puzzle sets; a file's sum by its beginning."""
+    """The named puzzle sets, each with the beginning of its file's SHA-256."""
     table = _table("set", "puzzles", "SHA-256")
     table.add_column("", overflow="fold")
-    for one in listed:
-        size = "" if one.puzzles is None else str(one.puzzles)
-        table.add_row(one.name, size, (one.sha256 or "")[:12], one.about)
+    for puzzle_set in listed:
+        size = "" if puzzle_set.puzzles is None else str(puzzle_set.puzzles)
+        table.add_row(puzzle_set.name, size, (puzzle_set.sha256 or "")[:12], puzzle_set.about)
     _console().print(table)
 
 
 def show_proof(puzzle: Puzzle, proof: Proof) -> None:
     """The solution; or two that differ, side by side; or that there is none."""
     console = _console()
-    scope = _SCOPES[proof.scope]
+    scope, verb = _SCOPES[proof.scope], "are" if proof.scope == "answers" else "is"
     if proof.verdict == "none":
         console.print(f"no solution: the clues contradict each other (asked of the {scope})")
         return
     if proof.verdict == "unique":
-        console.print(f"one solution: the {scope} {_is(proof.scope)} proved unique")
+        console.print(f"one solution: the {scope} {verb} proved unique")
     else:
-        console.print(f"several solutions: the {scope} {_is(proof.scope)} not unique; two of them:")
+        console.print(f"several solutions: the {scope} {verb} not unique; two of them:")
     columns = ["", "solution"] if proof.verdict == "unique" else ["", "one", "another"]
     answers = _table(*columns)
-    found = [puzzle.answers(case) for case in proof.cases]
+    answer_sets = [puzzle.answers(case) for case in proof.cases]
     for letter in puzzle.questions:
-        values = [answer[letter] for answer in found]
+        values = [answer[letter] for answer in answer_sets]
         answers.add_row(f"{letter}.", *values, style="bold" if len(set(values)) > 1 else None)
     console.print(answers)
     if proof.scope == "history":
@@ -130,28 +130,24 @@ def _show_rooms(console: Console, world: World, cases: Sequence[Case]) -> None:
     console.print(", ".join(f"{n} {room}" for n, room in enumerate(world.rooms, 1)), style="dim")
 
 
-def _is(scope: str) -> str:
-    return "are" if scope == "answers" else "is"
-
-
 def show_reports(reports: Sequence[CheckReport]) -> None:
     """The claims that fail, puzzle by puzzle, then how many puzzles each claim holds for."""
     console = _console()
-    for one in reports:
-        if not one.sound:
-            stated = "" if one.answers != "unique" else ", but not as stated"
-            console.print(f"{one.id}: answers {one.answers}{stated}", markup=False)
-        if one.needless:
-            numbers = ", ".join(map(str, one.needless))
-            console.print(f"{one.id}: clues that could be dropped: {numbers}", markup=False)
+    for report in reports:
+        if not report.sound:
+            stated = "" if report.answers != "unique" else ", but not as stated"
+            console.print(f"{report.id}: answers {report.answers}{stated}", markup=False)
+        if report.needless:
+            numbers = ", ".join(map(str, report.needless))
+            console.print(f"{report.id}: clues that could be dropped: {numbers}", markup=False)
     claims: list[tuple[str, list[bool | None]]] = [
-        ("answers unique", [one.answers == "unique" for one in reports]),
-        ("answers as stated", [one.as_stated for one in reports]),
-        ("whole history unique", [one.history == "unique" for one in reports]),
-        ('answers unique under an inclusive "or" too', [one.inclusive_or for one in reports]),
+        ("answers unique", [report.answers == "unique" for report in reports]),
+        ("answers as stated", [report.as_stated for report in reports]),
+        ("whole history unique", [report.history == "unique" for report in reports]),
+        ('answers unique under an inclusive "or" too', [report.inclusive_or for report in reports]),
         (
             "every clue needed",
-            [None if one.needless is None else not one.needless for one in reports],
+            [None if report.needless is None else not report.needless for report in reports],
         ),
     ]
     table = _table("claim", "holds for", "of")
@@ -166,21 +162,20 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
     """Each response's grade, and the means."""
     console = _console()
     table = _table("puzzle", "accuracy", "solved", "answers")
-    for one in graded:
+    for response in graded:
+        puzzle, grade = response.puzzle, response.grade
         answers = " ".join(
-            letter if one.puzzle.solution[letter] == answer else f"[dim]{letter.lower()}[/dim]"
-            for letter, answer in one.grade.answers.items()
+            letter if puzzle.solution[letter] == answer else f"[dim]{letter.lower()}[/dim]"
+            for letter, answer in grade.answers.items()
             if answer is not None
         )
-        table.add_row(
-            one.puzzle.id, f"{one.grade.accuracy:.3f}", "yes" if one.grade.solved else "", answers
-        )
+        table.add_row(puzzle.id, f"{grade.accuracy:.3f}", "yes" if grade.solved else "", answers)
     console.print(table)
     if graded:
         console.print(
             f"{len(graded)} responses, grader {grader}: mean accuracy "
-            f"{fmean(one.grade.accuracy for one in graded):.3f}, solved "
-            f"{fmean(one.grade.solved for one in graded):.3f}"
+            f"{fmean(response.grade.accuracy for response in graded):.3f}, solved "
+            f"{fmean(response.grade.solved for response in graded):.3f}"
         )
 
 
@@ -188,60 +183,62 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
     """What each run adds up to, what a reader must know of it, and where its records are."""
     console = _results_console()
     table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "failed")
-    for one in summaries:
-        unasked = one.outcomes["failed"] + one.missing
+    for summary in summaries:
+        unasked = summary.outcomes["failed"] + summary.missing
         table.add_row(
-            escape(one.variant),
-            _stacked(one.accuracy, console),
-            _stacked(one.solved, console),
-            str(one.puzzles) if one.samples == 1 else f"{one.puzzles} x {one.samples}",
-            _dollars(one.cost_usd),
+            escape(summary.variant),
+            _stacked(summary.accuracy, console),
+            _stacked(summary.solved, console),
+            str(summary.puzzles) + (f" x {summary.samples}" if summary.samples > 1 else ""),
+            _dollars(summary.cost_usd),
             str(unasked) if unasked else "",
         )
     console.print(table)
-    for one in summaries:
-        told = [_several(one)] if one.samples > 1 else []
-        if one.total_cost_usd:
-            told.append(f"{dollars(one.total_cost_usd)} in all")
-        if one.at_most_usd:
-            told.append(
-                f"at most {dollars(one.at_most_usd)} more, for what does not say what it cost"
+    for summary in summaries:
+        lines = [_at_k(summary)] if summary.samples > 1 else []
+        if summary.total_cost_usd:
+            lines.append(f"{dollars(summary.total_cost_usd)} in all")
+        if summary.at_most_usd:
+            lines.append(
+                f"at most {dollars(summary.at_most_usd)} more, for what does not say what it cost"
             )
-        for line in (*told, *notes(one)):
-            console.print(f"{one.variant}: {line}", markup=False, soft_wrap=True)
-    for one in summaries:
-        console.print(f"records: {one.run}", style="dim", soft_wrap=True)
+        for line in (*lines, *notes(summary)):
+            console.print(f"{summary.variant}: {line}", markup=False, soft_wrap=True)
+    for summary in summaries:
+        console.print(f"records: {summary.run}", style="dim", soft_wrap=True)
 
 
-def _several(one: Summary) -> str:
-    all_ = one.at_k[-1]
+def _at_k(summary: Summary) -> str:
+    full = summary.at_k[-1]
     return (
-        f"pass@{all_.k} {_interval(all_.pass_solved)}, "
-        f"consensus@{all_.k} {_interval(all_.consensus_accuracy)}"
+        f"pass@{full.k} {_interval(full.pass_solved)}, "
+        f"consensus@{full.k} {_interval(full.consensus_accuracy)}"
     )
 
 
-def show_comparison(found: Comparison) -> None:
+def show_comparison(comparison: Comparison) -> None:
     """Two runs side by side, and whether their difference may be chance."""
     console = _console()
     table = _table("", "first", "second", "difference", "p", "puzzles needed")
-    for name, one in (("accuracy", found.accuracy), ("solved", found.solved)):
+    for name, metric in (("accuracy", comparison.accuracy), ("solved", comparison.solved)):
         table.add_row(
             name,
-            f"{one.first:.3f}",
-            f"{one.second:.3f}",
-            difference(one),
-            chance(one),
-            "none is enough" if one.puzzles_needed is None else f"{one.puzzles_needed:,}",
+            f"{metric.first:.3f}",
+            f"{metric.second:.3f}",
+            difference(metric),
+            p_value(metric),
+            "none is enough" if metric.puzzles_needed is None else f"{metric.puzzles_needed:,}",
         )
-    for place, variant, run in zip(("first", "second"), found.variants, found.runs, strict=True):
+    runs = zip(("first", "second"), comparison.variants, comparison.runs, strict=True)
+    for place, variant, run in runs:
         console.print(f"{place}: {variant} ({run})", markup=False, soft_wrap=True)
     console.print(table)
-    left_out = f"; {found.left_out} that only one has are left out" if found.left_out else ""
-    apart = "are told apart" if found.accuracy.told_apart else "are not told apart"
+    left_out = comparison.left_out
+    rest = f"; {left_out} that only one has are left out" if left_out else ""
+    apart = "are told apart" if comparison.accuracy.told_apart else "are not told apart"
     console.print(
-        f"{found.puzzles} puzzles of {found.puzzle_set}, grader {found.grader}{left_out}: "
-        f"the two {apart} by accuracy",
+        f"{comparison.puzzles} puzzles of {comparison.puzzle_set}, grader {comparison.grader}"
+        f"{rest}: the two {apart} by accuracy",
         markup=False,
         soft_wrap=True,
     )
@@ -251,49 +248,49 @@ def _dollars(cost_usd: float | None) -> str:
     return "unknown" if cost_usd is None else dollars(cost_usd)
 
 
-def _interval(found: Estimate | None) -> str:
-    return estimate(found) if found else "none"
+def _interval(mean: Estimate | None) -> str:
+    return estimate(mean) if mean else "none"
 
 
-def _stacked(estimate: Estimate | None, console: Console) -> str:
+def _stacked(mean: Estimate | None, console: Console) -> str:
     """A mean with its interval, below it where the console is narrow."""
-    text = _interval(estimate)
+    text = _interval(mean)
     return text if console.width >= _WIDE else text.replace(" [", "\n[")
 
 
 def show_models(listed: Sequence[ModelListing]) -> None:
-    """What can be asked: what it is, its variants and what it needs, its price and of which day."""
+    """The models: what each is, its variants, what it needs, and its price with its day."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for one in listed:
-        lines = [one.about, _variants_and_needs(one), _price(one.prices)]
-        style = "dim" if one.retired or one.needs else None
-        table.add_row(escape(one.name), escape("\n".join(filter(None, lines))), style=style)
+    for model in listed:
+        lines = [model.about, _variants_and_needs(model), _price(model.prices)]
+        style = "dim" if model.retired or model.needs else None
+        table.add_row(escape(model.name), escape("\n".join(filter(None, lines))), style=style)
     console = _console()
     console.print(table)
     console.print("prices: US dollars per million tokens; --json has all there is")
 
 
-def _variants_and_needs(one: ModelListing) -> str:
+def _variants_and_needs(model: ModelListing) -> str:
     words = []
-    labels = [variant.label.removeprefix(one.name) for variant in one.variants]
+    labels = [variant.label.removeprefix(model.name) for variant in model.variants]
     if any(labels):
         words.append(", ".join(labels))
-    if one.retired_on:
-        words.append(f"retired {'on' if one.retired else 'from'} {one.retired_on}")
-    if one.retired:
-        copy = one.self_hosted and f"a copy of your own needs {one.self_hosted}"
+    if model.retired_on:
+        words.append(f"retired {'on' if model.retired else 'from'} {model.retired_on}")
+    if model.retired:
+        copy = model.self_hosted and f"a copy of your own needs {model.self_hosted}"
         words.append(copy or "closed weights: no copy to be had")
-    if one.needs and not one.retired:
-        words.append(f"needs {one.needs}")
-    elif one.key_is_set:
+    if model.needs and not model.retired:
+        words.append(f"needs {model.needs}")
+    elif model.key_is_set:
         words.append("key is set")
     return "; ".join(words)
 
 
 def _price(price: Prices | None) -> str:
-    """The price, its day, and where it stands: of an address, the site."""
+    """The price, its day and its source; of a URL, only the site."""
     if price is None:
         return ""
     if price.source == "unknown":
@@ -309,16 +306,16 @@ def _price(price: Prices | None) -> str:
 def show_board(board: Board) -> None:
     """The measured tables of the board; the published one is in its Markdown."""
     console = _results_console()
-    for one in board.sets:
+    for ranked in board.sets:
         table = _table(
             "variant",
             "accuracy",
             "solved",
             "$ a puzzle",
             "failed",
-            title=f"{escape(one.title)}: {one.puzzles} puzzles, grader {one.grader}",
+            title=f"{escape(ranked.title)}: {ranked.puzzles} puzzles, grader {ranked.grader}",
         )
-        for row in one.rows:
+        for row in ranked.rows:
             table.add_row(
                 escape(row.label)
                 + (" *" if row.on_frontier else "")
@@ -329,12 +326,12 @@ def show_board(board: Board) -> None:
                 str(row.summary.outcomes["failed"] + row.summary.missing),
             )
         console.print(table)
-        for row in one.rows:
+        for row in ranked.rows:
             if row.base and row.config.trained:
-                told = f"{row.label}: {difference(row.base.accuracy)} above its base"
-                console.print(f"{told} ({row.config.trained.told})", markup=False)
+                gain = f"{row.label}: {difference(row.base.accuracy)} above its base"
+                console.print(f"{gain} ({row.config.trained.told})", markup=False)
         console.print()
-    if any(row.on_frontier for one in board.sets for row in one.rows):
+    if any(row.on_frontier for ranked in board.sets for row in ranked.rows):
         console.print("* on the frontier: nothing in its table beats it at its cost or less")
-    if any(row.like_neighbour for one in board.sets for row in one.rows):
+    if any(row.like_neighbour for ranked in board.sets for row in ranked.rows):
         console.print("~ not told apart from the next * below it (paired t, p of 0.05 or more)")

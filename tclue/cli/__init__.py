@@ -61,7 +61,7 @@ def main() -> NoReturn:
         print(f"tclue: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        # Whoever read our output has read enough; say nothing when Python closes it, either.
+        # The reader of our output has closed it: say nothing, not even when Python closes it.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:

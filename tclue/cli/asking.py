@@ -132,6 +132,6 @@ def models(registry: Path | None, as_json: bool) -> None:
     load_env()
     listed = list_models(registry)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in listed]))
+        click.echo(json.dumps([asdict(model) for model in listed]))
     else:
         terminal.show_models(listed)

@@ -28,15 +28,15 @@ def read_source(source: str) -> list[Puzzle]:
 
 
 def pick(source: str, which: str) -> Puzzle:
-    """One puzzle of a file, or the one whose prompt stands on standard input."""
+    """One puzzle of a file, or the one whose prompt is on standard input."""
     from tclue.puzzle.puzzle import Puzzle
 
     if source == "-":
         return Puzzle.from_prompt(sys.stdin.read())
     puzzles = read_source(source)
-    found = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
-    if not found:
+    matches = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
+    if not matches:
         raise UserError(
             f"--puzzle {which}: no such puzzle in {source}: expected 1 to {len(puzzles)} or an id"
         )
-    return found[0]
+    return matches[0]

@@ -35,7 +35,7 @@ def list_sets(as_json: bool) -> None:
 
     listed = splits.list_sets()
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in listed]))
+        click.echo(json.dumps([asdict(puzzle_set) for puzzle_set in listed]))
     else:
         terminal.show_sets(listed)
 
@@ -61,8 +61,8 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     """
     from tclue.puzzle import published
 
-    for one in published.fetch(source or published.SOURCE, published.FILES):
-        click.echo(f"{one.name}: {'fetched' if one.new else 'already there'}, in {one.path}")
+    for file in published.fetch(source or published.SOURCE, published.FILES):
+        click.echo(f"{file.name}: {'fetched' if file.new else 'already there'}, in {file.path}")
 
 
 @click.command()
@@ -251,8 +251,10 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
         click.echo(json.dumps(report.summary(reports)))
     else:
         terminal.show_reports(reports)
-    held = all(one.sound and (one.history == "unique" or not history) for one in reports)
-    sys.exit(0 if held else 1)
+    passed = all(
+        checked.sound and (checked.history == "unique" or not history) for checked in reports
+    )
+    sys.exit(0 if passed else 1)
 
 
 @click.command()
@@ -271,18 +273,18 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     tclue grade val.json responses.jsonl --grader published --json
     """
     from tclue.board import terminal
-    from tclue.puzzle.grading.grade import grader as named
+    from tclue.puzzle.grading.grade import grader as find_grader
     from tclue.puzzle.grading.grade_file import grade_file
 
-    graded = list(grade_file(read_source(puzzles), responses, named(grader)))
+    graded = list(grade_file(read_source(puzzles), responses, find_grader(grader)))
     if not as_json:
         terminal.show_grades(graded, grader)
         return
-    for one in graded:
+    for response in graded:
         record = {
-            "id": one.puzzle.id,
-            "accuracy": one.grade.accuracy,
-            "solved": one.grade.solved,
-            "answers": one.grade.answers,
+            "id": response.puzzle.id,
+            "accuracy": response.grade.accuracy,
+            "solved": response.grade.solved,
+            "answers": response.grade.answers,
         }
         click.echo(json.dumps(record, ensure_ascii=False))

@@ -34,12 +34,12 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     from tclue.board import terminal
     from tclue.board.rows import read_tally
 
-    one, other = (read_tally(find_run(name, results)) for name in (first, second))
-    found = compare_runs(one, other)
+    first_tally, second_tally = (read_tally(find_run(name, results)) for name in (first, second))
+    comparison = compare_runs(first_tally, second_tally)
     if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+        click.echo(json.dumps(asdict(comparison), ensure_ascii=False))
     else:
-        terminal.show_comparison(found)
+        terminal.show_comparison(comparison)
 
 
 @click.command()

@@ -80,26 +80,26 @@ def train(
     trained = chosen.train(request)
     if trained is None:  # another process goes on
         return
-    said: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
-    told = [f"{trained.folder}: best step {trained.best}, last step {trained.last}"]
+    data: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
+    lines = [f"{trained.folder}: best step {trained.best}, last step {trained.last}"]
     if benching:
         benched = then_bench(trained.folder, results=results, board=board)
-        said |= benched.to_dict()
-        told += _told(benched)
+        data |= benched.to_dict()
+        lines += _gain_lines(benched)
         if benched.greedy:
-            said["greedy_difference"] = benched.greedy.difference
+            data["greedy_difference"] = benched.greedy.difference
     seconds = time.perf_counter() - start
-    click.echo(json.dumps(said | {"seconds": round(seconds, 1)}) if as_json else "\n".join(told))
+    click.echo(json.dumps(data | {"seconds": round(seconds, 1)}) if as_json else "\n".join(lines))
 
 
-def _told(benched: TrainingGain) -> list[str]:
+def _gain_lines(benched: TrainingGain) -> list[str]:
     """What training bought, in words."""
     lines = []
-    for way, gain in (("sampled", benched.sampled), ("greedy", benched.greedy)):
+    for manner, gain in (("sampled", benched.sampled), ("greedy", benched.greedy)):
         if gain:
             low, high = gain.interval
             lines.append(
-                f"{way}: {benched.base} {gain.base_accuracy:.3f}, step {benched.step} "
+                f"{manner}: {benched.base} {gain.base_accuracy:.3f}, step {benched.step} "
                 f"{gain.trained_accuracy:.3f}: {gain.difference:+.3f} [{low:+.3f}, {high:+.3f}] "
                 f"on {gain.puzzles} puzzles; in format {gain.base_in_format:.3f}, "
                 f"{gain.trained_in_format:.3f}"

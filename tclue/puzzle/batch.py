@@ -1,8 +1,8 @@
-"""Many puzzles into a file, in parallel, restartable.
+"""Writes many puzzles into a file, in parallel; an interrupted run can be continued.
 
-Puzzle i of a file has seed S + i. While it is written, the file is FILE.partial, one puzzle a line
-in order; the same command takes it up after the last whole line. Whether it is the same command is
-seen by making the last line's puzzle again: what differs is refused, not overwritten.
+Puzzle i of a file has seed S + i. While it is written, the file is FILE.partial, one puzzle a line,
+in order; the same command continues it after the last complete line. To tell whether the command
+is the same, it makes the last line's puzzle again: a file that differs is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """What is to be made."""
+    """The puzzles to make."""
 
     # Number of puzzles, and the seed of the first.
     count: int
@@ -51,7 +51,7 @@ class Batch:
 
 
 def make_line(batch: Batch, seed: int) -> str:
-    """The line of one puzzle, proved as the batch demands."""
+    """Make a puzzle, prove it as the batch demands, and return its line."""
     from tclue.puzzle.generate import make
 
     made = make(seed, batch.difficulty, batch.settings)
@@ -98,23 +98,23 @@ def write(
     shape: Literal["house", "published"],
     advance: Callable[[int], None],
 ) -> None:
-    """Write the batch to a file, taking up what an interrupted run left.
+    """Write the batch to a file, continuing what an interrupted run left.
 
-    `advance` is told how many puzzles are done. Raises UserError where the file, or what an
-    interrupted run left of it, is of another command.
+    `advance` is called with the number of puzzles done. Raises UserError if the file exists, or if
+    its beginning was left by another command.
     """
     if path.exists():
         raise UserError(f"{path} exists: remove it, or name another file")
     partial = path.with_name(f"{path.name}.partial")
     done = 0
 
-    def kept() -> str:
-        """What to tell whoever ran the command, where it ended early."""
-        there = f"{done} of {batch.count} puzzles are in {partial}"
-        return f"; {there}, and the same command goes on from there" if done else ""
+    def resume_note() -> str:
+        """What to tell the user when the command ends early."""
+        progress = f"{done} of {batch.count} puzzles are in {partial}"
+        return f"; {progress}, and the same command goes on from there" if done else ""
 
     try:
-        done = _mend(partial, batch)
+        done = _cut_torn_line(partial, batch)
         advance(done)
         with partial.open("a", encoding="utf-8") as file:
             for line in lines(batch, done):
@@ -132,27 +132,27 @@ def write(
         else:
             partial.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}{kept()}") from None
+        raise UserError(f"{path}: cannot be written: {error.strerror}{resume_note()}") from None
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(kept()) from None
+        raise KeyboardInterrupt(resume_note()) from None
 
 
-def _mend(partial: Path, batch: Batch) -> int:
-    """Cut a torn last line off; return how many puzzles are there already."""
+def _cut_torn_line(partial: Path, batch: Batch) -> int:
+    """Cut off an incomplete last line; return how many puzzles the file holds."""
     if not partial.exists():
         return 0
-    *whole, torn = partial.read_bytes().split(b"\n")
+    *complete, torn = partial.read_bytes().split(b"\n")
 
-    def ours(found: bytes, place: int) -> bool:
-        line = make_line(batch, batch.seed + place) if place < batch.count else ""
-        return line.encode().startswith(found)
+    def is_from_batch(content: bytes, index: int) -> bool:
+        line = make_line(batch, batch.seed + index) if index < batch.count else ""
+        return line.encode().startswith(content)
 
-    if (whole and not ours(whole[-1] + b"\n", len(whole) - 1)) or (
-        torn and not ours(torn, len(whole))
+    if (complete and not is_from_batch(complete[-1] + b"\n", len(complete) - 1)) or (
+        torn and not is_from_batch(torn, len(complete))
     ):
         raise UserError(
             f"{partial} was left by another command: finish that one, or remove the file"
         )
     if torn:
         os.truncate(partial, partial.stat().st_size - len(torn))
-    return len(whole)
+    return len(complete)

@@ -1,16 +1,16 @@
 """Candidate clues: true statements of a case, of every form that its world has.
 
 The plain facts (every position, motive and part of the solution, each said outright) determine the
-case, so they make sure that some set of candidates does. The pool holds the statements that one has
-to reason with. No candidate has two readings: a description is used only where it fits one suspect,
-and a statement about two people or things is never about one of them under two names.
+case, so some set of candidates always does. The pool holds the statements that need reasoning. No
+candidate has two readings: a description is used only where it fits one suspect, and a statement
+about two people or things is never about one of them under two names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tclue.puzzle.draw import Dice
+from tclue.puzzle.draw import Rng
 from tclue.puzzle.statements import (
     BODDY,
     At,
@@ -58,8 +58,8 @@ FORM_WEIGHTS: dict[type[Statement], int] = {
 class Candidates:
     """Draws true statements of one case."""
 
-    def __init__(self, dice: Dice, world: World, case: Case) -> None:
-        self.dice = dice
+    def __init__(self, rng: Rng, world: World, case: Case) -> None:
+        self.rng = rng
         self.world = world
         self.case = case
         self._numbers = {
@@ -71,7 +71,7 @@ class Candidates:
             "murder weapon": [0],
         }
         self._draws: dict[type[Statement], Callable[[], Statement | None]] = {
-            At: lambda: self._at(self._who(_ANYBODY), True),
+            At: lambda: self._at(self._draw_ref(_ANYBODY), True),
             Moved: self._moved,
             Beside: self._beside,
             Same: self._same,
@@ -83,7 +83,7 @@ class Candidates:
             MurderedBy: self._solution,
         }
 
-    def plain(self) -> list[Statement]:
+    def plain_facts(self) -> list[Statement]:
         """Every position, motive and part of the solution said outright, in random order."""
         case, world = self.case, self.world
         facts: list[Statement] = [
@@ -97,7 +97,7 @@ class Candidates:
         ]
         facts += [Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]
         facts += self._solutions()
-        self.dice.shuffle(facts)
+        self.rng.shuffle(facts)
         return facts
 
     def pool(self, count: int) -> list[Statement]:
@@ -105,7 +105,7 @@ class Candidates:
         weights = list(FORM_WEIGHTS.values())
         drawn: dict[Statement, None] = {}
         for _ in range(count):
-            make = self._draws[list(FORM_WEIGHTS)[self.dice.weighted(weights)]]
+            make = self._draws[list(FORM_WEIGHTS)[self.rng.weighted(weights)]]
             # A form may have nothing to say of a case, so a draw may come up empty.
             if (statement := make()) is not None:
                 drawn[statement] = None
@@ -113,14 +113,14 @@ class Candidates:
 
     # People, things, times
 
-    def _who(self, weights: dict[str, int]) -> Ref:
-        """A person or thing, of the kinds that this world has."""
+    def _draw_ref(self, weights: dict[str, int]) -> Ref:
+        """Draw a person or thing, of the kinds that this world has."""
         kinds = [kind for kind in weights if self._numbers[kind]]
-        kind = kinds[self.dice.weighted([weights[kind] for kind in kinds])]
-        return Ref(kind, self.dice.choice(self._numbers[kind]))  # type: ignore[arg-type]
+        kind = kinds[self.rng.weighted([weights[kind] for kind in kinds])]
+        return Ref(kind, self.rng.choice(self._numbers[kind]))  # type: ignore[arg-type]
 
-    def _meant(self, who: Ref) -> Ref:
-        """Whoever is really meant by a role or a description."""
+    def _resolve(self, who: Ref) -> Ref:
+        """The person or thing that a role or a description stands for."""
         if who.kind == "murderer":
             return Ref("suspect", self.case.murderer)
         if who.kind == "murder weapon":
@@ -130,15 +130,15 @@ class Candidates:
         return who
 
     def _path(self, who: Ref) -> tuple[int, ...]:
-        return self.case.rooms_of(self._meant(who))
+        return self.case.rooms_of(self._resolve(who))
 
     def _time(self) -> int:
-        return self.dice.below(self.world.num_times)
+        return self.rng.below(self.world.num_times)
 
-    def _other(self, weights: dict[str, int], fits: Callable[[Ref], bool]) -> Ref | None:
-        """A person or thing that fits, of the kinds given; None where no draw of a few does."""
+    def _draw_other(self, weights: dict[str, int], fits: Callable[[Ref], bool]) -> Ref | None:
+        """Draw a person or thing that fits; None if none of a few draws does."""
         for _ in range(8):
-            other = self._who(weights)
+            other = self._draw_ref(weights)
             if fits(other):
                 return other
         return None
@@ -151,20 +151,20 @@ class Candidates:
         room = self._path(who)[time]
         if not true:
             rooms = len(self.world.rooms)
-            room = (room + self.dice.between(1, rooms - 1)) % rooms
+            room = (room + self.rng.between(1, rooms - 1)) % rooms
         return At(who, room, time)
 
     def _moved(self) -> Moved | None:
-        who = self._who(_PEOPLE)
+        who = self._draw_ref(_PEOPLE)
         path = self._path(who)
         steps = [t for t in range(1, len(path)) if path[t - 1] != path[t]]
         if not steps:
             return None
-        time = self.dice.choice(steps)
+        time = self.rng.choice(steps)
         return Moved(who, path[time - 1], path[time], time)
 
     def _carried(self) -> Carried | None:
-        weapon = self._who(_THINGS)
+        weapon = self._draw_ref(_THINGS)
         path = self._path(weapon)
         moves = [
             Carried(Ref(kind, number), weapon, path[time - 1], path[time], time)  # type: ignore[arg-type]
@@ -174,14 +174,14 @@ class Candidates:
             for number in self._numbers[kind]
             if self._path(Ref(kind, number))[time - 1 : time + 1] == path[time - 1 : time + 1]  # type: ignore[arg-type]
         ]
-        return self.dice.choice(moves) if moves else None
+        return self.rng.choice(moves) if moves else None
 
     def _same(self) -> Same | None:
-        who, time = self._who(_ANYBODY), self._time()
+        who, time = self._draw_ref(_ANYBODY), self._time()
         room = self._path(who)[time]
-        other = self._other(
+        other = self._draw_other(
             _BY_NAME,
-            lambda one: self._path(one)[time] == room and self._meant(one) != self._meant(who),
+            lambda ref: self._path(ref)[time] == room and self._resolve(ref) != self._resolve(who),
         )
         return other and Same(who, other, time)
 
@@ -189,48 +189,48 @@ class Candidates:
         if not self.world.times:
             # "At least once" says nothing where there is one moment.
             return None
-        who = self._who(_ANYBODY)
+        who = self._draw_ref(_ANYBODY)
         path = self._path(who)
-        other = self._other(
+        other = self._draw_other(
             _BY_NAME,
-            lambda one: (
-                any(a == b for a, b in zip(path, self._path(one), strict=True))
-                and self._meant(one) != self._meant(who)
+            lambda ref: (
+                any(a == b for a, b in zip(path, self._path(ref), strict=True))
+                and self._resolve(ref) != self._resolve(who)
             ),
         )
         if other is None:
             return None
         shared = [a for a, b in zip(path, self._path(other), strict=True) if a == b]
-        return Together(who, other, self.dice.choice(shared))
+        return Together(who, other, self.rng.choice(shared))
 
     def _beside(self) -> Beside | None:
-        who, time = self._who(_BY_NAME), self._time()
+        who, time = self._draw_ref(_BY_NAME), self._time()
         room = self._path(who)[time]
         # neighbouring room -> the side of it on which this one lies
         sides: dict[int, Side] = {
-            there: side
+            neighbour: side
             for side in SIDES
-            for there in self.world.reach[room]
-            if self.world.beside[side][there] == room
+            for neighbour in self.world.reach[room]
+            if self.world.beside[side][neighbour] == room
         }
-        other = self._other(_BY_NAME, lambda one: self._path(one)[time] in sides)
+        other = self._draw_other(_BY_NAME, lambda ref: self._path(ref)[time] in sides)
         return other and Beside(who, sides[self._path(other)[time]], other, time)
 
     def _either(self) -> Either:
         truths = [True, False]
-        self.dice.shuffle(truths)
-        first, second = (self._at(self._who(_ANYBODY), true) for true in truths)
+        self.rng.shuffle(truths)
+        first, second = (self._at(self._draw_ref(_ANYBODY), true) for true in truths)
         return Either(first, second)
 
     def _iff(self) -> Iff | None:
-        true = self.dice.chance(0.85)
-        first, second = (self._at(self._who(_ANYBODY), true) for _ in range(2))
+        true = self.rng.chance(0.85)
+        first, second = (self._at(self._draw_ref(_ANYBODY), true) for _ in range(2))
         return Iff(first, second) if first != second else None
 
     def _motivated(self) -> Motivated | None:
         if not self.world.motives:
             return None
-        suspect = self.dice.choice(self._numbers["suspect"])
+        suspect = self.rng.choice(self._numbers["suspect"])
         return Motivated(Ref("suspect", suspect), self.case.motives[suspect])
 
     def _solutions(self) -> Sequence[Statement]:
@@ -248,4 +248,4 @@ class Candidates:
         return parts
 
     def _solution(self) -> Statement:
-        return self.dice.choice(self._solutions())
+        return self.rng.choice(self._solutions())

@@ -2,7 +2,7 @@
 
 Every position of a suspect, a weapon or Mr. Boddy is a variable "in that room at that time", just
 one of which holds; roles ("the murderer") and descriptions ("the suspect motivated by Greed") are
-positions tied to those of whoever fills them, made where a statement needs them. A statement
+positions tied to those of their candidates, made where a statement needs them. A statement
 becomes one literal that is true exactly when the statement is, so that clues can be assumed,
 denied, or joined in a clause. `sat` proves puzzles with it, and `generate` makes them; `cpsat` is
 another model of the same, written apart from this.
@@ -58,20 +58,20 @@ class Clauses:
         self._literals: dict[Statement, int] = {}
         self._tied: dict[tuple[Ref, int, int], int] = {}
         suspects, weapons = range(len(world.suspects)), range(len(world.weapons))
-        self.murderer = self._one_of(len(suspects))
-        self.weapon = self._one_of(len(weapons))
-        self.time = self._one_of(world.num_times)
-        self.room = self._one_of(len(world.rooms))
+        self.murderer = self._choice(len(suspects))
+        self.weapon = self._choice(len(weapons))
+        self.time = self._choice(world.num_times)
+        self.room = self._choice(len(world.rooms))
         # thing -> [time][room] -> literal
         self._place: dict[Ref, list[list[int]]] = {
-            who: [self._one_of(len(world.rooms)) for _ in range(world.num_times)]
+            who: [self._choice(len(world.rooms)) for _ in range(world.num_times)]
             for who in [
                 *(Ref("suspect", s) for s in suspects),
                 *(Ref("weapon", w) for w in weapons),
                 BODDY,
             ]
         }
-        self._motive = [self._one_of(len(world.motives)) for _ in suspects] if world.motives else []
+        self._motive = [self._choice(len(world.motives)) for _ in suspects] if world.motives else []
         self._count_motives()
         self._steps()
         self._carrying()
@@ -98,21 +98,22 @@ class Clauses:
         """Demand that one of the literals holds."""
         self.solver.add_clause(literals)
 
-    def _one_of(self, count: int) -> list[int]:
+    def _choice(self, count: int) -> list[int]:
+        """New literals, exactly one of which holds."""
         literals = [self._new() for _ in range(count)]
         self.add(*literals)
         self._at_most_one(literals)
         return literals
 
     def _at_most_one(self, literals: list[int]) -> None:
-        """Pairs where there are few; else a new literal stands for "one of the rest"."""
+        """Forbid pairs of a few literals; of more, let a new one stand for "one of the rest"."""
         while len(literals) > 5:
             rest = self._new()
             head, literals = [*literals[:3], rest], [-rest, *literals[3:]]
             self._at_most_one(head)
-        for i, one in enumerate(literals):
+        for i, literal in enumerate(literals):
             for other in literals[:i]:
-                self.add(-one, -other)
+                self.add(-literal, -other)
 
     def _count_motives(self) -> None:
         for motive, count in enumerate(self.world.motive_counts):
@@ -127,7 +128,7 @@ class Clauses:
         for places in self._place.values():
             for now, then in pairwise(places):
                 for room, reach in enumerate(self.world.reach):
-                    self.add(-now[room], *(then[there] for there in reach))
+                    self.add(-now[room], *(then[neighbour] for neighbour in reach))
 
     def _carrying(self) -> None:
         """A weapon changes room only together with some suspect who makes that same move."""
@@ -156,8 +157,8 @@ class Clauses:
         dead = [self._new() for _ in self.time]
         for time, now in enumerate(self.time):
             self.add(-now, dead[time])
-            for room, here in enumerate(boddy[time]):
-                scene = (-now, -here)
+            for room, boddy_here in enumerate(boddy[time]):
+                scene = (-now, -boddy_here)
                 self.add(*scene, self.room[room])
                 for suspect, guilty in enumerate(self.murderer):
                     present = self._place[Ref("suspect", suspect)][time][room]
@@ -167,8 +168,8 @@ class Clauses:
                     self.add(*scene, -used, self._place[Ref("weapon", weapon)][time][room])
         for time in range(len(self.time) - 1):
             self.add(-dead[time], dead[time + 1])
-            for here, there in zip(boddy[time], boddy[time + 1], strict=True):
-                self.add(-dead[time], -here, there)
+            for before, after in zip(boddy[time], boddy[time + 1], strict=True):
+                self.add(-dead[time], -before, after)
 
     # Statements
 
@@ -179,12 +180,12 @@ class Clauses:
         key = (who, time, room)
         if key not in self._tied:
             self._tied[key] = self._tie(
-                (filled, self._place[one][time][room]) for one, filled in self._fillers(who)
+                (fills, self._place[ref][time][room]) for ref, fills in self._fillers(who)
             )
         return self._tied[key]
 
     def _fillers(self, who: Ref) -> list[tuple[Ref, int]]:
-        """Who may fill a role, or fit a description that fits just one: (who, literal that so)."""
+        """Who may fill a role, or fit a description of one suspect: (who, literal that says so)."""
         if who.kind == "murder weapon":
             return [(Ref("weapon", w), used) for w, used in enumerate(self.weapon)]
         if who.kind == "murderer":
@@ -192,7 +193,7 @@ class Clauses:
         return [(Ref("suspect", s), row[who.number]) for s, row in enumerate(self._motive)]
 
     def _tie(self, candidates: Iterable[tuple[int, int]]) -> int:
-        """A literal equal to `value` of whichever (chosen, value) is chosen; just one is."""
+        """A literal equal to the `value` of the one (chosen, value) pair that is chosen."""
         tied = self._new()
         for chosen, value in candidates:
             self.add(-chosen, -tied, value)
@@ -211,12 +212,12 @@ class Clauses:
         """A literal that holds exactly when one or more of the literals do."""
         return -self._all([-literal for literal in literals])
 
-    def _equal(self, one: int, other: int) -> int:
+    def _equal(self, left: int, right: int) -> int:
         """A literal that holds exactly when the two literals agree."""
         equal = self._new()
-        for clause in ((-one, other), (one, -other)):
+        for clause in ((-left, right), (left, -right)):
             self.add(-equal, *clause)
-        for clause in ((one, other), (-one, -other)):
+        for clause in ((left, right), (-left, -right)):
             self.add(equal, *clause)
         return equal
 
@@ -227,7 +228,7 @@ class Clauses:
         return self._literals[statement]
 
     def _described(self, statement: Statement) -> int:
-        """A statement's literal: where a description fits several, some choice makes it true."""
+        """A statement's literal; some choice of suspects that fit descriptions makes it true."""
         if isinstance(statement, Either | Iff):
             first, second = self.literal(statement.first), self.literal(statement.second)
             if isinstance(statement, Iff):
@@ -235,19 +236,19 @@ class Clauses:
             return self._any([first, second]) if self.inclusive_or else -self._equal(first, second)
         if isinstance(statement, MurderedBy) and statement.who.kind == "motive":
             return self.literal(Motivated(MURDERER, statement.who.number))
-        open_ones = [
+        ambiguous = [
             ref for ref in descriptions(statement) if self.world.motive_counts[ref.number] != 1
         ]
-        if not open_ones:
+        if not ambiguous:
             return self._definite(statement)
         everyone = [Ref("suspect", s) for s in range(len(self.world.suspects))]
         ways = []
-        for chosen in product(everyone, repeat=len(open_ones)):
+        for chosen in product(everyone, repeat=len(ambiguous)):
             fits = [
                 self._motive[suspect.number][ref.number]
-                for ref, suspect in zip(open_ones, chosen, strict=True)
+                for ref, suspect in zip(ambiguous, chosen, strict=True)
             ]
-            bound = bind(statement, dict(zip(open_ones, chosen, strict=True)))
+            bound = bind(statement, dict(zip(ambiguous, chosen, strict=True)))
             ways.append(self._all([*fits, self.literal(bound)]))
         return self._any(ways)
 
@@ -264,8 +265,8 @@ class Clauses:
                 )
             case Beside(who, side, other, time):
                 pairs = [
-                    (None if there is None else place(who, time, there), place(other, time, room))
-                    for room, there in enumerate(self.world.beside[side])
+                    (None if beside is None else place(who, time, beside), place(other, time, room))
+                    for room, beside in enumerate(self.world.beside[side])
                 ]
                 return self._paired(pairs)
             case Together(who, other, room):
@@ -277,18 +278,18 @@ class Clauses:
                 return self._all([place(who, time - 1, start), place(who, time, end)])
             case Carried(who, weapon, start, end, time):
                 steps = ((time - 1, start), (time, end))
-                return self._all([place(one, *step) for one in (who, weapon) for step in steps])
+                return self._all([place(ref, *step) for ref in (who, weapon) for step in steps])
             case Motivated(who, motive):
                 if who.kind == "suspect":
                     return self._motive[who.number][motive]
                 return self._tie(
-                    (filled, self._motive[one.number][motive]) for one, filled in self._fillers(who)
+                    (fills, self._motive[ref.number][motive]) for ref, fills in self._fillers(who)
                 )
             case MurderedBy(who):
                 if who.kind == "suspect":
                     return self.murderer[who.number]
                 return self._tie(
-                    (filled, self.murderer[one.number]) for one, filled in self._fillers(who)
+                    (fills, self.murderer[ref.number]) for ref, fills in self._fillers(who)
                 )
             case KilledWith(weapon_number):
                 return self.weapon[weapon_number]
@@ -300,14 +301,14 @@ class Clauses:
                 raise TypeError(f"not an atomic statement: {statement}")
 
     def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
-        """A literal that holds exactly when some pair does; one of the second ones always holds."""
+        """A literal that holds exactly when both of a pair do; just one second literal holds."""
         paired = self._new()
-        for one, other in pairs:
-            if one is None:
-                self.add(-paired, -other)
+        for first, second in pairs:
+            if first is None:
+                self.add(-paired, -second)
             else:
-                self.add(-paired, -other, one)
-                self.add(paired, -other, -one)
+                self.add(-paired, -second, first)
+                self.add(paired, -second, -first)
         return paired
 
     def answer(self, question: Question, case: Case) -> int:
@@ -331,10 +332,10 @@ class Clauses:
             case "position":
                 who = question.who
                 if who.kind == "motive":
-                    found = case.suspect_rooms[case.motives.index(who.number)]
+                    path = case.suspect_rooms[case.motives.index(who.number)]
                 else:
-                    found = case.rooms_of(who)
-                return self.place(who, question.time, found[question.time])
+                    path = case.rooms_of(who)
+                return self.place(who, question.time, path[question.time])
 
     # Cases
 
@@ -358,18 +359,18 @@ class Clauses:
             return None
         true = {literal for literal in self.solver.get_model() if literal > 0}
 
-        def held(literals: Sequence[int]) -> int:
+        def index_of_true(literals: Sequence[int]) -> int:
             return next(i for i, literal in enumerate(literals) if literal in true)
 
         def path(who: Ref) -> tuple[int, ...]:
-            return tuple(held(row) for row in self._place[who])
+            return tuple(index_of_true(row) for row in self._place[who])
 
         return Case(
             suspect_rooms=tuple(path(Ref("suspect", s)) for s in range(len(self.world.suspects))),
             weapon_rooms=tuple(path(Ref("weapon", w)) for w in range(len(self.world.weapons))),
             boddy_rooms=path(BODDY),
-            motives=tuple(held(row) for row in self._motive),
-            murderer=held(self.murderer),
-            weapon=held(self.weapon),
-            time=held(self.time),
+            motives=tuple(index_of_true(row) for row in self._motive),
+            murderer=index_of_true(self.murderer),
+            weapon=index_of_true(self.weapon),
+            time=index_of_true(self.time),
         )

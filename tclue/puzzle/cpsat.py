@@ -63,15 +63,15 @@ def prove(
     """
     model = _Model(puzzle, inclusive_or)
     if scope == "history":
-        told = model.unknowns
+        variables = model.unknowns
     else:
-        told = [model.answer(question) for question in puzzle.questions.values()]
+        variables = [model.answer(question) for question in puzzle.questions.values()]
     first = model.solve(known)
     if first is None:
         if known is not None:
             raise PuzzleError(f"{puzzle.id}: the known case breaks a clue or a rule of the game")
         return Proof(scope, ())
-    model.require_other(told, first)
+    model.require_other(variables, first)
     second = model.solve()
     solvers = (first,) if second is None else (first, second)
     return Proof(scope, tuple(model.case(solver) for solver in solvers))
@@ -127,7 +127,7 @@ class _Model:
         self._rule_carrying()
         self._rule_murder()
         for motive, count in enumerate(world.motive_counts):
-            self.cp.add(sum(self._is(held, motive) for held in self.motives) == count)
+            self.cp.add(sum(self._is(variable, motive) for variable in self.motives) == count)
         for clue in puzzle.clues:
             self.require(self.truth(clue))
 
@@ -179,38 +179,40 @@ class _Model:
         described = descriptions(statement)
         choices = []
         for chosen in product(range(len(self.suspects)), repeat=len(described)):
-            who = dict(zip(described, chosen, strict=True))
-            fitting = (self._is(self.motives[s], ref.number) for ref, s in who.items())
-            choices.append(self._all(*fitting, self._of(statement, who)))
+            bound = dict(zip(described, chosen, strict=True))
+            fitting = (self._is(self.motives[s], ref.number) for ref, s in bound.items())
+            choices.append(self._all(*fitting, self._atomic(statement, bound)))
         return self._any(*choices)
 
-    def _of(self, statement: Statement, who: Mapping[Ref, int]) -> BoolVarT:
-        """`truth` of an atomic statement; `who` says which suspect each description means."""
+    def _atomic(self, statement: Statement, bound: Mapping[Ref, int]) -> BoolVarT:
+        """`truth` of an atomic statement; `bound` says which suspect each description means."""
 
         def at(ref: Ref, room: int, time: int) -> BoolVarT:
-            return self._is(self._room(ref, time, who), room)
+            return self._is(self._room(ref, time, bound), room)
 
         match statement:
             case At(ref, room, time):
                 return at(ref, room, time)
             case Same(ref, other, time):
-                return self._equal(self._room(ref, time, who), self._room(other, time, who))
+                return self._equal(self._room(ref, time, bound), self._room(other, time, bound))
             case Together(ref, other, room):
                 times = range(self.world.num_times)
                 return self._any(*(self._all(at(ref, room, t), at(other, room, t)) for t in times))
             case Beside(ref, side, other, time):
-                beyond = self._beyond(side, self._room(other, time, who))
-                return self._equal(self._room(ref, time, who), beyond)
+                beyond = self._beyond(side, self._room(other, time, bound))
+                return self._equal(self._room(ref, time, bound), beyond)
             case Moved(ref, start, end, time):
                 return self._all(at(ref, start, time - 1), at(ref, end, time))
             case Carried(ref, weapon, start, end, time):
                 move, carry = Moved(ref, start, end, time), Moved(weapon, start, end, time)
-                return self._all(self._of(move, who), self._of(carry, who))
+                return self._all(self._atomic(move, bound), self._atomic(carry, bound))
             case Motivated(ref, motive):
-                held = self._pick(self._suspect(ref, who), self.motives, len(self.world.motives))
-                return self._is(held, motive)
+                actual = self._pick(
+                    self._suspect(ref, bound), self.motives, len(self.world.motives)
+                )
+                return self._is(actual, motive)
             case MurderedBy(ref):
-                return self._equal(self.murderer, self._suspect(ref, who))
+                return self._equal(self.murderer, self._suspect(ref, bound))
             case KilledWith(weapon_number):
                 return self._is(self.weapon, weapon_number)
             case MurderedIn(room):
@@ -220,13 +222,13 @@ class _Model:
             case _:
                 raise TypeError(f"not an atomic statement: {statement}")
 
-    def _suspect(self, ref: Ref, who: Mapping[Ref, IntVar | int]) -> IntVar | int:
+    def _suspect(self, ref: Ref, bound: Mapping[Ref, IntVar | int]) -> IntVar | int:
         """The number of a suspect, who may be the murderer or described."""
         if ref.kind == "suspect":
             return ref.number
-        return self.murderer if ref.kind == "murderer" else who[ref]
+        return self.murderer if ref.kind == "murderer" else bound[ref]
 
-    def _room(self, ref: Ref, time: int, who: Mapping[Ref, IntVar | int]) -> IntVar:
+    def _room(self, ref: Ref, time: int, bound: Mapping[Ref, IntVar | int]) -> IntVar:
         """The room of a person or thing at a time."""
         index: IntVar | int
         match ref.kind:
@@ -237,7 +239,7 @@ class _Model:
             case "murder weapon":
                 index, paths = self.weapon, self.weapons
             case _:
-                index, paths = self._suspect(ref, who), self.suspects
+                index, paths = self._suspect(ref, bound), self.suspects
         return self._pick(index, [path[time] for path in paths], len(self.world.rooms))
 
     def _beyond(self, side: Side, room: IntVar) -> IntVar:
@@ -245,9 +247,9 @@ class _Model:
         down, right = {"north": (-1, 0), "south": (1, 0), "east": (0, 1), "west": (0, -1)}[side]
         rooms = {cell: room for room, cell in self._cells()}
         beyond = [rooms.get((row + down, column + right), NOWHERE) for row, column in rooms]
-        there = self.cp.new_int_var(NOWHERE, len(rooms) - 1, "")
-        self.cp.add_element(room, beyond, there)
-        return there
+        neighbour = self.cp.new_int_var(NOWHERE, len(rooms) - 1, "")
+        self.cp.add_element(room, beyond, neighbour)
+        return neighbour
 
     def _cells(self) -> list[tuple[int, tuple[int, int]]]:
         """Each room's number with its row and column on the plan, by number."""
@@ -268,8 +270,8 @@ class _Model:
             case "motive":
                 return self._pick(self.murderer, self.motives, len(self.world.motives))
             case "position":
-                holder = {who: self._holder(who.number)} if who.kind == "motive" else {}
-                return self._room(who, time, holder)
+                bound = {who: self._holder(who.number)} if who.kind == "motive" else {}
+                return self._room(who, time, bound)
             case "motive of":
                 return self.motives[who.number]
             case "holder of":
@@ -327,12 +329,12 @@ class _Model:
     # Solving
 
     def require(self, literal: BoolVarT) -> None:
-        """From now on, only cases where a literal is true."""
+        """Allow only cases where a literal is true."""
         self.cp.add_bool_or(literal)
 
-    def require_other(self, told: Sequence[IntVar], solver: CpSolver) -> None:
-        """From now on, only cases where one of `told` has another value than in a solver's."""
-        self.cp.add_bool_or(*(~self._is(number, solver.value(number)) for number in told))
+    def require_other(self, variables: Sequence[IntVar], solver: CpSolver) -> None:
+        """Allow only cases where one of `variables` has another value than a solver gives it."""
+        self.cp.add_bool_or(*(~self._is(number, solver.value(number)) for number in variables))
 
     def solve(self, known: Case | None = None) -> CpSolver | None:
         """A solver that holds a case, or the `known` one; None where there is none."""
@@ -394,7 +396,7 @@ def _search(cp: CpModel, solver: CpSolver) -> CpSolverStatus:
         try:
             return search.result()
         except KeyboardInterrupt:
-            while not search.done():  # one that has hardly begun does not hear the first call
+            while not search.done():  # a search that has hardly begun ignores the first call
                 solver.stop_search()
                 wait([search], timeout=0.1)
             raise

@@ -58,11 +58,11 @@ def measure(puzzle: Puzzle) -> Difficulty:
     known = Knowledge(puzzle.world)
     rounds = steps = 0
     while True:
-        taught = sum(known.take(clue) for clue in puzzle.clues) + known.apply_rules()
-        if not taught:
+        struck_out = sum(known.take(clue) for clue in puzzle.clues) + known.apply_rules()
+        if not struck_out:
             break
         rounds += 1
-        steps += taught
+        steps += struck_out
     forms = Counter(form(clue) for clue in puzzle.clues)
     return Difficulty(
         num_clues=puzzle.num_clues,
@@ -102,34 +102,34 @@ class Knowledge:
 
     def apply_rules(self) -> int:
         """Apply each rule of the game once; returns how many struck something out."""
-        taught = 0
+        struck_out = 0
         for rule in (self._steps, self._carrying, self._count_motives, self._murder):
             self._changed = False
             rule()
-            taught += self._changed
-        return taught
+            struck_out += self._changed
+        return struck_out
 
     def _narrow(self, who: Ref, time: int, rooms: int) -> None:
         """Keep only these rooms for one definite person or thing."""
-        if (left := self.rooms[who][time] & rooms) != self.rooms[who][time]:
-            self.rooms[who][time] = left
+        if (remaining := self.rooms[who][time] & rooms) != self.rooms[who][time]:
+            self.rooms[who][time] = remaining
             self._changed = True
 
     def _keep(self, name: str, values: int) -> None:
         """Keep only these values of `murderer`, `weapon`, `time` or `room`."""
-        if (left := getattr(self, name) & values) != getattr(self, name):
-            setattr(self, name, left)
+        if (remaining := getattr(self, name) & values) != getattr(self, name):
+            setattr(self, name, remaining)
             self._changed = True
 
     def _keep_motives(self, suspect: int, motives: int) -> None:
-        if (left := self.motives[suspect] & motives) != self.motives[suspect]:
-            self.motives[suspect] = left
+        if (remaining := self.motives[suspect] & motives) != self.motives[suspect]:
+            self.motives[suspect] = remaining
             self._changed = True
 
     # Roles and descriptions
 
     def meant(self, who: Ref) -> list[Ref]:
-        """Everybody who may still be meant."""
+        """The people or things that may still be meant."""
         match who.kind:
             case "murderer":
                 return [Ref("suspect", s) for s in bits(self.murderer)]
@@ -137,31 +137,31 @@ class Knowledge:
                 return [Ref("weapon", w) for w in bits(self.weapon)]
             case "motive":
                 holders = enumerate(self.motives)
-                return [Ref("suspect", s) for s, held in holders if held >> who.number & 1]
+                return [Ref("suspect", s) for s, motives in holders if motives >> who.number & 1]
             case _:
                 return [who]
 
     def view(self, who: Ref, time: int) -> int:
-        """The rooms where somebody who may be meant may have been."""
+        """The rooms where any of those who may be meant may have been."""
         rooms = 0
-        for one in self.meant(who):
-            rooms |= self.rooms[one][time]
+        for candidate in self.meant(who):
+            rooms |= self.rooms[candidate][time]
         return rooms
 
     def _restrict(self, who: Ref, time: int, rooms: int) -> None:
-        """Whoever is meant was in one of these rooms: strike out who cannot be, or where."""
+        """`who` was in one of these rooms: strike out candidates, or rooms of the only one."""
         meant = self.meant(who)
         if len(meant) == 1:
             self._narrow(meant[0], time, rooms)
             return
-        out = [one for one in meant if not self.rooms[one][time] & rooms]
-        for one in out:
+        excluded = [candidate for candidate in meant if not self.rooms[candidate][time] & rooms]
+        for candidate in excluded:
             if who.kind == "murderer":
-                self._keep("murderer", ~(1 << one.number))
+                self._keep("murderer", ~(1 << candidate.number))
             elif who.kind == "murder weapon":
-                self._keep("weapon", ~(1 << one.number))
+                self._keep("weapon", ~(1 << candidate.number))
             elif self.world.motive_counts[who.number] == 1:
-                self._keep_motives(one.number, ~(1 << who.number))
+                self._keep_motives(candidate.number, ~(1 << who.number))
 
     # Clues
 
@@ -174,34 +174,34 @@ class Knowledge:
                 self._restrict(who, time, shared)
                 self._restrict(other, time, shared)
             case Beside(who, side, other, time):
-                there = self.world.beside[side]
+                beside = self.world.beside[side]
                 pairs = [
                     (far, near)
                     for near in bits(self.view(other, time))
-                    if (far := there[near]) is not None and self.view(who, time) >> far & 1
+                    if (far := beside[near]) is not None and self.view(who, time) >> far & 1
                 ]
                 self._restrict(who, time, mask(far for far, _ in pairs))
                 self._restrict(other, time, mask(near for _, near in pairs))
             case Together(who, other, room):
-                both = [
+                shared_times = [
                     t
                     for t in range(self.world.num_times)
                     if self.view(who, t) & self.view(other, t) >> 0 & 1 << room
                 ]
-                if len(both) == 1:
-                    self._restrict(who, both[0], 1 << room)
-                    self._restrict(other, both[0], 1 << room)
+                if len(shared_times) == 1:
+                    self._restrict(who, shared_times[0], 1 << room)
+                    self._restrict(other, shared_times[0], 1 << room)
             case Moved(who, start, end, time):
                 self._restrict(who, time - 1, 1 << start)
                 self._restrict(who, time, 1 << end)
             case Carried(who, weapon, start, end, time):
-                for one in (who, weapon):
-                    self._restrict(one, time - 1, 1 << start)
-                    self._restrict(one, time, 1 << end)
+                for ref in (who, weapon):
+                    self._restrict(ref, time - 1, 1 << start)
+                    self._restrict(ref, time, 1 << end)
             case Motivated(who, motive):
                 self._assert_motive(who, motive)
             case MurderedBy(who):
-                self._keep("murderer", mask(one.number for one in self.meant(who)))
+                self._keep("murderer", mask(ref.number for ref in self.meant(who)))
             case KilledWith(weapon_number):
                 self._keep("weapon", 1 << weapon_number)
             case MurderedIn(room):
@@ -221,10 +221,10 @@ class Knowledge:
     def _assert_pair(self, first: At, second: At, agree: bool) -> None:
         """Two positions agree, or differ: once one is known to hold or not, so is the other."""
         for known, other in ((first, second), (second, first)):
-            held = self._status(known)
-            if held is None:
+            status = self._status(known)
+            if status is None:
                 continue
-            if held == agree:
+            if status == agree:
                 self._restrict(other.who, other.time, 1 << other.room)
             elif other.who.kind != "motive" or self.world.motive_counts[other.who.number] == 1:
                 self._restrict(other.who, other.time, ~(1 << other.room))
@@ -266,10 +266,10 @@ class Knowledge:
                 self._narrow(who, time, mask(end for _, end in pairs))
 
     def _count_motives(self) -> None:
-        """Once a motive's holders are all known, nobody else has it; or all who may must."""
+        """Once a motive's holders are known, nobody else has it; if just enough may, they do."""
         for motive, count in enumerate(self.world.motive_counts):
-            certain = [s for s, held in enumerate(self.motives) if held == 1 << motive]
-            possible = [s for s, held in enumerate(self.motives) if held >> motive & 1]
+            certain = [s for s, motives in enumerate(self.motives) if motives == 1 << motive]
+            possible = [s for s, motives in enumerate(self.motives) if motives >> motive & 1]
             if len(certain) == count:
                 for suspect in possible:
                     if suspect not in certain:
@@ -302,8 +302,8 @@ class Knowledge:
     def _alone(self, suspect: int, time: int, room: int) -> bool:
         """Whether this suspect, and no other, may have been in the room."""
         others = (Ref("suspect", s) for s in range(len(self.world.suspects)) if s != suspect)
-        here = self.rooms[Ref("suspect", suspect)][time] >> room & 1
-        return bool(here) and all(self.rooms[other][time] != 1 << room for other in others)
+        present = self.rooms[Ref("suspect", suspect)][time] >> room & 1
+        return bool(present) and all(self.rooms[other][time] != 1 << room for other in others)
 
     def _scene(self, time: int) -> None:
         """With the time known: who and what was in the murder room, and who was not."""
@@ -320,16 +320,16 @@ class Knowledge:
         """Whether what is known leaves one answer."""
         match question.topic:
             case "murderer" | "weapon" | "time" | "room":
-                left = int(getattr(self, question.topic))
+                remaining = int(getattr(self, question.topic))
             case "motive":
-                left = union(self.motives[s] for s in bits(self.murderer))
+                remaining = union(self.motives[s] for s in bits(self.murderer))
             case "position":
-                left = self.view(question.who, question.time)
+                remaining = self.view(question.who, question.time)
             case "motive of":
-                left = self.motives[question.who.number]
+                remaining = self.motives[question.who.number]
             case "holder of":
-                left = mask(one.number for one in self.meant(question.who))
-        return len(bits(left)) == 1
+                remaining = mask(candidate.number for candidate in self.meant(question.who))
+        return len(bits(remaining)) == 1
 
 
 def bits(values: int) -> list[int]:
@@ -344,7 +344,7 @@ def mask(numbers: Any) -> int:
 
 def union(sets: Any) -> int:
     """The union of sets held in the bits of integers."""
-    found = 0
-    for one in sets:
-        found |= one
-    return found
+    result = 0
+    for values in sets:
+        result |= values
+    return result

@@ -20,7 +20,7 @@ from tclue.puzzle.world import World
 T = TypeVar("T")
 
 
-class Dice:
+class Rng:
     """Seeded draws whose results are the same everywhere."""
 
     def __init__(self, seed: int) -> None:
@@ -66,7 +66,7 @@ class Dice:
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """The knobs of generation; sizes follow the published generator unless set outright."""
+    """The settings of generation; sizes follow the published generator unless set outright."""
 
     # Fewest and most players of the board game that the sizes are scaled to.
     min_players: int = 1
@@ -155,83 +155,81 @@ def settings(difficulty: str, **changes: object) -> GenerationSettings:
     return replace(DIFFICULTIES[difficulty], **given)  # type: ignore[arg-type]
 
 
-def draw_world(dice: Dice, chosen: GenerationSettings) -> tuple[World, tuple[int, ...]]:
+def draw_world(rng: Rng, chosen: GenerationSettings) -> tuple[World, tuple[int, ...]]:
     """Draw the entities of a case, and each suspect's motive.
 
     The sizes are those of the published generator: weapons around the number of players, suspects
     at least as many as weapons, rooms at least as many as suspects, up to twice as many times as
     players.
     """
-    players = dice.between(chosen.min_players, chosen.max_players)
+    players = rng.between(chosen.min_players, chosen.max_players)
     most_weapons = min(chosen.max_weapons, 17 * players // 8)
-    weapons = max(2, min(players + dice.between(-1, 5), most_weapons))
-    suspects = min(weapons + dice.below(weapons), chosen.max_suspects, 5 * players // 2)
+    weapons = max(2, min(players + rng.between(-1, 5), most_weapons))
+    suspects = min(weapons + rng.below(weapons), chosen.max_suspects, 5 * players // 2)
     suspects = chosen.suspects or suspects
-    rooms = min(suspects + dice.below(suspects - 1), chosen.max_rooms, max(2, 3 * players))
-    times = min(dice.between(1, 2 * players), chosen.max_times)
+    rooms = min(suspects + rng.below(suspects - 1), chosen.max_rooms, max(2, 3 * players))
+    times = min(rng.between(1, 2 * players), chosen.max_times)
     weapons, rooms = chosen.weapons or weapons, chosen.rooms or rooms
     times = chosen.times or times
-    motive_names, motives = _draw_motives(dice, chosen, suspects)
+    motive_names, motives = _draw_motives(rng, chosen, suspects)
     world = World(
-        suspects=_draw_names(dice, names.SUSPECTS, 10, suspects),
-        weapons=_draw_names(dice, names.WEAPONS, 8, weapons),
-        rooms=_draw_names(dice, names.ROOMS, 17, rooms),
-        plan=_draw_plan(dice, chosen, rooms),
-        times=_draw_times(dice, times),
+        suspects=_draw_names(rng, names.SUSPECTS, 10, suspects),
+        weapons=_draw_names(rng, names.WEAPONS, 8, weapons),
+        rooms=_draw_names(rng, names.ROOMS, 17, rooms),
+        plan=_draw_plan(rng, chosen, rooms),
+        times=_draw_times(rng, times),
         motives=motive_names,
         motive_counts=tuple(motives.count(m) for m in range(len(motive_names))),
     )
     return world, motives
 
 
-def _draw_names(dice: Dice, all_names: Sequence[str], first: int, count: int) -> tuple[str, ...]:
+def _draw_names(rng: Rng, all_names: Sequence[str], first: int, count: int) -> tuple[str, ...]:
     """Different names, of the board game's as long as it has enough."""
-    return tuple(dice.sample(all_names[: max(first, count)], count))
+    return tuple(rng.sample(all_names[: max(first, count)], count))
 
 
 def _draw_plan(
-    dice: Dice, chosen: GenerationSettings, rooms: int
+    rng: Rng, chosen: GenerationSettings, rooms: int
 ) -> tuple[tuple[int | None, ...], ...]:
     """A grid about as wide as high, filled row by row."""
     root = isqrt(rooms)
-    width = dice.between(root, root if root * root == rooms else root + 1)
+    width = rng.between(root, root if root * root == rooms else root + 1)
     width = min(width, chosen.max_width)
     cells = [*range(rooms), *[None] * (-rooms % width)]
     return tuple(tuple(cells[i : i + width]) for i in range(0, len(cells), width))
 
 
-def _draw_times(dice: Dice, count: int) -> tuple[str, ...]:
+def _draw_times(rng: Rng, count: int) -> tuple[str, ...]:
     fitting = [step for step in names.STEPS_MINUTES if count * step <= names.MINUTES_A_DAY]
-    return names.clock_times(count, dice.choice(fitting))
+    return names.clock_times(count, rng.choice(fitting))
 
 
 def _draw_motives(
-    dice: Dice, chosen: GenerationSettings, suspects: int
+    rng: Rng, chosen: GenerationSettings, suspects: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Motive names, and each suspect's; none at all where all suspects share one."""
-    if dice.chance(chosen.unique_motives_probability):
+    if rng.chance(chosen.unique_motives_probability):
         drawn = list(range(suspects))
-        dice.shuffle(drawn)
+        rng.shuffle(drawn)
     else:
-        kinds = dice.between(1, suspects)
-        raw = [dice.below(kinds) for _ in range(suspects)]
+        kinds = rng.between(1, suspects)
+        raw = [rng.below(kinds) for _ in range(suspects)]
         used = sorted(set(raw))
         drawn = [used.index(motive) for motive in raw]
     count = max(drawn) + 1
     if count == 1:
         return (), ()
-    return _draw_names(dice, names.MOTIVES, 10, count), tuple(drawn)
+    return _draw_names(rng, names.MOTIVES, 10, count), tuple(drawn)
 
 
-def draw_case(
-    dice: Dice, chosen: GenerationSettings, world: World, motives: tuple[int, ...]
-) -> Case:
+def draw_case(rng: Rng, chosen: GenerationSettings, world: World, motives: tuple[int, ...]) -> Case:
     """Draw walks until they allow a murder, and one of the murders that they allow."""
     # Reasonable knobs need a few draws; a house where all stand still in one crowd needs the limit.
     for _ in range(10_000):
-        suspects = [_walk(dice, chosen, world) for _ in world.suspects]
-        boddy = _walk(dice, chosen, world)
-        weapons = _carry(dice, chosen, world, suspects)
+        suspects = [_walk(rng, chosen, world) for _ in world.suspects]
+        boddy = _walk(rng, chosen, world)
+        weapons = _carry(rng, chosen, world, suspects)
         murders = [
             (present[0], weapon, time)
             for time, room in enumerate(boddy)
@@ -240,7 +238,7 @@ def draw_case(
             if path[time] == room
         ]
         if murders:
-            murderer, weapon, time = dice.choice(murders)
+            murderer, weapon, time = rng.choice(murders)
             boddy[time + 1 :] = [boddy[time]] * (world.num_times - time - 1)
             return Case(
                 suspect_rooms=tuple(map(tuple, suspects)),
@@ -257,29 +255,29 @@ def draw_case(
     )
 
 
-def _walk(dice: Dice, chosen: GenerationSettings, world: World) -> list[int]:
+def _walk(rng: Rng, chosen: GenerationSettings, world: World) -> list[int]:
     """A room for each time; each step stays, or goes to a neighbouring room."""
-    path = [dice.below(len(world.rooms))]
+    path = [rng.below(len(world.rooms))]
     for _ in range(world.num_times - 1):
         room = path[-1]
-        neighbours = [there for there in world.reach[room] if there != room]
-        path.append(dice.choice(neighbours) if dice.chance(chosen.move_probability) else room)
+        neighbours = [neighbour for neighbour in world.reach[room] if neighbour != room]
+        path.append(rng.choice(neighbours) if rng.chance(chosen.move_probability) else room)
     return path
 
 
 def _carry(
-    dice: Dice, chosen: GenerationSettings, world: World, suspects: list[list[int]]
+    rng: Rng, chosen: GenerationSettings, world: World, suspects: list[list[int]]
 ) -> list[list[int]]:
     """A room for each weapon and time: somebody who leaves the room may take it along."""
-    weapons = [[dice.below(len(world.rooms))] for _ in world.weapons]
+    weapons = [[rng.below(len(world.rooms))] for _ in world.weapons]
     for time in range(world.num_times - 1):
         for path in weapons:
             room = path[-1]
             holders = [s for s in suspects if s[time] == room]
-            there = room
+            next_room = room
             if holders:
-                end = dice.choice(holders)[time + 1]
-                if end != room and dice.chance(chosen.carry_probability):
-                    there = end
-            path.append(there)
+                end = rng.choice(holders)[time + 1]
+                if end != room and rng.chance(chosen.carry_probability):
+                    next_room = end
+            path.append(next_room)
     return weapons

@@ -1,9 +1,9 @@
 """Generation: draw a case, draw many candidate clues, remove them until the set is minimal.
 
-A candidate's turn comes in preference order, plain facts first, so that what stays needs reasoning.
-At its turn a clue is dropped exactly when the rest still leave one history: that is a question of
-truth, so the same seed gives the same puzzle whatever the solver, its version or its search. Most
-turns need no solver: an unsatisfiable core of what is left that does not hold the clue settles it.
+Candidates are tried in order, plain facts first, so that the clues that stay need reasoning. A clue
+is dropped exactly when the rest still leave one history. That is a question of truth, so the same
+seed gives the same puzzle whatever the solver, its version or its search. Most tries need no
+solver: a clue that is not in the last unsatisfiable core can go.
 
     tclue generate -n 64 --seed 1 --difficulty published-mix -o puzzles.jsonl
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tclue.errors import UserError
 from tclue.puzzle import prompt
 from tclue.puzzle.candidates import Candidates
-from tclue.puzzle.draw import Dice, GenerationSettings, draw_case, draw_world, settings
+from tclue.puzzle.draw import GenerationSettings, Rng, draw_case, draw_world, settings
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import (
     BODDY,
@@ -36,7 +36,7 @@ from tclue.puzzle.statements import (
 from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import World
 
-# Counts every change after which a seed gives other bytes.
+# Raised by every change after which a seed gives other bytes.
 VERSION = 1
 
 # Drawn statements for every hundred plain facts: more makes harder puzzles, more slowly.
@@ -55,7 +55,7 @@ def generate(seed: int, difficulty: str = "published-mix", **changes: object) ->
 
 @dataclass(frozen=True)
 class Made:
-    """A puzzle with what only its maker knows."""
+    """A puzzle and the case that it is about, which only the generator knows."""
 
     puzzle: Puzzle
     case: Case
@@ -66,16 +66,16 @@ def make(seed: int, difficulty: str, chosen: GenerationSettings) -> Made:
     if seed < 0:
         # Python's generator takes -1 for 1.
         raise UserError(f"seed is {seed}: expected 0 or more")
-    dice = Dice(seed)
-    world, motives = draw_world(dice, chosen)
-    case = draw_case(dice, chosen, world, motives)
-    candidates = Candidates(dice, world, case)
-    plain = candidates.plain()
+    rng = Rng(seed)
+    world, motives = draw_world(rng, chosen)
+    case = draw_case(rng, chosen, world, motives)
+    candidates = Candidates(rng, world, case)
+    plain_facts = candidates.plain_facts()
     # Enough to choose from, in proportion to what there is to find out.
-    pool = candidates.pool(POOL_PER_HUNDRED_FACTS * len(plain) // 100 + 20)
-    clues = minimise(world, case, list(dict.fromkeys([*plain, *pool])))
-    dice.shuffle(clues)
-    asked = ask(dice, world, clues, chosen.max_questions)
+    pool = candidates.pool(POOL_PER_HUNDRED_FACTS * len(plain_facts) // 100 + 20)
+    clues = minimise(world, case, list(dict.fromkeys([*plain_facts, *pool])))
+    rng.shuffle(clues)
+    asked = choose_questions(rng, world, clues, chosen.max_questions)
     questions = dict(zip(prompt.LETTERS, asked, strict=False))
     puzzle = Puzzle(
         prompt=prompt.write(world, tuple(clues), questions),
@@ -97,21 +97,21 @@ def minimise(world: World, case: Case, candidates: list[Statement]) -> list[Stat
     with Clauses(world) as clauses:
         # Some fact differs from what happened: satisfiable exactly while another history fits.
         clauses.add(*(-fact for fact in clauses.facts(case)))
-        left = {clauses.literal(statement): statement for statement in candidates}
-        core = clauses.core(list(left))
+        remaining = {clauses.literal(statement): statement for statement in candidates}
+        core = clauses.core(list(remaining))
         if core is None:
             raise AssertionError("the plain facts leave another history open")
-        for literal in list(left):
+        for literal in list(remaining):
             if literal in core:
-                rest = clauses.core([other for other in left if other != literal])
+                rest = clauses.core([other for other in remaining if other != literal])
                 if rest is None:
                     continue
                 core = rest
-            del left[literal]
-        return list(left.values())
+            del remaining[literal]
+        return list(remaining.values())
 
 
-def ask(dice: Dice, world: World, clues: list[Statement], most: int) -> list[Question]:
+def choose_questions(rng: Rng, world: World, clues: list[Statement], most: int) -> list[Question]:
     """Choose the questions: of the main five those that no clue gives away, then others.
 
     The others are about positions and motives that no clue states.
@@ -133,12 +133,12 @@ def ask(dice: Dice, world: World, clues: list[Statement], most: int) -> list[Que
         [Question("holder of", who) for who in single],
     ]
     for questions in kinds:
-        dice.shuffle(questions)
+        rng.shuffle(questions)
     # Drawn in the published proportions; a kind that has run out is not drawn again.
     shares = [7, 7, 4, 1, 1]
     while len(asked) < most and any(kinds):
         weights = [share if kind else 0 for share, kind in zip(shares, kinds, strict=True)]
-        question = kinds[dice.weighted(weights)].pop()
+        question = kinds[rng.weighted(weights)].pop()
         if question not in given:
             asked.append(question)
     return asked[:most]
@@ -164,6 +164,6 @@ def _given(clue: Statement, world: World) -> list[Question]:
         case Moved(who, _, _, time):
             return [Question("position", who, time - 1), Question("position", who, time)]
         case Carried(who, weapon, _, _, time):
-            return [Question("position", one, t) for one in (who, weapon) for t in (time - 1, time)]
+            return [Question("position", ref, t) for ref in (who, weapon) for t in (time - 1, time)]
         case _:
             return []

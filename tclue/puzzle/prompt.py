@@ -1,4 +1,4 @@
-"""Prompts: the house edition written and read, the published edition read.
+"""Prompts: writes and reads the house edition, reads the published one.
 
 A house prompt is free narrative, then fixed labels, each alone on its line and in this order:
 `Suspects:`, `Weapons:`, `Rooms:`, `Plan:`, `Times:` and `Motives:` (left out where there is one),
@@ -43,7 +43,7 @@ _LABELS = {
 }
 _OPTIONAL = {"times", "motives", "bonus"}
 
-# How the sentences begin that stand below the lists of the published edition.
+# How the sentences below the lists of the published edition begin.
 _PROSE = ("At every time ", "For the murder to occur, ")
 
 _BULLET = re.compile(r"(?:•|-) (?P<item>.+)")
@@ -107,8 +107,8 @@ def rules(world: World) -> list[str]:
         ]
     lines += ['"A if and only if B" means that if one of A and B is true, so is the other.']
     if world.motives:
-        had = "one suspect" if world.unique_motives else "as many suspects as its line says"
-        lines += [f"Each suspect had exactly one motive, and each motive was had by {had}."]
+        holders = "one suspect" if world.unique_motives else "as many suspects as its line says"
+        lines += [f"Each suspect had exactly one motive, and each motive was had by {holders}."]
     return lines
 
 
@@ -186,10 +186,10 @@ def read(text: str) -> Parsed:
     return Parsed(edition, world, clues, _questions(parts, words))
 
 
-def _at_line(line: Line, read_it: Callable[[], T]) -> T:
+def _at_line(line: Line, reader: Callable[[], T]) -> T:
     """Call a reader, and put the line's number before what it complains of."""
     try:
-        return read_it()
+        return reader()
     except PuzzleError as error:
         raise PuzzleError(f"line {line[0]}: {error}") from None
 
@@ -206,12 +206,12 @@ def _sections(lines: list[Line], edition: Edition) -> dict[str, list[Line]]:
                 if starts and keys.index(starts[-1][1]) >= keys.index(key):
                     raise PuzzleError(f'line {number}: "{label}" is out of place or stands twice')
                 starts.append((position, key))
-    found = {key for _, key in starts}
+    present = {key for _, key in starts}
     for key in keys:
-        if key not in found and key not in _OPTIONAL:
+        if key not in present and key not in _OPTIONAL:
             label = _LABELS[key][edition == "house"]
-            how = "a line" if edition == "house" else "a line ending in"
-            raise PuzzleError(f'no {key}: expected {how} "{label}"')
+            description = "a line" if edition == "house" else "a line ending in"
+            raise PuzzleError(f'no {key}: expected {description} "{label}"')
     ends = [start for start, _ in starts[1:]] + [len(lines)]
     sections: dict[str, list[Line]] = {}
     for (start, key), end in zip(starts, ends, strict=True):
@@ -235,16 +235,16 @@ def _items(lines: list[Line], pattern: re.Pattern[str], expected: str) -> list[t
     items: list[tuple[Line, str]] = []
     for line in lines:
         where = f'line {line[0]}: "{line[1]}"'
-        found = pattern.fullmatch(line[1])
-        if not found:
+        match = pattern.fullmatch(line[1])
+        if not match:
             raise PuzzleError(f'{where}: expected "{expected}"')
-        if "mark" in found.groupdict():
+        if "mark" in match.groupdict():
             marks = LETTERS if pattern is _LETTERED else [str(i + 1) for i in range(len(lines))]
             if len(items) == len(marks):
                 raise PuzzleError(f"{where}: expected no more than {len(marks)} of them")
-            if found["mark"].lstrip("0") != marks[len(items)]:
+            if match["mark"].lstrip("0") != marks[len(items)]:
                 raise PuzzleError(f'{where}: expected it to begin with "{marks[len(items)]}."')
-        items.append((line, found["item"]))
+        items.append((line, match["item"]))
     return items
 
 
@@ -294,10 +294,10 @@ def _plan(lines: list[Line], rooms: int) -> tuple[tuple[int | None, ...], ...]:
         if set(text) <= {"N", " "} or set(text) <= {"S", " "}:
             continue
         where = f'line {number}: "{text}"'
-        found = _PLAN_ROW.fullmatch(text)
-        if not found:
+        match = _PLAN_ROW.fullmatch(text)
+        if not match:
             raise PuzzleError(f'{where}: expected a row of the plan, "W 1|2 E"')
-        cells = [cell.strip() for cell in found["cells"].split("|")]
+        cells = [cell.strip() for cell in match["cells"].split("|")]
         if rows and len(cells) != len(rows[0]):
             raise PuzzleError(f"{where}: expected {len(rows[0])} cells, as in the first row")
         if not all(_CELL.fullmatch(cell) for cell in cells):

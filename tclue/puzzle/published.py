@@ -60,30 +60,30 @@ class Fetched:
 
 
 def place(name: str) -> Path:
-    """Where a published puzzle set is kept, whether it is there or not."""
+    """The path at which a published puzzle set is cached, whether or not it exists."""
     return cache_folder() / "published" / f"{name}.json"
 
 
 def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
     """The file of a published puzzle set.
 
-    Raises UserError, naming the command that gets it, where it is not there or is another one.
+    Raises UserError, naming the command that fetches it, if it is missing or not the published one.
     """
     path = place(name)
     if not path.exists():
         raise UserError(f"{name}: not fetched yet: `{COMMAND}` gets it from its author")
-    if (found := _sum(path.read_bytes())) != files[name].sha256:
+    if (digest := _sha256(path.read_bytes())) != files[name].sha256:
         raise UserError(
-            f"{path}: not the published file: its SHA-256 is {found}, "
+            f"{path}: not the published file: its SHA-256 is {digest}, "
             f"expected {files[name].sha256}: `{COMMAND}` gets it anew"
         )
     return path
 
 
 def fetch(source: str = SOURCE, files: Mapping[str, PublishedFile] = FILES) -> list[Fetched]:
-    """Get what the cache lacks from `source`, a URL that the files lie below.
+    """Fetch the files that the cache lacks from below `source`, a URL.
 
-    Raises UserError where a file cannot be had, is not the published one, or cannot be written;
+    Raises UserError if a file cannot be fetched, is not the published one, or cannot be written;
     the files before it stay.
     """
     url = urlsplit(source)
@@ -93,14 +93,14 @@ def fetch(source: str = SOURCE, files: Mapping[str, PublishedFile] = FILES) -> l
 
 
 def _fetch_one(name: str, source: str, files: Mapping[str, PublishedFile]) -> Fetched:
-    path, wanted = place(name), files[name]
-    if path.exists() and _sum(path.read_bytes()) == wanted.sha256:
+    path, expected = place(name), files[name]
+    if path.exists() and _sha256(path.read_bytes()) == expected.sha256:
         return Fetched(name, path, new=False)
-    url = f"{source.rstrip('/')}/{wanted.file}"
+    url = f"{source.rstrip('/')}/{expected.file}"
     data = _download(url)
-    if (found := _sum(data)) != wanted.sha256:
+    if (digest := _sha256(data)) != expected.sha256:
         raise UserError(
-            f"{url}: not the published file: its SHA-256 is {found}, expected {wanted.sha256}; "
+            f"{url}: not the published file: its SHA-256 is {digest}, expected {expected.sha256}; "
             "it was not kept"
         )
     draft = path.with_suffix(f".{os.getpid()}")
@@ -122,8 +122,8 @@ def _download(url: str) -> bytes:
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as reply:
             reply.raise_for_status()
-            for piece in reply.iter_bytes():
-                data += piece
+            for chunk in reply.iter_bytes():
+                data += chunk
                 if len(data) > MAX_BYTES:
                     raise UserError(f"{url}: more than {MAX_BYTES} bytes: not the published file")
     except httpx.HTTPStatusError as error:
@@ -139,5 +139,5 @@ def _download(url: str) -> bytes:
     return bytes(data)
 
 
-def _sum(data: bytes) -> str:
+def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -54,28 +54,29 @@ def prove(
         return sat.prove(puzzle, scope, inclusive_or)
     if prover == "cpsat":
         return cpsat.prove(puzzle, scope, inclusive_or)
-    one = sat.prove(puzzle, scope, inclusive_or)
-    other = cpsat.prove(puzzle, scope, inclusive_or)
-    if one.verdict != other.verdict or (
-        one.verdict == "unique" and puzzle.answers(one.cases[0]) != puzzle.answers(other.cases[0])
+    by_sat = sat.prove(puzzle, scope, inclusive_or)
+    by_cpsat = cpsat.prove(puzzle, scope, inclusive_or)
+    if by_sat.verdict != by_cpsat.verdict or (
+        by_sat.verdict == "unique"
+        and puzzle.answers(by_sat.cases[0]) != puzzle.answers(by_cpsat.cases[0])
     ):
-        raise AssertionError(f"{puzzle.id}: the provers disagree: {one} and {other}")
-    return one
+        raise AssertionError(f"{puzzle.id}: the provers disagree: {by_sat} and {by_cpsat}")
+    return by_sat
 
 
 def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> CheckReport:
     """Check every claim about a puzzle."""
     answers = prove(puzzle, "answers", prover)
-    found = puzzle.answers(answers.cases[0]) if answers.verdict == "unique" else None
+    unique_answers = puzzle.answers(answers.cases[0]) if answers.verdict == "unique" else None
     inclusive: bool | None = None
     if puzzle.edition == "published":
-        loose = prove(puzzle, "answers", prover, inclusive_or=True)
-        inclusive = loose.verdict == "unique" and puzzle.answers(loose.cases[0]) == found
+        proof = prove(puzzle, "answers", prover, inclusive_or=True)
+        inclusive = proof.verdict == "unique" and puzzle.answers(proof.cases[0]) == unique_answers
     return CheckReport(
         id=puzzle.id,
         answers=answers.verdict,
         history=prove(puzzle, "history", prover).verdict,
-        as_stated=found == dict(puzzle.solution) if puzzle.solution else None,
+        as_stated=unique_answers == dict(puzzle.solution) if puzzle.solution else None,
         inclusive_or=inclusive,
         needless=needless_clues(puzzle) if minimal else None,
     )
@@ -106,10 +107,10 @@ def entails(puzzle: Puzzle, sentence: str, prover: Prover, inclusive_or: bool) -
 
     statement = wording(puzzle.world, puzzle.edition).read(sentence)
     provers = {"sat": [sat.entails], "cpsat": [cpsat.entails], "both": [sat.entails, cpsat.entails]}
-    said = [entails(puzzle, statement, inclusive_or) for entails in provers[prover]]
-    if len(set(said)) > 1:
-        raise AssertionError(f"{puzzle.id}: the provers disagree on {sentence!r}: {said}")
-    return said[0]
+    entailments = [entails(puzzle, statement, inclusive_or) for entails in provers[prover]]
+    if len(set(entailments)) > 1:
+        raise AssertionError(f"{puzzle.id}: the provers disagree on {sentence!r}: {entailments}")
+    return entailments[0]
 
 
 def proof_record(puzzle: Puzzle, proof: Proof) -> dict[str, Any]:
@@ -154,16 +155,18 @@ def summary(reports: Sequence[CheckReport]) -> dict[str, Any]:
     The number is None for a claim that was not asked about, or arises for none of the puzzles.
     """
 
-    def held(values: Iterable[bool | None]) -> int | None:
-        said = [value for value in values if value is not None]
-        return sum(said) if said else None
+    def count_true(values: Iterable[bool | None]) -> int | None:
+        decided = [value for value in values if value is not None]
+        return sum(decided) if decided else None
 
     return {
         "puzzles": len(reports),
-        "answers_unique": held(one.answers == "unique" for one in reports),
-        "answers_as_stated": held(one.as_stated for one in reports),
-        "history_unique": held(one.history == "unique" for one in reports),
-        "inclusive_or_unique": held(one.inclusive_or for one in reports),
-        "minimal": held(None if one.needless is None else one.needless == () for one in reports),
-        "results": [asdict(one) for one in reports],
+        "answers_unique": count_true(report.answers == "unique" for report in reports),
+        "answers_as_stated": count_true(report.as_stated for report in reports),
+        "history_unique": count_true(report.history == "unique" for report in reports),
+        "inclusive_or_unique": count_true(report.inclusive_or for report in reports),
+        "minimal": count_true(
+            None if report.needless is None else report.needless == () for report in reports
+        ),
+        "results": [asdict(report) for report in reports],
     }

@@ -5,7 +5,7 @@
     prove(puzzle, "history")          # of the complete history
     entails(puzzle, statement)        # "true", "false" or "open"
 
-`clauses` says how the rules and statements are put; `cpsat` proves the same by another model.
+`clauses` encodes the rules and statements; `cpsat` proves the same by another model.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) 
 
 @dataclass(frozen=True)
 class Effort:
-    """What the proof of one history took of the solver; it depends on the solver's version."""
+    """The solver's work for the proof of one history; it depends on the solver's version."""
 
     conflicts: int
     decisions: int

@@ -47,7 +47,7 @@ class PuzzleSet:
 
 @dataclass(frozen=True)
 class SplitListing:
-    """What can be said of a named set without making or fetching it."""
+    """What is known of a named set without making or fetching it."""
 
     name: str
     # None where it is made on demand, or not fetched
@@ -108,10 +108,12 @@ def list_sets() -> list[SplitListing]:
 
 def _listed_published(name: str) -> SplitListing:
     try:
-        found = load_set(name)
+        loaded = load_set(name)
     except UserError as error:
         return SplitListing(name, None, None, str(error).removeprefix(f"{name}: "))
-    return SplitListing(name, len(found.puzzles), found.sha256, f"fetched: {published.place(name)}")
+    return SplitListing(
+        name, len(loaded.puzzles), loaded.sha256, f"fetched: {published.place(name)}"
+    )
 
 
 @lru_cache(maxsize=1)

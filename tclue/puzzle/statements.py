@@ -261,7 +261,7 @@ def holds(statement: Statement, case: Case, world: World, inclusive_or: bool = F
         for ref in described
     ]
     bound = (bind(statement, dict(zip(described, each, strict=True))) for each in product(*choices))
-    return any(_holds(one, case, world) for one in bound)
+    return any(_holds(atom, case, world) for atom in bound)
 
 
 def _holds(statement: Statement, case: Case, world: World) -> bool:

@@ -271,9 +271,9 @@ class Wording:
         """An atomic statement, or None where no form fits."""
         world = self.world
         for kind, pattern in self._patterns:
-            if not (found := pattern.fullmatch(text)):
+            if not (matched := pattern.fullmatch(text)):
                 continue
-            groups = found.groupdict()
+            groups = matched.groupdict()
             values: dict[str, object] = {}
             for name, value in groups.items():
                 match name:
@@ -299,7 +299,7 @@ class Wording:
         return None
 
     def _check(self, statement: Statement, text: str) -> None:
-        """Refuse what fits a pattern and cannot be meant: a first move, a weapon with a motive."""
+        """Refuse impossible statements that fit a pattern: a first move, a weapon with a motive."""
         if isinstance(statement, Moved | Carried) and statement.time == 0:
             raise PuzzleError(f'"{text}": nothing can move before {self.world.times[0]}')
         if isinstance(statement, Carried) and statement.weapon.kind not in (
@@ -355,10 +355,10 @@ class Wording:
         world = self.world
         if text in MAIN_QUESTIONS:
             question = Question(MAIN_QUESTIONS[text])
-        elif found := re.fullmatch(rf"Who is motivated by ({_names(world.motives)})\?", text):
-            question = Question("holder of", Ref("motive", world.motives.index(found[1])))
-        elif found := re.fullmatch(rf"What motivates ({_names(world.suspects)})\?", text):
-            question = Question("motive of", Ref("suspect", world.suspects.index(found[1])))
+        elif match := re.fullmatch(rf"Who is motivated by ({_names(world.motives)})\?", text):
+            question = Question("holder of", Ref("motive", world.motives.index(match[1])))
+        elif match := re.fullmatch(rf"What motivates ({_names(world.suspects)})\?", text):
+            question = Question("motive of", Ref("suspect", world.suspects.index(match[1])))
         elif text.startswith("Where was ") and text.endswith("?"):
             # A question about a position is the sentence about it, less the room.
             body = text.removeprefix("Where was ").removesuffix("?")

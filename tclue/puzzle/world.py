@@ -1,4 +1,4 @@
-"""What everybody is told about an evening: who and what was there, and the plan of the rooms.
+"""What a puzzle tells of its evening: who and what was there, and the plan of the rooms.
 
 Entities are numbered from 0 in the order in which the prompt lists them; every statement, case and
 proof speaks in these numbers, and only `wording` and `prompt` turn them into names.
@@ -24,7 +24,7 @@ SIDES: dict[Side, tuple[int, int]] = {
 
 
 class PuzzleError(UserError):
-    """What cannot be read or meant; the message names the place and what was expected."""
+    """A text that no puzzle can have; the message names the place and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class World:
 
     @cached_property
     def beside(self) -> dict[Side, tuple[int | None, ...]]:
-        """For each side, the room that lies just there of each room, or None."""
+        """For each side, the room that adjoins each room on that side, or None."""
         place = {room: cell for cell, room in self._cells.items()}
         return {
             side: tuple(
@@ -123,12 +123,12 @@ class World:
 
     @cached_property
     def reach(self) -> tuple[tuple[int, ...], ...]:
-        """For each room, where one can be a step later: it and its neighbours, ascending."""
+        """For each room, those within one step: the room itself and its neighbours, ascending."""
         return tuple(
             tuple(
                 sorted(
                     {room}
-                    | {there for side in SIDES if (there := self.beside[side][room]) is not None}
+                    | {near for side in SIDES if (near := self.beside[side][room]) is not None}
                 )
             )
             for room in range(len(self.rooms))

@@ -15,8 +15,8 @@ points = st.lists(
 )
 
 
-def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one[0] <= other[0] and one[1] >= other[1] and one != other
+def beats(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] <= second[0] and first[1] >= second[1] and first != second
 
 
 @settings(deadline=None)

@@ -117,8 +117,8 @@ def test_published_results_stand_apart(results: Path) -> None:
     shown = {row[1] for row in cells(published)[2:]}
     assert shown == names
     assert not shown & set(VARIANTS)
-    for one in board.sets:
-        assert not any(name.encode() in made[one.picture] for name in names)
+    for ranked in board.sets:
+        assert not any(name.encode() in made[ranked.picture] for name in names)
     assert not any(f">{name}<".encode() in made["published.svg"] for name in VARIANTS)
 
 
@@ -174,11 +174,11 @@ def test_the_shipped_figures_are_the_published_ones() -> None:
 
 def test_board_json_holds_every_row(results: Path) -> None:
     data = json.loads(files(build(results))["board.json"])
-    assert [(one["title"], one["picture"], one["puzzles"]) for one in data["sets"]] == [
+    assert [(table["title"], table["picture"], table["puzzles"]) for table in data["sets"]] == [
         ("easy-test", "easy-test.svg", 2),
         ("test", "test.svg", 3),
     ]
-    (easy,), rows = (one["rows"] for one in data["sets"])
+    (easy,), rows = (table["rows"] for table in data["sets"])
     assert not easy["complete"]
     assert easy["failed"] == 1
     assert [row["variant"] for row in rows] == ["good", "unpriced", "cheap", "poor", "random"]

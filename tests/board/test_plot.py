@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tclue.board.frontier import frontier
 from tclue.board.labels import LABEL_PX, Box, Segment, shorten, text_width
-from tclue.board.plot import MARKER_PX, Point, dollars, layout, svg
+from tclue.board.plot import MARKER_PX, Point, dollars, lay_out, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -44,17 +44,17 @@ def with_frontier(points: list[Point]) -> list[Point]:
 
 def check_clear(points: list[Point]) -> None:
     """Every label is there, in its area, and over no other label and no point."""
-    at = layout(points)
-    areas = [area for area in (at.axis, at.strip) if area]
-    marks = [Box(x, y, x, y).grown(MARKER_PX) for x, y in at.centres]
+    layout = lay_out(points)
+    areas = [area for area in (layout.axis, layout.strip) if area]
+    marks = [Box(x, y, x, y).grown(MARKER_PX) for x, y in layout.centres]
     for mark in marks:
         assert any(mark.within(area) for area in areas)
-    boxes = [label.box for label in at.labels if label]
+    boxes = [label.box for label in layout.labels if label]
     assert len(boxes) == len(points)
     for box in boxes:
         assert any(box.within(area) for area in areas)
         assert not any(box.overlaps(mark) for mark in marks)
-    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+    assert not any(first.overlaps(second) for first, second in itertools.combinations(boxes, 2))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,9 +72,9 @@ def test_labels_keep_clear_of_25_identical_points(cost_usd: float, accuracy: flo
 
 def test_labels_that_find_no_room_are_left_out_and_the_rest_stand() -> None:
     points = [Point("W" * 60, 0.01, 0.5)] * 50
-    assert 25 < sum(label is not None for label in layout(points).labels) < 50
+    assert 25 < sum(label is not None for label in lay_out(points).labels) < 50
     points = [Point("free", 0.0, 0.5)] * 60
-    assert 25 < sum(label is not None for label in layout(points).labels) < 60
+    assert 25 < sum(label is not None for label in lay_out(points).labels) < 60
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,15 +85,15 @@ def test_any_names_give_valid_svg_that_shows_every_point(
     text = svg(title, subtitle, points)
     root = ElementTree.fromstring(text.encode())
     assert svg(title, subtitle, points) == text
-    centres = {(f"{x:.1f}", f"{y:.1f}") for x, y in layout(points).centres}
+    centres = {(f"{x:.1f}", f"{y:.1f}") for x, y in lay_out(points).centres}
     assert centres <= {(c.get("cx"), c.get("cy")) for c in root.iter(f"{SVG}circle")}
     shown = [element.text or "" for element in root.iter(f"{SVG}text")]
-    assert all(label.text in shown for label in layout(points).labels if label)
+    assert all(label.text in shown for label in lay_out(points).labels if label)
 
 
 def test_the_axis_is_logarithmic_and_higher_is_better() -> None:
     points = [Point("a", 0.01, 0.2), Point("b", 0.1, 0.4), Point("c", 1.0, 0.6)]
-    (x0, y0), (x1, y1), (x2, y2) = layout(points).centres
+    (x0, y0), (x1, y1), (x2, y2) = lay_out(points).centres
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
     assert y0 - y1 == pytest.approx(y1 - y2, abs=0.2)
     assert x0 < x1
@@ -107,20 +107,20 @@ def test_decades_are_labelled_in_dollars() -> None:
 
 
 def test_a_free_model_stands_in_the_strip_and_a_priced_one_on_the_axis() -> None:
-    at = layout([Point("random", 0.0, 0.3), Point("model", 0.01, 0.4)])
-    assert at.strip is not None
-    assert at.strip.right < at.axis.left
-    (free_x, _), (priced_x, _) = at.centres
-    assert at.strip.left < free_x < at.strip.right
-    assert at.axis.left < priced_x < at.axis.right
-    assert layout([Point("model", 0.01, 0.4)]).strip is None
+    layout = lay_out([Point("random", 0.0, 0.3), Point("model", 0.01, 0.4)])
+    assert layout.strip is not None
+    assert layout.strip.right < layout.axis.left
+    (free_x, _), (priced_x, _) = layout.centres
+    assert layout.strip.left < free_x < layout.strip.right
+    assert layout.axis.left < priced_x < layout.axis.right
+    assert lay_out([Point("model", 0.01, 0.4)]).strip is None
 
 
 def test_a_picture_without_priced_models_says_so() -> None:
-    said = "no model here has a known cost above zero"
-    assert said in svg("t", "s", [Point("random", 0.0, 0.3)])
-    assert said in svg("t", "s", [])
-    assert said not in svg("t", "s", [Point("model", 0.01, 0.3)])
+    message = "no model here has a known cost above zero"
+    assert message in svg("t", "s", [Point("random", 0.0, 0.3)])
+    assert message in svg("t", "s", [])
+    assert message not in svg("t", "s", [Point("model", 0.01, 0.3)])
 
 
 def test_the_frontier_climbs_from_its_cheapest_point_to_the_right_side() -> None:
@@ -129,12 +129,12 @@ def test_the_frontier_climbs_from_its_cheapest_point_to_the_right_side() -> None
         Point("poor", 0.05, 0.1),
         Point("cheap", 0.01, 0.3, on_frontier=True),
     ]
-    at = layout(points)
-    (good_x, good_y), _, (cheap_x, cheap_y) = at.centres
-    assert at.steps == (
+    layout = lay_out(points)
+    (good_x, good_y), _, (cheap_x, cheap_y) = layout.centres
+    assert layout.steps == (
         Segment(cheap_x, cheap_y, good_x, cheap_y),
         Segment(good_x, cheap_y, good_x, good_y),
-        Segment(good_x, good_y, at.axis.right, good_y),
+        Segment(good_x, good_y, layout.axis.right, good_y),
     )
 
 
@@ -198,11 +198,14 @@ def test_arrows_lead_along_what_training_did() -> None:
         Point("like it", 0.02, 0.8),
         Point("free", 0.0, 0.5),
     ]
-    at = layout(points, [[0, 1, 2, 3]])
+    layout = lay_out(points, [[0, 1, 2, 3]])
     # None between two markers that touch.
-    assert len(at.arrows) == 2
-    for arrow, (one, other) in zip(at.arrows, [(0, 1), (1, 2)], strict=True):
-        for (x, y), (to_x, to_y) in ((at.centres[one], arrow[:2]), (at.centres[other], arrow[2:])):
+    assert len(layout.arrows) == 2
+    for arrow, (start, end) in zip(layout.arrows, [(0, 1), (1, 2)], strict=True):
+        for (x, y), (to_x, to_y) in (
+            (layout.centres[start], arrow[:2]),
+            (layout.centres[end], arrow[2:]),
+        ):
             gap = ((x - to_x) ** 2 + (y - to_y) ** 2) ** 0.5
             assert gap == pytest.approx(MARKER_PX, abs=0.2)
     picture = svg("t", "s", points, [[0, 1, 2, 3]])

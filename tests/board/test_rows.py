@@ -30,23 +30,23 @@ def test_a_row_is_what_the_records_say(tmp_path: Path) -> None:
         Answer(outcome="failed"),
     ]
     write_run(tmp_path, "gpt@high", answers, puzzles=6)
-    ((row,),) = (one.rows for one in read_sets(tmp_path))
+    ((row,),) = (table.rows for table in read_sets(tmp_path))
     assert row.label == row.summary.variant == "gpt@high"
     assert row.run == next(tmp_path.iterdir()).name
-    found = row.summary
-    assert found.accuracy is not None
-    assert found.solved is not None
-    assert row.accuracy == found.accuracy.value == pytest.approx(0.5)
-    assert found.solved.value == pytest.approx(1 / 3)
-    assert 0 <= found.accuracy.low < 0.5 < found.accuracy.high <= 1
+    summary = row.summary
+    assert summary.accuracy is not None
+    assert summary.solved is not None
+    assert row.accuracy == summary.accuracy.value == pytest.approx(0.5)
+    assert summary.solved.value == pytest.approx(1 / 3)
+    assert 0 <= summary.accuracy.low < 0.5 < summary.accuracy.high <= 1
     assert row.cost_usd == pytest.approx(0.02)
-    assert (found.prompt_tokens, found.completion_tokens) == (1000, 50)
-    assert (found.puzzles, found.samples, found.responses) == (3, 1, 3)
-    assert found.outcomes == {
+    assert (summary.prompt_tokens, summary.completion_tokens) == (1000, 50)
+    assert (summary.puzzles, summary.samples, summary.responses) == (3, 1, 3)
+    assert summary.outcomes == {
         "answered": 2, "truncated": 1, "refused": 0, "unparsed": 0, "failed": 1,
     }  # fmt: skip
-    assert found.missing == 2
-    assert not found.complete
+    assert summary.missing == 2
+    assert not summary.complete
 
 
 def test_summary_json_is_not_read(tmp_path: Path) -> None:
@@ -66,21 +66,21 @@ def test_other_puzzles_or_another_grader_is_another_table(tmp_path: Path) -> Non
     write_run(tmp_path, "f", answers, puzzle_set="easy-test")
     write_run(tmp_path, "g", answers, puzzle_set="published")
     sets = read_sets(tmp_path)
-    tables = [{row.config.variant for row in one.rows} for one in sets]
+    tables = [{row.config.variant for row in table.rows} for table in sets]
     assert sorted(map(sorted, tables)) == [["a", "b"], ["c"], ["d"], ["e"], ["f"], ["g"]]
-    assert len({one.title for one in sets}) == len({one.picture for one in sets}) == 6
-    assert "published.svg" not in {one.picture for one in sets}
+    assert len({table.title for table in sets}) == len({table.picture for table in sets}) == 6
+    assert "published.svg" not in {table.picture for table in sets}
 
 
 def test_a_trial_on_few_puzzles_does_not_rename_the_whole_set(tmp_path: Path) -> None:
     write_run(tmp_path, "a", [Answer(0.5)] * 3)
-    (whole,) = read_sets(tmp_path)
-    assert (whole.title, whole.picture) == ("test", "test.svg")
+    (full_set,) = read_sets(tmp_path)
+    assert (full_set.title, full_set.picture) == ("test", "test.svg")
     write_run(tmp_path, "a", [Answer(0.5)] * 2, seed=2)
     write_run(tmp_path, "a", [Answer(0.5)] * 3, grader="published", seed=1)
     first, *others = read_sets(tmp_path)
-    assert first == whole
-    assert [one.title for one in others] == [
+    assert first == full_set
+    assert [table.title for table in others] == [
         "test (3 puzzles, grader published, file abababab)",
         "test (2 puzzles, grader sound, file abababab)",
     ]
@@ -89,8 +89,8 @@ def test_a_trial_on_few_puzzles_does_not_rename_the_whole_set(tmp_path: Path) ->
 def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
     def table(*settings: dict[str, Any]) -> list[str]:
         results = tmp_path / str(len(list(tmp_path.iterdir())))
-        for one in settings:
-            write_run(results, "twin", [Answer()] * 4, puzzles=4, **one)
+        for setting in settings:
+            write_run(results, "twin", [Answer()] * 4, puzzles=4, **setting)
         write_run(results, "single", [Answer()] * 4, puzzles=4)
         (ranked_set,) = read_sets(results)
         return sorted(row.label for row in ranked_set.rows)
@@ -172,8 +172,8 @@ def test_neighbours_on_the_frontier_are_compared_puzzle_by_puzzle(tmp_path: Path
     write_run(tmp_path, "fair", NEAR)
     write_run(tmp_path, "poor", FAR)
     write_run(tmp_path, "beaten", [Answer(0.1, 0.05)] * 6)
-    (one,) = read_sets(tmp_path)
-    rows = {row.config.variant: row for row in one.rows}
+    (table,) = read_sets(tmp_path)
+    rows = {row.config.variant: row for row in table.rows}
     dear, fair = rows["dear"].neighbour, rows["fair"].neighbour
     assert dear is not None
     assert fair is not None
@@ -187,10 +187,10 @@ def test_neighbours_on_the_frontier_are_compared_puzzle_by_puzzle(tmp_path: Path
 def test_a_run_without_responses_stands_last(tmp_path: Path) -> None:
     write_run(tmp_path, "none", [], puzzles=3)
     write_run(tmp_path, "zero", [Answer(0.0)] * 3)
-    (one,) = read_sets(tmp_path)
-    assert [row.config.variant for row in one.rows] == ["zero", "none"]
-    assert one.rows[1].accuracy is None
-    assert not one.rows[1].on_frontier
+    (table,) = read_sets(tmp_path)
+    assert [row.config.variant for row in table.rows] == ["zero", "none"]
+    assert table.rows[1].accuracy is None
+    assert not table.rows[1].on_frontier
 
 
 def test_no_results_are_no_tables(tmp_path: Path) -> None:
@@ -249,11 +249,11 @@ def test_a_line_that_no_run_writes_is_named(
     if complaint is None:
         assert len(read_sets(tmp_path)) == 1
         return
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as refused:
         read_sets(tmp_path)
-    assert str(told.value).startswith(f"{folder / 'responses.jsonl'}, line 2: ")
-    assert complaint in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(refused.value).startswith(f"{folder / 'responses.jsonl'}, line 2: ")
+    assert complaint in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
@@ -287,10 +287,10 @@ def test_a_configuration_that_no_run_writes(
 ) -> None:
     path = write_run(tmp_path) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as refused:
         read_sets(tmp_path)
-    assert str(told.value).startswith(f"{path}: ")
-    assert complaint in str(told.value)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert complaint in str(refused.value)
 
 
 def test_responses_without_a_configuration(tmp_path: Path) -> None:
@@ -315,12 +315,12 @@ def test_steps_stand_beside_the_weights_that_training_began_with(tmp_path: Path)
     write("run@20", 0.6, 20, temperature=0.0)
     write("run@20", 0.6, 20, max_tokens=7)  # its base was not asked so
     (table,) = read_sets(tmp_path)
-    ways = [
-        {(table.rows[i].config.temperature, table.rows[i].config.max_tokens) for i in way}
-        for way in paths(table.rows)
+    request_settings = [
+        {(table.rows[i].config.temperature, table.rows[i].config.max_tokens) for i in path}
+        for path in paths(table.rows)
     ]
-    assert sorted(map(len, ways)) == [1, 1]
-    variants = [[table.rows[i].config.variant for i in way] for way in paths(table.rows)]
+    assert sorted(map(len, request_settings)) == [1, 1]
+    variants = [[table.rows[i].config.variant for i in path] for path in paths(table.rows)]
     assert sorted(variants) == [["tiny", "run@20"], ["tiny", "run@20", "run@100"]]
     gains = {
         (row.config.variant, row.config.temperature, row.config.max_tokens): row.base

@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(folder: Path, *arguments: str, code: int = 0, stdin: str = "") -> Any:
+def json_of(folder: Path, *arguments: str, code: int = 0, stdin: str = "") -> Any:
     """The JSON that a command prints."""
     done = call(folder, *arguments, "--json", stdin=stdin)
     assert done.returncode == code, done.stderr
@@ -116,16 +116,16 @@ def test_generate_takes_every_knob(folder: Path) -> None:
 
 
 def test_show(folder: Path) -> None:
-    shown = said(folder, "show", "easy.jsonl", "--puzzle", "2")
+    shown = json_of(folder, "show", "easy.jsonl", "--puzzle", "2")
     measured = shown.pop("measured")
     assert shown == EASY[1].to_dict()
     assert measured["num_clues"] == EASY[1].num_clues
     assert sum(measured["shares"].values()) == pytest.approx(1)
     assert set(measured) == {"num_clues", "shares", "rounds", "steps", "solved", "effort"}
     assert set(measured["effort"]) == {"conflicts", "decisions", "propagations"}
-    by_id = said(folder, "show", "easy.jsonl", "--puzzle", EASY[1].id)
+    by_id = json_of(folder, "show", "easy.jsonl", "--puzzle", EASY[1].id)
     assert by_id == {**shown, "measured": measured}
-    by_prompt = said(folder, "show", stdin=EASY[1].prompt)
+    by_prompt = json_of(folder, "show", stdin=EASY[1].prompt)
     assert by_prompt["prompt"] == EASY[1].prompt
     seen = call(folder, "show", "easy.jsonl", "--solution").stdout
     # In a pipe the prompt is as it is, so that it can be read back.
@@ -136,13 +136,15 @@ def test_show(folder: Path) -> None:
 def test_solve_from_a_prompt_alone(folder: Path) -> None:
     done = run(folder, "solve", "--json", stdin=EASY[0].prompt)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["scope"], found["verdict"]) == ("answers", "unique")
-    assert [each["answers"] for each in found["solutions"]] == [dict(EASY[0].solution)]
-    whole = said(folder, "solve", "easy.jsonl", "--puzzle", "1", "--history", "--prover", "cpsat")
-    assert (whole["scope"], whole["verdict"]) == ("history", "unique")
-    assert whole["solutions"] == found["solutions"]
-    history = whole["solutions"][0]["history"]
+    proof = json.loads(done.stdout)
+    assert (proof["scope"], proof["verdict"]) == ("answers", "unique")
+    assert [each["answers"] for each in proof["solutions"]] == [dict(EASY[0].solution)]
+    history_proof = json_of(
+        folder, "solve", "easy.jsonl", "--puzzle", "1", "--history", "--prover", "cpsat"
+    )
+    assert (history_proof["scope"], history_proof["verdict"]) == ("history", "unique")
+    assert history_proof["solutions"] == proof["solutions"]
+    history = history_proof["solutions"][0]["history"]
     assert set(history) == {"rooms", "motives", "murderer", "weapon", "room", "time"}
     world = EASY[0].world
     assert set(history["rooms"]) == {*world.suspects, *world.weapons, "Mr. Boddy"}
@@ -152,22 +154,22 @@ def test_solve_from_a_prompt_alone(folder: Path) -> None:
 
 
 def test_solve_shows_two_that_differ_or_none(folder: Path) -> None:
-    several = said(folder, "solve", "open.jsonl", code=1)
-    one, other = (each["answers"] for each in several["solutions"])
-    assert several["verdict"] == "several"
-    assert one != other
+    proof = json_of(folder, "solve", "open.jsonl", code=1)
+    first, second = (each["answers"] for each in proof["solutions"])
+    assert proof["verdict"] == "several"
+    assert first != second
     seen = run(folder, "solve", "open.jsonl")
     assert seen.returncode == 1
-    assert one["A"] in seen.stdout
-    assert other["A"] in seen.stdout
-    none = said(folder, "solve", "clash.jsonl", "--prover", "sat", code=1)
+    assert first["A"] in seen.stdout
+    assert second["A"] in seen.stdout
+    none = json_of(folder, "solve", "clash.jsonl", "--prover", "sat", code=1)
     assert (none["verdict"], none["solutions"]) == ("none", [])
     assert "contradict each other" in call(folder, "solve", "clash.jsonl").stdout
 
 
 def test_solve_asks_whether_a_sentence_follows(folder: Path) -> None:
     def follows(sentence: str) -> str:
-        answer = said(folder, "solve", "loose.jsonl", "--ask", sentence)
+        answer = json_of(folder, "solve", "loose.jsonl", "--ask", sentence)
         assert answer["statement"] == sentence
         return str(answer["follows"])
 
@@ -180,9 +182,9 @@ def test_solve_asks_whether_a_sentence_follows(folder: Path) -> None:
 
 
 def test_check_reports_each_claim(folder: Path) -> None:
-    found = said(folder, "check", "easy.jsonl", "--minimal", "--prover", "both")
-    results = found.pop("results")
-    assert found == {
+    report = json_of(folder, "check", "easy.jsonl", "--minimal", "--prover", "both")
+    results = report.pop("results")
+    assert report == {
         "puzzles": 3,
         "answers_unique": 3,
         "answers_as_stated": 3,
@@ -215,16 +217,16 @@ def test_check_reports_each_claim(folder: Path) -> None:
 def test_check_exits_with_1_where_a_claim_fails(
     name: str, options: list[str], code: int, counts: dict[str, int], folder: Path
 ) -> None:
-    found = said(folder, "check", f"{name}.jsonl", *options, code=code)
-    assert {key: found[key] for key in counts} == counts
+    report = json_of(folder, "check", f"{name}.jsonl", *options, code=code)
+    assert {key: report[key] for key in counts} == counts
     if name == "needless":
-        assert found["results"][0]["needless"] == [3]
+        assert report["results"][0]["needless"] == [3]
 
 
 def test_check_the_published_puzzles(folder: Path) -> None:
-    found = said(folder, "check", str(published_path()))
-    assert found["puzzles"] == found["answers_as_stated"] == 64
-    assert found["inclusive_or_unique"] == 57
+    report = json_of(folder, "check", str(published_path()))
+    assert report["puzzles"] == report["answers_as_stated"] == 64
+    assert report["inclusive_or_unique"] == 57
 
 
 # grade
@@ -247,9 +249,9 @@ def test_grade_gives_one_line_for_each_response(folder: Path) -> None:
     done = run(folder, "grade", "easy.jsonl", "responses.jsonl", "--json")
     assert done.returncode == 0, done.stderr
     graded = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [one["id"] for one in graded] == [EASY[i].id for i in (2, 0, 2, 1)]
-    assert [one["accuracy"] for one in graded] == [1, 1, 1, 0]
-    assert [one["solved"] for one in graded] == [True, True, True, False]
+    assert [grade["id"] for grade in graded] == [EASY[i].id for i in (2, 0, 2, 1)]
+    assert [grade["accuracy"] for grade in graded] == [1, 1, 1, 0]
+    assert [grade["solved"] for grade in graded] == [True, True, True, False]
     assert graded[0]["answers"] == dict(EASY[2].solution)
     assert set(graded[0]) == {"id", "accuracy", "solved", "answers"}
     assert call(folder, "grade", "easy.jsonl", "responses.jsonl").returncode == 0
@@ -362,10 +364,10 @@ def examples() -> list[str]:
     """The commands that the help of the puzzle commands shows."""
     shown: list[str] = []
     for command in ("generate", "show", "solve", "check", "grade"):
-        said = call(ROOT, command, "--help").stdout
-        found = re.findall(rf"^  (tclue {command} .*)$", said, re.MULTILINE)
-        assert found, command
-        shown += found
+        json_of = call(ROOT, command, "--help").stdout
+        commands = re.findall(rf"^  (tclue {command} .*)$", json_of, re.MULTILINE)
+        assert commands, command
+        shown += commands
     return shown
 
 

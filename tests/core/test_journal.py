@@ -64,13 +64,13 @@ def test_a_file_without_any_whole_line_is_emptied(tmp_path: Path) -> None:
 
 def fill_up(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """A disk with room for so many bytes more."""
-    left, real = [room], os.write
+    remaining, real = [room], os.write
 
     def write(descriptor: int, data: bytes) -> int:
-        if not left[0]:
+        if not remaining[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = real(descriptor, data[: left[0]])
-        left[0] -= written
+        written = real(descriptor, data[: remaining[0]])
+        remaining[0] -= written
         return written
 
     monkeypatch.setattr("tclue.journal.os.write", write)
@@ -90,8 +90,8 @@ def test_a_full_disk_keeps_the_lines_that_have_room(
     monkeypatch.undo()
     assert journal.append(LINES[6:7]) == (1, None)
     journal.close()
-    whole = LINES[:1] + LINES[1 : 1 + done] + LINES[6:7]
-    assert (tmp_path / "lines").read_bytes() == b"".join(whole)
+    expected = LINES[:1] + LINES[1 : 1 + done] + LINES[6:7]
+    assert (tmp_path / "lines").read_bytes() == b"".join(expected)
 
 
 def test_who_added_a_line_is_told_what_became_of_it(
@@ -103,9 +103,9 @@ def test_who_added_a_line_is_told_what_became_of_it(
     async def run() -> list[BaseException | None]:
         return await asyncio.gather(*map(journal.add, LINES[:9]), return_exceptions=True)
 
-    told = asyncio.run(run())
+    outcomes = asyncio.run(run())
     journal.close()
-    assert [isinstance(one, OSError) for one in told] == [False] * 3 + [True] * 6
+    assert [isinstance(outcome, OSError) for outcome in outcomes] == [False] * 3 + [True] * 6
     assert (tmp_path / "lines").read_bytes() == b"".join(LINES[:3])
 
 

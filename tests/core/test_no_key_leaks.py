@@ -56,13 +56,13 @@ def bench(
 
 def leaks(folder: Path, done: subprocess.CompletedProcess[str]) -> list[str]:
     """Where a planted key stands, in what the command wrote or showed; the `.env` is ours."""
-    found = [name for name in ("stdout", "stderr") if PLANTED in getattr(done, name)]
+    leaking = [name for name in ("stdout", "stderr") if PLANTED in getattr(done, name)]
     for path in folder.rglob("*"):
         if path.is_file() and path.name != ".env" and PLANTED.encode() in path.read_bytes():
-            found.append(str(path))
+            leaking.append(str(path))
         if PLANTED in path.name:
-            found.append(str(path))
-    return found
+            leaking.append(str(path))
+    return leaking
 
 
 def test_planted_keys_are_in_no_file_and_on_no_screen(tmp_path: Path) -> None:

@@ -96,12 +96,12 @@ def test_registered_it_answers_as_in_bench(
     """Plain lm_eval, on random weights: garbage, but the same garbage; four kinds where sampled."""
     assert installed.tclue("--register").returncode == 0
     tasks = "temporal_clue,temporal_clue_avg4"
-    found = evaluate(installed, "lm_eval", *hf(checkpoint, 48), tasks=tasks)
-    greedy = found["temporal_clue"]
+    evaluated = evaluate(installed, "lm_eval", *hf(checkpoint, 48), tasks=tasks)
+    greedy = evaluated["temporal_clue"]
     assert len({sample["resps"][0][0] for sample in greedy.samples}) > LIMIT // 2
     responses = bench(f"hf:{checkpoint}", "test", tmp_path / "results", max_tokens=48)
     compare(greedy, responses, "test")
-    sampled = found["temporal_clue_avg4"]
+    sampled = evaluated["temporal_clue_avg4"]
     assert all(len(set(sample["resps"][0])) == 4 for sample in sampled.samples)
     assert isinstance(sampled.metrics["accuracy_stderr,avg@4"], float)
 
@@ -109,11 +109,11 @@ def test_registered_it_answers_as_in_bench(
 def test_unregistered_it_scores_as_in_bench(installed: Installed, tmp_path: Path) -> None:
     """`tclue lm-eval`, on the shipped checkpoint, whose answers are worth something."""
     module = ("tclue", "lm-eval", *hf(TINY, TINY_TOKENS))
-    one = evaluate(installed, *module, tasks="temporal_clue_easy")["temporal_clue_easy"]
-    assert one.metrics["accuracy,none"] > 0
-    assert one.metrics["published_accuracy,none"] > 0
+    easy = evaluate(installed, *module, tasks="temporal_clue_easy")["temporal_clue_easy"]
+    assert easy.metrics["accuracy,none"] > 0
+    assert easy.metrics["published_accuracy,none"] > 0
     responses = bench(f"hf:{TINY}", "easy-test", tmp_path / "results", max_tokens=TINY_TOKENS)
-    compare(one, responses, "easy-test")
+    compare(easy, responses, "easy-test")
 
 
 def test_bands_are_the_tasks_of_the_group() -> None:

@@ -28,7 +28,7 @@ def installed(tmp_path: Path) -> Installed:
     return install(tmp_path)
 
 
-def said(puzzle: Puzzle, turn: int) -> Answer:
+def answer_for(puzzle: Puzzle, turn: int) -> Answer:
     """A reply of one of six kinds: right, thought about, not thought through, a guess, none."""
     right = answer_lines(puzzle.solution)
     first = right.splitlines()[0]
@@ -60,10 +60,10 @@ def talking(*names: str) -> Iterator[Server]:
     def behave(body: dict[str, Any]) -> Answer:
         number, puzzle = puzzles[prompt_of(body)]
         if body["temperature"] == 0:
-            return said(puzzle, number)
+            return answer_for(puzzle, number)
         with lock:
             turns[puzzle.id] += 1
-            return said(puzzle, number + turns[puzzle.id])
+            return answer_for(puzzle, number + turns[puzzle.id])
 
     lock = Lock()
     with serving(behave) as server:
@@ -73,10 +73,10 @@ def talking(*names: str) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[float, dict[str, list[Response]]]:
     """Temperature -> what bench makes of the server: one sample at 0, four at 1."""
-    found = {}
+    responses = {}
     for temperature, samples in ((0.0, 1), (1.0, 4)):
         with talking("easy-test") as server:
-            found[temperature] = bench(
+            responses[temperature] = bench(
                 "policy",
                 "easy-test",
                 tmp_path_factory.mktemp("bench"),
@@ -84,7 +84,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[float, dict[str, 
                 temperature=temperature,
                 samples=samples,
             )
-    return found
+    return responses
 
 
 @pytest.mark.parametrize("backend", ["local-chat-completions", "litellm"])
@@ -99,7 +99,7 @@ def test_a_server_is_scored_as_in_bench(
             "local-chat-completions": f"model=policy,base_url={server.url}/chat/completions",
             "litellm": "model=openai/policy,num_concurrent=4",
         }[backend]
-        found = evaluate(
+        evaluated = evaluate(
             installed,
             *("tclue", "lm-eval", "--model", backend, "--model_args", model_args),
             tasks=tasks,
@@ -112,13 +112,15 @@ def test_a_server_is_scored_as_in_bench(
     assert {body.get("seed") for body in sampled} == {None}
     assert len(greedy) == (1 + len(BANDS)) * LIMIT
     assert {body["max_tokens"] for body in server.bodies} == {MAX_TOKENS}
-    compare(found["temporal_clue_easy"], expected[0], "easy-test", texts=same_texts)
-    compare(found["temporal_clue_easy_avg4"], expected[1], "easy-test", "avg@4", texts=same_texts)
-    assert 0 < found["temporal_clue_easy_avg4"].metrics["solved,avg@4"] < 1
-    bands = [found[f"temporal_clue_{band.replace(' ', '_')}"] for band in BANDS]
-    group = found["temporal_clue_by_difficulty"].metrics
+    compare(evaluated["temporal_clue_easy"], expected[0], "easy-test", texts=same_texts)
+    compare(
+        evaluated["temporal_clue_easy_avg4"], expected[1], "easy-test", "avg@4", texts=same_texts
+    )
+    assert 0 < evaluated["temporal_clue_easy_avg4"].metrics["solved,avg@4"] < 1
+    bands = [evaluated[f"temporal_clue_{band.replace(' ', '_')}"] for band in BANDS]
+    group = evaluated["temporal_clue_by_difficulty"].metrics
     assert group["accuracy,none"] == pytest.approx(
-        fmean(sample["accuracy"] for one in bands for sample in one.samples)
+        fmean(sample["accuracy"] for band_result in bands for sample in band_result.samples)
     )
 
 
@@ -132,7 +134,7 @@ def test_thinking_that_lm_eval_cuts_off_makes_no_difference() -> None:
     scores = []
     for puzzle, document in zip(load_set("easy-test").puzzles[:6], documents, strict=False):
         for turn in range(5):
-            message = said(puzzle, turn).body["choices"][0]["message"]
+            message = answer_for(puzzle, turn).body["choices"][0]["message"]
             cut = postprocess_generated_text(message["content"], [], "</think>")
             assert process_results(document, [cut]) == process_results(
                 document, [message["content"]]

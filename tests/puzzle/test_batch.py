@@ -23,7 +23,7 @@ BATCH = Batch(COUNT, SEED, "easy", settings("easy"))
 
 
 @pytest.fixture(scope="module")
-def whole() -> bytes:
+def full_output() -> bytes:
     """The file that an uninterrupted run writes."""
     return "".join(batches.lines(BATCH)).encode()
 
@@ -52,21 +52,21 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_killed_run_is_taken_up(jobs: str, tmp_path: Path, whole: bytes) -> None:
+def test_a_killed_run_is_taken_up(jobs: str, tmp_path: Path, full_output: bytes) -> None:
     partial = tmp_path / "out.jsonl.partial"
     process = start(tmp_path, *ARGUMENTS, "-j", jobs, "-o", "out.jsonl")
     wait_for(3, partial)
     workers = children(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = partial.read_bytes()
+    written = partial.read_bytes()
     assert not (tmp_path / "out.jsonl").exists()
-    assert whole.startswith(left)
-    assert len(left) < len(whole)
+    assert full_output.startswith(written)
+    assert len(written) < len(full_output)
     # The kill may tear a line; make sure that one is torn.
-    partial.write_bytes(left + whole[len(left) : len(left) + 100])
+    partial.write_bytes(written + full_output[len(written) : len(written) + 100])
     assert run(tmp_path, *ARGUMENTS, "-o", "out.jsonl").returncode == 0
-    assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert (tmp_path / "out.jsonl").read_bytes() == full_output
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
     # No worker outlives the parent that was killed.
     assert len(workers) == (2 if jobs == "2" else 0)
@@ -77,28 +77,28 @@ def test_a_killed_run_is_taken_up(jobs: str, tmp_path: Path, whole: bytes) -> No
     assert not any(map(is_running, workers))
 
 
-def test_two_processes_write_the_same_bytes(tmp_path: Path, whole: bytes) -> None:
+def test_two_processes_write_the_same_bytes(tmp_path: Path, full_output: bytes) -> None:
     assert run(tmp_path, *ARGUMENTS, "-j", "2", "-o", "out.jsonl").returncode == 0
-    assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert (tmp_path / "out.jsonl").read_bytes() == full_output
 
 
-def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, whole: bytes) -> None:
+def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, full_output: bytes) -> None:
     process = start(tmp_path, *ARGUMENTS, "-j", "2", "-o", "out.jsonl")
     wait_for(3, tmp_path / "out.jsonl.partial")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, message = process.communicate()
     assert process.returncode == 130
-    assert "puzzles are in out.jsonl.partial, and the same command goes on from there" in said
-    assert "Traceback" not in said
-    assert whole.startswith((tmp_path / "out.jsonl.partial").read_bytes())
+    assert "puzzles are in out.jsonl.partial, and the same command goes on from there" in message
+    assert "Traceback" not in message
+    assert full_output.startswith((tmp_path / "out.jsonl.partial").read_bytes())
 
 
 def write(path: Path, **changes: object) -> list[int]:
     """Write three puzzles; returns what `advance` was told."""
-    told: list[int] = []
+    progress: list[int] = []
     given = {"count": 3, "seed": SEED, "difficulty": "easy", "settings": settings("easy")}
-    batches.write(Batch(**{**given, **changes}), path, "house", told.append)  # type: ignore[arg-type]
-    return told
+    batches.write(Batch(**{**given, **changes}), path, "house", progress.append)  # type: ignore[arg-type]
+    return progress
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def write(path: Path, **changes: object) -> list[int]:
     ],
 )
 def test_what_is_left_of_the_same_command_is_taken_up(
-    foreign: bytes, tmp_path: Path, whole: bytes
+    foreign: bytes, tmp_path: Path, full_output: bytes
 ) -> None:
-    first = whole.split(b"\n")[:3]
+    first = full_output.split(b"\n")[:3]
     torn = foreign.replace(b"LINE1", first[0] if b"\n" in foreign else first[0][:500])
-    left = torn.replace(b"LINE2", first[1]).replace(b"LINE3", first[2])
-    (tmp_path / "out.partial").write_bytes(left)
-    told = write(tmp_path / "out")
+    leftover = torn.replace(b"LINE2", first[1]).replace(b"LINE3", first[2])
+    (tmp_path / "out.partial").write_bytes(leftover)
+    progress = write(tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"".join(line + b"\n" for line in first)
-    assert told == list(range(left.count(b"\n"), 4))
+    assert progress == list(range(leftover.count(b"\n"), 4))
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_what_is_left_of_the_same_command_is_taken_up(
     ],
 )
 def test_what_is_left_of_another_command_is_refused(
-    foreign: bytes, tmp_path: Path, whole: bytes
+    foreign: bytes, tmp_path: Path, full_output: bytes
 ) -> None:
-    for number, line in enumerate(whole.split(b"\n")[:4], 1):
+    for number, line in enumerate(full_output.split(b"\n")[:4], 1):
         foreign = foreign.replace(b"LINE%d" % number, line)
     partial = tmp_path / "out.partial"
     partial.write_bytes(foreign)
@@ -148,8 +148,10 @@ def test_what_is_left_of_another_command_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_another_difficulty_or_setting_is_another_command(tmp_path: Path, whole: bytes) -> None:
-    (tmp_path / "out.partial").write_bytes(whole.split(b"\n")[0] + b"\n")
+def test_another_difficulty_or_setting_is_another_command(
+    tmp_path: Path, full_output: bytes
+) -> None:
+    (tmp_path / "out.partial").write_bytes(full_output.split(b"\n")[0] + b"\n")
     with pytest.raises(UserError, match="left by another command"):
         write(tmp_path / "out", difficulty="medium", settings=settings("medium"))
     with pytest.raises(UserError, match="left by another command"):
@@ -166,20 +168,20 @@ def test_a_finished_file_is_not_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", ["house", "published"])
 def test_a_full_disk_is_one_line_and_nothing_is_lost(
-    shape: str, tmp_path: Path, whole: bytes
+    shape: str, tmp_path: Path, full_output: bytes
 ) -> None:
     arguments = (*ARGUMENTS, "--format", shape, "-o", "out")
     if shape == "published":
         # The list is written last: all lines are there, and then the disk is full.
-        (tmp_path / "out.partial").write_bytes(whole)
-    said = refused(run(tmp_path, *arguments, max_file_bytes=len(whole) // 2))
-    assert "out: cannot be written: File too large" in said
-    assert "and the same command goes on from there" in said
-    assert whole.startswith((tmp_path / "out.partial").read_bytes())
+        (tmp_path / "out.partial").write_bytes(full_output)
+    message = refused(run(tmp_path, *arguments, max_file_bytes=len(full_output) // 2))
+    assert "out: cannot be written: File too large" in message
+    assert "and the same command goes on from there" in message
+    assert full_output.startswith((tmp_path / "out.partial").read_bytes())
     assert not (tmp_path / "out").exists()
     assert run(tmp_path, *arguments).returncode == 0
     if shape == "house":
-        assert (tmp_path / "out").read_bytes() == whole
+        assert (tmp_path / "out").read_bytes() == full_output
     else:
         assert len(json.loads((tmp_path / "out").read_text(encoding="utf-8"))) == COUNT
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -196,8 +198,8 @@ def test_a_partial_that_is_a_folder(tmp_path: Path) -> None:
         write(tmp_path / "out")
 
 
-def test_the_published_format_reads_back(tmp_path: Path, whole: bytes) -> None:
-    made = [Puzzle.from_dict(json.loads(line)) for line in whole.decode().splitlines()[:5]]
+def test_the_published_format_reads_back(tmp_path: Path, full_output: bytes) -> None:
+    made = [Puzzle.from_dict(json.loads(line)) for line in full_output.decode().splitlines()[:5]]
     batch = Batch(5, SEED, "easy", settings("easy"))
     batches.write(batch, tmp_path / "out.json", "published", lambda done: None)
     records = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
@@ -209,13 +211,13 @@ def test_the_published_format_reads_back(tmp_path: Path, whole: bytes) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
-def test_reproving_changes_no_byte(whole: bytes) -> None:
+def test_reproving_changes_no_byte(full_output: bytes) -> None:
     proved = Batch(3, SEED, "easy", settings("easy"), reprove=True)
-    assert whole.startswith("".join(batches.lines(proved)).encode())
+    assert full_output.startswith("".join(batches.lines(proved)).encode())
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"count": 0}, "-n is 0: expected 1 or more puzzles"),
         ({"count": -2}, "-n is -2"),
@@ -223,7 +225,7 @@ def test_reproving_changes_no_byte(whole: bytes) -> None:
         ({"jobs": 0}, "-j is 0: expected 1 or more processes"),
     ],
 )
-def test_bad_numbers_are_refused(changes: dict[str, int], said: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=said):
+def test_bad_numbers_are_refused(changes: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
         write(tmp_path / "out", **changes)
     assert list(tmp_path.iterdir()) == []

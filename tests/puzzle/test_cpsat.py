@@ -79,13 +79,13 @@ def histories(world: World) -> Iterator[Case]:
     suspects, weapons, times = len(world.suspects), len(world.weapons), world.num_times
     paths = list(product(range(len(world.rooms)), repeat=times))
     motives = [
-        held
-        for held in product(range(len(world.motives)), repeat=suspects if world.motives else 0)
-        if all(held.count(motive) == count for motive, count in enumerate(world.motive_counts))
+        holders
+        for holders in product(range(len(world.motives)), repeat=suspects if world.motives else 0)
+        if all(holders.count(motive) == count for motive, count in enumerate(world.motive_counts))
     ]
     for moves in product(paths, repeat=suspects + weapons + 1):
-        for held, *murder in product(motives, range(suspects), range(weapons), range(times)):
-            yield Case(moves[:suspects], moves[suspects:-1], moves[-1], held, *murder)
+        for holders, *murder in product(motives, range(suspects), range(weapons), range(times)):
+            yield Case(moves[:suspects], moves[suspects:-1], moves[-1], holders, *murder)
 
 
 def lawful(case: Case, world: World) -> bool:
@@ -141,7 +141,7 @@ def forms(world: World) -> dict[type, st.SearchStrategy[Statement]]:
     room = st.integers(0, len(world.rooms) - 1)
     time = st.integers(0, world.num_times - 1)
     at = st.builds(At, who, room, time)
-    found: dict[type, st.SearchStrategy[Statement]] = {
+    strategies: dict[type, st.SearchStrategy[Statement]] = {
         At: at,
         Same: st.builds(Same, who, who, time),
         Together: st.builds(Together, who, who, room),
@@ -154,12 +154,12 @@ def forms(world: World) -> dict[type, st.SearchStrategy[Statement]]:
     }
     if world.times:
         later = st.integers(1, world.num_times - 1)
-        found[MurderedAt] = st.builds(MurderedAt, time)
-        found[Moved] = st.builds(Moved, who, room, room, later)
-        found[Carried] = st.builds(Carried, who, weapon, room, room, later)
+        strategies[MurderedAt] = st.builds(MurderedAt, time)
+        strategies[Moved] = st.builds(Moved, who, room, room, later)
+        strategies[Carried] = st.builds(Carried, who, weapon, room, room, later)
     if world.motives:
-        found[Motivated] = st.builds(Motivated, killer, st.integers(0, len(world.motives) - 1))
-    return found
+        strategies[Motivated] = st.builds(Motivated, killer, st.integers(0, len(world.motives) - 1))
+    return strategies
 
 
 def all_questions(world: World) -> list[Question]:
@@ -226,8 +226,8 @@ def test_verdicts_are_those_of_counting(
 
     answers = cpsat.prove(puzzle, "answers", inclusive_or)
     different = {tuple(puzzle.answers(case).items()) for case in cases}
-    told = {tuple(puzzle.answers(case).items()) for case in answers.cases}
-    assert len(answers.cases) == len(told) == min(2, len(different))
+    answer_sets = {tuple(puzzle.answers(case).items()) for case in answers.cases}
+    assert len(answers.cases) == len(answer_sets) == min(2, len(different))
     assert set(answers.cases) <= set(cases)
 
     truths = {holds(statement, case, world, inclusive_or) for case in cases}

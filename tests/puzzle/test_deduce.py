@@ -95,13 +95,13 @@ def test_what_is_measured_is_what_was_deduced() -> None:
     solved = 0
     for sample in samples():
         puzzle = sample.made.puzzle
-        found, known = measure(puzzle), deduce(puzzle, sample.made.case)
-        assert found.solved == all(map(known.answers, puzzle.questions.values()))
-        assert 0 <= found.rounds <= found.steps
-        assert found.num_clues == len(puzzle.clues)
-        assert sum(found.shares.values()) == pytest.approx(1)
-        assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
-        solved += found.solved
+        difficulty, known = measure(puzzle), deduce(puzzle, sample.made.case)
+        assert difficulty.solved == all(map(known.answers, puzzle.questions.values()))
+        assert 0 <= difficulty.rounds <= difficulty.steps
+        assert difficulty.num_clues == len(puzzle.clues)
+        assert sum(difficulty.shares.values()) == pytest.approx(1)
+        assert list(difficulty.shares.values()) == sorted(difficulty.shares.values(), reverse=True)
+        solved += difficulty.solved
     # The measure tells puzzles apart.
     assert 0.1 * len(samples()) < solved < 0.9 * len(samples())
 
@@ -121,15 +121,15 @@ def puzzle_of(world: World, *clues: Statement) -> Puzzle:
 
 def test_one_round() -> None:
     # Each clue strikes something out; then the rules of the murder leave Bo with the Knife.
-    found = measure(puzzle_of(MOMENT, MurderedIn(0), At(ANN, 1, 0), At(ROPE, 1, 0)))
-    assert (found.rounds, found.steps, found.solved) == (1, 4, True)
+    difficulty = measure(puzzle_of(MOMENT, MurderedIn(0), At(ANN, 1, 0), At(ROPE, 1, 0)))
+    assert (difficulty.rounds, difficulty.steps, difficulty.solved) == (1, 4, True)
 
 
 def test_two_rounds() -> None:
     # The first clue says something only once the second is known.
     hall = Either(At(ANN, 0, 0), At(BO, 0, 0))
-    found = measure(puzzle_of(MOMENT, hall, At(ANN, 1, 0)))
-    assert (found.rounds, found.steps, found.solved) == (2, 2, False)
+    difficulty = measure(puzzle_of(MOMENT, hall, At(ANN, 1, 0)))
+    assert (difficulty.rounds, difficulty.steps, difficulty.solved) == (2, 2, False)
 
 
 def test_a_case_distinction_is_more_than_single_steps() -> None:
@@ -142,8 +142,8 @@ def test_a_case_distinction_is_more_than_single_steps() -> None:
     )
     puzzle = puzzle_of(MOMENT, *clues)
     assert sat.entails(puzzle, MurderedBy(BO)) == "true"
-    found = measure(puzzle)
-    assert (found.rounds, found.steps, found.solved) == (0, 0, False)
+    difficulty = measure(puzzle)
+    assert (difficulty.rounds, difficulty.steps, difficulty.solved) == (0, 0, False)
 
 
 NIGHT = World(

@@ -68,7 +68,7 @@ def test_the_solvers_really_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would show nothing: the solvers find other cores and other cases."""
     puzzle = generate(5, "hard")
 
-    def found() -> tuple[object, object]:
+    def case_and_core() -> tuple[object, object]:
         with clauses.Clauses(puzzle.world) as solver:
             literals = [solver.literal(clue) for clue in puzzle.clues]
             first = solver.case(literals[:5])
@@ -77,9 +77,9 @@ def test_the_solvers_really_differ(monkeypatch: pytest.MonkeyPatch) -> None:
             solver.add(*(-fact for fact in solver.facts(case)))
             return first, solver.core(literals)
 
-    one = found()
+    baseline = case_and_core()
     monkeypatch.setattr(clauses, "SOLVER", "minisat22")
-    assert found()[0] != one[0]
+    assert case_and_core()[0] != baseline[0]
 
 
 def test_seeds_differ() -> None:
@@ -111,8 +111,8 @@ def test_a_clue_too_many_is_found() -> None:
 def test_every_case_keeps_the_rules_and_the_plan() -> None:
     for made in (sample.made for sample in samples()):
         world, case = made.puzzle.world, made.case
-        here = [s for s, path in enumerate(case.suspect_rooms) if path[case.time] == case.room]
-        assert here == [case.murderer]
+        present = [s for s, path in enumerate(case.suspect_rooms) if path[case.time] == case.room]
+        assert present == [case.murderer]
         assert case.weapon_rooms[case.weapon][case.time] == case.room
         assert set(case.boddy_rooms[case.time :]) == {case.room}
         for path in (*case.suspect_rooms, case.boddy_rooms):
@@ -277,7 +277,7 @@ def test_the_motive_knob_is_respected() -> None:
 def test_the_largest_sizes_are_respected(knob: str, most: int) -> None:
     for made in drawn(**{"times": None, knob: most}):
         puzzle = made.puzzle
-        found = {
+        sizes = {
             "max_suspects": len(puzzle.world.suspects),
             "max_weapons": len(puzzle.world.weapons),
             "max_rooms": len(puzzle.world.rooms),
@@ -285,7 +285,7 @@ def test_the_largest_sizes_are_respected(knob: str, most: int) -> None:
             "max_width": len(puzzle.world.plan[0]),
             "max_questions": len(puzzle.questions),
         }
-        assert 1 <= found[knob] <= most
+        assert 1 <= sizes[knob] <= most
 
 
 def test_the_number_of_players_is_respected() -> None:
@@ -314,7 +314,7 @@ def test_any_small_size_can_be_made(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"min_players": 0}, "players from 0"),
         ({"min_players": 5, "max_players": 4}, "the fewest no more than the most"),
@@ -333,10 +333,10 @@ def test_any_small_size_can_be_made(data: st.DataObject) -> None:
         ({"colour": "red"}, "'colour' is unknown: expected one of min_players"),
     ],
 )
-def test_a_bad_setting_is_refused(changes: dict[str, object], said: str) -> None:
+def test_a_bad_setting_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError) as refused:
         settings("published-mix", **changes)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -202,25 +202,27 @@ DAMAGE: list[tuple[str, str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "named", "said"), [each[1:] for each in DAMAGE], ids=[each[0] for each in DAMAGE]
+    ("old", "new", "named", "expected"),
+    [each[1:] for each in DAMAGE],
+    ids=[each[0] for each in DAMAGE],
 )
-def test_damage_is_refused_by_line(old: str, new: str, named: str, said: str) -> None:
+def test_damage_is_refused_by_line(old: str, new: str, named: str, expected: str) -> None:
     assert TEXT.count(old) == 1, "the damage is done in one place"
     damaged = TEXT.replace(old, new)
     with pytest.raises(PuzzleError) as refused:
         prompt.read(damaged)
     message = str(refused.value)
-    assert said in message
+    assert expected in message
     assert "\n" not in message
     if named:
         assert message.startswith(f"line {number_of(named, damaged)}: ")
-    elif "expected a line" not in said:
+    elif "expected a line" not in expected:
         # Only where a whole section lacks is there no line to name.
-        found = re.match(r"line (\d+): ", message)
-        assert found
+        match = re.match(r"line (\d+): ", message)
+        assert match
         # The line is the damaged one, the one below it, or the last of a damaged section.
         at = TEXT[: TEXT.index(old)].count("\n") + 1
-        assert at <= int(found[1]) <= at + old.count("\n") + 2
+        assert at <= int(match[1]) <= at + old.count("\n") + 2
 
 
 def test_too_many_questions_are_refused() -> None:
@@ -254,8 +256,8 @@ def operations(lines: int) -> st.SearchStrategy[list[tuple[str, int, int]]]:
 
 def damage(text: str, done: list[tuple[str, int, int]]) -> str:
     lines = text.split("\n")
-    for what, one, other in done:
-        i, j = one % len(lines), other % len(lines)
+    for what, first, second in done:
+        i, j = first % len(lines), second % len(lines)
         match what:
             case "delete":
                 del lines[i]
@@ -266,7 +268,7 @@ def damage(text: str, done: list[tuple[str, int, int]]) -> str:
             case "blank":
                 lines.insert(i, "")
             case "cut":
-                lines[i] = lines[i][: other % (len(lines[i]) + 1)]
+                lines[i] = lines[i][: second % (len(lines[i]) + 1)]
             case "join":
                 lines[i] += lines[j]
     return "\n".join(lines)

@@ -108,9 +108,9 @@ def files_in(cache: Path) -> dict[str, bytes]:
 
 def test_files_are_fetched_once(server: Server, bodies: dict[str, bytes], cache: Path) -> None:
     first = fetch(f"{server.url}/")
-    assert [(one.name, one.new) for one in first] == [(name, True) for name in NAMES]
+    assert [(fetched.name, fetched.new) for fetched in first] == [(name, True) for name in NAMES]
     assert files_in(cache) == {f"{name}.json": body for name, body in bodies.items()}
-    assert not any(one.new for one in fetch(server.url))
+    assert not any(fetched.new for fetched in fetch(server.url))
     assert server.asked == ["/puzzles/val.json", "/puzzles/test.json"]
     for name, body in bodies.items():
         loaded = splits.load_set(name)
@@ -136,7 +136,7 @@ def test_every_command_takes_them_by_name(
     assert again.stdout.count("already there") == 2
 
     listed = json.loads(call(tmp_path, "puzzles", "list", "--json").stdout)
-    sums = {one["name"]: (one["puzzles"], one["sha256"]) for one in listed}
+    sums = {entry["name"]: (entry["puzzles"], entry["sha256"]) for entry in listed}
     assert sums["published-val"] == (2, published.FILES["published-val"].sha256)
     assert sums["test"] == (64, splits.load_set("test").sha256)
     assert sums["train"] == (None, None)
@@ -172,13 +172,13 @@ def test_every_command_takes_them_by_name(
 def test_before_they_are_fetched_a_line_says_how(
     command: tuple[str, ...], cache: Path, tmp_path: Path
 ) -> None:
-    said = refused(call(tmp_path, *command))
-    assert said.startswith("published-val: not fetched yet: `tclue puzzles fetch published`")
+    message = refused(call(tmp_path, *command))
+    assert message.startswith("published-val: not fetched yet: `tclue puzzles fetch published`")
     assert "not fetched yet" in call(tmp_path, "puzzles", "list", "--json").stdout
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "message"),
     [
         (Sent(status=404), "the server says 404 Not Found: expected the file; --source"),
         (Sent(b"busy", 503), "the server says 503 Service Unavailable"),
@@ -194,22 +194,22 @@ def test_what_cannot_be_had_leaves_nothing(
     cache: Path,
     tmp_path: Path,
     sent: Sent,
-    said: str,
+    message: str,
 ) -> None:
     good = server.files["/puzzles/test.json"]
     server.files["/puzzles/test.json"] = sent
     done = call(tmp_path, "puzzles", "fetch", "published", "--source", server.url)
-    assert refused(done).startswith(f"{server.url}/test.json: {said}")
+    assert refused(done).startswith(f"{server.url}/test.json: {message}")
     assert files_in(cache) == {"published-val.json": bodies["published-val"]}
 
     server.files["/puzzles/test.json"] = good
-    assert [one.new for one in fetch(server.url)] == [False, True]
+    assert [fetched.new for fetched in fetch(server.url)] == [False, True]
 
 
 def test_a_redirect_is_followed(server: Server, bodies: dict[str, bytes], cache: Path) -> None:
     server.files["/old/test.json"] = Sent(status=302, location="/puzzles/test.json")
     server.files["/old/val.json"] = Sent(status=301, location="/puzzles/val.json")
-    assert all(one.new for one in fetch(server.url.replace("puzzles", "old")))
+    assert all(fetched.new for fetched in fetch(server.url.replace("puzzles", "old")))
 
 
 def test_a_file_without_end_is_given_up(
@@ -225,8 +225,8 @@ def test_no_network_is_one_line(cache: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        said = refused(call(tmp_path, "puzzles", "fetch", "published", "--source", url))
-    assert said.startswith(f"{url}/val.json: cannot be fetched: ")
+        message = refused(call(tmp_path, "puzzles", "fetch", "published", "--source", url))
+    assert message.startswith(f"{url}/val.json: cannot be fetched: ")
     assert not cache.exists()
 
 
@@ -235,9 +235,9 @@ def test_no_network_is_one_line(cache: Path, tmp_path: Path) -> None:
     ["here/puzzles", "ftp://host/puzzles", "http://", "http://me:secret@host/", "http://h?q"],
 )
 def test_a_source_that_is_no_plain_url_is_refused(source: str, cache: Path, tmp_path: Path) -> None:
-    said = refused(call(tmp_path, "puzzles", "fetch", "published", "--source", source))
-    assert said.startswith("--source: expected a URL such as https://raw.githubusercontent.com/")
-    assert "secret" not in said
+    message = refused(call(tmp_path, "puzzles", "fetch", "published", "--source", source))
+    assert message.startswith("--source: expected a URL such as https://raw.githubusercontent.com/")
+    assert "secret" not in message
 
 
 def test_a_full_disk_leaves_nothing(server: Server, bodies: dict[str, bytes], cache: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_full_disk_leaves_nothing(server: Server, bodies: dict[str, bytes], ca
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert not files_in(cache)
-    assert all(one.new for one in fetch(server.url))
+    assert all(fetched.new for fetched in fetch(server.url))
 
 
 def test_a_cache_that_is_no_folder_is_one_line(
@@ -257,8 +257,8 @@ def test_a_cache_that_is_no_folder_is_one_line(
 ) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("")
-    said = refused(call(tmp_path, "puzzles", "fetch", "published", "--source", server.url))
-    assert said.startswith(f"{cache / 'published-val.json'}: cannot be written: ")
+    message = refused(call(tmp_path, "puzzles", "fetch", "published", "--source", server.url))
+    assert message.startswith(f"{cache / 'published-val.json'}: cannot be written: ")
 
 
 def test_a_file_that_was_changed_is_refused_and_fetched_anew(
@@ -269,7 +269,7 @@ def test_a_file_that_was_changed_is_refused_and_fetched_anew(
     path.write_bytes(bodies["published-val"] + b"\n")
     with pytest.raises(UserError, match=r"not the published file: its SHA-256 is .* gets it anew"):
         splits.load_set("published-val")
-    assert [one.new for one in fetch(server.url)] == [True, False]
+    assert [fetched.new for fetched in fetch(server.url)] == [True, False]
     assert path.read_bytes() == bodies["published-val"]
 
 

@@ -60,7 +60,7 @@ def every_statement(world: World) -> list[Statement]:
     rooms, times = range(len(world.rooms)), range(world.num_times)
     who = anybody(world)
     positions = [At(*each) for each in product(who, rooms, times)]
-    found: list[Statement] = [
+    result: list[Statement] = [
         *positions,
         *(Same(*each) for each in product(who, who, times)),
         *(Together(*each) for each in product(who, who, rooms)),
@@ -72,30 +72,32 @@ def every_statement(world: World) -> list[Statement]:
         *map(MurderedAt, times if world.times else ()),
     ]
     if world.times:
-        found += [Moved(*each, 1) for each in product(who, rooms, rooms)]
-        found += [Carried(*each, 1) for each in product(people(world), things(world), rooms, rooms)]
+        result += [Moved(*each, 1) for each in product(who, rooms, rooms)]
+        result += [
+            Carried(*each, 1) for each in product(people(world), things(world), rooms, rooms)
+        ]
     pairs = list(product(positions, positions))
     chosen = random.Random(0).sample(pairs, min(200, len(pairs)))
-    return [*found, *(Either(*pair) for pair in chosen), *(Iff(*pair) for pair in chosen)]
+    return [*result, *(Either(*pair) for pair in chosen), *(Iff(*pair) for pair in chosen)]
 
 
 @BY_NAME
 @pytest.mark.parametrize("inclusive_or", [False, True])
 def test_a_literal_is_true_exactly_when_its_statement_is(name: str, inclusive_or: bool) -> None:
     world = WORLDS[name]
-    found = every_statement(world)
-    assert {type(statement) for statement in found} == set(forms_of(world))
+    every = every_statement(world)
+    assert {type(statement) for statement in every} == set(forms_of(world))
     some = random.Random(0).sample(cases(name), 15)
     with Clauses(world, inclusive_or) as clauses:
-        literals = [clauses.literal(statement) for statement in found]
+        literals = [clauses.literal(statement) for statement in every]
         for case in some:
             # With every fact given, one solution is left: the model tells each literal's value.
             assert clauses.solver.solve(clauses.facts(case))
             true = set(clauses.solver.get_model())
-            for statement, literal in zip(found, literals, strict=True):
-                said = holds(statement, case, world, inclusive_or)
-                assert (literal in true) == said, (statement, case)
-                assert (-literal in true) != said
+            for statement, literal in zip(every, literals, strict=True):
+                truth = holds(statement, case, world, inclusive_or)
+                assert (literal in true) == truth, (statement, case)
+                assert (-literal in true) != truth
 
 
 def test_these_worlds_can_say_every_form() -> None:
@@ -113,13 +115,13 @@ def puzzles(draw: st.DrawFn) -> tuple[str, Puzzle, Statement]:
     """
     name = draw(st.sampled_from(list(WORLDS)))
     world = WORLDS[name]
-    found = draw(st.lists(statements(world), min_size=1, max_size=7))
+    clues = draw(st.lists(statements(world), min_size=1, max_size=7))
     if draw(st.booleans()):
         case = draw(st.sampled_from(cases(name)))
-        found = [clue for clue in found if holds(clue, case, world)] or [
+        clues = [clue for clue in clues if holds(clue, case, world)] or [
             At(BODDY, case.boddy_rooms[0], 0)
         ]
-    return name, puzzle_of(name, tuple(found)), draw(statements(world))
+    return name, puzzle_of(name, tuple(clues)), draw(statements(world))
 
 
 @settings(deadline=None, max_examples=120)
@@ -129,26 +131,28 @@ def test_proofs_and_entailments_are_those_of_the_cases_left(
 ) -> None:
     name, puzzle, asked = drawn
     world = puzzle.world
-    left = [
+    fitting = [
         case
         for case in cases(name)
         if all(holds(clue, case, world, inclusive_or) for clue in puzzle.clues)
     ]
-    answers = {tuple(puzzle.answers(case).items()) for case in left}
-    whole = sat.prove(puzzle, "history", inclusive_or)
-    assert whole.verdict == ("none", "unique", "several")[min(2, len(left))]
-    assert set(whole.cases) <= set(left)
-    assert len(set(whole.cases)) == len(whole.cases)
-    told = sat.prove(puzzle, "answers", inclusive_or)
-    assert told.verdict == ("none", "unique", "several")[min(2, len(answers))]
-    assert set(told.cases) <= set(left)
-    assert len({tuple(puzzle.answers(case).items()) for case in told.cases}) == len(told.cases)
-    said = {holds(asked, case, world, inclusive_or) for case in left}
-    if not said:
+    answers = {tuple(puzzle.answers(case).items()) for case in fitting}
+    history = sat.prove(puzzle, "history", inclusive_or)
+    assert history.verdict == ("none", "unique", "several")[min(2, len(fitting))]
+    assert set(history.cases) <= set(fitting)
+    assert len(set(history.cases)) == len(history.cases)
+    answers_proof = sat.prove(puzzle, "answers", inclusive_or)
+    assert answers_proof.verdict == ("none", "unique", "several")[min(2, len(answers))]
+    assert set(answers_proof.cases) <= set(fitting)
+    assert len({tuple(puzzle.answers(case).items()) for case in answers_proof.cases}) == len(
+        answers_proof.cases
+    )
+    truths = {holds(asked, case, world, inclusive_or) for case in fitting}
+    if not truths:
         with pytest.raises(PuzzleError, match="contradict each other"):
             sat.entails(puzzle, asked, inclusive_or)
     else:
-        expected = "open" if len(said) == 2 else "true" if said == {True} else "false"
+        expected = "open" if len(truths) == 2 else "true" if truths == {True} else "false"
         assert sat.entails(puzzle, asked, inclusive_or) == expected
 
 

@@ -113,23 +113,23 @@ def test_a_training_range_passes_over_what_is_shipped(monkeypatch: pytest.Monkey
         return shipped if seed == first + 1 else real(seed, difficulty)
 
     monkeypatch.setattr(generate, "generate", collide)
-    found = list(islice(splits.train_puzzles("easy-train"), 2))
-    assert [puzzle.seed for puzzle in found] == [first, first + 2]
-    assert [puzzle.prompt for puzzle in found] == [expected[0].prompt, expected[2].prompt]
+    puzzles = list(islice(splits.train_puzzles("easy-train"), 2))
+    assert [puzzle.seed for puzzle in puzzles] == [first, first + 2]
+    assert [puzzle.prompt for puzzle in puzzles] == [expected[0].prompt, expected[2].prompt]
 
 
 def test_no_training_puzzle_is_shipped() -> None:
-    found = list(islice(splits.train_puzzles("easy-train"), 100))
-    assert not {prompt_hash(puzzle.prompt) for puzzle in found} & splits.shipped_hashes()
+    puzzles = list(islice(splits.train_puzzles("easy-train"), 100))
+    assert not {prompt_hash(puzzle.prompt) for puzzle in puzzles} & splits.shipped_hashes()
 
 
 def test_a_training_set_that_finds_no_room_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    said = refused(run(tmp_path, "check", "easy-train:20", max_file_bytes=4096))
+    message = refused(run(tmp_path, "check", "easy-train:20", max_file_bytes=4096))
     place = tmp_path / "tclue" / f"easy-train-v{VERSION}-20.jsonl"
-    assert said.startswith(f"{place}: cannot be written: File too large; XDG_CACHE_HOME names")
+    assert message.startswith(f"{place}: cannot be written: File too large; XDG_CACHE_HOME names")
     assert not list((tmp_path / "tclue").iterdir())
 
 
@@ -156,7 +156,7 @@ def test_a_training_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("nowhere", "nowhere: no such puzzle file; the shipped sets are val, test, easy-val"),
         ("train:0", "expected train:COUNT with a positive number"),
@@ -166,10 +166,10 @@ def test_a_training_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("val:3", "val:3: no such puzzle file"),
     ],
 )
-def test_an_unknown_name_is_refused(name: str, said: str) -> None:
+def test_an_unknown_name_is_refused(name: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
         splits.load_set(name)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_file_is_loaded_under_its_own_name(tmp_path: Path) -> None:

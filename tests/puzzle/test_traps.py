@@ -50,7 +50,7 @@ def section(text: str, label: str) -> list[str]:
     return re.split(rf"(?m)^{label}:\n", text)[1].split("\n\n")[0].split("\n")
 
 
-def told(text: str) -> list[str]:
+def prose_lines(text: str) -> list[str]:
     """Every line that tells something: the narrative, the rules and the clues."""
     return [
         *text.split("\n\n")[0].split("\n"),
@@ -66,7 +66,7 @@ EITHER = re.compile(r"- Either (?:(?! or ).)+ or (?:(?! or ).)+, but not both")
 
 def bare_or(puzzle: Puzzle) -> list[str]:
     """An "or" outside "either A or B, but not both": is it one, or one at least?"""
-    lines = told(puzzle.prompt)
+    lines = prose_lines(puzzle.prompt)
     return [line for line in lines if re.search(r"\bor\b", line) and not EITHER.fullmatch(line)]
 
 
@@ -89,7 +89,9 @@ def once_untold(puzzle: Puzzle) -> list[str]:
 
 def alone(puzzle: Puzzle) -> list[str]:
     """ "Alone": with nobody, or with nobody else but the dead?"""
-    return [line for line in told(puzzle.prompt) if re.search(r"\balone\b", line, re.IGNORECASE)]
+    return [
+        line for line in prose_lines(puzzle.prompt) if re.search(r"\balone\b", line, re.IGNORECASE)
+    ]
 
 
 def moved_at_first(puzzle: Puzzle) -> list[str]:
@@ -230,7 +232,7 @@ def puzzles() -> tuple[Puzzle, ...]:
 
 @pytest.mark.parametrize("trap", TRAPS)
 def test_no_puzzle_has_the_trap(trap: Trap) -> None:
-    caught = {puzzle.id: found for puzzle in puzzles() if (found := trap(puzzle))}
+    caught = {puzzle.id: problems for puzzle in puzzles() if (problems := trap(puzzle))}
     assert caught == {}
 
 

@@ -120,33 +120,33 @@ def test_the_editions_differ_in_the_word_or(edition: Edition) -> None:
 def every_statement(world: World) -> list[Statement]:
     """Every form with every kind of reference in every place, in one world."""
     last = world.num_times - 1
-    found: list[Statement] = [KilledWith(0), MurderedIn(1), *map(MurderedBy, people(world))]
+    result: list[Statement] = [KilledWith(0), MurderedIn(1), *map(MurderedBy, people(world))]
     for who in anybody(world):
-        found.append(At(who, 1, last))
+        result.append(At(who, 1, last))
         for other in anybody(world):
-            found += [Same(who, other, last), Together(who, other, 1)]
-            found += [Beside(who, side, other, 0) for side in world.beside]
-            found += [make(At(who, 0, 0), At(other, 1, last)) for make in (Either, Iff)]
+            result += [Same(who, other, last), Together(who, other, 1)]
+            result += [Beside(who, side, other, 0) for side in world.beside]
+            result += [make(At(who, 0, 0), At(other, 1, last)) for make in (Either, Iff)]
         if world.times:
-            found.append(Moved(who, 0, 1, last))
-            found += [Carried(who, thing, 2, 0, last) for thing in things(world)]
+            result.append(Moved(who, 0, 1, last))
+            result += [Carried(who, thing, 2, 0, last) for thing in things(world)]
     if world.times:
-        found.append(MurderedAt(last))
+        result.append(MurderedAt(last))
     for motive in range(len(world.motives)):
-        found += [Motivated(who, motive) for who in people(world)]
-    return found
+        result += [Motivated(who, motive) for who in people(world)]
+    return result
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
 @pytest.mark.parametrize("world", [FULL, UNIQUE_MOTIVES, ONE_TIME, NO_MOTIVE, BARE])
 def test_every_form_with_every_reference_reads_back(world: World, edition: Edition) -> None:
     words = wording(world, edition)
-    found = every_statement(world)
-    assert {type(statement) for statement in found} == set(forms_of(world))
-    assert {ref for each in found for ref in refs(each)} == set(anybody(world))
-    sentences = [words.sentence(statement) for statement in found]
-    assert len(set(sentences)) == len(set(found)), "two statements have one sentence"
-    assert [words.read(sentence) for sentence in sentences] == found
+    every = every_statement(world)
+    assert {type(statement) for statement in every} == set(forms_of(world))
+    assert {ref for each in every for ref in refs(each)} == set(anybody(world))
+    sentences = [words.sentence(statement) for statement in every]
+    assert len(set(sentences)) == len(set(every)), "two statements have one sentence"
+    assert [words.read(sentence) for sentence in sentences] == every
 
 
 @settings(deadline=None, max_examples=80)

@@ -28,7 +28,7 @@ KEY = "sk-planted-0123456789abcdef"
 
 
 class Silent:
-    """A progress that nobody looks at."""
+    """A run observer that shows nothing."""
 
     def start(self, variant: str, done: int, total: int, spent_usd: float) -> None: ...
 
@@ -135,7 +135,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has gone is no error here."""
+        """Ignore the errors of clients that have disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):

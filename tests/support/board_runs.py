@@ -44,7 +44,7 @@ def write_run(
     seed: int = 0,
     **settings: Any,
 ) -> Path:
-    """A run whose responses are these, puzzle by puzzle; as many puzzles as fit unless said."""
+    """A run with these responses, puzzle by puzzle; `puzzles` defaults to what they fill."""
     total = puzzles or -(-len(answers) // samples)
     fields: dict[str, Any] = {
         "variant": variant,

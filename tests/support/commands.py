@@ -63,7 +63,7 @@ def call(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Completed
     from tclue.cli import main
 
     out, err = io.StringIO(), io.StringIO()
-    here = Path.cwd()
+    working_folder = Path.cwd()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["tclue", *arguments])
         patch.setattr(sys, "stdin", io.StringIO(stdin))
@@ -73,17 +73,17 @@ def call(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Completed
         except SystemExit as end:
             code = end.code
         finally:
-            os.chdir(here)
+            os.chdir(working_folder)
     assert isinstance(code, int)
     return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command that was refused said: one line, exit code 2, no traceback."""
+    """The one line that a refused command printed: exit code 2, no traceback."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     # Work that was begun may have told of its progress.
     progress = re.compile(r"\d+ of \d+ puzzles(, \d+ s left)?")
-    said = [line for line in done.stderr.splitlines() if not progress.fullmatch(line)]
-    assert len(said) == 1, done.stderr
-    return said[0].removeprefix("tclue: ")
+    lines = [line for line in done.stderr.splitlines() if not progress.fullmatch(line)]
+    assert len(lines) == 1, done.stderr
+    return lines[0].removeprefix("tclue: ")

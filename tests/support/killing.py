@@ -1,14 +1,13 @@
-"""Runs that are killed over and over, and the books that are kept of what was asked and served.
+"""Kills runs over and over, and checks what was requested, served and recorded.
 
-What is proved of a run that is killed at any moments and started again with the same command until
-it is done:
+A run is killed at random moments and started again with the same command until it is done. Then:
 
-* a response that was on the disk at a kill is never asked for again, and never changes;
-* what was served whole and is not on the disk was in flight: at most as many as there are slots;
+* a response that was on disk at a kill is never requested again, and never changes;
+* replies that were served completely and are not on disk were in flight: no more than the slots;
 * in the end each request has one response, and it is the one that the server gave.
 
-A kill of the process tears no line, since the system has what was written; so lines are torn here
-too, as a power failure leaves them.
+Killing a process leaves no incomplete line, since the system has what was written; so lines are
+also cut here, as a power failure leaves them.
 """
 
 from __future__ import annotations
@@ -146,17 +145,17 @@ class Commands:
 
 
 def environment(server: Server, keys: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, in which each provider is the server's, with a key for it."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    """This process's environment, with each provider's address on the server and a key for it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     where = {BASE_VARIABLES[name]: base for name, base in bases(server).items()}
     if keys is None:
         keys = {variable: f"sk-loopback-{name}" for name, variable in KEY_VARIABLES.items()}
-    return kept | where | dict(keys)
+    return inherited | where | dict(keys)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, and how often it is killed."""
+    """The requests of the runs, and how often they are killed."""
 
     puzzles: int = 20
     samples: int = 4
@@ -175,13 +174,13 @@ class Plan:
 
     @property
     def asked(self) -> int:
-        """Responses in the end."""
+        """The number of responses in the end."""
         return len(MODELS) * self.puzzles * self.samples
 
 
 @dataclass(frozen=True)
 class Books:
-    """What came of it."""
+    """The result of a killed run."""
 
     kills: int
     starts: int
@@ -202,7 +201,7 @@ class Books:
 
     @property
     def asked_twice(self) -> int:
-        """Replies that were served whole and are not recorded: in flight at a kill, or torn off."""
+        """Replies served completely and not recorded: in flight at a kill, or cut off."""
         return self.served - self.recorded
 
     def __str__(self) -> str:
@@ -217,21 +216,21 @@ class Books:
 
 
 class Killer:
-    """Kills a command's process, again and again, and keeps the books."""
+    """Kills a command's process again and again, and counts what was served and recorded."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._folder, self._plan = folder, plan
         self._path, self._puzzles = write_puzzles(folder, plan.puzzles)
-        self._dice = random.Random(plan.seed)
+        self._rng = random.Random(plan.seed)
         self._results = folder / "results"
         self._asked_again: list[Request] = []
-        self._kept: dict[Path, bytes] = {}
+        self._checked: dict[Path, bytes] = {}
         self._kills = self._starts = self._torn = self._lost = self._most_lost = 0
 
     def run(self) -> Books:
         """Kill and start again until the run is done."""
         plan, began = self._plan, time.monotonic()
-        model = Model(self._puzzles, plan.seed, wrong=0.3, odd=0.2)
+        model = Model(self._puzzles, plan.seed, wrong=0.3, unusable=0.2)
         settings = Settings(
             model,
             faults=plan.faults,
@@ -281,19 +280,19 @@ class Killer:
         return ["bench", *(str(word) for option in options.items() for word in option)]
 
     def _start_and_kill(self, commands: Commands, server: Server) -> int:
-        """One start; kills it at a random moment, unless it ends before. Returns the exit code."""
+        """Start the command and kill it at a random moment unless it ends; return its exit code."""
         self._before = len(server.ledger.entries)
         self._known = self._recorded()
         pid = commands.start(*self._command(self._results.name, self._plan.puzzles))
         self._starts += 1
         if self._kills < self._plan.kills:
-            wanted = server.ledger.served().total() + self._dice.randint(0, self._plan.stretch)
+            wanted = server.ledger.served().total() + self._rng.randint(0, self._plan.stretch)
             end = time.monotonic() + WAIT_S
             while server.ledger.served().total() < wanted and commands.running():
                 if time.monotonic() > end:
                     raise AssertionError(f"nothing more is asked: {self._screen()}")
                 time.sleep(0.001)
-            time.sleep(self._dice.random() * 2 * self._plan.latency_s)
+            time.sleep(self._rng.random() * 2 * self._plan.latency_s)
             if commands.running():
                 os.kill(pid, signal.SIGKILL)
         code = commands.wait()
@@ -301,20 +300,20 @@ class Killer:
         return code
 
     def _check(self, server: Server, code: int) -> None:
-        """Compare what is on the disk with what was served, and maybe tear a line."""
+        """Compare what is on disk with what was served, and sometimes cut a line."""
         while server.ledger.in_flight:
             time.sleep(0.001)
         came = {entry.request for entry in server.ledger.entries[self._before :]}
         self._asked_again += sorted(came & self._known, key=str)
         for path in self._results.glob("*/responses.jsonl"):
             data = path.read_bytes()
-            if not data.startswith(self._kept.get(path, b"")):
+            if not data.startswith(self._checked.get(path, b"")):
                 raise AssertionError(f"{path}: a response that was on the disk has changed")
         lost = server.ledger.served().total() - len(self._recorded())
         self._most_lost = max(self._most_lost, lost - self._lost)
-        if code and self._dice.random() < self._plan.torn:
+        if code and self._rng.random() < self._plan.torn:
             self._tear()
-        self._kept = {
+        self._checked = {
             path: data[: data.rfind(b"\n") + 1]
             for path in self._results.glob("*/responses.jsonl")
             for data in [path.read_bytes()]
@@ -324,13 +323,13 @@ class Killer:
     def _tear(self) -> None:
         """Cut the last line of a run somewhere, if there is one."""
         paths = sorted(self._results.glob("*/responses.jsonl"))
-        whole = [path for path in paths if path.read_bytes().endswith(b"\n")]
-        if whole:
-            path = self._dice.choice(whole)
+        complete = [path for path in paths if path.read_bytes().endswith(b"\n")]
+        if complete:
+            path = self._rng.choice(complete)
             data = path.read_bytes()
             last = data.rfind(b"\n", 0, -1) + 1
             before = len(self._recorded())
-            os.truncate(path, self._dice.randrange(last, len(data)))
+            os.truncate(path, self._rng.randrange(last, len(data)))
             self._torn += before - len(self._recorded())
 
     def _responses(self) -> list[tuple[str, Response]]:
@@ -361,16 +360,16 @@ class Killer:
 def wrong_records(
     responses: list[tuple[str, Response]], model: Model, puzzles: list[Puzzle]
 ) -> list[str]:
-    """What is not as the server's model said it, or is there twice."""
-    wrong, judge, by_id = [], grader("sound"), {puzzle.id: puzzle for puzzle in puzzles}
+    """The records that differ from the server's reply, or that occur twice."""
+    wrong, sound, by_id = [], grader("sound"), {puzzle.id: puzzle for puzzle in puzzles}
     scored = [(provider, response) for provider, response in responses if response.scored]
     times = Counter((provider, response.pair) for provider, response in scored)
     wrong += [f"{pair} is there {n} times" for pair, n in times.items() if n > 1]
     for provider, response in scored:
         puzzle = by_id[response.puzzle]
-        said = model.reply(puzzle.prompt, SEED + response.sample)
-        accuracy = judge.grade(puzzle, said.text).accuracy
+        reply = model.reply(puzzle.prompt, SEED + response.sample)
+        accuracy = sound.grade(puzzle, reply.text).accuracy
         assert response.grade
-        if (response.outcome, response.grade.accuracy) != (said.outcome, accuracy):
-            wrong.append(f"{provider} {response.pair}: {response.outcome}, not {said.outcome}")
+        if (response.outcome, response.grade.accuracy) != (reply.outcome, accuracy):
+            wrong.append(f"{provider} {response.pair}: {response.outcome}, not {reply.outcome}")
     return wrong

@@ -74,7 +74,7 @@ def install(path: Path) -> Installed:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What lm-eval made of one task."""
+    """The results of lm-eval for one task."""
 
     # "accuracy,none" -> value
     metrics: dict[str, Any]
@@ -85,7 +85,7 @@ class Evaluated:
 def evaluate(
     installed: Installed, *arguments: str, tasks: str, limit: int = LIMIT, **environment: str
 ) -> dict[str, Evaluated]:
-    """Run lm-eval; task or group -> what came of it."""
+    """Run lm-eval; task or group -> its results."""
     output = installed.path / "output"
     done = installed.run(
         *(*arguments, "--tasks", tasks, "--apply_chat_template", "--limit", str(limit)),
@@ -95,29 +95,31 @@ def evaluate(
     assert done.returncode == 0, done.stderr
     assert "published_accuracy" in done.stdout
     (results,) = output.rglob("results_*.json")
-    found = {}
+    evaluated = {}
     for task, metrics in json.loads(results.read_text())["results"].items():
         lines = [
             json.loads(line)
             for path in output.rglob(f"samples_{task}_2*.jsonl")
             for line in path.read_text().splitlines()
         ]
-        found[task] = Evaluated(metrics, sorted(lines, key=lambda sample: int(sample["doc_id"])))
-    return found
+        evaluated[task] = Evaluated(
+            metrics, sorted(lines, key=lambda sample: int(sample["doc_id"]))
+        )
+    return evaluated
 
 
 def bench(model: str, puzzles: str, folder: Path, **options: Any) -> dict[str, list[Response]]:
     """Run bench; puzzle id -> responses."""
     chosen = BenchOptions(puzzles, limit=LIMIT, results=folder, **options)
     run_models([model], chosen, Silent())
-    found: dict[str, list[Response]] = {}
+    by_puzzle: dict[str, list[Response]] = {}
     for response in the_run(folder).final():
-        found.setdefault(response.puzzle, []).append(response)
-    return found
+        by_puzzle.setdefault(response.puzzle, []).append(response)
+    return by_puzzle
 
 
 def compare(
-    one: Evaluated,
+    evaluated: Evaluated,
     responses: dict[str, list[Response]],
     puzzles: str,
     key: str = "none",
@@ -125,18 +127,18 @@ def compare(
     texts: bool = True,
 ) -> None:
     """lm-eval scored as bench did, and had the same texts where neither cut thinking off."""
-    asked = [sample["doc"]["id"] for sample in one.samples]
+    asked = [sample["doc"]["id"] for sample in evaluated.samples]
     assert asked == [puzzle.id for puzzle in load_set(puzzles).puzzles[:LIMIT]]
-    for sample in one.samples:
+    for sample in evaluated.samples:
         theirs = responses[sample["doc"]["id"]]
         if texts:
             # lm-eval's log says "None" for no text
-            said = ["" if text == "None" else text for text in sample["resps"][0]]
-            assert sorted(said) == sorted(response.text for response in theirs)
+            texts_logged = ["" if text == "None" else text for text in sample["resps"][0]]
+            assert sorted(texts_logged) == sorted(response.text for response in theirs)
         grades = [response.grade for response in theirs if response.grade]
         assert sample["accuracy"] == pytest.approx(fmean(grade.accuracy for grade in grades))
         assert sample["solved"] == pytest.approx(fmean(grade.solved for grade in grades))
     for metric in ("accuracy", "solved", "published_accuracy"):
-        value = fmean(sample[metric] for sample in one.samples)
-        assert one.metrics[f"{metric},{key}"] == pytest.approx(value)
-        assert isinstance(one.metrics[f"{metric}_stderr,{key}"], float)
+        value = fmean(sample[metric] for sample in evaluated.samples)
+        assert evaluated.metrics[f"{metric},{key}"] == pytest.approx(value)
+        assert isinstance(evaluated.metrics[f"{metric}_stderr,{key}"], float)

@@ -34,12 +34,12 @@ def random_groups(
     tokens: tuple[int, int],
 ) -> list[Group]:
     """Groups of `size` responses of so many tokens; `prompt` draws the length of a prompt."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
 
     def ids(count: int) -> list[int]:
-        return dice.choices(range(VOCABULARY), k=count)
+        return rng.choices(range(VOCABULARY), k=count)
 
     return [
-        group(ids(prompt(dice)), [ids(dice.randint(*tokens)) for _ in range(size)])
+        group(ids(prompt(rng)), [ids(rng.randint(*tokens)) for _ in range(size)])
         for _ in range(groups)
     ]

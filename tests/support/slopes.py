@@ -1,4 +1,4 @@
-"""Gradients without automatic differentiation: what the tests of the losses hold theirs to."""
+"""Gradients without automatic differentiation, which the tests of the losses compare with."""
 
 from __future__ import annotations
 

@@ -62,21 +62,21 @@ def place(world: World, room: int) -> tuple[int, int]:
     ((cell),) = [
         (row, column)
         for row, rooms in enumerate(world.plan)
-        for column, here in enumerate(rooms)
-        if here == room
+        for column, other in enumerate(rooms)
+        if other == room
     ]
     return cell
 
 
 def walks(world: World) -> list[tuple[int, ...]]:
     """Every way to spend the evening: at each step stay, or go to a room that shares a wall."""
-    found = []
+    paths = []
     for path in product(range(len(world.rooms)), repeat=world.num_times):
         cells = [place(world, room) for room in path]
         steps = pairwise(cells)
         if all(abs(r - down) + abs(c - right) <= 1 for (r, c), (down, right) in steps):
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def carried(path: tuple[int, ...], suspects: tuple[tuple[int, ...], ...]) -> bool:
@@ -94,11 +94,11 @@ def murders(
 ) -> Iterator[tuple[int, int, int]]:
     """(murderer, weapon, time) of every murder that can have happened on such an evening."""
     for time, room in enumerate(boddy):
-        here = [s for s, path in enumerate(suspects) if path[time] == room]
-        if len(here) == 1 and set(boddy[time:]) == {room}:
+        present = [s for s, path in enumerate(suspects) if path[time] == room]
+        if len(present) == 1 and set(boddy[time:]) == {room}:
             for weapon, path in enumerate(weapons):
                 if path[time] == room:
-                    yield here[0], weapon, time
+                    yield present[0], weapon, time
 
 
 @lru_cache
@@ -112,18 +112,18 @@ def cases(name: str) -> tuple[Case, ...]:
         else product(range(len(world.motives)), repeat=len(world.suspects))
     )
     motives = [
-        held
-        for held in holders
-        if all(held.count(m) == count for m, count in enumerate(world.motive_counts))
+        motive_of
+        for motive_of in holders
+        if all(motive_of.count(m) == count for m, count in enumerate(world.motive_counts))
     ]
     return tuple(
-        Case(suspects, weapons, boddy, held, *murder)
+        Case(suspects, weapons, boddy, motive_of, *murder)
         for suspects in product(walks(world), repeat=len(world.suspects))
         for weapons in product(anyhow, repeat=len(world.weapons))
         if all(carried(path, suspects) for path in weapons)
         for boddy in walks(world)
         for murder in murders(suspects, weapons, boddy)
-        for held in motives
+        for motive_of in motives
     )
 
 

@@ -98,10 +98,10 @@ def worlds(
     names: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     if motives:
-        held = draw(
+        motive_of = draw(
             st.lists(st.integers(0, 2), min_size=len(suspects), max_size=len(suspects)),
         )
-        counts = tuple(held.count(motive) for motive in sorted(set(held)))
+        counts = tuple(motive_of.count(motive) for motive in sorted(set(motive_of)))
         names = MOTIVES[draw(st.integers(0, 3)) :][: len(counts)]
     return World(
         suspects=suspects,

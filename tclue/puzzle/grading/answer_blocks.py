@@ -62,28 +62,28 @@ class _Blocks:
         self._open: dict[str, set[str | None]] = {}
         self._open_is_final = False
         # What stood since the last answer: words, a final heading.
-        self._words = False
-        self._heading = False
+        self._saw_words = False
+        self._saw_heading = False
 
     def add(self, letter: str, option: str | None) -> None:
         """An answer line: a letter and its option, or None where it names no single one."""
         late = any(other >= letter for other in self._open)
-        if self._heading or (self._words and late):
+        if self._saw_heading or (self._saw_words and late):
             self._close()
-            self._open_is_final = self._heading
-        self._words = self._heading = False
+            self._open_is_final = self._saw_heading
+        self._saw_words = self._saw_heading = False
         self._open.setdefault(letter, set()).add(option)
 
     def add_lead(self, lead: str) -> None:
         """What stands on an answer line before its letter."""
-        self._words |= bool(_TURN.search(lead))
+        self._saw_words |= bool(_TURN.search(lead))
 
     def add_words(self, line: str) -> None:
         """A line that is no answer."""
         if _is_final_heading(line):
-            self._heading = True
+            self._saw_heading = True
         elif not _OFFERS.match(line) and _WORD.search(line):
-            self._words = True
+            self._saw_words = True
 
     def answers(self) -> dict[str, str | None]:
         """letter -> its one option; a letter that has none, or several, is None or missing."""
@@ -115,32 +115,32 @@ def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
     blocks = _Blocks(len(letters))
     letter = ""  # the letter that the next line may go on with
     alone = False  # whether that letter's own line held no answer
-    asked = ""  # the letter that a section is about
+    section_letter = ""  # the letter that a section is about
     for line in filter(None, plain_lines(text)):
-        if parts := _lettered(line, letters):
+        if parts := _split_by_letter(line, letters):
             blocks.add_lead(line[: _lead_end(line)])
-            for part_letter, said in parts:
-                reading = readers[part_letter].read(said)
-                _add(blocks, part_letter, reading)
+            for part_letter, answer_text in parts:
+                reading = readers[part_letter].read(answer_text)
+                _add_reading(blocks, part_letter, reading)
                 letter = "" if reading == "prose" else part_letter
                 alone = reading == "empty"
-                asked = part_letter if alone else ""
+                section_letter = part_letter if alone else ""
             continue
-        if asked and not letter and _LABEL.search(line[: _lead_end(line)]):
-            reading = readers[asked].read(line[_lead_end(line) :])
+        if section_letter and not letter and _LABEL.search(line[: _lead_end(line)]):
+            reading = readers[section_letter].read(line[_lead_end(line) :])
             if isinstance(reading, Commit):
-                blocks.add(asked, reading.option)
+                blocks.add(section_letter, reading.option)
                 continue
-        reading = _below(readers[letter], line, alone) if letter else "prose"
-        _add(blocks, letter, reading)
+        reading = _read_below(readers[letter], line, alone) if letter else "prose"
+        _add_reading(blocks, letter, reading)
         if reading == "prose":
             blocks.add_words(line)
             letter = letter if _OFFERS.match(line) else ""
-    found = blocks.answers()
-    return {letter: found.get(letter.lower()) for letter in puzzle.questions}
+    final_options = blocks.answers()
+    return {letter: final_options.get(letter.lower()) for letter in puzzle.questions}
 
 
-def _add(blocks: _Blocks, letter: str, reading: Reading) -> None:
+def _add_reading(blocks: _Blocks, letter: str, reading: Reading) -> None:
     if isinstance(reading, Commit):
         blocks.add(letter, reading.option)
     elif reading == "refused":
@@ -158,8 +158,8 @@ def _is_final_heading(line: str) -> bool:
     )
 
 
-def _below(reader: AnswerReader, line: str, alone: bool) -> Reading:
-    """What a line below a letter's own says to it.
+def _read_below(reader: AnswerReader, line: str, alone: bool) -> Reading:
+    """How to read a line that stands below a letter's own line.
 
     Below a letter that stood alone any answer counts; below one that has its answer, only what
     would be a second one and gives no reasons.
@@ -180,7 +180,7 @@ def _lead_end(line: str) -> int:
     return lead.end() if lead else 0
 
 
-def _lettered(line: str, letters: str) -> list[tuple[str, str]]:
+def _split_by_letter(line: str, letters: str) -> list[tuple[str, str]]:
     """The letters that a line answers, each with the text that follows it; [] for other lines."""
     marker = _MARKER.match(line, _lead_end(line))
     if not marker or marker[1] not in letters:
@@ -192,4 +192,4 @@ def _lettered(line: str, letters: str) -> list[tuple[str, str]]:
             parts.append((letter, line[start : following.start()]))
             letter, start = following[1], following.end()
     parts.append((letter, line[start:]))
-    return [(letter, said.rstrip(" ,;/|&").removesuffix(" and")) for letter, said in parts]
+    return [(letter, text.rstrip(" ,;/|&").removesuffix(" and")) for letter, text in parts]

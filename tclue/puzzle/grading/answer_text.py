@@ -91,14 +91,14 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Lower-case text with one kind of blank, dash and quote, no emphasis, times as "01:00am".
 
     A time that does not say which half of the day stays so ("01:00"), but on a 24-hour clock it
     does ("00:30", "23:30").
     """
     text = _JOINT.sub(" ", text.translate(_SIGNS).casefold()).translate(_MARKS)
-    return _TIME.sub(_one_time, _SPACES.sub(" ", text))
+    return _TIME.sub(_normal_time, _SPACES.sub(" ", text))
 
 
 def plain_lines(text: str) -> list[str]:
@@ -109,12 +109,12 @@ def plain_lines(text: str) -> list[str]:
     text = _SILENT_TAG.sub("", text)
     for pattern, mark in _LATEX:
         text = pattern.sub(mark, text)
-    text = _LETTER_KEY.sub(lambda found: f"\n{found[1] or found[2]}:", text)
-    return [line.strip() for line in plain(text).split("\n")]
+    text = _LETTER_KEY.sub(lambda match: f"\n{match[1] or match[2]}:", text)
+    return [line.strip() for line in plain_text(text).split("\n")]
 
 
-def _one_time(found: re.Match[str]) -> str:
-    hour, minute, half, bare_hour, bare_minute = found.groups()
+def _normal_time(matched: re.Match[str]) -> str:
+    hour, minute, half, bare_hour, bare_minute = matched.groups()
     if half:
         return f"{int(hour):02d}:{minute or '00'}{half}m"
     match int(bare_hour):

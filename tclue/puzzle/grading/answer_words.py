@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from tclue.puzzle.grading.answer_text import plain, tokens
+from tclue.puzzle.grading.answer_text import plain_text, tokens
 from tclue.puzzle.wording import ANSWER_KINDS, MAIN_QUESTIONS, Topic
 
 
@@ -49,8 +49,8 @@ _SHORT_TITLES = {
     "professor": "prof",
 }
 
-# Words that may stand around an option: always, by what is asked, and where the murder is; with the
-# words of the question itself.
+# Words that may stand around an option, beside those of the question itself: always, by the kind of
+# answer, and in questions about the murder.
 _ALWAYS = _set(
     "the is was it it's answer final bonus question mr boddy boddy's of probably likely most "
     "i my conclude believe think"
@@ -127,7 +127,7 @@ Reading = Commit | Literal["refused", "empty", "prose"]
 
 @lru_cache(maxsize=4096)
 def answer_reader(topic: Topic, question: str, options: tuple[str, ...]) -> AnswerReader:
-    """The reader of one question, kept: training grades the same puzzles again and again."""
+    """The reader of one question; cached, as training grades the same puzzles repeatedly."""
     return AnswerReader(topic, question, options)
 
 
@@ -138,7 +138,7 @@ class AnswerReader:
         """`topic` is what is asked, `question` its text."""
         kind = ANSWER_KINDS[topic]
         # As listed, whatever signs and joining words a name holds.
-        spelled = [plain(option).strip(" .") for option in options]
+        spelled = [plain_text(option).strip(" .") for option in options]
         self._exact = {
             name: option
             for name, option in zip(spelled, options, strict=True)
@@ -146,21 +146,23 @@ class AnswerReader:
         }
         self._options = _aliases(options)
         asked = _words(question)
-        around = _ALWAYS | _AROUND[kind] | {*asked, *(f"{word}'s" for word in asked)}
+        question_words = _ALWAYS | _AROUND[kind] | {*asked, *(f"{word}'s" for word in asked)}
         # Elsewhere these speak of another question: "H. Sgt. Gray", then "The murderer is ...".
-        around |= _AROUND_MURDER[kind] if topic in MAIN_QUESTIONS.values() else set()
-        self._around = around - _REFUSALS
-        self._lead = self._around | _LABEL_SIGNS | ({"because"} if kind == "MOTIVE" else set())
+        question_words |= _AROUND_MURDER[kind] if topic in MAIN_QUESTIONS.values() else set()
+        self._question_words = question_words - _REFUSALS
+        self._lead = (
+            self._question_words | _LABEL_SIGNS | ({"because"} if kind == "MOTIVE" else set())
+        )
         owners: dict[str, set[str]] = {}
         for option in options:
             for word in _words(option):
                 owners.setdefault(word, set()).add(option)
         self._named = owners.keys()
         # A word that only one option has names it, in a remark, even alone: "Rope, Pipe".
-        self._telling = {
+        self._distinctive = {
             word: next(iter(names))
             for word, names in owners.items()
-            if len(names) == 1 and word not in _TITLES and word not in self._around
+            if len(names) == 1 and word not in _TITLES and word not in self._question_words
         }
 
     def read(self, text: str) -> Reading:
@@ -171,12 +173,12 @@ class AnswerReader:
         at = self._skip(words, 0, self._lead)
         if at == len(words):
             return "empty"
-        if not (found := self._option_at(words, at)):
+        if not (option_match := self._option_at(words, at)):
             return self._without_option(words, at)
-        option, end = found
-        while (again := self._option_at(words, end)) and again[0] == option:
-            end = again[1]
-        rest = words[self._skip(words, end, self._around) :]
+        option, end = option_match
+        while (repeat := self._option_at(words, end)) and repeat[0] == option:
+            end = repeat[1]
+        rest = words[self._skip(words, end, self._question_words) :]
         commit = Commit(option, self._is_bare(rest))
         if not rest:
             return commit
@@ -188,9 +190,9 @@ class AnswerReader:
         return "refused" if offers else "prose"
 
     def _is_bare(self, rest: list[str]) -> bool:
-        """Whether what follows an option tells nothing of it, but perhaps how likely it is."""
-        told = _ALTERNATIVES | _MAY_OFFER | self._around
-        return all(word in told or word.isdigit() or not word[0].isalnum() for word in rest)
+        """Whether the words after an option say nothing of it, but perhaps how likely it is."""
+        neutral = _ALTERNATIVES | _MAY_OFFER | self._question_words
+        return all(word in neutral or word.isdigit() or not word[0].isalnum() for word in rest)
 
     def offers(self, text: str) -> bool:
         """Whether a line offers an option beside an answer ("or Mr. Green", "Rope, Pipe")."""
@@ -203,17 +205,17 @@ class AnswerReader:
         return lists and self._is_bare([word for word in words if word not in self._named])
 
     def _skip(self, words: list[str], at: int, passed: frozenset[str]) -> int:
-        """The first place from `at` that holds an option, or a word that is not to be passed."""
+        """The first place from `at` that holds an option, or a word not in `passed`."""
         while at < len(words) and words[at] in passed and not self._option_at(words, at):
             at += 1
         return at
 
     def _without_option(self, words: list[str], at: int) -> Reading:
-        """What words say that come to no option: an answer that is none, or prose."""
+        """How to read words that name no option: as a refused answer, or as prose."""
         if words[at] not in _REFUSALS:
             return "prose"
         short = sum(word[0].isalnum() for word in words[at:]) <= _SHORT_WORDS
-        after = self._skip(words, at, _REFUSALS | self._around)
+        after = self._skip(words, at, _REFUSALS | self._question_words)
         named = after < len(words) and self._option_at(words, after)
         return "refused" if short or named else "prose"
 
@@ -237,12 +239,12 @@ class AnswerReader:
         places = []
         at = 0
         while at < len(words):
-            if found := self._option_at(words, at):
-                if found[0] != option:
+            if option_match := self._option_at(words, at):
+                if option_match[0] != option:
                     places.append(at)
-                at = found[1]
+                at = option_match[1]
                 continue
-            if words[at] not in own and self._telling.get(words[at], option) != option:
+            if words[at] not in own and self._distinctive.get(words[at], option) != option:
                 places.append(at)
             at += 1
         return places
@@ -256,7 +258,7 @@ class AnswerReader:
         others = self._others(option, remark)
         if remark[0] in _RETRACTIONS or remark[0] == "?" or (remark[0] == "not" and not others):
             return False
-        if self._takes_back(remark) or any(self._answers_anew(remark, at) for at in others):
+        if self._is_retraction(remark) or any(self._answers_anew(remark, at) for at in others):
             return False
         if not others:
             return True
@@ -266,31 +268,31 @@ class AnswerReader:
         # "not Mr. Green", "east of the Hall"
         if before <= {"not", "of", "to", "from"}:
             return True
-        led = not (_REASONS | _VERBS).isdisjoint(remark[: others[0]])
-        return (led and not _VERBS.isdisjoint(remark)) or self._is_clause(remark[others[0] :])
+        reasoned = not (_REASONS | _VERBS).isdisjoint(remark[: others[0]])
+        return (reasoned and not _VERBS.isdisjoint(remark)) or self._is_clause(remark[others[0] :])
 
     def _is_clause(self, words: list[str]) -> bool:
         """Whether words tell something of the options that they begin with ("X and Y were in")."""
         at = 0
         while at < len(words):
-            found = self._option_at(words, at)
-            if not found and words[at] not in ("and", ",", "the"):
+            option_match = self._option_at(words, at)
+            if not option_match and words[at] not in ("and", ",", "the"):
                 break
-            at = found[1] if found else at + 1
+            at = option_match[1] if option_match else at + 1
         return at < len(words) and words[at] in _VERBS
 
     def _answers_anew(self, words: list[str], at: int) -> bool:
         """Whether words make the option at a place the answer ("X was the murderer")."""
-        found = self._option_at(words, at)
-        end = found[1] if found else at + 1
+        option_match = self._option_at(words, at)
+        end = option_match[1] if option_match else at + 1
         after = [word for word in words[end : end + 3] if word != "the"]
         return (
             len(after) > 1
             and after[0] in _VERBS
-            and (after[1] in self._around or after[1] in _ANEW)
+            and (after[1] in self._question_words or after[1] in _ANEW)
         )
 
-    def _takes_back(self, remark: list[str]) -> bool:
+    def _is_retraction(self, remark: list[str]) -> bool:
         """Whether a remark denies the option before it ("she is not the murderer")."""
         words = [word for word in remark if word not in ("the", "my", "a")]
         if words and words[0] in _PRONOUNS:
@@ -302,7 +304,7 @@ class AnswerReader:
             denied, words = True, words[1:]
         after = words[1:2]
         if denied:
-            return not (self._around | _ANEW | {"do", "right", "correct"}).isdisjoint(after)
+            return not (self._question_words | _ANEW | {"do", "right", "correct"}).isdisjoint(after)
         return not (_RETRACTIONS - _OFFERS).isdisjoint(after)
 
 
@@ -317,20 +319,20 @@ def _tokens(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return [word for word in _tokens(plain(text)) if word[0].isalnum()]
+    return [word for word in _tokens(plain_text(text)) if word[0].isalnum()]
 
 
 def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
     """First word -> the ways to spell options that begin so, the longest first."""
-    whole: dict[tuple[str, ...], set[str]] = {}
-    short: dict[tuple[str, ...], set[str]] = {}
+    full: dict[tuple[str, ...], set[str]] = {}
+    shortened: dict[tuple[str, ...], set[str]] = {}
     for option in options:
         if words := tuple(_words(option)):
-            whole.setdefault(words, set()).add(option)
-            for alias in _shorter(words):
-                short.setdefault(alias, set()).add(option)
+            full.setdefault(words, set()).add(option)
+            for alias in _short_forms(words):
+                shortened.setdefault(alias, set()).add(option)
     # A name that is written in full is never another's short form.
-    names = short | whole
+    names = shortened | full
     aliases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for words in sorted(names, key=len, reverse=True):
         if len(names[words]) == 1:
@@ -338,7 +340,7 @@ def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], st
     return aliases
 
 
-def _shorter(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _short_forms(words: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Other ways to say a name, if they are its alone: no title, no half of the day."""
     if words[0] in _TITLES and len(words) > 1:
         return [words[1:]]

@@ -57,7 +57,7 @@ class Grade:
 
 
 class Grader(Protocol):
-    """What bench, lm-eval and training ask for a grade."""
+    """The interface that bench, lm-eval and training grade with."""
 
     name: str
 
@@ -69,7 +69,7 @@ class Grader(Protocol):
 
 
 class PublishedGrader:
-    """The grader that the published figures stand on, to the bit."""
+    """Exactly the grader of the published figures."""
 
     name = "published"
 
@@ -83,12 +83,12 @@ class PublishedGrader:
         right: list[str] = []
         for letter, answer in solution.items():
             # The letter may end a word, and the class has no digit: both are as published.
-            found = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
-            said = found[-1].strip().lower() if found else None
-            if said == answer.lower():
+            matches = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
+            given = matches[-1].strip().lower() if matches else None
+            if given == answer.lower():
                 right.append(letter)
             options = puzzle.options[letter]
-            answers[letter] = next((name for name in options if name.lower() == said), None)
+            answers[letter] = next((name for name in options if name.lower() == given), None)
         return _graded(puzzle, answers, right)
 
 

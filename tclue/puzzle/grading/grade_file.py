@@ -53,11 +53,11 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> Iterato
         if not isinstance(record, dict) or not isinstance(record.get("response"), str):
             raise UserError(f'{where}: expected an object with a text "response"')
         if "id" in record:
-            found = by_id.get(record["id"]) if isinstance(record["id"], str) else None
+            matched_puzzle = by_id.get(record["id"]) if isinstance(record["id"], str) else None
         else:
             prompt = record.get("prompt")
-            found = by_prompt.get(prompt) if isinstance(prompt, str) else None
-        if found is None:
+            matched_puzzle = by_prompt.get(prompt) if isinstance(prompt, str) else None
+        if matched_puzzle is None:
             key = "id" if "id" in record else "prompt"
             raise UserError(f'{where}: its "{key}" is that of no puzzle in the puzzle file')
-        yield Graded(number, found, grader.grade(found, record["response"]))
+        yield Graded(number, matched_puzzle, grader.grade(matched_puzzle, record["response"]))

@@ -54,7 +54,7 @@ def test_with_faults_in_three_of_ten_replies_all_scores_are_the_same(
 ) -> None:
     path, puzzles = write_puzzles(tmp_path, 64)
     samples, judge = 4, grader("sound")
-    model = Model(puzzles, seed=3, wrong=0.3, odd=0.2)
+    model = Model(puzzles, seed=3, wrong=0.3, unusable=0.2)
     kinds = QUICK * 6 + SLOW if provider in HANGS else QUICK
     settings = Settings(model, faults=0.3, kinds=kinds, seed=5, retry_after="0.01")
     # Anthropic takes no seed; of its samples each is answered alike.

@@ -18,7 +18,7 @@ from worlds import MOTIVES, ROOMS, SUSPECTS, TIMES, WEAPONS
 from tclue.errors import UserError
 from tclue.puzzle import names
 from tclue.puzzle.generate import generate
-from tclue.puzzle.grading.answer_text import plain
+from tclue.puzzle.grading.answer_text import plain_text
 from tclue.puzzle.grading.answer_words import Commit, answer_reader
 from tclue.puzzle.grading.grade import GRADERS, Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
@@ -29,7 +29,7 @@ SOUND = grader("sound")
 PUBLISHED = grader("published")
 
 
-def found(text: str) -> dict[str, str]:
+def read_answers(text: str) -> dict[str, str]:
     """The answers that `sound` finds in a text, less the letters that have none."""
     answers = SOUND.grade(PUZZLE, text).answers
     assert list(answers) == list(PUZZLE.questions)
@@ -50,20 +50,20 @@ def gold(puzzle: Puzzle) -> str:
 
 @pytest.mark.parametrize("text", SURFACES)
 def test_takes_what_models_write(text: str) -> None:
-    assert found(text) == {"A": "Miss Scarlet"}
+    assert read_answers(text) == {"A": "Miss Scarlet"}
 
 
 @pytest.mark.parametrize(("text", "answer"), KINDS_OF_ANSWER)
 def test_takes_every_kind_of_answer(text: str, answer: str) -> None:
     letter = re.search("[A-H]", text)
     assert letter
-    assert found(text) == {letter[0]: answer}
+    assert read_answers(text) == {letter[0]: answer}
 
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_refuses_what_commits_to_no_single_option(text: str) -> None:
     grade = SOUND.grade(PUZZLE, text)
-    assert found(text) == {}
+    assert read_answers(text) == {}
     assert not grade.answered
     assert grade.accuracy == 0
 
@@ -102,14 +102,14 @@ CLOSING = [
 @pytest.mark.parametrize("tag", OPENING)
 @pytest.mark.parametrize("gap", ["", "\n", "\nWe need the murderer.\n"])
 def test_an_unclosed_thought_holds_no_answer(tag: str, gap: str) -> None:
-    assert found(f"{tag}{gap}{GOLD}") == {}
-    assert found(f"{tag}hm</think>\n{tag}{gap}{GOLD}") == {}
+    assert read_answers(f"{tag}{gap}{GOLD}") == {}
+    assert read_answers(f"{tag}hm</think>\n{tag}{gap}{GOLD}") == {}
 
 
 @pytest.mark.parametrize("tag", CLOSING)
 def test_a_thought_that_only_closes_began_with_the_text(tag: str) -> None:
-    assert found(f"A. Mr. Green\n{GOLD}\n{tag}\n\nA. Mrs. White") == {"A": "Mrs. White"}
-    assert found(f"{GOLD}\n{tag}") == {}
+    assert read_answers(f"A. Mr. Green\n{GOLD}\n{tag}\n\nA. Mrs. White") == {"A": "Mrs. White"}
+    assert read_answers(f"{GOLD}\n{tag}") == {}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_thought_that_only_closes_began_with_the_text(tag: str) -> None:
     ],
 )
 def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
-    assert found(text) == answers
+    assert read_answers(text) == answers
 
 
 # Which block counts
@@ -182,31 +182,34 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
 )  # fmt: skip
 def test_the_final_block_counts(text: str, answers: str) -> None:
     expected = dict(re.findall(r"([A-H])=(.+?)(?= [A-H]=|$)", answers))
-    assert found(text) == expected
+    assert read_answers(text) == expected
 
 
 def test_a_short_block_corrects_a_full_one() -> None:
-    assert found(f"{GOLD}\n\nWait, I misread clue 3.\n\nA. Mr. Green") == {
+    assert read_answers(f"{GOLD}\n\nWait, I misread clue 3.\n\nA. Mr. Green") == {
         **SOLUTION,
         "A": "Mr. Green",
     }
-    assert found(f"{GOLD}\n\nNow my final answer is clear.\n\nA. Mr. Green") == {
+    assert read_answers(f"{GOLD}\n\nNow my final answer is clear.\n\nA. Mr. Green") == {
         **SOLUTION,
         "A": "Mr. Green",
     }
-    assert found(f"{GOLD}\n\nCorrection: A. Mr. Green") == {**SOLUTION, "A": "Mr. Green"}
-    assert found(f"{GOLD}\n\nOn reflection:\n\nA. Mr. Green or Mrs. White") == {
+    assert read_answers(f"{GOLD}\n\nCorrection: A. Mr. Green") == {**SOLUTION, "A": "Mr. Green"}
+    assert read_answers(f"{GOLD}\n\nOn reflection:\n\nA. Mr. Green or Mrs. White") == {
         letter: answer for letter, answer in SOLUTION.items() if letter != "A"
     }
-    assert found(f"{GOLD}\n\nFinal answer:\n\nA. Mr. Green") == {"A": "Mr. Green"}
+    assert read_answers(f"{GOLD}\n\nFinal answer:\n\nA. Mr. Green") == {"A": "Mr. Green"}
 
 
 def test_a_full_block_after_a_draft_takes_nothing_from_it() -> None:
     draft = GOLD.replace("Miss Scarlet", "Mr. Green")
-    assert found(f"{draft}\nLet me check that again.\n{GOLD}") == SOLUTION
-    assert found(f"{GOLD}\nLet me check that again.\n{draft}") == {**SOLUTION, "A": "Mr. Green"}
+    assert read_answers(f"{draft}\nLet me check that again.\n{GOLD}") == SOLUTION
+    assert read_answers(f"{GOLD}\nLet me check that again.\n{draft}") == {
+        **SOLUTION,
+        "A": "Mr. Green",
+    }
     # With nothing between them, the text gives two answers to A.
-    assert "A" not in found(f"{draft}\n\n{GOLD}")
+    assert "A" not in read_answers(f"{draft}\n\n{GOLD}")
 
 
 @pytest.mark.parametrize("name", sorted((DATA / "responses").glob("*.txt")))
@@ -218,7 +221,9 @@ def test_whole_responses(name: Path) -> None:
     )
     assert first.startswith("gold")
     expected = {**SOLUTION, **wrong}
-    assert found(text) == {letter: answer for letter, answer in expected.items() if answer != "-"}
+    assert read_answers(text) == {
+        letter: answer for letter, answer in expected.items() if answer != "-"
+    }
 
 
 # Gold answers
@@ -240,19 +245,21 @@ def test_gold_answers_are_right_on_published_puzzles(published: list[Puzzle]) ->
         assert SOUND.grade(puzzle, gold(puzzle)) == all_right(puzzle)
 
 
-@pytest.mark.parametrize("judge", [SOUND, PUBLISHED], ids=lambda judge: judge.name)
-def test_a_grade_says_what_is_right_and_how_the_main_questions_went(judge: Grader) -> None:
+@pytest.mark.parametrize(
+    "chosen_grader", [SOUND, PUBLISHED], ids=lambda chosen_grader: chosen_grader.name
+)
+def test_a_grade_says_what_is_right_and_how_the_main_questions_went(chosen_grader: Grader) -> None:
     main = [k for k, question in PUZZLE.questions.items() if question.topic in MAIN_TOPICS]
     others = [letter for letter in SOLUTION if letter not in main]
     assert len(main) == 5
     # Neither is a time, which `published` cannot match.
     wrong, right = main[0], others[0]
-    said = {letter: answer for letter, answer in SOLUTION.items() if letter in main}
-    said |= {right: SOLUTION[right]}
-    said[wrong] = next(one for one in PUZZLE.options[wrong] if one != SOLUTION[wrong])
-    grade = judge.grade(PUZZLE, "\n".join(f"{k}. {v}" for k, v in said.items()))
-    lost = [main[0]] if judge is SOUND else [main[0], main[3]]
-    assert grade.right == tuple(k for k in SOLUTION if k in said and k not in lost)
+    given = {letter: answer for letter, answer in SOLUTION.items() if letter in main}
+    given |= {right: SOLUTION[right]}
+    given[wrong] = next(option for option in PUZZLE.options[wrong] if option != SOLUTION[wrong])
+    grade = chosen_grader.grade(PUZZLE, "\n".join(f"{k}. {v}" for k, v in given.items()))
+    lost = [main[0]] if chosen_grader is SOUND else [main[0], main[3]]
+    assert grade.right == tuple(k for k in SOLUTION if k in given and k not in lost)
     assert grade.main_accuracy == (5 - len(lost)) / 5
     assert Grade.from_dict(json.loads(json.dumps(asdict(grade)))) == grade
 
@@ -268,10 +275,10 @@ def test_no_name_is_taken_for_another() -> None:
     ):
         reader = answer_reader(topic, "Which one?", options)
         for option in options:
-            assert reader.read(plain(option)) == Commit(option, bare=True)
+            assert reader.read(plain_text(option)) == Commit(option, bare=True)
             for other in options:
                 if other != option:
-                    assert reader.read(f"{plain(option)}, {plain(other)}") == "refused"
+                    assert reader.read(f"{plain_text(option)}, {plain_text(other)}") == "refused"
 
 
 def test_names_that_share_words() -> None:
@@ -291,9 +298,9 @@ def test_names_that_share_words() -> None:
     assert suspects.read("it was scarlet") == Commit("Scarlet", bare=True)
     assert suspects.read("miss scarlet") == Commit("Miss Scarlet", bare=True)
     times = answer_reader("time", "When?", ("01:00 AM", "12:00 PM", "01:00 PM"))
-    assert times.read(plain("1:00")) == "prose"
-    assert times.read(plain("13:00")) == Commit("01:00 PM", bare=True)
-    assert times.read(plain("noon")) == Commit("12:00 PM", bare=True)
+    assert times.read(plain_text("1:00")) == "prose"
+    assert times.read(plain_text("13:00")) == Commit("01:00 PM", bare=True)
+    assert times.read(plain_text("noon")) == Commit("12:00 PM", bare=True)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +316,7 @@ def test_names_that_share_words() -> None:
 def test_a_name_as_listed_is_taken_whatever_it_holds(topic: Topic, options: list[str]) -> None:
     reader = answer_reader(topic, "Which one?", tuple(options))
     for option in options:
-        assert reader.read(plain(option)) == Commit(option, bare=True)
+        assert reader.read(plain_text(option)) == Commit(option, bare=True)
 
 
 # The published grader

@@ -61,15 +61,15 @@ def answer_lines(draw: Draw, answers: dict[str, str]) -> str:
     label = draw(st.sampled_from(["", "kind", "question", "question above"]))
     lines = []
     for letter, option in answers.items():
-        said = draw(spellings(letter, option))
+        answer_text = draw(spellings(letter, option))
         if label == "kind":
-            said = f"{KINDS[letter]}: {said}"
+            answer_text = f"{KINDS[letter]}: {answer_text}"
         elif label == "question":
-            said = f"{QUESTION_TEXTS[letter]} {said}"
+            answer_text = f"{QUESTION_TEXTS[letter]} {answer_text}"
         elif label == "question above":
-            lines.append(f"**{letter}. {QUESTION_TEXTS[letter]}**\n{said}")
+            lines.append(f"**{letter}. {QUESTION_TEXTS[letter]}**\n{answer_text}")
             continue
-        line = emphasis.format(m=marker.format(letter), x=said)
+        line = emphasis.format(m=marker.format(letter), x=answer_text)
         lines.append(indent + line + draw(st.sampled_from(REMARKS)))
     return gap.join(lines)
 
@@ -78,25 +78,25 @@ def answer_lines(draw: Draw, answers: dict[str, str]) -> str:
 def blocks(draw: Draw, answers: dict[str, str]) -> str:
     """A block of answers, in one of the styles that models write."""
     style = draw(st.sampled_from(["lines", "lines", "lines", "table", "json", "box", "row", "tag"]))
-    said = {letter: draw(spellings(letter, option)) for letter, option in answers.items()}
+    answer_texts = {letter: draw(spellings(letter, option)) for letter, option in answers.items()}
     match style:
         case "table":
             reason = draw(st.sampled_from(["", " see clue 3 |"]))
-            rows = [f"| {letter} | **{words}** |{reason}" for letter, words in said.items()]
+            rows = [f"| {letter} | **{words}** |{reason}" for letter, words in answer_texts.items()]
             return "\n".join(["| Letter | Answer |", "|---|---|", *rows])
         case "json":
             indent = draw(st.sampled_from([None, 2]))
-            text = json.dumps(said, ensure_ascii=False, indent=indent)
+            text = json.dumps(answer_texts, ensure_ascii=False, indent=indent)
             return f"```json\n{text}\n```" if draw(st.booleans()) else text
         case "box":
-            rows = [rf"\text{{{letter}. {words}}}" for letter, words in said.items()]
+            rows = [rf"\text{{{letter}. {words}}}" for letter, words in answer_texts.items()]
             return r"\[ \boxed{" + " \\\\\n".join(rows) + r"} \]"
         case "row":
             # Only consecutive letters may share a line.
             joint = draw(st.sampled_from([", ", "; ", " | "]))
             text = ""
-            for letter, words in sorted(said.items()):
-                before = chr(ord(letter) - 1) in said
+            for letter, words in sorted(answer_texts.items()):
+                before = chr(ord(letter) - 1) in answer_texts
                 text += f"{(joint if before else chr(10)) if text else ''}{letter}. {words}"
             return text
         case "tag":
@@ -155,11 +155,11 @@ NONE = ["not {first}", "neither {joined}", "anything but {first}", "{first}?",
 @st.composite
 def evasions(draw: Draw, letter: str) -> str:
     """Words that name options of a letter and commit to none."""
-    several = draw(st.permutations(OPTIONS[letter]).map(list))
+    chosen = draw(st.permutations(OPTIONS[letter]).map(list))
     if draw(st.booleans()):  # the right answer first: where it is most likely to be credited
-        several.sort(key=lambda option: option != SOLUTION[letter])
-    several = several[: draw(st.integers(2, len(several)))]
-    spelled = [draw(spellings(letter, option)) for option in several]
+        chosen.sort(key=lambda option: option != SOLUTION[letter])
+    chosen = chosen[: draw(st.integers(2, len(chosen)))]
+    spelled = [draw(spellings(letter, option)) for option in chosen]
     form = draw(st.sampled_from(TWO_OR_MORE + NONE))
     joined = draw(st.sampled_from(JOINTS)).join(spelled)
     return form.format(joined=joined, first=spelled[0], second=spelled[1])
@@ -171,11 +171,11 @@ def evasive_lines(draw: Draw, letter: str) -> str:
     marker, emphasis = draw(st.sampled_from(MARKERS)), draw(st.sampled_from(EMPHASES))
     indent = draw(st.sampled_from(INDENTS))
     if draw(st.booleans()):
-        said = draw(evasions(letter))
-        return indent + emphasis.format(m=marker.format(letter), x=said)
-    several = draw(st.lists(st.sampled_from(OPTIONS[letter]), min_size=2, max_size=3, unique=True))
+        evasion = draw(evasions(letter))
+        return indent + emphasis.format(m=marker.format(letter), x=evasion)
+    chosen = draw(st.lists(st.sampled_from(OPTIONS[letter]), min_size=2, max_size=3, unique=True))
     between = draw(st.sampled_from(["\n", "\n\n", "\nor\n", "\nAlternatively:\n", "\nOption 2:\n"]))
-    spelled = [draw(spellings(letter, option)) for option in several]
+    spelled = [draw(spellings(letter, option)) for option in chosen]
     return between.join(
         indent + emphasis.format(m=marker.format(letter), x=words) for words in spelled
     )

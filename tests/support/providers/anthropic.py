@@ -53,7 +53,7 @@ class Anthropic:
             content = "".join(part.get("text", "") for part in content)
         return Request(content, model, id, bool(body.get("stream")), wants_usage=True)
 
-    def whole(self, request: Request, reply: Reply) -> Mapping[str, Any]:
+    def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
         """A reply in one piece."""
         content: list[dict[str, Any]] = []
         if reply.reasoning is not None:
@@ -79,7 +79,7 @@ class Anthropic:
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
         """A reply in pieces: a message, its blocks, its end."""
-        message = {**self.whole(request, replace(reply, text="", reasoning=None))}
+        message = {**self.full_body(request, replace(reply, text="", reasoning=None))}
         message["stop_reason"] = None
         if reply.tells_usage:
             message["usage"] = self._prompt(reply) | {"output_tokens": 1}

@@ -47,7 +47,7 @@ class Chat:
             wants_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         )
 
-    def whole(self, request: Request, reply: Reply) -> Mapping[str, Any]:
+    def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
         """A reply in one piece."""
         choice = {
             "index": 0,

@@ -1,4 +1,4 @@
-"""What goes wrong between a model and who asks it, and when.
+"""The faults between a model and its client, and when they occur.
 
 A fault is drawn from the seed, the request and the number of times that the request came before.
 """
@@ -57,6 +57,6 @@ STOPPING: tuple[Fault, ...] = ("quota", "wrong-key", "expired-key", "forbidden",
 
 
 def draw(seed: int, rate: float, kinds: Sequence[Fault], request: str, before: int) -> Fault | None:
-    """What becomes of a request that came so often before; None if it goes well."""
-    dice = random.Random(f"{seed}/{request}/{before}")
-    return dice.choice(kinds) if dice.random() < rate else None
+    """The fault of a request that came `before` times already; None if it succeeds."""
+    rng = random.Random(f"{seed}/{request}/{before}")
+    return rng.choice(kinds) if rng.random() < rate else None

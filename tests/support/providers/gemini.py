@@ -41,7 +41,7 @@ class Gemini:
         seed = (body.get("generationConfig") or {}).get("seed")
         return Request(prompt, model, id, method == "streamGenerateContent", seed)
 
-    def whole(self, request: Request, reply: Reply) -> Mapping[str, Any]:
+    def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
         """A reply in one piece."""
         parts: list[dict[str, Any]] = []
         if reply.reasoning is not None:

@@ -1,4 +1,4 @@
-"""What was asked and what was served, in the order of asking."""
+"""The requests and what was served, in the order of the requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Entry:
 
     @property
     def request(self) -> tuple[str, str, str, int | None]:
-        """What makes it the same request as another."""
+        """Equal for two entries of the same request."""
         return self.provider, self.model, self.puzzle, self.seed
 
 
@@ -50,7 +50,7 @@ class Ledger:
         return entry
 
     def served(self, start: int = 0) -> Counter[tuple[str, str, str, int | None]]:
-        """How often each request was served whole, from an entry's number on."""
+        """How often each request was served completely, from an entry's number on."""
         return Counter(entry.request for entry in self.entries[start:] if entry.whole)
 
     def faults(self) -> Counter[Fault | None]:

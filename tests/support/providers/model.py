@@ -1,7 +1,7 @@
 """The model behind the server: gold answers, spoilt at a rate, and the tokens they took.
 
-What it says hangs on its seed, the puzzle and the request's own seed alone. A request without a
-seed (Anthropic takes none) is answered the same each time.
+A reply depends only on the model's seed, the puzzle and the request's own seed. A request without
+a seed (Anthropic takes none) is answered the same each time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ THOUGHT = "Where was everybody? Étienne says: “not there” … so it follows
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model made of a prompt, in no provider's terms."""
+    """The model's reply to a prompt, in no provider's format."""
 
     text: str
     # what a run must record it as
@@ -67,14 +67,14 @@ SHAPES: Mapping[str, Reply] = {
 
 
 class Model:
-    """Answers puzzles: rightly, or not, at rates that a seed fixes."""
+    """Answers puzzles, with shares of wrong and unusable replies; the seed decides which."""
 
     def __init__(
         self,
         puzzles: Iterable[Puzzle],
         seed: int = 0,
         wrong: float = 0.0,
-        odd: float = 0.0,
+        unusable: float = 0.0,
         shape: str | None = None,
     ) -> None:
         """`wrong` is the share of answers with one letter wrong.
@@ -83,7 +83,7 @@ class Model:
         replies are of that one.
         """
         self._by_prompt = {puzzle.prompt: puzzle for puzzle in puzzles}
-        self._seed, self._wrong, self._odd, self._shape = seed, wrong, odd, shape
+        self._seed, self._wrong, self._unusable, self._shape = seed, wrong, unusable, shape
 
     def puzzle(self, prompt: str) -> str:
         """The id of a prompt's puzzle; "?" for any other prompt."""
@@ -91,30 +91,30 @@ class Model:
         return known.id if known else "?"
 
     def reply(self, prompt: str, seed: int | None) -> Reply:
-        """What is said to a prompt under a request's seed."""
+        """The reply to a prompt and a request's seed."""
         puzzle = self._by_prompt.get(prompt)
-        dice = random.Random(f"{self._seed}/{puzzle.id if puzzle else prompt}/{seed}")
-        text = self._answer(puzzle, dice) if puzzle else "I see no puzzle."
+        rng = random.Random(f"{self._seed}/{puzzle.id if puzzle else prompt}/{seed}")
+        text = self._answer(puzzle, rng) if puzzle else "I see no puzzle."
         if self._shape:
             fixed = SHAPES[self._shape]
             return replace(fixed, text=fixed.text.replace(TEXT, text))
-        if dice.random() < self._odd:
-            return SHAPES[dice.choice(["truncated", "truncated-thought", "refused", "unparsed"])]
+        if rng.random() < self._unusable:
+            return SHAPES[rng.choice(["truncated", "truncated-thought", "refused", "unparsed"])]
         prompt_tokens = len(prompt) // 4 + 1
         return Reply(
             text,
             "answered" if puzzle else "unparsed",
-            reasoning=THOUGHT * dice.randint(1, 20),
+            reasoning=THOUGHT * rng.randint(1, 20),
             prompt_tokens=prompt_tokens,
-            cached_tokens=prompt_tokens // 2 if dice.random() < 0.5 else 0,
-            reasoning_tokens=dice.randint(20, 900),
+            cached_tokens=prompt_tokens // 2 if rng.random() < 0.5 else 0,
+            reasoning_tokens=rng.randint(20, 900),
             answer_tokens=len(text) // 4 + 1,
         )
 
-    def _answer(self, puzzle: Puzzle, dice: random.Random) -> str:
+    def _answer(self, puzzle: Puzzle, rng: random.Random) -> str:
         answers = dict(puzzle.solution)
-        if dice.random() < self._wrong:
-            letter = dice.choice(list(answers))
+        if rng.random() < self._wrong:
+            letter = rng.choice(list(answers))
             others = [option for option in puzzle.options[letter] if option != answers[letter]]
-            answers[letter] = dice.choice(others)
+            answers[letter] = rng.choice(others)
         return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())

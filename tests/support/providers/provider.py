@@ -16,7 +16,7 @@ CREATED = 1763900000  # the second in which everything happens: the same request
 
 @dataclass(frozen=True)
 class Request:
-    """A request, in no provider's terms."""
+    """A request, in no provider's format."""
 
     prompt: str
     model: str
@@ -57,7 +57,7 @@ class Provider(Protocol):
     def read(self, path: str, body: Mapping[str, Any], id: str) -> Request:
         """Read what was posted to a path below the root. Raises Rejection."""
 
-    def whole(self, request: Request, reply: Reply) -> Mapping[str, Any]:
+    def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
         """The reply in one piece."""
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
@@ -67,7 +67,7 @@ class Provider(Protocol):
         """A reply that says nothing, in a way this provider is known to do."""
 
     def problem(self, fault: Fault, key: str) -> Problem:
-        """An error, with the key where the provider would tell it."""
+        """An error, with the key where the provider would repeat it."""
 
     def error_event(self, fault: Fault) -> bytes:
         """An error within a stream that began well."""

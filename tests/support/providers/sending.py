@@ -55,8 +55,8 @@ class Exchange:
         problem = provider.problem(fault, self._key)
         if fault == "error-in-200":
             problem = replace(problem, status=200)
-        told = fault in ("rate-limit-after", "unavailable")
-        return await self.error(problem, self._settings.retry_after if told else None)
+        says_when = fault in ("rate-limit-after", "unavailable")
+        return await self.error(problem, self._settings.retry_after if says_when else None)
 
     async def error(self, problem: Problem, after: str | None = None) -> web.StreamResponse:
         """Send an error; `after` for its Retry-After."""
@@ -72,7 +72,7 @@ class Exchange:
             body = b"".join(self._provider.events(request, reply))
             response = web.StreamResponse(headers=self._headers | _SSE)
         else:
-            body = compact(self._provider.whole(request, reply))
+            body = compact(self._provider.full_body(request, reply))
             response = web.StreamResponse(headers=self._headers | _JSON)
             response.content_length = len(body)
         await response.prepare(self._http)
@@ -95,7 +95,7 @@ class Exchange:
             part, announced = b"".join(events[: len(events) // 3]), None
             response = web.StreamResponse(headers=self._headers | _SSE)
         else:
-            body = compact(self._provider.whole(request, reply))
+            body = compact(self._provider.full_body(request, reply))
             part, announced = body[: len(body) // 2], len(body)
             response = web.StreamResponse(headers=self._headers | _JSON)
         response.content_length = len(part) if announced and entry.fault == "ended" else announced

@@ -1,4 +1,4 @@
-"""The HTTP side: reads a request, draws what becomes of it, and enters it in the ledger."""
+"""The HTTP side: reads a request, draws its fault if any, and enters it in the ledger."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Settings:
     seed: int = 0
     # what the first request for a puzzle meets, by the puzzle's id
     first: Mapping[str, Fault] = field(default_factory=dict)
-    # what a provider says to every request, after so many that it took
+    # the error that a provider gives to every request, after it has accepted so many
     broken: Mapping[str, Fault] = field(default_factory=dict)
     broken_after: int = 0
     # seconds before a reply begins, and between the writes of a stream
@@ -28,7 +28,7 @@ class Settings:
     pause_s: float = 0.0
     # seconds after which a request that hangs is dropped
     hang_s: float = 600.0
-    # value of the header, in seconds; a provider that is not there for long sends 1 at least
+    # value of the header, in seconds; an unavailable provider sends at least 1
     retry_after: str = "1"
     # repeat the key in every header, error and text
     echo: bool = False
