@@ -1,0 +1,39 @@
+"""What holds in every test: the day stands still, and no test fails because the machine is busy."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The day on which the facts in the shipped registry were read: none of them is out of date then.
+DAY = os.environ.get("TCLUE_TEST_DAY", "2026-11-24")
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+def set_day(patch: pytest.MonkeyPatch, day: str) -> None:
+    """Have `tclue.bench.models.model.today`, which everything asks for the day, say this one."""
+    noon = datetime.datetime.fromisoformat(f"{day}T12:00+00:00")
+    clock = SimpleNamespace(UTC=datetime.UTC, datetime=SimpleNamespace(now=noon.astimezone))
+    patch.setattr("tclue.bench.models.model.datetime", clock)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _day_stands_still() -> Iterator[None]:
+    """The day is fixed in this process; it is not in the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_day(patch, DAY)
+        yield
+
+
+@pytest.fixture
+def on_day(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the day for a test that is about a certain one, whatever day the others have."""
+    return lambda day: set_day(monkeypatch, day)
