@@ -361,7 +361,7 @@ def test_published_puzzles_are_as_stated_and_seven_lean_on_the_exclusive_or() ->
 def run_python(code: str) -> str:
     """What a fresh Python prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True
     )
     return done.stdout.strip()
 

@@ -184,7 +184,11 @@ def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
     last = 0
     for _ in range(KILLS):
         child = saver.start(quick, -1)
-        time.sleep(dice.uniform(0, 0.15))
+        # Counted in steps: in so many seconds, a busy machine saves none.
+        wanted = last + dice.randint(0, 2)
+        while max(steps(quick) if quick.exists() else [0], default=0) < wanted:
+            time.sleep(0.001)
+        time.sleep(dice.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
         assert saver.wait() == -signal.SIGKILL
         now = assert_whole(quick)

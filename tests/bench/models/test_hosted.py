@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -225,7 +226,7 @@ def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> Non
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("slow", [{"pause_s": 30.0}, {"drip_s": 0.5}])
+@pytest.mark.parametrize("slow", [{"pause_s": 300.0}, {"drip_s": 0.5}])
 def test_a_server_that_hangs_is_given_up(
     tmp_path: Path, streamed: bool, slow: dict[str, Any]
 ) -> None:
@@ -234,13 +235,18 @@ def test_a_server_that_hangs_is_given_up(
     puzzles, (puzzle, *_) = write_puzzles(tmp_path, 3)
     reply = stream({"content": "A. x"}) if streamed else Answer(completion("A. x"))
     late = replace(reply, **slow)
-    with serving(lambda b: late if prompt_of(b) == puzzle.prompt else reply) as server:
-        options = {"api_base": server.url, "stream": streamed, "timeout_s": 2.5}
-        summary = bench("m", puzzles, tmp_path / "late", **options)
+    # On a busy machine the other two may be too late as well: they need no more than more time.
+    for timeout_s in (2.5, 10.0, 40.0):
+        results = tmp_path / f"late{timeout_s:g}"
+        with serving(lambda b: late if prompt_of(b) == puzzle.prompt else reply) as server:
+            options = {"api_base": server.url, "stream": streamed, "timeout_s": timeout_s}
+            summary = bench("m", puzzles, results, **options)
+        if summary.responses == 2:
+            break
     assert (len(server.bodies), summary.responses, summary.outcomes["failed"]) == (3, 2, 1)
-    (failed,) = [r for r in the_run(tmp_path / "late").responses if r.outcome == "failed"]
-    assert failed.error == "no whole reply within 2.5 s (--timeout)"
-    assert failed.latency_s >= 2.5
+    (failed,) = [r for r in the_run(results).responses if r.outcome == "failed"]
+    assert failed.error == f"no whole reply within {timeout_s:g} s (--timeout)"
+    assert failed.latency_s >= timeout_s
 
 
 @pytest.mark.parametrize(
@@ -371,20 +377,26 @@ def test_killed_runs_ask_only_for_what_is_missing(tmp_path: Path) -> None:
     puzzles, all_puzzles = write_puzzles(tmp_path, 30)
     right, slots, kills = gold(all_puzzles), 4, (1, 9, 20)
     results = tmp_path / "r"
+    killed, last = threading.Event(), [0]
 
     def behave(body: dict[str, Any]) -> Answer:
-        return Answer(completion(right(prompt_of(body))), pause_s=0.05)
+        # Some are always in flight at a kill, which is waited for, however busy the machine is.
+        if len(server.bodies) >= last[0]:
+            killed.wait(300)
+        return Answer(completion(right(prompt_of(body))))
 
     with serving(behave) as server:
         options = {"api_base": server.url, "concurrency": slots}
         with Forks("m", puzzles, results, **options) as forks:
-            for served in kills:
+            for last[0] in kills:
+                killed.clear()
                 process = forks.start()
-                while len(server.bodies) < served:
+                while len(server.bodies) < last[0]:
                     os.kill(process, 0)  # it lives
                     time.sleep(0.002)
                 os.kill(process, signal.SIGKILL)
                 assert forks.wait() == -signal.SIGKILL
+                killed.set()
         summary = bench("m", puzzles, results, **options)
         assert 30 <= len(server.bodies) <= 30 + slots * len(kills)
         again = bench("m", puzzles, results, **options)
@@ -398,11 +410,13 @@ def test_killed_runs_ask_only_for_what_is_missing(tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 12)
-    results, served = tmp_path / "r", [0]
+    results, served, lock = tmp_path / "r", [0], threading.Lock()
 
     def behave(_: dict[str, Any]) -> Answer:
-        served[0] += 1
-        return Answer(completion("A. x"), pause_s=0 if served[0] <= 4 else 30)
+        with lock:
+            served[0] += 1
+            number = served[0]
+        return Answer(completion("A. x"), pause_s=0 if number <= 4 else 300)
 
     with serving(behave) as server:
         process = spawn("m", puzzles, results, api_base=server.url, concurrency=3)

@@ -106,13 +106,17 @@ def test_a_run_stops_before_the_money_and_goes_on_with_more(
 
 def test_where_no_limit_is_known_the_first_goes_alone(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 8)
-    lock, in_flight, seen = threading.Lock(), [0], []
+    lock, in_flight, seen, several = threading.Lock(), [0], [], threading.Event()
 
     def behave(_: dict[str, Any]) -> Answer:
         with lock:
             in_flight[0] += 1
             seen.append(in_flight[0])
-        threading.Event().wait(0.1)
+            number = len(seen)
+        if in_flight[0] > 1:
+            several.set()
+        # The first two would see others that are sent beside them; the next one waits for another.
+        several.wait(0.1 if number <= 2 else 300)
         with lock:
             in_flight[0] -= 1
         return Answer(completion("A. x"))

@@ -166,7 +166,7 @@ def test_killed_over_and_over_nothing_is_lost_or_doubled(tmp_path: Path) -> None
     results = tmp_path / "results"
     sizes = [0]
     for kill in range(4):
-        process = spawn("random", puzzles, results, samples=20)
+        process = spawn("random", puzzles, results, samples=40)
         path = None
         while path is None or path.stat().st_size <= sizes[-1] + 3000 * kill:
             path = next(results.glob("*/responses.jsonl"), None)
@@ -175,10 +175,10 @@ def test_killed_over_and_over_nothing_is_lost_or_doubled(tmp_path: Path) -> None
         process.send_signal(signal.SIGKILL)
         process.communicate()
         sizes.append(path.stat().st_size)
-    assert len(the_run(results).responses) < 800
-    bench("random", puzzles, results, samples=20)
+    assert len(the_run(results).responses) < 1600
+    bench("random", puzzles, results, samples=40)
     pairs = [response.pair for response in the_run(results).responses]
-    assert len(pairs) == 800 == len(set(pairs))
+    assert len(pairs) == 1600 == len(set(pairs))
 
 
 def full_disk_told(process: "subprocess.Popen[str]", reason: str) -> None:
