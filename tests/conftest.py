@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,17 @@ DAY = os.environ.get("TCLUE_TEST_DAY", "2026-11-24")
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where no test with a model is asked for, do not import the files of such tests alone.
+
+    They import torch, which takes seconds in every worker.
+    """
+    if collection_path.suffix != ".py" or "not model" not in config.option.markexpr:
+        return None
+    source = collection_path.read_text(encoding="utf-8")
+    return True if re.search(r"^pytestmark = \[?\s*pytest\.mark\.model\b", source, re.M) else None
 
 
 def set_day(patch: pytest.MonkeyPatch, day: str) -> None:

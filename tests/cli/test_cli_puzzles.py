@@ -71,6 +71,7 @@ def said(folder: Path, *arguments: str, code: int = 0, stdin: str = "") -> Any:
 # generate
 
 
+@pytest.mark.server
 def test_generate_prints_what_it_would_write(folder: Path) -> None:
     command = ("generate", "-n", "3", "--seed", "7", "--difficulty", "easy")
     printed = run(folder, *command)
@@ -133,6 +134,7 @@ def test_show(folder: Path) -> None:
     assert f"A. {EASY[0].solution['A']}" in seen
 
 
+@pytest.mark.server
 def test_solve_from_a_prompt_alone(folder: Path) -> None:
     done = run(folder, "solve", "--json", stdin=EASY[0].prompt)
     assert done.returncode == 0, done.stderr
@@ -151,6 +153,8 @@ def test_solve_from_a_prompt_alone(folder: Path) -> None:
     assert all(answer in seen for answer in EASY[0].solution.values())
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_solve_shows_two_that_differ_or_none(folder: Path) -> None:
     several = said(folder, "solve", "open.jsonl", code=1)
     one, other = (each["answers"] for each in several["solutions"])
@@ -179,6 +183,7 @@ def test_solve_asks_whether_a_sentence_follows(folder: Path) -> None:
 # check
 
 
+@pytest.mark.server
 def test_check_reports_each_claim(folder: Path) -> None:
     found = said(folder, "check", "easy.jsonl", "--minimal", "--prover", "both")
     results = found.pop("results")
@@ -221,6 +226,7 @@ def test_check_exits_with_1_where_a_claim_fails(
         assert found["results"][0]["needless"] == [3]
 
 
+@pytest.mark.slow
 def test_check_the_published_puzzles(folder: Path) -> None:
     found = said(folder, "check", str(published_path()))
     assert found["puzzles"] == found["answers_as_stated"] == 64
@@ -236,6 +242,7 @@ def response(puzzle: Puzzle, key: str = "id") -> str:
     return json.dumps({key: named, "response": gold}) + "\n"
 
 
+@pytest.mark.server
 def test_grade_gives_one_line_for_each_response(folder: Path) -> None:
     lines = [
         response(EASY[2]),
@@ -327,6 +334,7 @@ def test_bad_input_is_one_line(
     assert done.stdout == ""
 
 
+@pytest.mark.server
 def test_a_malformed_clue_is_named_by_file_and_line(bad_folder: Path) -> None:
     line = EASY[0].prompt.split("\n").index("Clues:") + 2
     assert f"clue, line 1: line {line}: " in refused(run(bad_folder, "check", "clue"))
@@ -335,6 +343,7 @@ def test_a_malformed_clue_is_named_by_file_and_line(bad_folder: Path) -> None:
 # Start-up
 
 
+@pytest.mark.server
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     heavy = {"torch", "transformers", "litellm", "pandas", "ortools", "lm_eval"}
     script = (
@@ -369,6 +378,8 @@ def examples() -> list[str]:
     return shown
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_the_examples_of_the_help_do_what_they_say(folder: Path) -> None:
     """Run as they stand, but for their numbers of puzzles."""
     asked = load_set("test").puzzles[0]

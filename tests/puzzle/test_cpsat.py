@@ -207,6 +207,7 @@ def drawn(draw: st.DrawFn) -> tuple[str, Puzzle, Statement]:
 # The tests
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(drawn(), st.booleans())
 def test_verdicts_are_those_of_counting(
@@ -333,6 +334,7 @@ def test_the_same_puzzle_gives_the_same_cases() -> None:
     assert first.verdict == "several"
 
 
+@pytest.mark.slow
 def test_shipped_puzzles_have_one_history() -> None:
     # With presolve, ortools 9.15 ends the process over one of these ("Infeasible solution!").
     for puzzle in load_set("val").puzzles[2::4]:
@@ -341,6 +343,7 @@ def test_shipped_puzzles_have_one_history() -> None:
         assert puzzle.answers(proof.cases[0]) == dict(puzzle.solution)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "TCLUE_PUBLISHED" not in os.environ,
     reason="TCLUE_PUBLISHED is not set: it names the folder of the published puzzles",
@@ -366,10 +369,13 @@ def run_python(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.server
 def test_importing_the_module_imports_no_ortools() -> None:
     assert run_python("import sys, tclue.puzzle.cpsat; print('ortools' in sys.modules)") == "False"
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_ctrl_c_stops_a_long_search_and_the_next() -> None:
     # Random three-literal clauses near the threshold: minutes of search, were it not stopped.
     code = """

@@ -36,6 +36,8 @@ from tclue_grpo.checkpoint import (  # noqa: E402
 from tclue_grpo.config import UpdateConfig  # noqa: E402
 from tclue_grpo.step import Optimizer  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 KILLS = 20
 
 
@@ -101,6 +103,7 @@ def assert_whole(run: Path) -> int:
     return there[-1] if there else 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     policy = hf_load.load(str(TINY), torch.float32)
     optimizer = Optimizer(policy, UpdateConfig(learning_rate=1e-3))
@@ -156,6 +159,8 @@ def test_best_last_and_every_nth_are_kept(quick: Path) -> None:
     assert kept == {"base": "tiny", "best": 9, "last": 11, "steps": [4, 8, 9, 11]}
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -> None:
     points = 0
     for call in range(1, 200):
@@ -179,6 +184,8 @@ def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -
     assert steps(run) == [4, 6, 8]
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
     dice = random.Random(5)
     last = 0
@@ -197,6 +204,7 @@ def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
     assert last > KILLS / 2
 
 
+@pytest.mark.server
 def test_a_file_that_may_not_grow(quick: Path, saver: Saver) -> None:
     save_on(quick, 2)
     saver.start(quick, 0, 100_000)  # the optimizer's file takes more
@@ -210,6 +218,7 @@ def test_a_file_that_may_not_grow(quick: Path, saver: Saver) -> None:
     assert sorted(path.name for path in quick.iterdir()) == ["kept.json", "step-000002"]
 
 
+@pytest.mark.server
 def test_a_full_disk(tmp_path: Path) -> None:
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
     try:

@@ -25,6 +25,8 @@ from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
 from tclue_grpo.policy import Pack, Policy, TokenStats  # noqa: E402
 from tclue_grpo.rollout import SamplingRequest  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 FAKE = SUPPORT / "fake_vllm.py"
 REQUESTS = [SamplingRequest([1, 2, 3], 2, seed=1), SamplingRequest([4], 3, seed=2)]
 
@@ -63,6 +65,8 @@ def engine(python: Path, tmp_path: Path) -> Iterator[VLLMEngine]:
     engine.close()
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: Path) -> None:
     engine.sync(Level(tmp_path, -1.0))
     groups = engine.sample(REQUESTS)
@@ -77,6 +81,8 @@ def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: 
         engine.sample(REQUESTS)
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_stale_weights_are_noticed_and_the_server_started_anew(
     engine: VLLMEngine, tmp_path: Path
 ) -> None:
@@ -89,6 +95,7 @@ def test_stale_weights_are_noticed_and_the_server_started_anew(
     assert engine.server.pid != pid
 
 
+@pytest.mark.server
 def test_missing_log_probabilities_are_an_error(engine: VLLMEngine, tmp_path: Path) -> None:
     (tmp_path / "bare").touch()
     engine.sync(Level(tmp_path, -1.0))
@@ -96,6 +103,8 @@ def test_missing_log_probabilities_are_an_error(engine: VLLMEngine, tmp_path: Pa
         engine.sample(REQUESTS)
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_nothing_outlives_an_owner_that_is_killed(python: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tclue_grpo.vllm_server import *\n"

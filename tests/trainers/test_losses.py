@@ -27,6 +27,8 @@ from tclue_grpo.packing import pack  # noqa: E402
 from tclue_grpo.policy import Pack, TokenStats  # noqa: E402
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 MAX_TOKENS = 12
 NAMES = tuple(OBJECTIVES)
 # Ranges that some ratios leave on either side; gspo's ratios hardly move.

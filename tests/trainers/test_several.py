@@ -20,6 +20,8 @@ from tclue_grpo import metrics
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
+pytestmark = [pytest.mark.model, pytest.mark.server, pytest.mark.slow]
+
 # Long after any of them is through, however busy the machine is.
 HUNG_S = 1200
 SCRIPT = SCRIPTS / "several.py"

@@ -17,6 +17,8 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file  # noqa: E402
 
+pytestmark = [pytest.mark.model, pytest.mark.server, pytest.mark.slow]
+
 Weights = dict[str, Any]
 SCRIPT = SCRIPTS / "sharded_step.py"
 

@@ -21,6 +21,8 @@ from tclue_grpo import metrics
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
+pytestmark = [pytest.mark.model, pytest.mark.server]
+
 # A run of seconds: what it learns does not matter here.
 SMALL = (
     *("data.puzzles_per_iteration=2", "rollout.responses_per_puzzle=4", "rollout.max_tokens=40"),
@@ -74,6 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_metrics_checkpoints_and_its_configuration(whole: Path) -> None:
     run = whole / "runs" / "tiny-seed1"
     kinds = [(line["iteration"], "validation" in line) for line in lines(whole)]
@@ -112,6 +115,7 @@ def test_what_is_trained_is_another_model_than_the_base(whole: Path) -> None:
     assert any(not base[name].equal(after[name]) for name in base)
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Path, tmp_path: Path) -> None:
     dice = random.Random(1)
     kills = 0
@@ -141,6 +145,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Path, tmp_
         assert (tmp_path / last / name).read_bytes() == (whole / last / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(whole: Path, tmp_path: Path) -> None:
     process = start(tmp_path)
     metrics = tmp_path / "runs" / "tiny-seed1" / "metrics.jsonl"
@@ -157,6 +162,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(whole: Path, tmp_path: Path) 
     assert lines(tmp_path) == lines(whole)
 
 
+@pytest.mark.slow
 def test_another_configuration_in_a_run_s_folder_is_refused_with_the_difference(
     whole: Path,
 ) -> None:
@@ -167,6 +173,7 @@ def test_another_configuration_in_a_run_s_folder_is_refused_with_the_difference(
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_step_that_is_far_too_large_ends_the_run_before_it_is_sampled_from(
     tmp_path: Path,
 ) -> None:
@@ -179,6 +186,7 @@ def test_a_step_that_is_far_too_large_ends_the_run_before_it_is_sampled_from(
     assert not list((tmp_path / "runs" / "tiny-seed1").glob("step-*"))
 
 
+@pytest.mark.slow
 def test_an_alarm_goes_back_to_the_best_step_where_that_is_configured(tmp_path: Path) -> None:
     # Responses that are cut off: more than usual is wrong at once.
     settings = ("on=true", "action=rollback", "truncated_rise=0", "patience=1")

@@ -71,6 +71,7 @@ def text(tmp_path: Path) -> str:
     return gold([puzzle])(puzzle.prompt)
 
 
+@pytest.mark.server
 def test_an_answer_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     reply = Answer(completion(text(tmp_path), reasoning_content="hm"))
     summary, response, server = one(tmp_path, reply, price_in=3.0, price_out=15.0)
@@ -90,6 +91,7 @@ def test_an_answer_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     assert server.keys == {"Bearer none"}
 
 
+@pytest.mark.server
 def test_what_is_given_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     puzzles, _ = write_puzzles(tmp_path, 1)
@@ -105,6 +107,7 @@ def test_what_is_given_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert set(config.given) == {"api_base", "samples", *given}
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
@@ -128,6 +131,7 @@ def test_what_is_the_models_doing_is_scored(tmp_path: Path, answer: Answer, outc
     assert len(server.bodies) == 1
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "answer",
     [
@@ -168,6 +172,7 @@ def flaky(*failures: Answer) -> Callable[[dict[str, Any]], Answer]:
     return lambda _: left.pop(0) if left else Answer(completion("A. x"))
 
 
+@pytest.mark.server
 def test_what_may_pass_is_tried_again(tmp_path: Path, naps: list[float]) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     failures = [
@@ -189,6 +194,7 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, naps: list[float]) -> None
     assert response.tries == 6
 
 
+@pytest.mark.server
 def test_a_server_that_stays_broken_fails_and_the_next_run_asks_again(
     tmp_path: Path, naps: list[float]
 ) -> None:
@@ -202,6 +208,7 @@ def test_a_server_that_stays_broken_fails_and_the_next_run_asks_again(
     assert (summary.responses, summary.outcomes["failed"], summary.failed_attempts) == (1, 0, 1)
 
 
+@pytest.mark.server
 def test_a_server_that_is_not_there(
     tmp_path: Path, naps: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,6 +225,7 @@ def test_a_server_that_is_not_there(
     )
 
 
+@pytest.mark.server
 def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> None:
     slow = Answer({"error": {"message": "slow"}}, 429, {"Retry-After": "86400"})
     with pytest.raises(StopError, match="asks to wait 1440 minutes: try again then"):
@@ -225,6 +233,8 @@ def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> Non
     assert naps == []
 
 
+@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("slow", [{"pause_s": 300.0}, {"drip_s": 0.5}])
 def test_a_server_that_hangs_is_given_up(
@@ -249,6 +259,7 @@ def test_a_server_that_hangs_is_given_up(
     assert failed.latency_s >= timeout_s
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("status", "message", "told"),
     [
@@ -295,6 +306,7 @@ def test_a_wrong_key_stops_the_model_and_says_what_to_do(
     assert "7 of 12 are left" in str(stopped.value)
 
 
+@pytest.mark.server
 def test_streams_are_put_together(tmp_path: Path) -> None:
     head, tail = text(tmp_path)[:9], text(tmp_path)[9:]
     pieces = [{"reasoning_content": "h"}, {"reasoning_content": "m"}, {"content": head}]
@@ -307,6 +319,7 @@ def test_streams_are_put_together(tmp_path: Path) -> None:
     assert response.usage.reasoning_tokens == 70
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True])
 def test_tokens_that_were_not_told_are_unknown(tmp_path: Path, streamed: bool) -> None:
     whole = {k: v for k, v in completion(text(tmp_path)).items() if k != "usage"}
@@ -317,6 +330,7 @@ def test_tokens_that_were_not_told_are_unknown(tmp_path: Path, streamed: bool) -
     assert (response.cost_usd, summary.cost_usd) == (None, None)
 
 
+@pytest.mark.server
 def test_another_price_counts_anew_without_asking(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 3)
     with serving(lambda _: Answer(completion("A. x"))) as server:
@@ -347,6 +361,7 @@ def test_unknown_names_and_missing_keys_are_told_before_anything_is_asked(
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.server
 def test_a_setting_that_the_model_does_not_take_stops_it(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 5)
     with (
@@ -373,6 +388,8 @@ def test_errors_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(cleaned) < 450
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_killed_runs_ask_only_for_what_is_missing(tmp_path: Path) -> None:
     puzzles, all_puzzles = write_puzzles(tmp_path, 30)
     right, slots, kills = gold(all_puzzles), 4, (1, 9, 20)
@@ -408,6 +425,8 @@ def test_killed_runs_ask_only_for_what_is_missing(tmp_path: Path) -> None:
     assert summary.accuracy.value == 1.0
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 12)
     results, served, lock = tmp_path / "r", [0], threading.Lock()
@@ -439,6 +458,7 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
     assert len(server.bodies) == 12 + 3
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("at_work_s", "asked"), [(0.05, 1), (60.0, executor.TRIES)])
 def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
     tmp_path: Path,

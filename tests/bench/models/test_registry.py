@@ -294,6 +294,7 @@ def test_a_model_on_its_way_out_is_asked_and_noted(
     assert one.notes == ("served until 9999-01-01, then retired",)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "model", "sent"),
     [
@@ -323,6 +324,7 @@ def test_a_copy_on_ones_own_server(
     assert is_served_as(run.responses[0].model_id or "", run.config.served_as)
 
 
+@pytest.mark.server
 def test_the_variants_of_an_alias_have_a_run_each(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     refusal = Answer({"error": {"type": "invalid_request_error", "message": "no"}}, 400)
@@ -376,6 +378,7 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in shown + json.dumps(told)
 
 
+@pytest.mark.server
 def test_the_registry_is_read_without_litellm() -> None:
     code = (
         "import sys; from tclue.bench.models import registry as r; "

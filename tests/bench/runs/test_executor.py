@@ -116,6 +116,8 @@ def test_a_shared_machine_is_paid_for_once(tmp_path: Path) -> None:
     assert 0.03 <= spent_s <= wall_s
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_the_time_that_the_command_may_take(tmp_path: Path) -> None:
     path, puzzles = write_puzzles(tmp_path, 12)
     right, slow = gold(puzzles), {puzzle.prompt for puzzle in puzzles[3:]}
@@ -168,6 +170,8 @@ def test_nothing_is_sent_once_the_time_is_up(tmp_path: Path, opening_s: float) -
     assert (answerer.asked, the_run(tmp_path / "r").responses) == (0, ())
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
     path, puzzles = write_puzzles(tmp_path, 12)
     right, go_on = gold(puzzles), threading.Event()
@@ -192,6 +196,8 @@ def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
     assert [r.outcome for r in the_run(tmp_path / "r").responses] == ["answered"] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_a_limit_of_one_server_slows_all_and_ends_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +261,7 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
     assert len({response.pair for response in read_run(folder).responses}) == 4
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 10)
 

@@ -32,6 +32,8 @@ from tclue.bench.models.model import Completion, Request
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.puzzle.grading.grade import grader
 
+pytestmark = pytest.mark.server
+
 # The providers that also hang in the long test, one streamed and one not.
 HANGS = ("openrouter", "gemini")
 
@@ -83,6 +85,7 @@ def give_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Entry], None]:
     return now
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_with_faults_in_three_of_ten_replies_all_scores_are_the_same(
     tmp_path: Path, provider: str, give_up: Callable[[Entry], None]
