@@ -1,10 +1,11 @@
-"""What holds in every test: the day stands still, and no test fails because the machine is busy."""
+"""What holds in every test: the day stands still, and a busy machine is no reason to fail."""
 
 from __future__ import annotations
 
 import datetime
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,10 @@ from hypothesis import HealthCheck, settings
 
 # The day on which the facts in the shipped registry were read: none of them is out of date then.
 DAY = os.environ.get("TCLUE_TEST_DAY", "2026-11-24")
+
+# Each worker has a core to itself, and torch would start as many threads as there are cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,6 +34,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     source = collection_path.read_text(encoding="utf-8")
     return True if re.search(r"^pytestmark = \[?\s*pytest\.mark\.model\b", source, re.M) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no worker is left with one at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: slow[item.path] / tests[item.path], reverse=True)
 
 
 def set_day(patch: pytest.MonkeyPatch, day: str) -> None:
