@@ -382,6 +382,8 @@ def test_ctrl_c_stops_a_long_search_and_the_next() -> None:
 import os, random, signal, threading
 from ortools.sat.python import cp_model
 from tclue.puzzle.cpsat import _search
+# Whoever runs the tests in the background has them ignore Ctrl-C, which is handed on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 random.seed(1)
 model = cp_model.CpModel()
 bools = [model.new_bool_var("") for _ in range(400)]
