@@ -2,6 +2,7 @@
 # `make test-vllm` makes another, .venv-vllm (2.5 GB; Linux on x86-64).
 #
 #   make demo
+#   make quick
 #   PYTHON=python3.12 make test             another interpreter
 #   TORCH=torch==2.13.0 make test           another build of torch, here with CUDA
 
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-wheel test-vllm soak prove lint board install
+.PHONY: help demo quick test test-wheel test-vllm soak prove lint board install
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -17,8 +18,14 @@ help:
 demo: $(INSTALLED)  ## puzzles, models, training and a board, offline, in a scratch folder
 	PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
 
-test: $(INSTALLED)  ## the tests; what is skipped is named, with the reason
-	$(BIN)/python -m pytest -rs
+quick: $(INSTALLED)  ## style, types and the fast tests, three quarters of all: a verdict within a minute
+	scripts/quick.sh $(BIN)
+
+# A file's tests stay in one worker, because they share what takes long to make: a training run, a
+# server. tests/conftest.py puts the longest files first, which the option keeps. No test has to run
+# alone: each has folders and ports of its own, and none fails because the machine is busy.
+test: $(INSTALLED)  ## all tests, one worker for each core; what is skipped is named, with the reason
+	$(BIN)/python -m pytest -rs -n auto --dist loadfile --no-loadscope-reorder
 
 test-wheel: $(INSTALLED)  ## the built wheel, in an environment of its own outside the checkout
 	TCLUE_TEST_WHEEL=1 $(BIN)/python -m pytest -rs tests/repository/test_wheel.py

@@ -57,12 +57,14 @@ def check_clear(points: list[Point]) -> None:
     assert not any(first.overlaps(second) for first, second in itertools.combinations(boxes, 2))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(a_point(), max_size=25) | st.lists(a_point(), min_size=20, max_size=25))
 def test_labels_keep_clear(points: list[Point]) -> None:
     check_clear(with_frontier(points))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost_usd", [0.0, 0.01])
 @pytest.mark.parametrize("accuracy", [0.0, 0.99])
 def test_labels_keep_clear_of_25_identical_points(cost_usd: float, accuracy: float) -> None:
@@ -70,6 +72,7 @@ def test_labels_keep_clear_of_25_identical_points(cost_usd: float, accuracy: flo
     check_clear([Point(name, cost_usd, accuracy, (accuracy, accuracy + 0.01)) for name in names])
 
 
+@pytest.mark.slow
 def test_labels_that_find_no_room_are_left_out_and_the_rest_stand() -> None:
     points = [Point("W" * 60, 0.01, 0.5)] * 50
     assert 25 < sum(label is not None for label in lay_out(points).labels) < 50
@@ -77,6 +80,7 @@ def test_labels_that_find_no_room_are_left_out_and_the_rest_stand() -> None:
     assert 25 < sum(label is not None for label in lay_out(points).labels) < 60
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(a_point(), max_size=6), st.text(), st.text())
 def test_any_names_give_valid_svg_that_shows_every_point(
@@ -144,6 +148,7 @@ def test_an_incomplete_run_is_drawn_hollow_and_explained() -> None:
     assert "incomplete" not in svg("t", "s", [Point("whole", 0.1, 0.8)])
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(max_size=80))
 def test_a_long_name_keeps_its_two_ends(name: str) -> None:

@@ -71,6 +71,7 @@ def json_of(folder: Path, *arguments: str, code: int = 0, stdin: str = "") -> An
 # generate
 
 
+@pytest.mark.server
 def test_generate_prints_what_it_would_write(folder: Path) -> None:
     command = ("generate", "-n", "3", "--seed", "7", "--difficulty", "easy")
     printed = run(folder, *command)
@@ -133,6 +134,7 @@ def test_show(folder: Path) -> None:
     assert f"A. {EASY[0].solution['A']}" in seen
 
 
+@pytest.mark.server
 def test_solve_from_a_prompt_alone(folder: Path) -> None:
     done = run(folder, "solve", "--json", stdin=EASY[0].prompt)
     assert done.returncode == 0, done.stderr
@@ -153,6 +155,8 @@ def test_solve_from_a_prompt_alone(folder: Path) -> None:
     assert all(answer in seen for answer in EASY[0].solution.values())
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_solve_shows_two_that_differ_or_none(folder: Path) -> None:
     proof = json_of(folder, "solve", "open.jsonl", code=1)
     first, second = (each["answers"] for each in proof["solutions"])
@@ -181,6 +185,7 @@ def test_solve_asks_whether_a_sentence_follows(folder: Path) -> None:
 # check
 
 
+@pytest.mark.server
 def test_check_reports_each_claim(folder: Path) -> None:
     report = json_of(folder, "check", "easy.jsonl", "--minimal", "--prover", "both")
     results = report.pop("results")
@@ -223,6 +228,7 @@ def test_check_exits_with_1_where_a_claim_fails(
         assert report["results"][0]["needless"] == [3]
 
 
+@pytest.mark.slow
 def test_check_the_published_puzzles(folder: Path) -> None:
     report = json_of(folder, "check", str(published_path()))
     assert report["puzzles"] == report["answers_as_stated"] == 64
@@ -238,6 +244,7 @@ def response(puzzle: Puzzle, key: str = "id") -> str:
     return json.dumps({key: named, "response": gold}) + "\n"
 
 
+@pytest.mark.server
 def test_grade_gives_one_line_for_each_response(folder: Path) -> None:
     lines = [
         response(EASY[2]),
@@ -329,6 +336,7 @@ def test_bad_input_is_one_line(
     assert done.stdout == ""
 
 
+@pytest.mark.server
 def test_a_malformed_clue_is_named_by_file_and_line(bad_folder: Path) -> None:
     line = EASY[0].prompt.split("\n").index("Clues:") + 2
     assert f"clue, line 1: line {line}: " in refused(run(bad_folder, "check", "clue"))
@@ -337,6 +345,7 @@ def test_a_malformed_clue_is_named_by_file_and_line(bad_folder: Path) -> None:
 # Start-up
 
 
+@pytest.mark.server
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     heavy = {"torch", "transformers", "litellm", "pandas", "ortools", "lm_eval"}
     script = (
@@ -371,6 +380,8 @@ def examples() -> list[str]:
     return shown
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_the_examples_of_the_help_do_what_they_say(folder: Path) -> None:
     """Run as they stand, but for their numbers of puzzles."""
     asked = load_set("test").puzzles[0]

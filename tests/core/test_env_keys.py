@@ -53,6 +53,7 @@ def test_values_of_keys_are_masked_in_every_form() -> None:
     assert "planted" not in clean(f"no, {SECRET}")
 
 
+@pytest.mark.server
 def test_a_screen_a_log_and_a_traceback_hold_no_key(tmp_path: Path) -> None:
     code = """
 import logging, os, sys

@@ -29,6 +29,8 @@ from providers import (
     serving,
 )
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 # Each in its provider's own form, so that what looks like a key is known, too.
 KEYS = {
     "openai": "sk-proj-Pl4nted-openai-0123456789abcdefghij",

@@ -27,6 +27,8 @@ from tclue.puzzle.grading.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 
+pytestmark = pytest.mark.model
+
 TINY = ROOT / "tclue" / "bench" / "data" / "tiny"
 TINY_TOKENS = 512
 
@@ -90,6 +92,8 @@ def hf(checkpoint: Path, tokens: int) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_registered_it_answers_as_in_bench(
     installed: Installed, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +110,8 @@ def test_registered_it_answers_as_in_bench(
     assert isinstance(sampled.metrics["accuracy_stderr,avg@4"], float)
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_unregistered_it_scores_as_in_bench(installed: Installed, tmp_path: Path) -> None:
     """`tclue lm-eval`, on the shipped checkpoint, whose answers are worth something."""
     module = ("tclue", "lm-eval", *hf(TINY, TINY_TOKENS))
@@ -116,6 +122,7 @@ def test_unregistered_it_scores_as_in_bench(installed: Installed, tmp_path: Path
     compare(easy, responses, "easy-test")
 
 
+@pytest.mark.slow
 def test_bands_are_the_tasks_of_the_group() -> None:
     """Every puzzle of `test` is in one of them, and in that of its size."""
     folder = tasks_folder() / "temporal_clue"
@@ -132,6 +139,7 @@ def test_bands_are_the_tasks_of_the_group() -> None:
     assert sorted(prompts) == sorted(puzzle.prompt for puzzle in load_set("test").puzzles)
 
 
+@pytest.mark.slow
 def test_documents_are_the_puzzles() -> None:
     puzzles = load_set("easy-test").puzzles
     documents = dataset("easy-test", "easy-val", version=1.0, pretrained="model")
@@ -139,6 +147,7 @@ def test_documents_are_the_puzzles() -> None:
     assert not set(documents["test"]["prompt"]) & set(documents["shots"]["prompt"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test", "easy-test"])
 def test_gold_answers_score_as_the_graders_say(name: str) -> None:
     documents = dataset(name, name)["test"]
@@ -157,6 +166,7 @@ def test_limit_is_that_of_bench() -> None:
         assert f"max_gen_toks: {MAX_TOKENS}\n" in text
 
 
+@pytest.mark.server
 def test_register_is_taken_back_whole(installed: Installed) -> None:
     before = sorted(installed.path.rglob("*"))
     first, again = installed.tclue("--register"), installed.tclue("--register")
@@ -172,6 +182,7 @@ def test_register_is_taken_back_whole(installed: Installed) -> None:
     assert installed.tclue("--unregister").stdout.startswith("nothing is registered in ")
 
 
+@pytest.mark.server
 def test_register_mends_a_stub_of_a_package_that_moved(installed: Installed) -> None:
     installed.tclue("--register")
     stub = installed.stubs / "temporal_clue.yaml"
@@ -181,6 +192,7 @@ def test_register_mends_a_stub_of_a_package_that_moved(installed: Installed) -> 
     assert stub.read_text() == good
 
 
+@pytest.mark.server
 def test_files_of_others_are_left_alone(installed: Installed) -> None:
     installed.stubs.mkdir()
     other = installed.stubs / "temporal_clue_easy.yaml"
@@ -194,6 +206,7 @@ def test_files_of_others_are_left_alone(installed: Installed) -> None:
     assert other.read_text() == "task: temporal_clue_easy\n"
 
 
+@pytest.mark.server
 def test_unwritable_folder_is_one_line(installed: Installed) -> None:
     installed.stubs.write_text("")  # a file where the folder would be: root may write anywhere else
     done = installed.tclue("--register")
@@ -209,6 +222,7 @@ def test_without_lm_eval_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
             command()
 
 
+@pytest.mark.server
 def test_output_and_exit_code_are_those_of_lm_eval(installed: Installed) -> None:
     done = installed.tclue("ls", "nonsense")
     assert done.returncode == 2
@@ -216,6 +230,7 @@ def test_output_and_exit_code_are_those_of_lm_eval(installed: Installed) -> None
     assert "nonsense" in done.stderr
 
 
+@pytest.mark.server
 def test_a_second_include_path_is_refused(installed: Installed) -> None:
     done = installed.tclue("--tasks", "temporal_clue", "--include_path", "elsewhere")
     assert done.returncode == 2

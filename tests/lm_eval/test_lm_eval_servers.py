@@ -22,6 +22,8 @@ from tclue.puzzle.bands import BANDS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 
+pytestmark = pytest.mark.model
+
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Installed:
@@ -87,6 +89,8 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[float, dict[str, 
     return responses
 
 
+@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("backend", ["local-chat-completions", "litellm"])
 def test_a_server_is_scored_as_in_bench(
     installed: Installed, expected: dict[float, dict[str, list[Response]]], backend: str

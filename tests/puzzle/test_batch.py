@@ -51,6 +51,8 @@ def is_running(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_killed_run_is_taken_up(jobs: str, tmp_path: Path, full_output: bytes) -> None:
     partial = tmp_path / "out.jsonl.partial"
@@ -77,11 +79,13 @@ def test_a_killed_run_is_taken_up(jobs: str, tmp_path: Path, full_output: bytes)
     assert not any(map(is_running, workers))
 
 
+@pytest.mark.server
 def test_two_processes_write_the_same_bytes(tmp_path: Path, full_output: bytes) -> None:
     assert run(tmp_path, *ARGUMENTS, "-j", "2", "-o", "out.jsonl").returncode == 0
     assert (tmp_path / "out.jsonl").read_bytes() == full_output
 
 
+@pytest.mark.server
 def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, full_output: bytes) -> None:
     process = start(tmp_path, *ARGUMENTS, "-j", "2", "-o", "out.jsonl")
     wait_for(3, tmp_path / "out.jsonl.partial")
@@ -166,6 +170,8 @@ def test_a_finished_file_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == before
 
 
+@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("shape", ["house", "published"])
 def test_a_full_disk_is_one_line_and_nothing_is_lost(
     shape: str, tmp_path: Path, full_output: bytes

@@ -67,6 +67,7 @@ def deduce(puzzle: Puzzle, case: Case) -> Knowledge:
     return known
 
 
+@pytest.mark.slow
 def test_no_step_strikes_out_the_truth() -> None:
     for sample in samples():
         deduce(sample.made.puzzle, sample.made.case)
@@ -84,6 +85,7 @@ def test_no_step_strikes_out_the_truth_of_any_case(data: st.DataObject) -> None:
     deduce(tiny_puzzle(name, clues), case)
 
 
+@pytest.mark.slow
 def test_no_step_strikes_out_the_truth_of_a_published_puzzle() -> None:
     for puzzle in published():
         # Where only the answers are unique, every history that fits must be left possible.
@@ -91,6 +93,7 @@ def test_no_step_strikes_out_the_truth_of_a_published_puzzle() -> None:
             deduce(puzzle, case)
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_what_was_deduced() -> None:
     solved = 0
     for sample in samples():

@@ -43,6 +43,7 @@ def digests() -> list[str]:
     return [hashlib.sha256(line.encode()).hexdigest() for line in lines]
 
 
+@pytest.mark.server
 def test_a_seed_gives_the_same_bytes_in_another_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DIGEST.format(seeds=SEEDS)],
@@ -90,6 +91,7 @@ def test_seeds_differ() -> None:
 # One history, and no clue too many
 
 
+@pytest.mark.slow
 def test_every_puzzle_has_one_history_and_the_stated_answers() -> None:
     for sample in samples():
         made = sample.made
@@ -97,6 +99,7 @@ def test_every_puzzle_has_one_history_and_the_stated_answers() -> None:
         assert made.puzzle.answers(made.case) == dict(made.puzzle.solution)
 
 
+@pytest.mark.slow
 def test_no_clue_can_be_dropped() -> None:
     assert [needless_clues(sample.made.puzzle) for sample in samples()] == [()] * len(samples())
 

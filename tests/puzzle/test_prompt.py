@@ -48,6 +48,7 @@ def spaced(text: str) -> str:
 # Reading what was written
 
 
+@pytest.mark.slow
 def test_generated_prompts_of_every_size_read_back() -> None:
     for sample in samples():
         puzzle = sample.made.puzzle
@@ -78,6 +79,7 @@ def test_a_written_prompt_has_the_skeleton_of_the_design() -> None:
     assert "\n  N N\nW 1|2 E\nW -|3 E\n  S S\n" in TEXT
 
 
+@pytest.mark.slow
 def test_published_prompts_are_read_and_can_be_reworded() -> None:
     for puzzle in published():
         read = Puzzle.from_prompt(puzzle.prompt)

@@ -124,6 +124,7 @@ def puzzles(draw: st.DrawFn) -> tuple[str, Puzzle, Statement]:
     return name, puzzle_of(name, tuple(clues)), draw(statements(world))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(puzzles(), st.booleans())
 def test_proofs_and_entailments_are_those_of_the_cases_left(

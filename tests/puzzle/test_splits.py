@@ -36,6 +36,7 @@ def test_the_manifest_is_of_this_generator() -> None:
     assert set(MANIFEST["splits"]) == set(SIZES) == set(splits.SPLITS)
 
 
+@pytest.mark.slow
 @BY_SPLIT
 def test_a_split_is_as_its_manifest_says(name: str) -> None:
     stated = MANIFEST["splits"][name]
@@ -123,6 +124,7 @@ def test_no_training_puzzle_is_shipped() -> None:
     assert not {prompt_hash(puzzle.prompt) for puzzle in puzzles} & splits.shipped_hashes()
 
 
+@pytest.mark.server
 def test_a_training_set_that_finds_no_room_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,7 @@ def puzzles() -> tuple[Puzzle, ...]:
     return (*(sample.made.puzzle for sample in samples()), *shipped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trap", TRAPS)
 def test_no_puzzle_has_the_trap(trap: Trap) -> None:
     caught = {puzzle.id: problems for puzzle in puzzles() if (problems := trap(puzzle))}

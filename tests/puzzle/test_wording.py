@@ -149,6 +149,7 @@ def test_every_form_with_every_reference_reads_back(world: World, edition: Editi
     assert [words.read(sentence) for sentence in sentences] == every
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(st.data())
 def test_any_statement_of_any_world_reads_back(data: st.DataObject) -> None:

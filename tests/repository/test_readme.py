@@ -79,11 +79,13 @@ def execute(command: str, scratch: Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
 
 
+@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize(
     "block",
     blocks((ROOT / "README.md").read_text(encoding="utf-8")),
@@ -140,5 +142,6 @@ def test_gaps_and_nothing_else_may_differ(shown: str, printed: str, expected: bo
     assert matches(shown, printed) == expected
 
 
+@pytest.mark.server
 def test_a_command_that_fails_is_seen(scratch: Path) -> None:
     assert execute("tclue check nowhere", scratch).returncode == 2

@@ -19,10 +19,15 @@ from tclue.bench.runs.records import Run, read_run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.puzzle.splits import load_set
 
-pytestmark = pytest.mark.skipif(
-    "TCLUE_TEST_VLLM" not in os.environ,
-    reason="needs a vLLM environment: `make test-vllm` makes it and sets TCLUE_TEST_VLLM",
-)
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "TCLUE_TEST_VLLM" not in os.environ,
+        reason="needs a vLLM environment: `make test-vllm` makes it and sets TCLUE_TEST_VLLM",
+    ),
+]
 
 CHECKPOINT = Path(str(files("tclue.bench") / "data" / "tiny"))
 sys.path.insert(0, str(ROOT / "scripts"))

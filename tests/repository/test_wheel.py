@@ -19,10 +19,14 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-pytestmark = pytest.mark.skipif(
-    "TCLUE_TEST_WHEEL" not in os.environ,
-    reason="takes minutes: `make test-wheel` sets TCLUE_TEST_WHEEL",
-)
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "TCLUE_TEST_WHEEL" not in os.environ,
+        reason="takes minutes: `make test-wheel` sets TCLUE_TEST_WHEEL",
+    ),
+]
 
 WHEEL_BYTES = 12_000_000
 

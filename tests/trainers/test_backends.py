@@ -26,6 +26,8 @@ from tclue_grpo.packing import pack  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.reference import Reference  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -113,6 +115,7 @@ SCALED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tiny", "tied qwen", "llama 3", "llama 3.1"])
 def test_torchtune_gives_every_gradient_of_transformers(
     kind: str, batch: Pack, tmp_path: Path
@@ -234,6 +237,7 @@ def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
     assert (learned - base).abs().max() > 0.01
 
 
+@pytest.mark.slow
 def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     policy = build_policy.load(str(TINY), lora_rank=4, lora_alpha=8.0)

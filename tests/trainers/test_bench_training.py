@@ -38,6 +38,8 @@ from tclue.bench.models.local import fingerprint  # noqa: E402
 from tclue.bench.models.trained import TrainedModel, read_manifest  # noqa: E402
 from tclue.bench_training import then_bench  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 PUZZLES, SAMPLES, SEED = 3, 2, 5
 # Records of one model: sampled, then greedy.
 EACH = PUZZLES * SAMPLES + PUZZLES
@@ -175,6 +177,8 @@ class Killer:
         self._parent.communicate()
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_killed_at_many_points_each_step_is_asked_once_and_as_itself(
     made: Path, tmp_path: Path
 ) -> None:
@@ -233,6 +237,7 @@ def _check_records(results: Path, run: Path) -> None:
     assert len(set(said)) == len(said)  # each step's weights say something else
 
 
+@pytest.mark.slow
 def test_what_comes_of_it(run: Path, tmp_path: Path) -> None:
     write_kept(run, best=60, steps=[])  # best and last are one step
     results, board = tmp_path / "results", tmp_path / "board"

@@ -38,6 +38,8 @@ from tclue_grpo.master_weights import make_optimizer  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.step import Optimizer  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 KILLS = 20
 
 
@@ -103,6 +105,7 @@ def assert_whole(run: Path) -> int:
     return there[-1] if there else 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     policy = build_policy.load(str(TINY), torch.float32)
     optimizer = make_optimizer(policy, UpdateConfig(learning_rate=1e-3))
@@ -158,6 +161,8 @@ def test_best_last_and_every_nth_are_kept(quick: Path) -> None:
     assert kept == {"base": "tiny", "best": 9, "last": 11, "steps": [4, 8, 9, 11]}
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -> None:
     points = 0
     for call in range(1, 200):
@@ -181,12 +186,18 @@ def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -
     assert steps(run) == [4, 6, 8]
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
     dice = random.Random(5)
     last = 0
     for _ in range(KILLS):
         child = saver.start(quick, -1)
-        time.sleep(dice.uniform(0, 0.15))
+        # Counted in steps: in so many seconds, a busy machine saves none.
+        wanted = last + dice.randint(0, 2)
+        while max(steps(quick) if quick.exists() else [0], default=0) < wanted:
+            time.sleep(0.001)
+        time.sleep(dice.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
         assert saver.wait() == -signal.SIGKILL
         now = assert_whole(quick)
@@ -195,6 +206,7 @@ def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
     assert last > KILLS / 2
 
 
+@pytest.mark.server
 def test_a_file_that_may_not_grow(quick: Path, saver: Saver) -> None:
     save_on(quick, 2)
     saver.start(quick, 0, 100_000)  # the optimizer's file takes more
@@ -208,6 +220,7 @@ def test_a_file_that_may_not_grow(quick: Path, saver: Saver) -> None:
     assert sorted(path.name for path in quick.iterdir()) == ["kept.json", "step-000002"]
 
 
+@pytest.mark.server
 def test_a_full_disk(tmp_path: Path) -> None:
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
     try:

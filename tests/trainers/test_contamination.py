@@ -48,6 +48,7 @@ def test_the_pool_is_seen_under_any_names() -> None:
         assert in_tiny_training_set(other)
 
 
+@pytest.mark.slow
 def test_fresh_puzzles_mostly_are_not() -> None:
     first = first_seed("easy", 1)
     assert sum(in_tiny_training_set(easy(seed)) for seed in range(first, first + 50)) <= 2

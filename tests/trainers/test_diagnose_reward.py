@@ -91,6 +91,8 @@ class Muddled:
         return str(self._tokenizer.decode(*args, **named)).replace(".", "").replace("\n", " ")
 
 
+@pytest.mark.slow
+@pytest.mark.model
 @pytest.mark.parametrize("cause", ["gap", "truncation", "format", "spread", "rate"])
 def test_each_cause_brought_about_on_the_tiny_model(cause: str) -> None:
     pytest.importorskip("torch")

@@ -29,6 +29,8 @@ from tclue_grpo.rollout import Sample, SamplingRequest  # noqa: E402
 from tclue_grpo.vllm_checks import check_pack, write_untied  # noqa: E402
 from tclue_grpo.vllm_server import ServerSettings, find_python  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 real = pytest.mark.skipif(
     "TCLUE_TEST_VLLM" not in os.environ,
     reason="needs a vLLM environment: `make test-vllm` makes it and sets TCLUE_TEST_VLLM",

@@ -27,6 +27,8 @@ from tclue_grpo.packing import Pack  # noqa: E402
 from tclue_grpo.policy import Policy  # noqa: E402
 from tclue_grpo.rollout import SamplingRequest  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 FAKE = SUPPORT / "fake_vllm.py"
 REQUESTS = [SamplingRequest([1, 2, 3], 2, seed=1), SamplingRequest([4], 3, seed=2)]
 
@@ -65,6 +67,8 @@ def engine(python: Path, tmp_path: Path) -> Iterator[VLLMEngine]:
     engine.close()
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: Path) -> None:
     engine.sync(Level(tmp_path, -1.0))
     groups = engine.sample(REQUESTS)
@@ -79,6 +83,8 @@ def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: 
         engine.sample(REQUESTS)
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_stale_weights_are_noticed_and_the_server_started_anew(
     engine: VLLMEngine, tmp_path: Path
 ) -> None:
@@ -91,6 +97,7 @@ def test_stale_weights_are_noticed_and_the_server_started_anew(
     assert engine.server.pid != pid
 
 
+@pytest.mark.server
 def test_missing_log_probabilities_are_an_error(engine: VLLMEngine, tmp_path: Path) -> None:
     (tmp_path / "bare").touch()
     engine.sync(Level(tmp_path, -1.0))
@@ -98,11 +105,14 @@ def test_missing_log_probabilities_are_an_error(engine: VLLMEngine, tmp_path: Pa
         engine.sample(REQUESTS)
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_nothing_outlives_an_owner_that_is_killed(python: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tclue_grpo.vllm_server import *\n"
-        "s = Server(Path(sys.argv[1]), Path(sys.argv[2]), Settings(), Path(sys.argv[1], 'log'))\n"
-        "print(s.pid, flush=True); time.sleep(100)"
+        "folder, python = map(Path, sys.argv[1:])\n"
+        "s = Server(folder, python, ServerSettings(), folder / 'log')\n"
+        "print(s.pid, flush=True); time.sleep(1000)"
     )
     from safetensors.torch import save_file
 
@@ -115,7 +125,7 @@ def test_nothing_outlives_an_owner_that_is_killed(python: Path, tmp_path: Path) 
     group = os.getpgid(server)
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300  # only if something does outlive it
     while group_members(group) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not group_members(group)

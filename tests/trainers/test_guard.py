@@ -184,6 +184,8 @@ def test_after_a_roll_back_it_watches_on() -> None:
     assert fed(guard, (2, {"grad_norm": 0.2}))[-1]
 
 
+@pytest.mark.slow
+@pytest.mark.model
 def test_a_real_step_that_is_too_large() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

@@ -36,6 +36,8 @@ from tclue_grpo.rollout import (  # noqa: E402
     Sample,
 )
 
+pytestmark = pytest.mark.model
+
 MAX_TOKENS = 12
 NAMES = tuple(OBJECTIVES)
 # Ranges that some ratios leave on either side; gspo's ratios hardly move.

@@ -114,6 +114,7 @@ def test_a_tracker_gets_numbers_and_the_configuration(
     ]
 
 
+@pytest.mark.model
 def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     pytest.importorskip("torch")

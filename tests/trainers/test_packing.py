@@ -24,6 +24,8 @@ from tclue_grpo.packing import PADDING, Pack, block_mask, dense_mask, mask_mod, 
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.rollout import Group  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn.attention.flex_attention import BlockMask
@@ -64,6 +66,7 @@ def shared_tokens(groups: list[Group]) -> int:
     )
 
 
+@pytest.mark.slow
 @SHAPES
 def test_padded_packs_are_full_and_near_the_sharing_bound(shape: Shape) -> None:
     length = shape.length
@@ -75,6 +78,7 @@ def test_padded_packs_are_full_and_near_the_sharing_bound(shape: Shape) -> None:
     assert shared_tokens(groups) / (length * len(packs)) >= 0.90
 
 
+@pytest.mark.slow
 @SHAPES
 def test_unpadded_packs_hold_no_padding_and_fewer_tokens(shape: Shape) -> None:
     length = shape.length
@@ -188,6 +192,7 @@ def gradients(policy: HfPolicy, packs: list[Pack]) -> dict[str, Tensor]:
     return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pad_to", [None, 768])
 def test_packed_gradients_are_the_unpacked_ones(pad_to: int | None) -> None:
     groups = random_groups(1, 3, 4, lambda dice: dice.randint(60, 130), (17, 90))

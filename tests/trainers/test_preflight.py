@@ -30,7 +30,10 @@ from tclue_grpo.data import Puzzles
 from tclue_grpo.loop import TrainingRun, locked, train
 from tclue_grpo.validate import Validation
 
+pytestmark = pytest.mark.model
 
+
+@pytest.mark.slow
 def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: Path) -> None:
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes((DATA / "easy-test.jsonl").read_bytes())
@@ -118,6 +121,7 @@ def test_puzzles_held_out_unwanted_or_never_made(monkeypatch: pytest.MonkeyPatch
         picky.close()
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_nothing_that_it_is_measured_on_or_has_no_room_for(tmp_path: Path) -> None:
     plain = Puzzles("easy", 1)
     try:
@@ -160,6 +164,7 @@ def validating(monkeypatch: pytest.MonkeyPatch, *accuracies: list[float]) -> Non
     monkeypatch.setattr(loop, "validate", measured)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_there_is_not_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +175,7 @@ def test_a_checkpoint_that_is_there_is_not_written_again(
     assert [path.name for path in tmp_path.glob("step-*")] == ["step-000001"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["stop", "rollback"])
 def test_a_first_validation_that_is_far_below_the_base_is_not_the_best(
     action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

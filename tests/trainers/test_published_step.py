@@ -39,6 +39,8 @@ from tclue_grpo.rollout import (  # noqa: E402
 )
 from tclue_grpo.step import TrainState  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 PUZZLES, RESPONSES, STEPS, ITERATIONS = 2, 5, 2, 2
 MAX_TOKENS = 80  # some responses of the tiny model take more
 RATE, DECAY, BETAS, CLIP = 2e-3, 0.1, (0.9, 0.99), 0.2
@@ -190,6 +192,7 @@ def config(**changes: str) -> Config:
     return load("published-14b", settings=[f"{key}={value}" for key, value in settings.items()])
 
 
+@pytest.mark.slow
 def test_the_responses_have_all_that_the_recipe_treats_apart() -> None:
     for number, samples in enumerate(asked().samples):
         assert max(gains(number)) > 0
@@ -198,6 +201,7 @@ def test_the_responses_have_all_that_the_recipe_treats_apart() -> None:
     assert {"stop", "length"} == set(finishes)
 
 
+@pytest.mark.slow
 def test_published_iterations_are_the_references() -> None:
     weights, numbers = trained(config())
     assert furthest(weights, reference()) < TOLERANCE
@@ -209,6 +213,7 @@ def test_published_iterations_are_the_references() -> None:
     assert numbers[0]["truncated"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

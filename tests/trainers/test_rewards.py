@@ -165,6 +165,7 @@ def test_spread_is_what_rounding_is_not() -> None:
     assert not has_spread(Group(made.puzzle, [1]))
 
 
+@pytest.mark.slow
 def test_shuffled_rewards_are_the_same_ones_over_the_whole_batch() -> None:
     def batch() -> list[Group]:
         return [earn(group([[]] * 8), [i + j / 8 for j in range(8)]) for i in range(4)]

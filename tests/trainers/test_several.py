@@ -20,6 +20,10 @@ from tclue_grpo import metrics
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
+pytestmark = [pytest.mark.model, pytest.mark.server, pytest.mark.slow]
+
+# Long after any of them is through, however busy the machine is.
+HUNG_S = 1200
 SCRIPT = SCRIPTS / "several.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -38,7 +42,7 @@ def start(folder: Path, *settings: str) -> subprocess.Popen[str]:
 
 def command(*words: str) -> str:
     done = subprocess.run(
-        words, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+        words, env=ENVIRONMENT, capture_output=True, text=True, timeout=HUNG_S, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
@@ -59,7 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run in two processes, from beginning to end."""
     folder = tmp_path_factory.mktemp("several") / "run"
     process = start(folder)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=HUNG_S)
     assert (process.returncode, out) == (0, "4\n"), err[-4000:]
     return folder
 
@@ -92,13 +96,13 @@ def test_killed_and_stopped_it_goes_on_to_the_same_numbers(whole: Path, tmp_path
     process = start(folder)
     saved_further(folder, 2, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=HUNG_S)
     if process.returncode:  # else it was through before the signal came
         assert process.returncode == 130
         assert err.count("stopping after this iteration") == 1
         assert "the same command goes on after iteration" in err.splitlines()[-1]
     process = start(folder)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=HUNG_S)
     assert (process.returncode, out) == (0, "4\n"), err[-4000:]
     assert lines(folder) == lines(whole)
     for name in ("model.safetensors", "trainer/optimizer-1-of-2.safetensors"):
@@ -130,12 +134,12 @@ def test_what_is_wrong_in_a_process_is_one_line_and_ends_them_all(
     part = folder / "step-000004" / "trainer" / "optimizer-1-of-2.safetensors"
     part.write_bytes(part.read_bytes()[:1000])
     process = start(folder)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 2
     assert err.splitlines()[-1].startswith(f"{part}: cannot be read")
     assert "Traceback" not in err
     part.unlink()
     process = start(folder)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 2
     assert "expected optimizer-0-of-N.safetensors and so on, N files: 1 of them found" in err

@@ -14,6 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from tclue_grpo.losses import token_stats  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 
 def states(targets: int, width: int, vocab: int) -> tuple[Tensor, Tensor, Tensor]:
     dice = torch.Generator().manual_seed(1)

@@ -90,6 +90,7 @@ def test_every_knob_is_documented_and_written_down() -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.server
 def test_the_page_has_the_knobs_as_they_are() -> None:
     command = [sys.executable, "scripts/knobs.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=both_packages())
@@ -311,6 +312,7 @@ def test_dollars_and_steps() -> None:
 # Machines
 
 
+@pytest.mark.server
 def test_gpus_are_found(nvidia_smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi("NVIDIA L4, 23034\nNVIDIA H100 80GB HBM3, 81559")
     assert this_machine().gpus == (
@@ -323,6 +325,7 @@ def test_gpus_are_found(nvidia_smi: Callable[[str], None], monkeypatch: pytest.M
     assert this_machine().gpus == ()
 
 
+@pytest.mark.server
 def test_with_a_gpu_the_presets_that_fit_are_named(
     nvidia_smi: Callable[[str], None], tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ from tclue_grpo.build_policy import load  # noqa: E402
 from tclue_grpo.model_size import Shape, shape_of  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 SMALL = Shape(layers=2, width=32, heads=2, kv_heads=1, inner=48, vocab=64, tied=True, qkv_bias=True)
 
 
@@ -36,7 +38,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1200,  # long after it is through, however busy the machine is
     )
 
 
@@ -56,6 +58,8 @@ def test_operations_are_those_that_torch_counts() -> None:
     assert attention in (0, per_pair * tokens**2)
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_it_runs_and_compares_the_same_work() -> None:
     sizes = ("--puzzles", "2", "--responses", "4", "--max-tokens", "150")
     done = run(*sizes, "--rounds", "1", "--json")
@@ -75,6 +79,8 @@ def test_it_runs_and_compares_the_same_work() -> None:
     assert found["iterations"]["trl_version"] is None
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_a_shape_without_a_gpu_is_refused_in_one_line() -> None:
     done = run("--shape", "qwen2.5-0.5b")
     assert done.returncode == 2
@@ -83,6 +89,7 @@ def test_a_shape_without_a_gpu_is_refused_in_one_line() -> None:
     assert line.startswith("train_step: --shape qwen2.5-0.5b needs a GPU, and here is no GPU")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_shape_is_measured_on_random_weights_and_responses(
     tmp_path: Path, dtype: Literal["float32", "bfloat16"]

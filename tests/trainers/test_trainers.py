@@ -15,6 +15,8 @@ from places import ROOT
 
 from tclue.bench.models.resolve import TINY
 
+pytestmark = pytest.mark.server
+
 
 def both_packages(*folders: Path) -> dict[str, str]:
     paths = os.pathsep.join(map(str, [*folders, ROOT, ROOT / "trainers"]))
@@ -38,6 +40,8 @@ def train(folder: Path, site: Path, *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.slow
+@pytest.mark.model
 def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)

@@ -40,6 +40,7 @@ async def asked(
     return heard
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_provider_is_heard(tmp_path: Path, provider: str, streamed: bool) -> None:
@@ -54,6 +55,7 @@ def test_every_provider_is_heard(tmp_path: Path, provider: str, streamed: bool) 
     assert KEY not in repr(heard)
 
 
+@pytest.mark.server
 def test_headers_that_matter_and_no_others() -> None:
     told = {"Retry-After": "3", "X-RateLimit-Remaining-Requests": "7", "Set-Cookie": "me=1"}
     with serving(lambda _: Answer({"error": {"message": "slow"}}, 429, told)) as server:
@@ -67,6 +69,7 @@ def test_headers_that_matter_and_no_others() -> None:
     assert b"slow" in heard.body()
 
 
+@pytest.mark.server
 def test_requests_at_the_same_time_do_not_mix() -> None:
     def behave(body: dict[str, Any]) -> Answer:
         return Answer(completion(body["messages"][0]["content"]), pause_s=0.05)
@@ -82,6 +85,8 @@ def test_requests_at_the_same_time_do_not_mix() -> None:
             assert f"this is {i}.".encode() in heard.body()
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_of_a_long_stream_only_what_tells_facts_is_kept() -> None:
     pieces = [{"content": f"piece {i} "} for i in range(3000)]
     answer = stream(*pieces)
@@ -101,6 +106,7 @@ def test_lines_that_come_in_parts() -> None:
     assert heard.body().split(b"\n\n") == [b'data: {"a": 1}', b'data: {"usage": {"b": 2}}\r']
 
 
+@pytest.mark.server
 def test_nobody_listens_outside() -> None:
     async def run() -> http_capture.CapturedReply:
         litellm = load_litellm()

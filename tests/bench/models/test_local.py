@@ -18,6 +18,8 @@ from tclue.errors import UserError
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.model
+
 CONTEXT = 4096
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>{% endfor %}"
@@ -78,6 +80,7 @@ def texts(run: Run) -> dict[tuple[str, int], str]:
     return {response.pair: response.text for response in run.responses}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("samples", "temperature"), [(1, 0.0), (3, 1.0)])
 def test_a_text_does_not_depend_on_its_batch(
     checkpoint: Path, puzzles: Path, tmp_path: Path, samples: int, temperature: float
@@ -97,6 +100,7 @@ def test_a_text_does_not_depend_on_its_batch(
     assert len(ends) > 1  # rows left the batch while others went on
 
 
+@pytest.mark.slow
 def test_greedy_is_what_transformers_generates(
     checkpoint: Path, puzzles: Path, tmp_path: Path
 ) -> None:

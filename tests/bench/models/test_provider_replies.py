@@ -23,6 +23,8 @@ from providers.openrouter import cost_usd
 
 from tclue.bench.runs.records import Response
 
+pytestmark = pytest.mark.server
+
 SERVED_AS = {
     "openai": "gpt-4.1-mini-2026-11-01",
     "anthropic": "claude-opus-4-20250514",

@@ -194,6 +194,7 @@ def alias_body(alias: str, text: str | None, host: int = 0, **limits: Any) -> di
     return body(facts.hosts[host].litellm, dict(planned(model, text, **limits).request))[0]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("alias", "text", "sent"),
     [
@@ -228,6 +229,7 @@ def test_what_the_providers_get(alias: str, text: str | None, sent: dict[str, An
         assert got["stream_options"] == {"include_usage": True}
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("alias", "text", "budget", "limit"),
     [
@@ -243,6 +245,7 @@ def test_what_gemini_gets(alias: str, text: str, budget: int, limit: int) -> Non
     assert config["max_output_tokens"] == limit
 
 
+@pytest.mark.server
 def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     facts = load(None).models["claude-3.7"]
     model = capabilities.registered("claude-3.7", facts, facts.hosts[0], self_hosted=False)
@@ -251,6 +254,7 @@ def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     assert "output-128k-2025-02-19" in headers["anthropic-beta"]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "text", "sent"),
     [
@@ -276,6 +280,7 @@ def test_what_the_providers_of_unregistered_models_get(
     assert got | sent == got
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("text", "sent"),
     [

@@ -1,10 +1,15 @@
-"""The model registry: the shipped one holds, a typo is told, and a name means what it should."""
+"""The model registry: the shipped one holds, a typo is told, and a name means what it should.
+
+Every model ends some day. A test about one that still runs sets the day, so that it holds in any
+year; the last test runs all the others in 2030.
+"""
 
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +204,10 @@ def setups(name: str, **options: Any) -> list[Any]:
     return [one.setup for one in resolve_all(name, BenchOptions(**options))]
 
 
-def test_an_alias_is_one_model_a_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_is_one_model_a_variant(
+    monkeypatch: pytest.MonkeyPatch, on_day: Callable[[str], None]
+) -> None:
+    on_day("2026-11-29")  # the last one of claude-4.5
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     none, small, large = setups("claude")
     assert [one.model for one in (none, small, large)] == [
@@ -237,7 +245,10 @@ def test_an_alias_is_one_model_a_variant(monkeypatch: pytest.MonkeyPatch) -> Non
         ("qwen-2.5-14b@on", {"api_base": "http://127.0.0.1:1"}, "has no reasoning"),
     ],
 )
-def test_what_cannot_be_asked_is_told(name: str, options: dict[str, Any], told: str | None) -> None:
+def test_what_cannot_be_asked_is_told(
+    name: str, options: dict[str, Any], told: str | None, on_day: Callable[[str], None]
+) -> None:
+    on_day("2026-11-24")  # gemini-2.5 has a week left
     if told is None:
         assert setups(name, **options)
         return
@@ -245,6 +256,24 @@ def test_what_cannot_be_asked_is_told(name: str, options: dict[str, Any], told: 
         setups(name, **options)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        ("2026-12-10", "gpt-5: no key: set OPENAI_API_KEY"),
+        ("2026-12-11", "gpt-5 is retired: openai serves it no more since 2026-12-11"),
+        ("2030-01-01", "gpt-5 is retired: openai serves it no more since 2026-12-11"),
+    ],
+)
+def test_a_model_is_asked_until_its_day_comes(
+    day: str, told: str, on_day: Callable[[str], None]
+) -> None:
+    on_day(day)
+    with pytest.raises(UserError, match=told):
+        setups("gpt-5")
+    (gpt,) = (one for one in list_models() if one.name == "gpt-5")
+    assert gpt.retired == ("is retired" in told)
 
 
 def test_what_is_retired_says_what_a_copy_needs(tmp_path: Path) -> None:
@@ -265,6 +294,7 @@ def test_a_model_on_its_way_out_is_asked_and_noted(
     assert one.notes == ("served until 9999-01-01, then retired",)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "model", "sent"),
     [
@@ -294,6 +324,7 @@ def test_a_copy_on_ones_own_server(
     assert is_served_as(run.responses[0].model_id or "", run.config.served_as)
 
 
+@pytest.mark.server
 def test_the_variants_of_an_alias_have_a_run_each(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     refusal = Answer({"error": {"type": "invalid_request_error", "message": "no"}}, 400)
@@ -347,10 +378,11 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in shown + json.dumps(told)
 
 
+@pytest.mark.server
 def test_the_registry_is_read_without_litellm() -> None:
     code = (
-        "import sys; from tclue.bench import registry as r; r.lookup('claude@16k', r.load(None)); "
-        "print({'litellm', 'openai'} & set(sys.modules))"
+        "import sys; from tclue.bench.models import registry as r; "
+        "r.lookup('claude@16k', r.load(None)); print({'litellm', 'openai'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -366,3 +398,18 @@ def test_a_hosts_own_name_is_one_model_as_its_provider_sets_it() -> None:
     ]
     picked = lookup("anthropic/claude-sonnet-4-6@16k", load(None))
     assert [s.text for s in picked.settings if s] == ["16k"]
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.skipif("TCLUE_TEST_DAY" in os.environ, reason="it runs the tests of this file")
+def test_all_of_this_holds_in_2030() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", __file__],
+        cwd=ROOT,
+        env={**os.environ, "TCLUE_TEST_DAY": "2030-01-01"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed, 1 skipped" in done.stdout

@@ -37,6 +37,8 @@ import train  # noqa: E402
 import transcript  # noqa: E402
 import vocabulary  # noqa: E402
 
+pytestmark = pytest.mark.model
+
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
@@ -77,6 +79,7 @@ def test_a_one_player_prompt_is_near_100_tokens_and_no_bytes(
     assert not [i for i in ids if i < first_phrase and tokenizer.decode(i) != "?"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difficulty", ["extreme", "beyond"])
 def test_larger_prompts_are_lossless_too(tokenizer: Any, difficulty: str) -> None:
     prompt = make(5, difficulty, settings(difficulty)).puzzle.prompt
@@ -193,6 +196,7 @@ def test_an_untrained_model_already_copies() -> None:
     assert (said == text[:, 1:]).float().mean() > 0.6
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps on one batch lower its loss; the schedule is far from its end."""
     given = ["--out", str(tmp_path), "--minutes", "1000", "--pool", "4", "--hidden", "80"]
@@ -204,6 +208,8 @@ def test_training_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_training_stops_and_goes_on(tmp_path: Path) -> None:
     def run(minutes: str) -> list[int]:
         """Train in a process of its own; the numbers of its steps."""
@@ -236,6 +242,7 @@ def test_the_checkpoint_is_small_and_of_the_kind_that_servers_take() -> None:
     assert {path.suffix for path in shipped} <= {".safetensors", ".json", ".jinja", ".md"}
 
 
+@pytest.mark.slow
 def test_its_answers_are_in_format_and_better_than_chance() -> None:
     import measure
 

@@ -66,6 +66,8 @@ def test_the_most_that_a_request_may_cost() -> None:
     assert Ceiling(Prices("free", ""), ResolvedModel("m", prices)).most_usd("x") == 0.0
 
 
+@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("max_tokens", [200, None])
 def test_a_run_stops_before_the_money_and_goes_on_with_more(
     tmp_path: Path, max_tokens: int | None
@@ -104,15 +106,20 @@ def test_a_run_stops_before_the_money_and_goes_on_with_more(
         run_models(["m"], options(0.01), Silent())
 
 
+@pytest.mark.server
 def test_where_no_limit_is_known_the_first_goes_alone(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 8)
-    lock, in_flight, seen = threading.Lock(), [0], []
+    lock, in_flight, seen, several = threading.Lock(), [0], [], threading.Event()
 
     def behave(_: dict[str, Any]) -> Answer:
         with lock:
             in_flight[0] += 1
             seen.append(in_flight[0])
-        threading.Event().wait(0.1)
+            number = len(seen)
+        if in_flight[0] > 1:
+            several.set()
+        # The first two would see others that are sent beside them; the next one waits for another.
+        several.wait(0.1 if number <= 2 else 300)
         with lock:
             in_flight[0] -= 1
         return Answer(completion("A. x"))
@@ -123,6 +130,7 @@ def test_where_no_limit_is_known_the_first_goes_alone(tmp_path: Path) -> None:
     assert max(seen) > 1
 
 
+@pytest.mark.server
 def test_what_an_answer_without_usage_may_have_cost_is_spent(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 2)
     silent = {k: v for k, v in completion("A. x").items() if k != "usage"}
@@ -144,6 +152,7 @@ def test_what_an_answer_without_usage_may_have_cost_is_spent(tmp_path: Path) -> 
     assert 1.0 < response.at_most_usd < 2.0
 
 
+@pytest.mark.server
 def test_an_unknown_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 1)
     with serving(lambda _: Answer(completion("A. x"))) as server:

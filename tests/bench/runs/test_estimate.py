@@ -43,6 +43,7 @@ def terminal(said: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.close(ours)
 
 
+@pytest.mark.server
 def test_nothing_is_sent_where_nobody_can_say_yes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_nothing_is_sent_where_nobody_can_say_yes(
     assert len(asked.bodies) == 3
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("typed", "sent"), [("y\n", 2), ("yes\n", 2), ("n\n", 0), ("\n", 0)])
 def test_a_person_is_asked(
     tmp_path: Path,
@@ -82,6 +84,7 @@ def test_a_person_is_asked(
     assert "a bill of unknown size: go on? [y/N] " in capsys.readouterr().err
 
 
+@pytest.mark.server
 def test_a_small_bill_is_told_and_not_asked_about(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 2)
     with server() as asked:
@@ -93,6 +96,7 @@ def test_a_small_bill_is_told_and_not_asked_about(tmp_path: Path) -> None:
     assert len(asked.bodies) == 2
 
 
+@pytest.mark.server
 def test_a_run_that_is_taken_up_is_billed_for_its_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +132,7 @@ def hosted(
     return answerer, config, puzzle_set.puzzles[:64]
 
 
+@pytest.mark.slow
 def test_a_published_mean_is_the_expectation_where_there_is_no_run(tmp_path: Path) -> None:
     prices = Prices("book", "", prompt_usd_per_million=3.0, completion_usd_per_million=15.0)
     answerer, config, puzzles = hosted("claude-3.7@16k", prices, max_output_tokens=20_000)

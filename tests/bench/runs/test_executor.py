@@ -116,30 +116,38 @@ def test_a_shared_machine_is_paid_for_once(tmp_path: Path) -> None:
     assert 0.03 <= spent_s <= wall_s
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_the_time_that_the_command_may_take(tmp_path: Path) -> None:
     path, puzzles = write_puzzles(tmp_path, 12)
     right, slow = gold(puzzles), {puzzle.prompt for puzzle in puzzles[3:]}
 
     def behave(body: dict[str, Any]) -> Answer:
         prompt = prompt_of(body)
-        return Answer(completion(right(prompt)), pause_s=30 if prompt in slow else 0)
+        return Answer(completion(right(prompt)), pause_s=300 if prompt in slow else 0)
 
     with serving(behave) as server:
         bench("m", path, tmp_path / "first", api_base=server.url, limit=1)  # imports take time
         options = {"api_base": server.url, "concurrency": 4, "max_tokens": 100}
         prices = {"price_in": 1.0, "price_out": 1.0}
         start = time.monotonic()
-        with pytest.raises(StopError, match="the time is up; 9 of 12 are left"):
-            bench("m", path, tmp_path / "r", total_timeout_s=3.0, **options, **prices)
-        assert time.monotonic() - start < 15
-        responses = the_run(tmp_path / "r").responses
-        failed = [r for r in responses if r.outcome == "failed"]
+        # What comes at once may be late on a busy machine: it needs no more than more time.
+        for total_s in (3.0, 12.0, 48.0):
+            results = tmp_path / f"r{total_s:g}"
+            with pytest.raises(StopError) as stopped:
+                bench("m", path, results, total_timeout_s=total_s, **options, **prices)
+            responses = the_run(results).responses
+            failed = [r for r in responses if r.outcome == "failed"]
+            if len(responses) == 7:
+                break
+        assert "the time is up; 9 of 12 are left" in str(stopped.value)
+        assert time.monotonic() - start < 300  # none of the slow ones was waited for
         assert (len(responses) - len(failed), len(failed)) == (3, 4)
         # They may have been paid for.
         assert {r.error for r in failed} == {"given up at --total-timeout"}
         assert all(r.at_most_usd and r.at_most_usd > 0 for r in failed)
         slow.clear()
-        assert bench("m", path, tmp_path / "r", **options, **prices).responses == 12
+        assert bench("m", path, results, **options, **prices).responses == 12
 
 
 @pytest.mark.parametrize("opening_s", [0.0, 0.1])
@@ -162,12 +170,14 @@ def test_nothing_is_sent_once_the_time_is_up(tmp_path: Path, opening_s: float) -
     assert (answerer.asked, the_run(tmp_path / "r").responses) == (0, ())
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
     path, puzzles = write_puzzles(tmp_path, 12)
     right, go_on = gold(puzzles), threading.Event()
 
     def behave(body: dict[str, Any]) -> Answer:
-        go_on.wait(60)
+        go_on.wait(300)
         return Answer(completion(right(prompt_of(body))))
 
     with serving(behave) as server:
@@ -186,18 +196,23 @@ def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
     assert [r.outcome for r in the_run(tmp_path / "r").responses] == ["answered"] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.server
 def test_a_limit_of_one_server_slows_all_and_ends_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "FIRST_PAUSE_S", 0.02)
     path, _ = write_puzzles(tmp_path, 60)
-    lock, now, refused = threading.Lock(), [0], [0]
+    lock, now, refused, slowed = threading.Lock(), [0], [0], threading.Event()
 
     def behave(_: dict[str, Any]) -> Answer:
         with lock:
             now[0] += 1
             too_many = now[0] > 4
             refused[0] += too_many
+        if not too_many:
+            # On a busy machine requests come one by one: only if these stay are there too many.
+            slowed.wait(300)
         time.sleep(0.02)
         with lock:
             now[0] -= 1
@@ -210,6 +225,8 @@ def test_a_limit_of_one_server_slows_all_and_ends_well(
     class Paced(Silent):
         def pace(self, limit: int) -> None:
             limits.append(limit)
+            if limit <= 4:
+                slowed.set()
 
     with serving(behave) as server:
         options = BenchOptions(
@@ -244,6 +261,7 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
     assert len({response.pair for response in read_run(folder).responses}) == 4
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 10)
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from killing import Killer, Plan
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 def test_killed_dozens_of_times_no_response_is_lost_or_asked_for_twice(tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     assert "3/3, $0.0000" in out.getvalue()
 
 
+@pytest.mark.server
 def test_where_it_ran_is_recorded(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     bench("random", puzzles, tmp_path / "r", seed=3)
@@ -201,6 +202,7 @@ def test_where_it_ran_is_recorded(tmp_path: Path) -> None:
     assert config.commit in (commit, f"{commit}-dirty")
 
 
+@pytest.mark.server
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     heavy = {"torch", "transformers", "litellm", "pandas", "ortools", "rich", "openai"}
     code = f"import sys, tclue.bench.runs.run; print({heavy!r} & set(sys.modules))"

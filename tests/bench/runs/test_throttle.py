@@ -142,7 +142,7 @@ def test_a_closed_gate_lets_everybody_go_at_once(waiting: str) -> None:
         task = asyncio.create_task(gate.pause(600) if waiting == "pause" else gate.enter())
         await asyncio.sleep(0)
         gate.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(300):
             assert await task is None
             assert await gate.enter() is None
 

@@ -72,6 +72,7 @@ def test_no_run_is_told(tmp_path: Path) -> None:
         tclue.bench.frame(tmp_path)
 
 
+@pytest.mark.server
 def test_pandas_is_imported_by_the_call_alone() -> None:
     code = "import sys, tclue.bench, tclue.cli; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

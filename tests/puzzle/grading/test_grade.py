@@ -425,6 +425,7 @@ def test_time_grows_with_length_and_not_with_its_square(unit: str, start: str) -
     pytest.fail(f"{unit!r} after {start!r} takes more than linear time")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["A. ", "<think>", "(", "\\boxed{", "|", "A. Miss Scarlet or "])
 def test_a_megabyte_of_nonsense_is_graded(unit: str) -> None:
     assert not SOUND.grade(PUZZLE, unit * (1_000_000 // len(unit))).answered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from grading import GOLD, KINDS, PUZZLE, QUESTION_TEXTS, SOLUTION
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,6 +128,7 @@ def preambles(draw: Draw) -> str:
 SIGN_OFFS = ["", "\n", "\n\nAll clues hold.", "\n\nBest of luck!", "<|im_end|>", "\n<think>"]
 
 
+@pytest.mark.slow
 @CHECKED
 @given(st.data())
 def test_any_surface_form_scores_exactly_its_answers(data: st.DataObject) -> None:
@@ -181,6 +183,7 @@ def evasive_lines(draw: Draw, letter: str) -> str:
     )
 
 
+@pytest.mark.slow
 @CHECKED
 @given(st.data())
 def test_a_letter_that_commits_to_nothing_scores_nothing(data: st.DataObject) -> None:
@@ -193,6 +196,7 @@ def test_a_letter_that_commits_to_nothing_scores_nothing(data: st.DataObject) ->
     assert SOUND.grade(PUZZLE, text).answers == {**SOLUTION, letter: None}
 
 
+@pytest.mark.slow
 @CHECKED
 @given(st.data())
 def test_a_text_that_commits_to_nothing_scores_nothing(data: st.DataObject) -> None:
@@ -203,6 +207,7 @@ def test_a_text_that_commits_to_nothing_scores_nothing(data: st.DataObject) -> N
     assert grade.accuracy == 0
 
 
+@pytest.mark.slow
 @CHECKED
 @given(st.data())
 def test_several_blocks_score_as_the_last_one_alone(data: st.DataObject) -> None:

@@ -43,7 +43,8 @@ class Exchange:
                 rubbish = random.Random(request.id).choice(RUBBISH)
                 return await self._bytes(rubbish, _SSE if request.streamed else _JSON)
             case "reset" | "hang":
-                await asyncio.sleep(self._settings.hang_s if fault == "hang" else 0)
+                if fault == "hang":
+                    await self._hang(entry)
                 assert self._http.transport
                 self._http.transport.abort()
                 return web.StreamResponse()
@@ -105,10 +106,14 @@ class Exchange:
             await response.write_eof()
             return response
         if entry.fault == "stall":
-            await asyncio.sleep(self._settings.hang_s)
+            await self._hang(entry)
         assert self._http.transport
         self._http.transport.close()
         return response
+
+    async def _hang(self, entry: Entry) -> None:
+        self._settings.on_hang(entry)
+        await asyncio.sleep(self._settings.hang_s)
 
     async def _bytes(
         self, body: bytes, headers: Mapping[str, str], status: int = 200

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .faults import FAULTS, Fault
+from .ledger import Entry
 from .model import Model
 
 
@@ -28,6 +29,8 @@ class Settings:
     pause_s: float = 0.0
     # seconds after which a request that hangs is dropped
     hang_s: float = 600.0
+    # told of each request that begins to hang
+    on_hang: Callable[[Entry], object] = lambda _: None
     # value of the header, in seconds; an unavailable provider sends at least 1
     retry_after: str = "1"
     # repeat the key in every header, error and text
