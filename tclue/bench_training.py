@@ -2,7 +2,7 @@
 
     then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
 
-* What is asked stands in the training run's `kept.json` (`bench.models.trained.Kept`): the same
+* What is asked stands in the training run's `kept.json` (`TrainingRunManifest`): the same
   puzzles, samples, limits and seed of the base and of each step; first sampled, then greedily.
 * It is `tclue bench` that asks. So the same call, after any interruption, asks what is missing and
   no more; a step that is best and last is one variant; and what is there is not asked again.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.models.resolve import resolve_all
-from tclue.bench.models.trained import PREFIX, TrainingRunManifest, read_manifest
+from tclue.bench.models.trained import PREFIX
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_progress import RunObserver
@@ -30,6 +30,7 @@ from tclue.bench.stats.tally import Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError
+from tclue.training_run import TrainingRunManifest, read_manifest
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file  # noqa: E402 (only where torch is)
 
 from tclue.bench.models.local import fingerprint  # noqa: E402
-from tclue.bench.models.trained import TrainedModel, read_manifest  # noqa: E402
+from tclue.bench.models.trained import TrainedModel  # noqa: E402
 from tclue.bench_training import then_bench  # noqa: E402
+from tclue.training_run import read_manifest  # noqa: E402
 
 PUZZLES, SAMPLES, SEED = 3, 2, 5
 # Records of one model: sampled, then greedy.
