@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.origin import CheckpointOrigin
+from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.runs.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize

@@ -17,7 +17,7 @@ import torch
 from packs import random_groups
 from safetensors.torch import save_file
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue_grpo import build_policy, distributed
 from tclue_grpo.config import ModelConfig, UpdateConfig
 from tclue_grpo.packing import pack

@@ -19,7 +19,7 @@ import pytest
 from bench_support import Silent, write_puzzles
 from places import ROOT
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.records import Run, read_config, read_run
 from tclue.bench.runs.run import run_models

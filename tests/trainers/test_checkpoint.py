@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from places import PYTHONPATH, SCRIPTS
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")

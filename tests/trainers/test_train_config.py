@@ -17,7 +17,7 @@ from commands import call, refused
 from machines import NO_GPU, gpus
 from places import ROOT
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 from tclue_grpo import plan
 from tclue_grpo.config import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.models.chat_template import no_template
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.config_files import read_toml
 from tclue.errors import UserError
 

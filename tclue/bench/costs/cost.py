@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -81,6 +82,11 @@ class Usage:
     reported_usd: float | None = None
     # what the provider sent
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+def today() -> str:
+    """The day, ISO, UTC."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def cost_parts(prices: Prices, usage: Usage, compute_s: float | None) -> dict[str, float] | None:

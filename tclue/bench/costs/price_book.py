@@ -25,9 +25,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from tclue.bench.costs.cost import HOUR_USD, Prices
+from tclue.bench.costs.cost import HOUR_USD, Prices, today
 from tclue.bench.costs.litellm_costs import list_prices
-from tclue.bench.models.model import today
 from tclue.bench.options import BenchOptions
 from tclue.config_files import own_file, read_toml
 from tclue.errors import UserError

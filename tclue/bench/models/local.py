@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ from tclue.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+# The checkpoint that this package brings.
+TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 MAX_TOKENS = 2048
 MAX_ROWS = 256
 # Share of the rows of a batch that are left when those that have ended leave it: to take them out

@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.models.local import LocalModel, fingerprint
-from tclue.bench.models.origin import CheckpointOrigin
+from tclue.bench.models.local import TINY, LocalModel, fingerprint
+from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 from tclue.training_run import TrainingRunManifest, checkpoints, read_manifest
@@ -140,8 +140,6 @@ def _hour_usd(kept: TrainingRunManifest) -> float:
 
 def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | None:
     """The hash of the base's files, as training found them or as they are; None where unknown."""
-    from tclue.bench.models.resolve import TINY
-
     if kept.base_checkpoint:
         return kept.base_checkpoint
     if kept.base == "tiny":

@@ -5,7 +5,7 @@
   can always be rebuilt.
 * Each line has a key: a hash of everything that shapes it. A run that is taken up again asks for
   the keys that it lacks. Whether a reply was streamed shapes nothing.
-* `run_folder` writes them.
+* `run_folder` writes them; `run_folders` and `find_run` say where they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.models.origin import CheckpointOrigin
+from tclue.bench.models.model import CheckpointOrigin
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 
@@ -264,3 +264,31 @@ def spent_usd(response: Response) -> float:
     """Dollars that an attempt cost; where that is not known, the most that it may have."""
     cost_usd = response.cost_usd
     return (response.at_most_usd or 0.0) if cost_usd is None else cost_usd
+
+
+def run_folders(results: Path) -> list[Path]:
+    """The folders below a results folder that hold records, by name; none where it is not there.
+
+    Raises UserError where it is no folder.
+    """
+    if not results.exists():
+        return []
+    try:
+        entries = sorted(results.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(
+            f"{results}: cannot be read: {error.strerror}: expected a folder of run folders"
+        ) from None
+    records = ("run.json", "responses.jsonl")
+    return [entry for entry in entries if any((entry / name).is_file() for name in records)]
+
+
+def find_run(name: str, results: Path) -> Path:
+    """The run folder of that path, or of that name below a results folder.
+
+    Raises UserError where there is none.
+    """
+    for folder in (Path(name), results / name):
+        if (folder / "run.json").is_file():
+            return folder
+    raise UserError(f"{name}: no such run: expected a run folder, or the name of one in {results}")
