@@ -14,22 +14,22 @@
 
 from __future__ import annotations
 
-import datetime
-import math
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from annotated_types import MinLen
 
 from tclue.bench.costs.cost import HOUR_USD, Prices, today
 from tclue.bench.costs.litellm_costs import list_prices
 from tclue.bench.options import BenchOptions
 from tclue.config_files import own_file, read_toml
 from tclue.errors import UserError
+from tclue.strict import STRICT, Day, NotNegative, Text, read
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
@@ -38,27 +38,29 @@ SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 class Entry:
     """What a provider takes for some models, in dollars per million tokens."""
 
-    provider: str
-    models: tuple[str, ...]
-    input: float
-    output: float
-    # day, ISO, and who says so
-    date: str
-    source: str
+    __pydantic_config__ = STRICT
+
+    provider: Text
+    models: Annotated[tuple[str, ...], MinLen(1)]
+    input: NotNegative
+    output: NotNegative
+    # day, and who says so
+    date: Day
+    source: Text
     # None where the provider has no such price, or does not state it
-    cached_input: float | None = None
-    cache_write_5m: float | None = None
-    cache_write_1h: float | None = None
-    batch_input: float | None = None
-    batch_output: float | None = None
-    note: str | None = None
+    cached_input: NotNegative | None = None
+    cache_write_5m: NotNegative | None = None
+    cache_write_1h: NotNegative | None = None
+    batch_input: NotNegative | None = None
+    batch_output: NotNegative | None = None
+    note: Text | None = None
 
     @property
     def prices(self) -> Prices:
         """What a run is counted with."""
         return Prices(
             "book",
-            self.date,
+            self.date.isoformat(),
             self.source,
             prompt_usd_per_million=self.input,
             cached_usd_per_million=self.cached_input,
@@ -72,21 +74,23 @@ class Entry:
 class Tier:
     """What a serverless host takes for any model of a size, in dollars per million tokens."""
 
-    name: str
+    __pydantic_config__ = STRICT
+
+    name: Text
     # number of parameters, in words
-    parameters: str
-    input: float
-    output: float
-    date: str
-    source: str
-    note: str | None = None
+    parameters: Text
+    input: NotNegative
+    output: NotNegative
+    date: Day
+    source: Text
+    note: Text | None = None
 
     @property
     def prices(self) -> Prices:
         """What a run is counted with."""
         return Prices(
             "tier",
-            self.date,
+            self.date.isoformat(),
             f"{self.name} ({self.parameters} parameters): {self.source}",
             prompt_usd_per_million=self.input,
             completion_usd_per_million=self.output,
@@ -104,7 +108,7 @@ class PriceBook:
     def date(self) -> str:
         """The day of its newest price, ISO."""
         dates = [entry.date for entry in self.entries] + [tier.date for tier in self.tiers]
-        return max(dates)
+        return max(dates).isoformat()
 
     def find(self, name: str, provider: str | None = None) -> Entry | None:
         """The entry of a model as litellm names it, with the provider's prefix or without."""
@@ -192,11 +196,11 @@ def read_book(path: Path) -> PriceBook:
         if key not in ("price", "tier") or not isinstance(value, list):
             raise UserError(f"{path}: {key!r}: expected [[price]] and [[tier]] alone")
     entries = tuple(
-        _record(Entry, raw, f"{path}, [[price]] {number}")
+        read(Entry, raw, f"{path}, [[price]] {number}{_named(raw)}")
         for number, raw in enumerate(data.get("price", []), 1)
     )
     tiers = tuple(
-        _record(Tier, raw, f"{path}, [[tier]] {number}")
+        read(Tier, raw, f"{path}, [[tier]] {number}{_named(raw)}")
         for number, raw in enumerate(data.get("tier", []), 1)
     )
     names = [f"{e.provider}/{model}" for e in entries for model in e.models]
@@ -207,50 +211,8 @@ def read_book(path: Path) -> PriceBook:
     return PriceBook(entries, tiers)
 
 
-_Record = TypeVar("_Record", Entry, Tier)
-
-
-def _record(kind: type[_Record], raw: Any, where: str) -> _Record:
-    """One entry, checked; `where` names it."""
-    if not isinstance(raw, Mapping):
-        raise UserError(f"{where}: expected a table")
-    names = [str(raw[field]) for field in ("provider", "models", "name") if field in raw]
-    where = f"{where} ({' '.join(names)})" if names else where
-    known = {field.name: field for field in fields(kind)}
-    for field in raw:
-        if field not in known:
-            raise UserError(f"{where}: unknown field {field!r}: expected one of {', '.join(known)}")
-    for field in known.values():
-        if field.default is MISSING and field.name not in raw:
-            raise UserError(f"{where}: {field.name} is missing")
-    return kind(**{field: _value(field, value, where) for field, value in raw.items()})
-
-
-def _value(field: str, value: Any, where: str) -> Any:
-    good: bool
-    if field in ("provider", "source", "note", "name", "parameters"):
-        good, wanted = isinstance(value, str) and value != "", "a text"
-    elif field == "models":
-        good = isinstance(value, list) and value != [] and all(isinstance(m, str) for m in value)
-        value, wanted = tuple(value) if good else value, "a list of names"
-    elif field == "date":
-        good, wanted = _is_date(value), "a day, such as 2026-11-24"
-        value = str(value)
-    else:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and 0 <= value < math.inf
-        value, wanted = float(value) if good else value, "dollars per million tokens, 0 or more"
-    if not good:
-        raise UserError(f"{where}: {field} is {value!r}: expected {wanted}")
-    return value
-
-
-def _is_date(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            datetime.date.fromisoformat(value)
-        except ValueError:
-            return False
-        return len(value) == len("2026-11-24")
-    # A moment is a date too, for Python.
-    return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+def _named(raw: Any) -> str:
+    """What a person knows an entry by, as far as it says."""
+    said = raw if isinstance(raw, dict) else {}
+    names = [str(said[field]) for field in ("provider", "models", "name") if field in said]
+    return f" ({' '.join(names)})" if names else ""

@@ -147,30 +147,34 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("weights =", "wieghts =", "models.mine.wieghts: no such key: did you mean weights?"),
-        ("off =", "of =", "models.mine.reasoning.of: no such key: did you mean off?"),
-        ("served_as", "served", "models.mine.hosts.0.served: no such key: did you mean served_as?"),
-        ("[models.mine]", "[model.mine]", "model: no such key: did you mean models?"),
-        ('weights = "me/mine"\n', "", "models.mine.weights: is missing"),
-        ('"budget"', '"buget"', "models.mine.reasoning.kind is 'buget': did you mean budget?"),
-        ('"unset"', '"maybe"', "models.mine.reasoning.off is 'maybe': expected one of unset,"),
+        ("weights =", "wieghts =", "unknown field models.mine.wieghts: did you mean weights?"),
+        ("off =", "of =", "unknown field models.mine.reasoning.of: did you mean off?"),
+        (
+            "served_as",
+            "served",
+            "unknown field models.mine.hosts.0.served: did you mean served_as?",
+        ),
+        ("[models.mine]", "[model.mine]", "unknown field model: did you mean models?"),
+        ('weights = "me/mine"\n', "", "models.mine.weights is missing"),
+        ('"budget"', '"buget"', 'models.mine.reasoning.kind is "buget": did you mean budget?'),
+        ('"unset"', '"maybe"', 'models.mine.reasoning.off is "maybe": expected one of unset,'),
         (
             "32_000",
             '"32k"',
-            'models.mine.hosts.0.max_output_tokens is "32k": should be a valid int',
+            'models.mine.hosts.0.max_output_tokens is "32k": expected a whole number',
         ),
         ("32_000", "0", "models.mine.hosts.0.max_output_tokens is 0: expected 1 or more"),
-        ("32_000", "nan", "max_output_tokens is NaN: should be a valid integer"),
-        ('["none", "8k"]', '"8k"', 'models.mine.variants is "8k": should be a valid'),
+        ("32_000", "nan", "max_output_tokens is NaN: expected a whole number"),
+        ('["none", "8k"]', '"8k"', 'models.mine.variants is "8k": expected a list'),
         ('["none", "8k"]', '["8kk"]', "models.mine.variants: '8kk' is no setting: expected none"),
         ('["none", "8k"]', '["8k", "8k"]', "models.mine.variants: one is there twice"),
-        ("2026-11-24", '"yesterday"', "models.mine.checked is"),
+        ("2026-11-24", '"yesterday"', 'models.mine.checked is "yesterday": expected a day'),
         ('about = "my own"', 'about = "a"\nabout = "b"', "not a TOML file: "),
         ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: one is there twice"),
         ('"budget", off = "unset"', '"effort"', "models.mine.reasoning.levels: expected one"),
         ("[models.mine]", '[models."my own"]', "models.my own.about: an alias holds no"),
         ("[models.mine]", "[models.mine-2.5]", 'stands in quotes: models."mine-2.5"'),
-        (MINE, "models = 3", "models is 3: should be an object"),
+        (MINE, "models = 3", "models is 3: expected fields with values"),
     ],
 )
 def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -349,7 +353,8 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_registry_is_read_without_litellm() -> None:
     code = (
-        "import sys; from tclue.bench import registry as r; r.lookup('claude@16k', r.load(None)); "
+        "import sys; from tclue.bench.models import registry as r; "
+        "r.lookup('claude@16k', r.load(None)); "
         "print({'litellm', 'openai'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
