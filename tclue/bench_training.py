@@ -30,7 +30,7 @@ from tclue.bench.stats.tally import Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError
-from tclue.training_run import TrainingRunManifest, read_manifest
+from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _options(kept: TrainingRunManifest, run: Path, results: Path, *, greedy: boo
 
 def _price(kept: TrainingRunManifest) -> Mapping[str, Any]:
     """What responses are counted at; where the run does not know, as `tclue bench` would."""
-    price = {name: value for name, value in (kept.price or {}).items() if value}
+    price = {name: value for name, value in asdict(kept.price or ResponsePrice()).items() if value}
     return price if price.keys() - {"gpus"} else {}
 
 

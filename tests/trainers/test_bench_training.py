@@ -318,14 +318,14 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     state.write_text(json.dumps({"iteration": 39}))
     assert "says iteration 39: expected 40" in told("short@40")
     state.unlink()
-    assert "nothing says which step this is" in told("short@best")
+    assert "state.json: cannot be read: No such file" in told("short@best")
     write_kept(run, best="40")
-    with pytest.raises(UserError, match="best is '40': expected int or null"):
+    with pytest.raises(UserError, match='best is "40": expected a whole number'):
         read_manifest(run)
     write_kept(run, best=None)
     assert "nothing was validated yet: take train:short@last" in told("short@best")
     write_kept(run, price={"euros": 1})
-    with pytest.raises(UserError, match="price has euros 1"):
+    with pytest.raises(UserError, match=r"unknown field price\.euros: expected one of tier, "):
         read_manifest(run)
     write_kept(run, base_checkpoint="0" * 64)
     with pytest.raises(UserError, match="is not what training began with"):

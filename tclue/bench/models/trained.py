@@ -13,18 +13,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tclue.bench.models.local import TINY, LocalModel, fingerprint
 from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
-from tclue.training_run import TrainingRunManifest, checkpoints, read_manifest
+from tclue.training_run import (
+    CheckpointState,
+    ResponsePrice,
+    TrainingRunManifest,
+    checkpoints,
+    read_checkpoint_state,
+    read_manifest,
+)
 
 PREFIX = "train:"
 
@@ -89,32 +93,26 @@ def _number(folder: Path, name: str, step: str) -> int:
     return number
 
 
-def _state(checkpoint: Path, number: int) -> Mapping[str, Any]:
+def _state(checkpoint: Path, number: int) -> CheckpointState:
     """Where training was at a checkpoint; refused where that is not what its folder's name says."""
-    path = checkpoint / "trainer" / "state.json"
-    try:
-        state: Mapping[str, Any] = json.loads(path.read_bytes())
-        says = state["iteration"]
-    except OSError as error:
+    state = read_checkpoint_state(checkpoint)
+    if state.iteration != number:
         raise UserError(
-            f"{path}: cannot be read: {error.strerror}: so nothing says which step this is"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: expected an object with the iteration") from None
-    if says != number:
-        raise UserError(f"{path}: says iteration {says!r}: expected {number}, as the folder does")
+            f"{checkpoint}: its trainer/state.json says iteration {state.iteration}: "
+            f"expected {number}, as the folder does"
+        )
     return state
 
 
 def _training(
-    folder: Path, number: int, state: Mapping[str, Any], options: BenchOptions
+    folder: Path, number: int, state: CheckpointState, options: BenchOptions
 ) -> CheckpointOrigin:
     """Where a step comes from, and what training took up to it, as far as its run says."""
     run = folder.resolve().name
     if not (folder / "kept.json").exists():
         return CheckpointOrigin(run, number)
     kept = read_manifest(folder)
-    seconds = kept.training_s if state.get("trained_s") is None else float(state["trained_s"])
+    seconds = kept.training_s if state.trained_s is None else state.trained_s
     cost_usd = kept.training_usd
     if cost_usd is not None and seconds is not None and kept.training_s:
         cost_usd *= seconds / kept.training_s  # what `kept.json` says is of the whole run
@@ -133,9 +131,8 @@ def _training(
 
 def _hour_usd(kept: TrainingRunManifest) -> float:
     """Dollars for an hour of what training ran on; 0 where the run does not say."""
-    price = kept.price or {}
-    gpus = float(price.get("gpu_hour_usd", 0)) * int(price.get("gpus", 1))
-    return gpus or float(price.get("hour_usd", 0))
+    price = kept.price or ResponsePrice()
+    return price.gpu_hour_usd * price.gpus or price.hour_usd
 
 
 def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | None:
