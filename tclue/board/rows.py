@@ -27,7 +27,7 @@ from tclue.board.frontier import frontier
 from tclue.board.labels import clean
 from tclue.board.lineage import base_of
 from tclue.board.row_labels import labels
-from tclue.board.validate import check_config, checked
+from tclue.board.validate import checked
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,6 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
     Raises UserError, naming the file and the line, where no run writes them so.
     """
     config = read_config(folder)
-    check_config(folder, config)
     responses = iter_responses(folder, texts=False)
     return tally(config, checked(folder, config, responses), reprice)
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import MinLen
 
-from tclue.config_files import own_file, read_toml
+from tclue.config_files import merged, own_file, read_toml
 from tclue.errors import UserError
 from tclue.strict import STRICT, Count, Day, Place, read
 
@@ -221,7 +221,7 @@ def load(given: Path | None) -> Registry:
     mine: dict[str, Any] = {}
     if own is not None:
         mine = read_toml(own)
-        data = _merged(data, mine)
+        data = merged(data, mine)
 
     def source(place: Place) -> str:
         """The file that a fault is in: the user's, where it says anything of that alias."""
@@ -237,17 +237,6 @@ def load(given: Path | None) -> Registry:
         if problem := _problem(alias, facts):
             raise UserError(f"{source(('models', alias))}: models.{alias}.{problem}")
     return registry
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key; of anything else the upper one."""
-    both = {
-        key: _merged(below[key], value)
-        if isinstance(value, dict) and isinstance(below.get(key), dict)
-        else value
-        for key, value in above.items()
-    }
-    return {**below, **both}
 
 
 def _check_dots(models: Any, source: Callable[[Place], str]) -> None:
