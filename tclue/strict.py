@@ -22,17 +22,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Interval, MinLen
 
@@ -45,8 +36,6 @@ STRICT = {"strict": True, "allow_inf_nan": False, "extra": "forbid"}
 OPEN = {**STRICT, "extra": "ignore"}
 
 _T = TypeVar("_T")
-# Where a value stands: the names of fields, and places in lists, from the outside in.
-Place = tuple[str | int, ...]
 # TOML's days and times, on their way through JSON: under this name, so that no text is one.
 _DAY = "\0day"
 
@@ -84,14 +73,15 @@ _EXPECTED = {
     "dataclass_type": "fields with values",
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "{ge:g} or more",
+    "less_than": "a number below {lt:g}",
     "less_than_equal": "at most {le:g}",
     "too_short": "{min_length} or more of them",
     "too_long": "{max_length} of them",
 }
 
 
-def read(kind: type[_T], data: Any, where: str | Callable[[Place], str]) -> _T:
-    """Parsed JSON or TOML as a dataclass. `where` names its source, or that of a value's place.
+def read(kind: type[_T], data: Any, where: str) -> _T:
+    """Parsed JSON or TOML as a dataclass; `where` it stands is told when something is wrong.
 
     Raises UserError, in one line, for the first thing that is wrong.
     """
@@ -103,8 +93,7 @@ def read(kind: type[_T], data: Any, where: str | Callable[[Place], str]) -> _T:
         # Half a surrogate pair, which JSON can spell, is replaced as it is in what we write.
         found: _T = _adapter(kind).validate_json(text.encode("utf-8", "replace"))
     except ValidationError as error:
-        place, told = _first(error, kind)
-        raise UserError(f"{where(place) if callable(where) else where}: {told}") from None
+        raise UserError(f"{where}: {_told(error, kind)}") from None
     return found
 
 
@@ -124,12 +113,11 @@ def check(made: Any, named: Callable[[str], str]) -> None:
     """
     from pydantic import ValidationError
 
-    kind = type(made)
-    for name, hint in get_type_hints(kind, include_extras=True).items():
+    for name, hint in get_type_hints(type(made), include_extras=True).items():
         try:
             _adapter(hint, STRICT).validate_python(getattr(made, name))
         except ValidationError as error:
-            raise UserError(_first(error, kind, (name,), named)[1]) from None
+            raise UserError(_told(error, hint, named(name))) from None
 
 
 def read_json(path: Path) -> Any:
@@ -170,49 +158,41 @@ def _day(value: Any) -> datetime.date:
     return datetime.date.fromisoformat(text)
 
 
-def _first(
-    error: ValidationError, kind: Any, outside: Place = (), named: Callable[[str], str] = str
-) -> tuple[Place, str]:
-    """Where the first fault is, and what it is."""
+def _told(error: ValidationError, kind: Any, *outer: str) -> str:
+    """The first fault of a value; `outer` is what it is called itself, if anything."""
     # A misspelt field is also one that is missing: it is the former that is told.
     fault = min(error.errors(), key=lambda one: one["type"] == "missing")
-    place, kind_of_fault = (*outside, *fault["loc"]), fault["type"]
-    # In one line, whatever a key may hold.
-    key = json.dumps(named(".".join(map(str, place))), ensure_ascii=False)[1:-1]
-    if kind_of_fault == "unexpected_keyword_argument":
+    place, fault_type = fault["loc"], fault["type"]
+    # Lists count from 1. In one line, whatever a key may hold.
+    parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in place))
+    key = json.dumps(".".join(parts), ensure_ascii=False)[1:-1] or "all of it"
+    if fault_type == "missing":
+        return f"{key} is missing"
+    if fault_type == "unexpected_keyword_argument":
         known = [field.name for field in fields(_kind_at(kind, place[:-1]))]
-        return place, f"unknown field {key}: {near(str(place[-1]), known)}"
-    if kind_of_fault == "missing":
-        return place, f"{key} is missing"
-    if kind_of_fault == "literal_error":
+        return f"unknown field {key}: {near(str(place[-1]), known)}"
+    if fault_type == "literal_error":
         expected = near(str(fault["input"]), get_args(_kind_at(kind, place)))
-    elif kind_of_fault in _EXPECTED:
-        expected = "expected " + _EXPECTED[kind_of_fault].format(**fault.get("ctx", {}))
     else:
-        expected = fault["msg"]
-    return place, f"{key or 'all of it'} is {_shown(fault['input'])}: {expected}"
+        words = _EXPECTED.get(fault_type, fault["msg"])
+        expected = f"expected {words.format(**fault.get('ctx', {}))}"
+    shown = json.dumps(_unwrapped(fault["input"]), default=str, ensure_ascii=False)
+    return f"{key} is {shown if len(shown) <= 80 else shown[:77] + '...'}: {expected}"
 
 
-def _kind_at(kind: Any, place: Place) -> Any:
-    """The type of what stands at a place inside a dataclass."""
-    for part in place:
-        kind = _kept(get_type_hints(kind)[str(part)] if is_dataclass(kind) else _inner(kind))
-    return kind
-
-
-def _kept(kind: Any) -> Any:
-    """A type without the None that may stand for it."""
-    return _inner(kind) if get_origin(kind) in (Union, UnionType) else kind
+def _kind_at(kind: Any, place: tuple[str | int, ...]) -> Any:
+    """The type of what stands at a place inside a value, without the None that also may."""
+    if NoneType in get_args(kind):
+        return _kind_at(_inner(kind), place)
+    if not place:
+        return kind
+    inside = get_type_hints(kind)[str(place[0])] if is_dataclass(kind) else _inner(kind)
+    return _kind_at(inside, place[1:])
 
 
 def _inner(kind: Any) -> Any:
     """What a mapping, a tuple, or a union with None holds."""
     return [one for one in get_args(kind) if one not in (Ellipsis, NoneType)][-1]
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(_unwrapped(value), default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _unwrapped(value: Any) -> Any:

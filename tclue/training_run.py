@@ -26,6 +26,11 @@ class ResponsePrice:
     gpu_hour_usd: float = 0.0
     gpus: int = 1
 
+    @property
+    def machine_hour_usd(self) -> float:
+        """Dollars for an hour of all GPUs, or of the machine; 0 where it is not known."""
+        return self.gpu_hour_usd * self.gpus or self.hour_usd
+
 
 @dataclass(frozen=True)
 class TrainingRunManifest:

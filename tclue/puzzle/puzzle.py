@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tclue.config_files import read_text
 from tclue.puzzle import prompt as prompts
 from tclue.puzzle.statements import Case, Statement
 from tclue.puzzle.wording import Edition, Question, wording
@@ -161,13 +162,9 @@ class Puzzle:
 def read_puzzles(path: Path) -> list[Puzzle]:
     """Every puzzle of a file: JSON Lines, or a published JSON list.
 
-    Raises PuzzleError, naming the file and the line (or the place in the list).
+    Raises UserError, naming the file and the line (or the place in the list).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise PuzzleError(f"{path}: cannot be read: {reason}") from None
+    text = read_text(path)
     if text.lstrip().startswith("["):
         try:
             records = list(enumerate(json.loads(text), 1))

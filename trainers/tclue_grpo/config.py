@@ -16,6 +16,8 @@ from annotated_types import Ge, Interval
 
 from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Share
 
+Beta = Annotated[float, Interval(ge=0, lt=1)]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -50,7 +52,7 @@ class DataConfig:
     # difficulties from easy to hard, moved along by `band`; empty keeps to `difficulty`
     curriculum: tuple[str, ...] = ()
     # mean accuracy of an iteration below or above which the curriculum takes a step back or on
-    band: tuple[float, float] = (0.3, 0.7)
+    band: tuple[Share, Share] = (0.3, 0.7)
     # processes that make puzzles ahead
     jobs: Count = 1
 
@@ -156,7 +158,7 @@ class UpdateConfig:
     # last iterations, over which it falls to nothing in even steps; 0 keeps it
     decay_iterations: CountOrZero = 0
     # decay of AdamW's two moments
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     # AdamW's
     weight_decay: NotNegative = 0.0
     # gradients are scaled down to this norm; 0 leaves them

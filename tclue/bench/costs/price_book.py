@@ -20,7 +20,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import MinLen
 
@@ -37,8 +37,6 @@ SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 @dataclass(frozen=True)
 class Entry:
     """What a provider takes for some models, in dollars per million tokens."""
-
-    __pydantic_config__ = STRICT
 
     provider: Text
     models: Annotated[tuple[str, ...], MinLen(1)]
@@ -74,8 +72,6 @@ class Entry:
 class Tier:
     """What a serverless host takes for any model of a size, in dollars per million tokens."""
 
-    __pydantic_config__ = STRICT
-
     name: Text
     # number of parameters, in words
     parameters: Text
@@ -99,15 +95,17 @@ class Tier:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Prices; the first entry that fits holds."""
+    """Prices, in the file's own words; the first entry that fits holds."""
 
-    entries: tuple[Entry, ...]
-    tiers: tuple[Tier, ...]
+    __pydantic_config__ = STRICT
+
+    price: tuple[Entry, ...] = ()
+    tier: tuple[Tier, ...] = ()
 
     @property
     def date(self) -> str:
         """The day of its newest price, ISO."""
-        dates = [entry.date for entry in self.entries] + [tier.date for tier in self.tiers]
+        dates = [entry.date for entry in self.price] + [tier.date for tier in self.tier]
         return max(dates).isoformat()
 
     def find(self, name: str, provider: str | None = None) -> Entry | None:
@@ -120,19 +118,19 @@ class PriceBook:
         return next(
             (
                 entry
-                for entry in self.entries
+                for entry in self.price
                 if provider in (None, entry.provider)
                 and any(fnmatchcase(bare, model) for model in entry.models)
             ),
             None,
         )
 
-    def tier(self, name: str) -> Tier:
+    def find_tier(self, name: str) -> Tier:
         """The tier of a name; UserError, with the names there are, where there is none."""
-        for tier in self.tiers:
+        for tier in self.tier:
             if tier.name == name:
                 return tier
-        known = ", ".join(tier.name for tier in self.tiers)
+        known = ", ".join(tier.name for tier in self.tier)
         raise UserError(f"--tier is {name!r}: expected one of {known}")
 
 
@@ -153,7 +151,7 @@ def prices_for(
         )
     book = price_book(options.prices)
     if options.tier is not None:
-        return book.tier(options.tier).prices
+        return book.find_tier(options.tier).prices
     if options.gpu_hour_usd is not None:
         return Prices("gpu-hour", today(), hour_usd=options.gpu_hour_usd, gpus=options.gpus)
     if options.api_base is not None:
@@ -181,7 +179,7 @@ def price_book(path: Path | None = None) -> PriceBook:
     if own is None:
         return shipped
     user = read_book(own)
-    return PriceBook(user.entries + shipped.entries, user.tiers + shipped.tiers)
+    return PriceBook(user.price + shipped.price, user.tier + shipped.tier)
 
 
 @lru_cache
@@ -191,28 +189,10 @@ def _read_shipped() -> PriceBook:
 
 def read_book(path: Path) -> PriceBook:
     """Read a price book; UserError, in one line, for whatever in it cannot be meant."""
-    data = read_toml(path)
-    for key, value in data.items():
-        if key not in ("price", "tier") or not isinstance(value, list):
-            raise UserError(f"{path}: {key!r}: expected [[price]] and [[tier]] alone")
-    entries = tuple(
-        read(Entry, raw, f"{path}, [[price]] {number}{_named(raw)}")
-        for number, raw in enumerate(data.get("price", []), 1)
-    )
-    tiers = tuple(
-        read(Tier, raw, f"{path}, [[tier]] {number}{_named(raw)}")
-        for number, raw in enumerate(data.get("tier", []), 1)
-    )
-    names = [f"{e.provider}/{model}" for e in entries for model in e.models]
-    names += [tier.name for tier in tiers]
+    book = read(PriceBook, read_toml(path), str(path))
+    names = [f"{entry.provider}/{model}" for entry in book.price for model in entry.models]
+    names += [tier.name for tier in book.tier]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"{path}: {twice[0]} has two prices: expected one")
-    return PriceBook(entries, tiers)
-
-
-def _named(raw: Any) -> str:
-    """What a person knows an entry by, as far as it says."""
-    said = raw if isinstance(raw, dict) else {}
-    names = [str(said[field]) for field in ("provider", "models", "name") if field in said]
-    return f" ({' '.join(names)})" if names else ""
+    return book

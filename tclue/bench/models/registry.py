@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,7 @@ from annotated_types import MinLen
 
 from tclue.config_files import merged, own_file, read_toml
 from tclue.errors import UserError
-from tclue.strict import STRICT, Count, Day, Place, read
+from tclue.strict import STRICT, Count, Day, read
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "models.toml"))
 
@@ -218,34 +218,25 @@ def load(given: Path | None) -> Registry:
     Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
     """
     data, own = read_toml(SHIPPED), own_file("models.toml", given)
-    mine: dict[str, Any] = {}
     if own is not None:
-        mine = read_toml(own)
-        data = merged(data, mine)
-
-    def source(place: Place) -> str:
-        """The file that a fault is in: the user's, where it says anything of that alias."""
-        section = mine.get(str(place[0])) if place else mine
-        named = section is not None
-        if isinstance(section, dict) and len(place) > 1:
-            named = place[1] in section
-        return str(own if own is not None and named else SHIPPED)
-
-    _check_dots(data.get("models"), source)
-    registry = read(Registry, data, source)
+        data = merged(data, read_toml(own))
+    # The shipped one holds by itself, so what is wrong is the other's doing.
+    path = own or SHIPPED
+    _check_dots(data.get("models"), path)
+    registry = read(Registry, data, str(path))
     for alias, facts in registry.models.items():
         if problem := _problem(alias, facts):
-            raise UserError(f"{source(('models', alias))}: models.{alias}.{problem}")
+            raise UserError(f"{path}: models.{alias}.{problem}")
     return registry
 
 
-def _check_dots(models: Any, source: Callable[[Place], str]) -> None:
+def _check_dots(models: Any, path: Path) -> None:
     """Refuse `[models.mine-2.5]`, which for TOML is a table 5 in models.mine-2."""
     for alias, table in models.items() if isinstance(models, dict) else ():
         for key in table if isinstance(table, dict) else ():
             if key[:1].isdigit():
                 raise UserError(
-                    f"{source(('models', alias))}: unknown field models.{alias}.{key}: an alias "
+                    f"{path}: unknown field models.{alias}.{key}: an alias "
                     f'with a dot in it stands in quotes: models."{alias}.{key}"'
                 )
 

@@ -128,9 +128,8 @@ def _routed(
     try:
         return routed, *capabilities.unregistered(litellm, found.name, routed, options.api_base)
     except litellm.BadRequestError:
-        near = difflib.get_close_matches(found.name, registry.models, 1)
-        if near:
-            raise UserError(f"unknown model {found.name!r}: did you mean {near[0]}?") from None
+        if like := difflib.get_close_matches(found.name, registry.models, 1):
+            raise UserError(f"unknown model {found.name!r}: did you mean {like[0]}?") from None
         raise UserError(
             f"unknown model {found.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, "
             "train:RUN@STEP, an alias that `tclue models` lists, a name that litellm knows such as "

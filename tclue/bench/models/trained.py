@@ -23,7 +23,6 @@ from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 from tclue.training_run import (
     CheckpointState,
-    ResponsePrice,
     TrainingRunManifest,
     checkpoints,
     read_checkpoint_state,
@@ -47,7 +46,12 @@ class TrainedModel(LocalModel):
         folder = _run_folder(run, options)
         number = _number(folder, f"{PREFIX}{run}", step)
         self._folder = checkpoints(folder)[number]
-        state = _state(self._folder, number)
+        state = read_checkpoint_state(self._folder)
+        if state.iteration != number:
+            raise UserError(
+                f"{self._folder}: its trainer/state.json says iteration {state.iteration}: "
+                f"expected {number}, as the folder does"
+            )
         super().__init__(str(self._folder), options)
         self.setup = replace(
             self.setup,
@@ -93,17 +97,6 @@ def _number(folder: Path, name: str, step: str) -> int:
     return number
 
 
-def _state(checkpoint: Path, number: int) -> CheckpointState:
-    """Where training was at a checkpoint; refused where that is not what its folder's name says."""
-    state = read_checkpoint_state(checkpoint)
-    if state.iteration != number:
-        raise UserError(
-            f"{checkpoint}: its trainer/state.json says iteration {state.iteration}: "
-            f"expected {number}, as the folder does"
-        )
-    return state
-
-
 def _training(
     folder: Path, number: int, state: CheckpointState, options: BenchOptions
 ) -> CheckpointOrigin:
@@ -116,8 +109,8 @@ def _training(
     cost_usd = kept.training_usd
     if cost_usd is not None and seconds is not None and kept.training_s:
         cost_usd *= seconds / kept.training_s  # what `kept.json` says is of the whole run
-    if cost_usd is None and seconds is not None and (hour_usd := _hour_usd(kept)):
-        cost_usd = seconds / 3600 * hour_usd
+    if cost_usd is None and seconds is not None and kept.price and kept.price.machine_hour_usd:
+        cost_usd = seconds / 3600 * kept.price.machine_hour_usd
     return CheckpointOrigin(
         run,
         number,
@@ -127,12 +120,6 @@ def _training(
         seconds,
         cost_usd,
     )
-
-
-def _hour_usd(kept: TrainingRunManifest) -> float:
-    """Dollars for an hour of what training ran on; 0 where the run does not say."""
-    price = kept.price or ResponsePrice()
-    return price.gpu_hour_usd * price.gpus or price.hour_usd
 
 
 def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | None:

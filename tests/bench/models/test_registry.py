@@ -152,7 +152,7 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         (
             "served_as",
             "served",
-            "unknown field models.mine.hosts.0.served: did you mean served_as?",
+            "unknown field models.mine.hosts.1.served: did you mean served_as?",
         ),
         ("[models.mine]", "[model.mine]", "unknown field model: did you mean models?"),
         ('weights = "me/mine"\n', "", "models.mine.weights is missing"),
@@ -161,9 +161,9 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         (
             "32_000",
             '"32k"',
-            'models.mine.hosts.0.max_output_tokens is "32k": expected a whole number',
+            'models.mine.hosts.1.max_output_tokens is "32k": expected a whole number',
         ),
-        ("32_000", "0", "models.mine.hosts.0.max_output_tokens is 0: expected 1 or more"),
+        ("32_000", "0", "models.mine.hosts.1.max_output_tokens is 0: expected 1 or more"),
         ("32_000", "nan", "max_output_tokens is NaN: expected a whole number"),
         ('["none", "8k"]', '"8k"', 'models.mine.variants is "8k": expected a list'),
         ('["none", "8k"]', '["8kk"]', "models.mine.variants: '8kk' is no setting: expected none"),
