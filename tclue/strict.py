@@ -91,19 +91,17 @@ def read(kind: type[_T], data: Any, where: str) -> _T:
     text = json.dumps(data, default=lambda day: {_DAY: str(day)}, ensure_ascii=False)
     try:
         # Half a surrogate pair, which JSON can spell, is replaced as it is in what we write.
-        found: _T = _adapter(kind).validate_json(text.encode("utf-8", "replace"))
+        return _adapter(kind).validate_json(text.encode("utf-8", "replace"))
     except ValidationError as error:
         raise UserError(f"{where}: {_told(error, kind)}") from None
-    return found
 
 
 def parse(kind: type[_T], text: bytes, where: str) -> _T:
     """JSON as a dataclass, as `read` does it, but faster where nothing is wrong."""
     try:
-        found: _T = _adapter(kind).validate_json(text)
+        return _adapter(kind).validate_json(text)
     except ValueError:
-        return read(kind, _json(text, where), where)
-    return found
+        return read(kind, parse_json(text, where), where)
 
 
 def check(made: Any, named: Callable[[str], str]) -> None:
@@ -126,7 +124,15 @@ def read_json(path: Path) -> Any:
         text = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    return _json(text, str(path))
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """What a JSON text says; UserError, saying where it stands, where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not JSON: {error}") from None
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -136,19 +142,13 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"did you mean {like[0]}?" if like else f"expected one of {', '.join(known)}"
 
 
-def _json(text: bytes, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not JSON: {error}") from None
-
-
-def _adapter(kind: Any, config: Any = None) -> TypeAdapter[Any]:
-    if kind not in _ADAPTERS:
+def _adapter(kind: type[_T], config: Any = None) -> TypeAdapter[_T]:
+    adapter: TypeAdapter[_T] | None = _ADAPTERS.get(kind)
+    if adapter is None:
         from pydantic import TypeAdapter
 
-        _ADAPTERS[kind] = TypeAdapter(kind, config=config)
-    return _ADAPTERS[kind]
+        adapter = _ADAPTERS[kind] = TypeAdapter(kind, config=config)
+    return adapter
 
 
 def _day(value: Any) -> datetime.date:
@@ -173,9 +173,10 @@ def _told(error: ValidationError, kind: Any, *outer: str) -> str:
         return f"unknown field {key}: {near(str(place[-1]), known)}"
     if fault_type == "literal_error":
         expected = near(str(fault["input"]), get_args(_kind_at(kind, place)))
+    elif fault_type in _EXPECTED:
+        expected = f"expected {_EXPECTED[fault_type].format(**fault.get('ctx', {}))}"
     else:
-        words = _EXPECTED.get(fault_type, fault["msg"])
-        expected = f"expected {words.format(**fault.get('ctx', {}))}"
+        expected = fault["msg"]
     shown = json.dumps(_unwrapped(fault["input"]), default=str, ensure_ascii=False)
     return f"{key} is {shown if len(shown) <= 80 else shown[:77] + '...'}: {expected}"
 

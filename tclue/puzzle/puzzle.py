@@ -21,6 +21,7 @@ from tclue.puzzle import prompt as prompts
 from tclue.puzzle.statements import Case, Statement
 from tclue.puzzle.wording import Edition, Question, wording
 from tclue.puzzle.world import PuzzleError, World
+from tclue.strict import parse_json
 
 # Puzzles by size. The bounds are fixed, so that a band means the same in every set. They cut the
 # published mix of sizes, which has no difficulty of its own, in about three: 17, 21 and 26 of the
@@ -166,22 +167,15 @@ def read_puzzles(path: Path) -> list[Puzzle]:
     """
     text = read_text(path)
     if text.lstrip().startswith("["):
-        try:
-            records = list(enumerate(json.loads(text), 1))
-        except (ValueError, RecursionError) as error:
-            raise PuzzleError(f"{path}: not a JSON list: {error}") from None
+        records = list(enumerate(parse_json(text, str(path)), 1))
         place = "puzzle"
     else:
-        records, place = [], "line"
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                records.append((number, json.loads(line)))
-            except (ValueError, RecursionError):
-                raise PuzzleError(
-                    f"{path}, line {number}: not JSON: expected one puzzle a line"
-                ) from None
+        records = [
+            (number, parse_json(line, f"{path}, line {number}"))
+            for number, line in enumerate(text.split("\n"), 1)
+            if line.strip()
+        ]
+        place = "line"
     if not records:
         raise PuzzleError(f"{path}: no puzzle in it: expected JSON Lines, one puzzle a line")
     puzzles: list[Puzzle] = []

@@ -20,6 +20,7 @@ from typing import Any, get_type_hints
 
 from tclue.config_files import merged, read_toml
 from tclue.errors import UserError
+from tclue.journal import replace
 from tclue.puzzle import draw
 from tclue.strict import near, read
 from tclue_grpo.config import Config
@@ -221,6 +222,4 @@ def settle(config: Config, folder: Path) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(to_toml(config), encoding="utf-8")
-    draft.replace(path)
+    replace(path, [to_toml(config).encode()])

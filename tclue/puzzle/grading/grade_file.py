@@ -6,7 +6,6 @@ may be answered, or even stand in the puzzle file, more than once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from tclue.config_files import read_text
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
+from tclue.strict import parse_json
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,7 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> Iterato
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            raise UserError(f"{where}: not JSON: expected one response a line") from None
+        record = parse_json(line, where)
         if not isinstance(record, dict) or not isinstance(record.get("response"), str):
             raise UserError(f'{where}: expected an object with a text "response"')
         if "id" in record:
