@@ -1,4 +1,4 @@
-"""Strict reading: what is refused, and that one line names the place, the value and what is right."""
+"""Strict reading: what is refused, and that one line tells the place and what is right."""
 
 from __future__ import annotations
 
@@ -150,14 +150,9 @@ def test_an_open_format_leaves_the_rest_unread() -> None:
 
 
 def test_json_that_cannot_be_read(tmp_path: Path) -> None:
-    for text, told in (
-        (b"{", "not JSON: "),
-        (b"[" * 100_000, "not JSON: "),
-        (b"\xff", "not JSON: "),
-    ):
-        with pytest.raises(UserError) as error:
+    for text in (b"{", b"[" * 100_000, b"\xff"):
+        with pytest.raises(UserError, match=r"here\.json: not JSON: "):
             parse(Outer, text, "here.json")
-        assert str(error.value).startswith(f"here.json: {told}")
     # Python reads half a pair, which no file of ours can hold.
     assert parse(Outer, b'{"name": "a \\ud800"}', "x").name == "a ?"
     path = tmp_path / "none.json"
@@ -174,7 +169,7 @@ def test_toml_as_it_is_parsed() -> None:
 
 
 def test_what_code_has_made_is_checked_under_the_name_that_a_person_gives_it() -> None:
-    check(Outer("x", anything=object()), str)
+    check(Inner(1, "large"), str)
     with pytest.raises(UserError) as error:
         check(Inner(0), lambda name: f"--{name}")
     assert str(error.value) == "--size is 0: expected 1 or more"

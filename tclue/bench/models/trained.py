@@ -111,15 +111,8 @@ def _training(
         cost_usd *= seconds / kept.training_s  # what `kept.json` says is of the whole run
     if cost_usd is None and seconds is not None and kept.price and kept.price.machine_hour_usd:
         cost_usd = seconds / 3600 * kept.price.machine_hour_usd
-    return CheckpointOrigin(
-        run,
-        number,
-        kept.base,
-        base_checkpoint(kept, options),
-        kept.preset,
-        seconds,
-        cost_usd,
-    )
+    base = base_checkpoint(kept, options)
+    return CheckpointOrigin(run, number, kept.base, base, kept.preset, seconds, cost_usd)
 
 
 def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | None:
