@@ -140,7 +140,9 @@ def settings(difficulty: str, **changes: object) -> GenerationSettings:
         raise UserError(
             f"difficulty {difficulty!r} is unknown: expected one of {', '.join(DIFFICULTIES)}"
         )
-    given = {knob: value for knob, value in changes.items() if value is not None}
+    # An unknown knob is told, even one that is set to nothing.
+    knobs = vars(GenerationSettings)
+    given = {k: value for k, value in changes.items() if value is not None or k not in knobs}
     if not given:
         return DIFFICULTIES[difficulty]
     return read(GenerationSettings, asdict(DIFFICULTIES[difficulty]) | given, "settings")

@@ -96,7 +96,7 @@ class Puzzle:
             solution=solution,
             id=str(data.get("id") or ""),
             seed=data.get("seed"),
-            difficulty=data.get("difficulty"),
+            difficulty=None if data.get("difficulty") is None else str(data["difficulty"]),
         )
         # This reads the prompt, so that whoever reads a file can say where it cannot be read.
         if (stated := data.get("num_clues", puzzle.num_clues)) != puzzle.num_clues:

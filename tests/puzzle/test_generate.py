@@ -330,6 +330,7 @@ def test_any_small_size_can_be_made(data: st.DataObject) -> None:
         ({"unique_motives_probability": float("nan")}, "is NaN: expected a finite number"),
         ({"max_questions": 0}, "max_questions is 0: expected 1 or more"),
         ({"max_questions": 27}, "max_questions is 27: expected at most 26"),
+        ({"colour": None}, "unknown field colour"),
         ({"colour": "red"}, "unknown field colour: expected one of min_players"),
     ],
 )

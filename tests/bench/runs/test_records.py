@@ -384,3 +384,11 @@ def test_what_a_configuration_must_say(finished: tuple[Path, Path, Path], name: 
         return
     with pytest.raises(UserError, match=rf"run\.json: {name} is missing"):
         config(results)
+
+
+def test_a_difficulty_that_is_no_text_is_recorded_as_one(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 2)
+    lines = [json.loads(line) | {"difficulty": 3} for line in puzzles.read_text().splitlines()]
+    puzzles.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    bench("random", puzzles, tmp_path / "results")
+    assert {response.difficulty for response in the_run(tmp_path / "results").responses} == {"3"}
