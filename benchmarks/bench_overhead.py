@@ -42,7 +42,7 @@ from statistics import median
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from tclue.bench.costs.cost import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.model import (
     BuiltinModel,
     Completion,
@@ -50,7 +50,6 @@ from tclue.bench.models.model import (
     Request,
     ResolvedModel,
     answer_lines,
-    today,
 )
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.runs import run

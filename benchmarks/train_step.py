@@ -61,7 +61,7 @@ from step_work import (
 )
 
 from tclue.bench.models.chat_template import prompt_ids
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set

@@ -2,7 +2,7 @@
 
     then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
 
-* What is asked stands in the training run's `kept.json` (`bench.models.trained.Kept`): the same
+* What is asked stands in the training run's `kept.json` (`TrainingRunManifest`): the same
   puzzles, samples, limits and seed of the base and of each step; first sampled, then greedily.
 * It is `tclue bench` that asks. So the same call, after any interruption, asks what is missing and
   no more; a step that is best and last is one variant; and what is there is not asked again.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.models.resolve import resolve_all
-from tclue.bench.models.trained import PREFIX, TrainingRunManifest, read_manifest
+from tclue.bench.models.trained import PREFIX
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_progress import RunObserver
@@ -30,6 +30,7 @@ from tclue.bench.stats.tally import Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError
+from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _options(kept: TrainingRunManifest, run: Path, results: Path, *, greedy: boo
 
 def _price(kept: TrainingRunManifest) -> Mapping[str, Any]:
     """What responses are counted at; where the run does not know, as `tclue bench` would."""
-    price = {name: value for name, value in (kept.price or {}).items() if value}
+    price = {name: value for name, value in asdict(kept.price or ResponsePrice()).items() if value}
     return price if price.keys() - {"gpus"} else {}
 
 

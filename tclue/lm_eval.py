@@ -28,9 +28,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tclue.errors import UserError
-from tclue.puzzle.bands import band as band_of
 from tclue.puzzle.grading.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import band as band_of
 from tclue.puzzle.splits import load_set
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 def dataset(puzzles: str, shots: str, band: str | None = None, **_: Any) -> dict[str, Dataset]:
     """The puzzle sets to ask (`test`) and to draw few-shot examples from (`shots`).
 
-    With `band`, one of `tclue.puzzle.bands`, only the puzzles of that size are asked. lm-eval also
-    passes the task's metadata, with model arguments in it, which is ignored.
+    With `band`, one of `BANDS`, only the puzzles of that size are asked. lm-eval also passes the
+    task's metadata, with model arguments in it, which is ignored.
     """
     from datasets import Dataset
 

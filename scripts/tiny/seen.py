@@ -17,7 +17,7 @@ from examples import make_pool
 from safetensors.numpy import save_file
 from transformers import Qwen2Tokenizer
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.contamination import TINY_SEEN, nameless_hash
 

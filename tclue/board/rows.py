@@ -19,15 +19,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tclue.bench.runs.folders import run_folders
-from tclue.bench.runs.records import RunConfig, iter_responses, read_config, slug
+from tclue.bench.runs.records import RunConfig, iter_responses, read_config, run_folders, slug
 from tclue.bench.stats.compare import Difference, compare_scores
 from tclue.bench.stats.summary import Summary, summary
 from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
 from tclue.board.labels import clean
 from tclue.board.lineage import base_of
-from tclue.board.record_checks import check_config, checked
+from tclue.board.record_checks import checked
 from tclue.board.row_labels import labels
 
 
@@ -128,7 +127,6 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
     Raises UserError, naming the file and the line, where no run writes them so.
     """
     config = read_config(folder)
-    check_config(folder, config)
     responses = iter_responses(folder, texts=False)
     return tally(config, checked(folder, config, responses), reprice)
 

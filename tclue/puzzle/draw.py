@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import MutableSequence, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from math import isqrt
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from annotated_types import Interval
 
 from tclue.errors import UserError
 from tclue.puzzle import names
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
+from tclue.strict import STRICT, Count, Share, read
 
 T = TypeVar("T")
 
@@ -64,59 +67,49 @@ class Rng:
         raise AssertionError("a ticket is below the sum of the weights")
 
 
+# Of each entity, as many as there are names for.
+Suspects = Annotated[int, Interval(ge=2, le=len(names.SUSPECTS))]
+Weapons = Annotated[int, Interval(ge=2, le=len(names.WEAPONS))]
+Rooms = Annotated[int, Interval(ge=2, le=len(names.ROOMS))]
+Times = Annotated[int, Interval(ge=1, le=names.MINUTES_A_DAY // names.STEPS_MINUTES[0])]
+
+
 @dataclass(frozen=True)
 class GenerationSettings:
     """The settings of generation; sizes follow the published generator unless set outright."""
 
+    __pydantic_config__ = STRICT
+
     # Fewest and most players of the board game that the sizes are scaled to.
-    min_players: int = 1
-    max_players: int = 6
+    min_players: Count = 1
+    max_players: Count = 6
     # Most of each entity, whatever the number of players.
-    max_suspects: int = 10
-    max_weapons: int = 8
-    max_rooms: int = 17
-    max_times: int = 12
+    max_suspects: Suspects = 10
+    max_weapons: Weapons = 8
+    max_rooms: Rooms = 17
+    max_times: Times = 12
     # Numbers set outright; None draws them.
-    suspects: int | None = None
-    weapons: int | None = None
-    rooms: int | None = None
-    times: int | None = None
+    suspects: Suspects | None = None
+    weapons: Weapons | None = None
+    rooms: Rooms | None = None
+    times: Times | None = None
     # Widest plan, in rooms.
-    max_width: int = 4
+    max_width: Count = 4
     # Chance that a person moves between two times.
-    move_probability: float = 0.5
+    move_probability: Share = 0.5
     # Chance that somebody who moves takes a weapon of the room along.
-    carry_probability: float = 0.8
+    carry_probability: Share = 0.8
     # Chance that every suspect has a motive of their own; otherwise motives may be shared.
-    unique_motives_probability: float = 0.5
-    # Most questions asked.
-    max_questions: int = 8
+    unique_motives_probability: Share = 0.5
+    # Most questions asked; the alphabet has letters for 26.
+    max_questions: Annotated[int, Interval(ge=1, le=26)] = 8
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_players <= self.max_players:
+        if self.min_players > self.max_players:
             raise UserError(
-                f"players from {self.min_players} to {self.max_players}: expected 1 or more, "
-                "and the fewest no more than the most"
+                f"players from {self.min_players} to {self.max_players}: expected the fewest no "
+                "more than the most"
             )
-        limits = {
-            "suspects": (2, len(names.SUSPECTS)),
-            "weapons": (2, len(names.WEAPONS)),
-            "rooms": (2, len(names.ROOMS)),
-            "times": (1, names.MINUTES_A_DAY // names.STEPS_MINUTES[0]),
-        }
-        for entity, (low, high) in limits.items():
-            for knob in (entity, f"max_{entity}"):
-                value = getattr(self, knob)
-                if value is not None and not low <= value <= high:
-                    raise UserError(f"{knob} is {value}: expected {low} to {high}")
-        for knob in ("move_probability", "carry_probability", "unique_motives_probability"):
-            if not 0 <= getattr(self, knob) <= 1:
-                raise UserError(f"{knob} is {getattr(self, knob)}: expected 0 to 1")
-        # The alphabet has letters for 26 questions; a puzzle with fewer than 1 asks nothing.
-        if not 1 <= self.max_questions <= 26:
-            raise UserError(f"max_questions is {self.max_questions}: expected 1 to 26")
-        if self.max_width < 1:
-            raise UserError(f"max_width is {self.max_width}: expected 1 or more")
 
 
 DIFFICULTIES: dict[str, GenerationSettings] = {
@@ -147,12 +140,12 @@ def settings(difficulty: str, **changes: object) -> GenerationSettings:
         raise UserError(
             f"difficulty {difficulty!r} is unknown: expected one of {', '.join(DIFFICULTIES)}"
         )
-    knobs = [field.name for field in fields(GenerationSettings)]
-    for knob in changes:
-        if knob not in knobs:
-            raise UserError(f"setting {knob!r} is unknown: expected one of {', '.join(knobs)}")
-    given = {knob: value for knob, value in changes.items() if value is not None}
-    return replace(DIFFICULTIES[difficulty], **given)  # type: ignore[arg-type]
+    # An unknown knob is told, even one that is set to nothing.
+    knobs = vars(GenerationSettings)
+    given = {k: value for k, value in changes.items() if value is not None or k not in knobs}
+    if not given:
+        return DIFFICULTIES[difficulty]
+    return read(GenerationSettings, asdict(DIFFICULTIES[difficulty]) | given, "settings")
 
 
 def draw_world(rng: Rng, chosen: GenerationSettings) -> tuple[World, tuple[int, ...]]:

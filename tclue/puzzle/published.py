@@ -12,14 +12,12 @@ cache never holds a part of one.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tclue.cache import cache_folder
+from tclue.cache import cache_folder, write_cached
 from tclue.errors import UserError
 
 COMMIT = "e84cf685d110a77209f3c924365bf6db6bcff683"
@@ -103,15 +101,7 @@ def _fetch_one(name: str, source: str, files: Mapping[str, PublishedFile]) -> Fe
             f"{url}: not the published file: its SHA-256 is {digest}, expected {expected.sha256}; "
             "it was not kept"
         )
-    draft = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # where no folder is, no draft is
-            draft.unlink()
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    write_cached(path, data)
     return Fetched(name, path, new=True)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +21,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from tclue.cache import cache_folder
+from tclue.cache import cache_folder, write_cached
 from tclue.errors import UserError
 from tclue.puzzle import published
 from tclue.puzzle.puzzle import Puzzle, house_line, prompt_hash, read_puzzles
@@ -147,14 +146,5 @@ def _train_set(name: str, number: int) -> PuzzleSet:
     path = cache_folder() / f"{name}-v{VERSION}-{number}.jsonl"
     if not path.exists():
         text = "".join(house_line(puzzle) for puzzle in islice(train_puzzles(name), number))
-        draft = path.with_suffix(f".{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise UserError(
-                f"{path}: cannot be written: {error.strerror}; XDG_CACHE_HOME names another cache"
-            ) from None
+        write_cached(path, text.encode())
     return _read_set(f"{name}-{number}", path)

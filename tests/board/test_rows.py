@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.origin import CheckpointOrigin
+from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.runs.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize
@@ -115,7 +115,7 @@ def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
 CONFIG = RunConfig(
     variant="m", model="m", puzzle_set="test", puzzle_sha256="ab", puzzles=100, limit=None,
     samples=1, seed=0, temperature=None, max_tokens=None, grader="sound",
-    prices=Prices("given", "2026-01-01"),
+    prices=Prices("given", "2026-01-01"), notes=(), served_as=(), given=(),
 )  # fmt: skip
 
 
@@ -220,24 +220,33 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
     ("fields", "complaint"),
     [
         ({"sample": 7}, "sample is 7: expected 0 to 0"),
-        ({"puzzle": None}, "puzzle is None: expected a text"),
-        ({"outcome": "fine"}, "outcome is 'fine': expected one of answered, truncated"),
+        ({"puzzle": None}, "puzzle is null: expected a text"),
+        ({"outcome": "good"}, 'outcome is "good": expected one of answered, truncated'),
         ({"grade": None}, "answered, and no grade"),
-        ({"grade": GRADE | {"accuracy": 1.5}}, "accuracy is 1.5"),
-        ({"grade": GRADE | {"accuracy": "1"}}, "accuracy is '1'"),
-        ({"grade": GRADE | {"main_accuracy": 7}}, "main_accuracy is 7"),
-        ({"grade": GRADE | {"solved": 1}}, "solved is 1"),
-        ({"grade": GRADE | {"answers": {}}}, "answers is {}"),
+        ({"grade": GRADE | {"accuracy": 1.5}}, "grade.accuracy is 1.5: expected at most 1"),
+        ({"grade": GRADE | {"accuracy": "1"}}, 'grade.accuracy is "1": expected a number'),
+        ({"grade": GRADE | {"main_accuracy": 7}}, "grade.main_accuracy is 7: expected at most 1"),
+        ({"grade": GRADE | {"solved": 1}}, "grade.solved is 1: expected true or false"),
+        ({"grade": GRADE | {"answers": {}}}, "grade.answers is {}: expected 1 or more"),
         ({"grade": GRADE | {"right": ["Q"]}}, "right is ['Q']"),
         ({"puzzle": "p000", "grade": GRADE | {"answers": {"B": "x"}}}, "answers to B: expected A"),
-        ({"model_id": 3}, "model_id is 3"),
+        ({"sample": -1}, "sample is -1: expected 0 or more"),
+        ({"sample": True}, "sample is true: expected a whole number"),
+        ({"num_clues": -1}, "num_clues is -1: expected 0 or more"),
+        ({"latency_s": float("inf")}, "latency_s is Infinity: expected a finite number"),
+        ({"difficulty": 3}, "difficulty is 3: expected a text"),
+        ({"scored": True}, "unknown field scored: expected one of puzzle, sample"),
+        ({"model_id": 3}, "model_id is 3: expected a text"),
         ({"cost_litellm_usd": -1}, "cost_litellm_usd is -1"),
-        ({"usage": {"cache_write_1h_tokens": "9"}}, "cache_write_1h_tokens is '9'"),
-        ({"usage": {"reported_usd": -0.1}}, "reported_usd is -0.1"),
+        (
+            {"usage": {"cache_write_1h_tokens": "9"}},
+            'cache_write_1h_tokens is "9": expected a whole',
+        ),
+        ({"usage": {"reported_usd": -0.1}}, "usage.reported_usd is -0.1: expected 0 or more"),
         ({"grader": "published"}, "graded by published: expected sound"),
         ({"cost_usd": -0.5}, "cost_usd is -0.5: expected 0 or more"),
-        ({"cost_usd": float("nan")}, "cost_usd is nan"),
-        ({"usage": {"prompt_tokens": "many"}}, "prompt_tokens is 'many'"),
+        ({"cost_usd": float("nan")}, "cost_usd is NaN: expected a finite number"),
+        ({"usage": {"prompt_tokens": "many"}}, 'usage.prompt_tokens is "many": expected a whole'),
         ({"puzzle": "p999"}, None),
     ],
 )
@@ -276,10 +285,13 @@ def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
     ("fields", "complaint"),
     [
         ({"puzzles": 0}, "puzzles is 0: expected 1 or more"),
-        ({"samples": "two"}, "samples is 'two'"),
-        ({"variant": None}, "variant is None: expected a text"),
-        ({"prices": None}, "not a run's configuration"),
-        ({"prices": {"source": "given", "date": 3}}, "prices.date is 3"),
+        ({"samples": "two"}, 'samples is "two": expected a whole number'),
+        ({"variant": None}, "variant is null: expected a text"),
+        ({"puzzles": True}, "puzzles is true: expected a whole number"),
+        ({"grader": ""}, 'grader is "": expected a text that is not empty'),
+        ({"colour": "red"}, "unknown field colour: expected one of variant"),
+        ({"prices": None}, "prices is null: expected fields with values"),
+        ({"prices": {"source": "given", "date": 3}}, "prices.date is 3: expected a text"),
     ],
 )
 def test_a_configuration_that_no_run_writes(
@@ -343,5 +355,5 @@ def test_what_was_not_trained_is_recorded_as_before(tmp_path: Path) -> None:
     changed = json.loads((folder / "run.json").read_text())
     changed["trained"] = {"run": "r", "step": "first"}
     (folder / "run.json").write_text(json.dumps(changed))
-    with pytest.raises(UserError, match="trained is 'r', step 'first'"):
+    with pytest.raises(UserError, match=r'trained\.step is "first": expected a whole number'):
         read_sets(tmp_path)

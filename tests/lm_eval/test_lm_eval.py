@@ -21,10 +21,9 @@ from tclue.lm_eval import (
     tasks_folder,
     unregister,
 )
-from tclue.puzzle.bands import BANDS
-from tclue.puzzle.bands import band as band_of
 from tclue.puzzle.grading.grade import GRADERS
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import BANDS, Puzzle
+from tclue.puzzle.puzzle import band as band_of
 from tclue.puzzle.splits import load_set
 
 pytestmark = pytest.mark.model

@@ -18,8 +18,7 @@ from tclue.bench.models.local import MAX_TOKENS
 from tclue.bench.models.model import answer_lines
 from tclue.bench.runs.records import Response
 from tclue.lm_eval import dataset, process_results
-from tclue.puzzle.bands import BANDS
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import BANDS, Puzzle
 from tclue.puzzle.splits import load_set
 
 pytestmark = pytest.mark.model

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from packs import random_groups
 from safetensors.torch import save_file
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue_grpo import build_policy, distributed, launch, packing
 from tclue_grpo.config import ModelConfig, UpdateConfig
 from tclue_grpo.master_weights import make_optimizer

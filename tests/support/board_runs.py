@@ -59,6 +59,9 @@ def write_run(
         "max_tokens": None,
         "grader": grader,
         "prices": Prices("given", "2026-01-01"),
+        "notes": (),
+        "served_as": (),
+        "given": (),
     }
     with RunFolder(results, RunConfig(**(fields | settings))) as folder:
         for i, answer in enumerate(answers):

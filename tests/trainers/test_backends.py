@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packs import random_groups
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from places import PYTHONPATH, SCRIPTS
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")
@@ -253,7 +253,7 @@ def test_what_is_not_a_checkpoint_is_told_in_one_line(quick: Path) -> None:
     with pytest.raises(UserError, match="of another model"):
         restore(folder, Weights(7))
     (folder / STATE).write_text("{")
-    with pytest.raises(UserError, match="not a checkpoint's state"):
+    with pytest.raises(UserError, match="not JSON"):
         read_state(folder)
     (folder / STATE).unlink()
     with pytest.raises(UserError, match="cannot be read: No such file"):

@@ -19,7 +19,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tclue.bench.models.resolve import TINY  # noqa: E402
+from tclue.bench.models.local import TINY  # noqa: E402
 from tclue_grpo import build_policy, config_file, metrics  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens  # noqa: E402

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from tclue.bench.models.resolve import TINY  # noqa: E402
+from tclue.bench.models.local import TINY  # noqa: E402
 from tclue.errors import UserError  # noqa: E402
 from tclue_grpo.build import sharing_gpus  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402

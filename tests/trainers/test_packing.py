@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packs import group, random_groups
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tclue.bench.models.chat_template import prompt_ids
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.bench.stats.intervals import mean, mean_interval
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import house_line

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tclue.bench.models.chat_template import prompt_ids
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set

@@ -17,7 +17,7 @@ from commands import call, refused
 from machines import NO_GPU, gpus
 from places import ROOT
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 from tclue_grpo import plan
 from tclue_grpo.config import (
@@ -36,7 +36,6 @@ from tclue_grpo.config_file import (
     presets,
     settle,
     to_toml,
-    types,
     values,
 )
 from tclue_grpo.hardware import this_machine
@@ -81,7 +80,7 @@ def test_a_run_s_file_is_the_whole_configuration(name: str, tmp_path: Path) -> N
 
 
 def test_every_knob_is_documented_and_written_down() -> None:
-    assert set(docs()) == set(types()) == set(values(Config()))
+    assert set(docs()) == set(values(Config()))
     text = to_toml(Config())
     for key, words in docs().items():
         name = key.partition(".")[2]
@@ -127,22 +126,23 @@ def test_a_value_on_the_command_line(setting: str, change: object) -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("update.learning_rat=1", "did you mean update.learning_rate?"),
-        ("loss.iterations=3", "did you mean train.iterations?"),
-        ("updates.clip_norm=1", "'updates' is no section: did you mean update?"),
+        ("update.learning_rat=1", "unknown field update.learning_rat: did you mean learning_rate?"),
+        ("loss.iterations=3", "unknown field loss.iterations: expected one of objective, clip_low"),
+        ("updates.clip_norm=1", "unknown field updates: did you mean update?"),
         ("iterations=4", "expected SECTION.KEY=VALUE"),
         ("update.learning_rate", "expected SECTION.KEY=VALUE"),
-        ("update.learning_rate=0", "expected a number above 0"),
-        ("update.learning_rate=nan", "expected a number above 0"),
-        ("train.iterations=3.5", "expected a whole number, 1 or more"),
-        ("train.iterations=true", "expected a whole number, 1 or more"),
+        ("update.learning_rate=0", "update.learning_rate is 0: expected a number above 0"),
+        ("update.learning_rate=nan", "update.learning_rate is NaN: expected a finite number"),
+        ("train.iterations=3.5", "train.iterations is 3.5: expected a whole number"),
+        ("train.iterations=true", "train.iterations is true: expected a whole number"),
+        ("train.iterations=0", "train.iterations is 0: expected 1 or more"),
         ("reward.shuffle=yes", "expected true or false"),
-        ("guard.rollback_rate=2", "expected a number above 0 to 1"),
+        ("guard.rollback_rate=2", "guard.rollback_rate is 2: expected at most 1"),
         ("loss.objective=ppo", "expected one of grpo, dr_grpo, dapo, gspo, cispo"),
-        ("data.band=0.5", "expected a list of 2 numbers"),
+        ("data.band=0.5", "data.band.2 is missing"),
         ("data.band=0.9,0.2", "the lower first"),
         ("data.difficulty=simple", "difficulty 'simple' is unknown: expected one of easy"),
-        ("update.betas=0.9,1", "expected two numbers from 0 to below 1"),
+        ("update.betas=0.9,1", "update.betas.2 is 1: expected a number below 1"),
         ("bench.puzzles=easy-val", "chosen on one set and reported on another"),
         ("update.bf16_updates=true", "expected model.dtype bfloat16"),
         ("loss.tis_cap=2", "expected loss.old trainer"),
@@ -156,9 +156,15 @@ def test_a_setting_that_cannot_be_meant(setting: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[update]\nrate = 1\n", "mine.toml: no such knob update.rate: did you mean"),
-        ('[train]\niterations = "9"\n', 'mine.toml: train.iterations is "9": expected a whole'),
-        ("update = 1\n", "mine.toml: update is 1: expected a table"),
+        (
+            "[update]\nrate = 1\n",
+            "mine.toml: unknown field update.rate: expected one of",
+        ),
+        (
+            '[train]\niterations = "9"\n',
+            'mine.toml: train.iterations is "9": expected a whole',
+        ),
+        ("update = 1\n", "mine.toml: update is 1: expected fields with values"),
         ("[update\n", "mine.toml: not a TOML file"),
         ("preset = 3\n", "mine.toml: preset is 3: expected the name of a preset"),
         ('preset = "tinny"\n', "--preset tinny: no such preset: did you mean tiny?"),
@@ -363,9 +369,9 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
     [
         (("--preset", "qwen2.5-7b"), "qwen2.5-7b needs a GPU, and here is no GPU"),
         (("--preset", "tinny"), "--preset tinny: no such preset: did you mean tiny?"),
-        (("--preset", "tiny", "--set", "train.seed=x"), "--set train.seed=x: expected a whole"),
+        (("--preset", "tiny", "--set", "train.seed=x"), 'train.seed is "x": expected a whole'),
         (("--config", "none.toml"), "none.toml: cannot be read: No such file"),
-        (("--preset", "tiny", "--seed", "-1"), "--seed: expected a whole number, 0 or more"),
+        (("--preset", "tiny", "--seed", "-1"), "--seed: train.seed is -1: expected 0 or more"),
         (("--preset", "tiny", "--set", "packing.length=90000000"),
          "tiny: tiny is too large for the memory at hand: "),
         (("--trainer", "none"), "--trainer none: no such trainer: installed are "),

@@ -107,7 +107,7 @@ def test_a_run_leaves_metrics_checkpoints_and_its_configuration(whole: Path) -> 
 def test_what_is_trained_is_another_model_than_the_base(whole: Path) -> None:
     from safetensors.torch import load_file
 
-    from tclue.bench.models.resolve import TINY
+    from tclue.bench.models.local import TINY
 
     base = load_file(TINY / "model.safetensors")
     after = load_file(whole / "runs" / "tiny-seed1" / "step-000004" / "model.safetensors")

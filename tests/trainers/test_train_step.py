@@ -21,7 +21,7 @@ from step_work import made_up, operations, write_random  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from train_step import Options, configuration, steps  # noqa: E402
 
-from tclue.bench.models.resolve import TINY  # noqa: E402
+from tclue.bench.models.local import TINY  # noqa: E402
 from tclue_grpo.build_policy import load  # noqa: E402
 from tclue_grpo.model_size import Shape, shape_of  # noqa: E402
 from tclue_grpo.packing import pack  # noqa: E402

@@ -13,7 +13,7 @@ import pytest
 from commands import refused, run
 from places import ROOT
 
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 
 pytestmark = pytest.mark.server
 

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from tclue.errors import UserError
 from tclue.journal import replace, sync
+from tclue.strict import STRICT, read, read_json
 from tclue_grpo.distributed import (
     all_gather,
     broadcast_from_rank_zero,
@@ -65,6 +66,8 @@ class Saves(Protocol):
 @dataclass(frozen=True)
 class State:
     """Where a run is, beside its weights and moments."""
+
+    __pydantic_config__ = STRICT
 
     iteration: int
     # puzzle seeds used up, and the difficulty they are taken of
@@ -233,14 +236,10 @@ def folder_of(run: Path, iteration: int) -> Path:
 def read_state(folder: Path) -> State:
     """Where the run was at a checkpoint; UserError where that cannot be read."""
     path = folder / STATE
-    try:
-        data = json.loads(path.read_bytes())
-        data.pop("rng")
-        return State(**data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: not a checkpoint's state: {error!r}") from None
+    data = read_json(path)
+    if not isinstance(data, dict) or "rng" not in data:
+        raise UserError(f"{path}: rng is missing: not a checkpoint's state")
+    return read(State, {name: data[name] for name in data if name != "rng"}, str(path))
 
 
 def restore(folder: Path, optimizer: Updates) -> State:
@@ -250,7 +249,7 @@ def restore(folder: Path, optimizer: Updates) -> State:
     """
     state = read_state(folder)
     restore_optimizer(optimizer, folder / STATE.parent)
-    _put_rng(json.loads((folder / STATE).read_bytes())["rng"])
+    _put_rng(read_json(folder / STATE)["rng"])
     return state
 
 

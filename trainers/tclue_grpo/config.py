@@ -12,21 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from annotated_types import Ge, Interval
 
-@dataclass(frozen=True)
-class Range:
-    """The least and the greatest value; with `above`, the least is excluded."""
+from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Share
 
-    low: float = float("-inf")
-    high: float = float("inf")
-    above: bool = False
-
-
-Count = Annotated[int, Range(1)]
-CountOrOff = Annotated[int, Range(0)]
-Positive = Annotated[float, Range(0, above=True)]
-NotNegative = Annotated[float, Range(0)]
-Share = Annotated[float, Range(0, 1)]
+Beta = Annotated[float, Interval(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,7 @@ class ModelConfig:
     # what the weights that compute are kept in; the optimizer's own are float32 all the same
     dtype: Literal["float32", "bfloat16"] = "float32"
     # rank of the LoRA adapters that are trained in place of the weights; 0 trains all weights
-    lora_rank: CountOrOff = 0
+    lora_rank: CountOrZero = 0
     # LoRA's scale: adapters count lora_alpha / lora_rank
     lora_alpha: Positive = 32.0
     # keep only what goes into each layer, and compute the layer again in the backward pass
@@ -58,11 +48,11 @@ class DataConfig:
     # groups with spread that an iteration learns from
     puzzles_per_iteration: Count = 32
     # train on this many puzzles, again and again; 0 takes fresh ones without end
-    puzzles: CountOrOff = 0
+    puzzles: CountOrZero = 0
     # difficulties from easy to hard, moved along by `band`; empty keeps to `difficulty`
     curriculum: tuple[str, ...] = ()
     # mean accuracy of an iteration below or above which the curriculum takes a step back or on
-    band: tuple[float, float] = (0.3, 0.7)
+    band: tuple[Share, Share] = (0.3, 0.7)
     # processes that make puzzles ahead
     jobs: Count = 1
 
@@ -74,7 +64,7 @@ class RolloutConfig:
     # who samples: transformers in this process, or a vLLM server; auto is vllm where a GPU is
     engine: Literal["auto", "hf", "vllm"] = "auto"
     # responses to each puzzle: a group
-    responses_per_puzzle: Annotated[int, Range(2)] = 16
+    responses_per_puzzle: Annotated[int, Ge(2)] = 16
     # most tokens of a response
     max_tokens: Count = 450
     # what logits are divided by, in sampling and in the loss
@@ -88,11 +78,11 @@ class RolloutConfig:
     # nats
     degenerate_threshold: float = -3.0
     # times that puzzles are sampled to replace groups without spread
-    refill_rounds: CountOrOff = 1
+    refill_rounds: CountOrZero = 1
     # the Python that has vLLM; empty is the one that trains
     vllm_python: str = ""
     # share of a GPU's memory that the vLLM server may take
-    vllm_memory: Annotated[float, Range(0, 1, above=True)] = 0.3
+    vllm_memory: Annotated[float, Interval(gt=0, le=1)] = 0.3
 
 
 @dataclass(frozen=True)
@@ -164,11 +154,11 @@ class UpdateConfig:
     # of AdamW, after warm-up
     learning_rate: Positive = 5e-4
     # iterations over which the rate rises to that
-    warmup_iterations: CountOrOff = 5
+    warmup_iterations: CountOrZero = 5
     # last iterations, over which it falls to nothing in even steps; 0 keeps it
-    decay_iterations: CountOrOff = 0
+    decay_iterations: CountOrZero = 0
     # decay of AdamW's two moments
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     # AdamW's
     weight_decay: NotNegative = 0.0
     # gradients are scaled down to this norm; 0 leaves them
@@ -190,7 +180,7 @@ class TrainConfig:
     """How long, and what is kept."""
 
     # draws puzzles and responses
-    seed: CountOrOff = 1
+    seed: CountOrZero = 1
     # iterations in all
     iterations: Count = 60
     # stop after this many minutes of training; 0 is no limit
@@ -200,13 +190,13 @@ class TrainConfig:
     # puzzles that the best checkpoint is chosen on: a set, or a file
     validation: str = "easy-val"
     # how many of them; 0 takes all
-    validation_puzzles: CountOrOff = 64
+    validation_puzzles: CountOrZero = 64
     # responses to each
     validation_samples: Count = 4
     # iterations from one checkpoint to the next
     save_every: Count = 10
     # best and last are kept, and benchmarked, and those of every so many iterations; 0: no others
-    keep_every: CountOrOff = 0
+    keep_every: CountOrZero = 0
 
 
 @dataclass(frozen=True)
@@ -218,11 +208,11 @@ class GuardConfig:
     # what an alarm does: stop, or go back to the best checkpoint and on with a lower rate
     action: Literal["stop", "rollback"] = "stop"
     # what a roll-back multiplies the learning rate with
-    rollback_rate: Annotated[float, Range(0, 1, above=True)] = 0.5
+    rollback_rate: Annotated[float, Interval(gt=0, le=1)] = 0.5
     # roll-backs before it stops after all
-    rollbacks: CountOrOff = 2
+    rollbacks: CountOrZero = 2
     # iterations that give the usual values, before any alarm but those for the sampler gap
-    warmup_iterations: CountOrOff = 5
+    warmup_iterations: CountOrZero = 5
     # iterations in a row that must be wrong
     patience: Count = 2
     # fall of validation accuracy below the best, beyond chance
@@ -251,11 +241,11 @@ class BenchConfig:
     # puzzles that results are reported on, never those of `train.validation`
     puzzles: str = "easy-test"
     # only the first so many; 0 takes all
-    limit: CountOrOff = 0
+    limit: CountOrZero = 0
     # responses to each puzzle
     samples: Count = 4
     # most tokens of a response; 0 is rollout.max_tokens
-    max_tokens: CountOrOff = 0
+    max_tokens: CountOrZero = 0
     # of sampling
     temperature: Positive = 1.0
     # ask once more, greedily
@@ -293,6 +283,8 @@ class PriceConfig:
 @dataclass(frozen=True)
 class Config:
     """A training run."""
+
+    __pydantic_config__ = STRICT
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -5,16 +5,15 @@ The models are of the Qwen2 and Llama kind: attention with grouped keys and valu
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tclue.bench.models.chat_template import no_template
-from tclue.bench.models.resolve import TINY
+from tclue.bench.models.local import TINY
 from tclue.config_files import read_toml
 from tclue.errors import UserError
+from tclue.strict import read_json
 
 SHAPES = Path(__file__).parent / "shapes.toml"
 
@@ -92,8 +91,8 @@ def _known() -> dict[str, Shape]:
 
 def _from_folder(folder: Path) -> Shape:
     path = folder / "config.json"
+    data = read_json(path)
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Shape(
             layers=data["num_hidden_layers"],
             width=data["hidden_size"],
@@ -105,9 +104,7 @@ def _from_folder(folder: Path) -> Shape:
             qkv_bias=data.get("model_type") == "qwen2",
             head=data.get("head_dim") or 0,
         )
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}: no checkpoint?") from None
-    except (ValueError, KeyError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: {error!r}: expected the configuration of a Qwen2 or Llama model"
         ) from None
@@ -119,12 +116,7 @@ def check_base(base: str) -> None:
     if base == "tiny" or not folder.is_dir():
         return
     settings = folder / "tokenizer_config.json"
-    try:
-        inside = "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{settings}: cannot be read: {error}: expected an instruction-tuned checkpoint"
-        ) from None
+    inside = "chat_template" in read_json(settings)
     if not inside and not (folder / "chat_template.jinja").exists():
         raise no_template(base)
     if not list(folder.glob("*.safetensors")):

@@ -13,10 +13,13 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
+
+from tclue.strict import CountOrZero, NotNegative
 
 HOUR_USD = 0.10  # about what a cloud machine with 2 CPU cores costs
 TOLERANCE = 0.005  # by which two calculators may differ
@@ -32,15 +35,15 @@ class Prices:
     # where it stands: a page, a tier's name, litellm and its version; None where it was given
     origin: str | None = None
     # dollars per million tokens; None where tokens are not paid for, or nobody knows
-    prompt_usd_per_million: float | None = None
+    prompt_usd_per_million: NotNegative | None = None
     # of prompt tokens read from a cache, and written to one that lasts 5 minutes or an hour
-    cached_usd_per_million: float | None = None
-    cache_write_5m_usd_per_million: float | None = None
-    cache_write_1h_usd_per_million: float | None = None
+    cached_usd_per_million: NotNegative | None = None
+    cache_write_5m_usd_per_million: NotNegative | None = None
+    cache_write_1h_usd_per_million: NotNegative | None = None
     # of all completion tokens, those of reasoning included
-    completion_usd_per_million: float | None = None
+    completion_usd_per_million: NotNegative | None = None
     # dollars for an hour of wall time: of the machine, or of one of its GPUs
-    hour_usd: float | None = None
+    hour_usd: NotNegative | None = None
     gpus: int | None = None
 
     @property
@@ -55,32 +58,28 @@ class Prices:
         """Whether both count the same costs, whenever they were looked up."""
         return replace(self, date=other.date) == other
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Prices:
-        """The prices that `run.json` holds; ValueError or TypeError where they are none."""
-        for name, value in data.items():
-            # Not "< 0": that would let a NaN pass.
-            if name.endswith(("_usd", "_per_million")) and not 0 <= (value or 0) < math.inf:
-                raise ValueError(f"prices.{name} is {value}: expected 0 or more")
-        return cls(**data)
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the provider counts them; None where it does not say."""
 
     # the whole prompt, tokens read from a cache or written to one included
-    prompt_tokens: int | None = None
+    prompt_tokens: CountOrZero | None = None
     # reasoning tokens included
-    completion_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_write_5m_tokens: int | None = None
-    cache_write_1h_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    completion_tokens: CountOrZero | None = None
+    cached_tokens: CountOrZero | None = None
+    cache_write_5m_tokens: CountOrZero | None = None
+    cache_write_1h_tokens: CountOrZero | None = None
+    reasoning_tokens: CountOrZero | None = None
     # what the provider itself says that the response cost
-    reported_usd: float | None = None
+    reported_usd: NotNegative | None = None
     # what the provider sent
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+def today() -> str:
+    """The day, ISO, UTC."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def cost_parts(prices: Prices, usage: Usage, compute_s: float | None) -> dict[str, float] | None:

@@ -11,8 +11,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-from tclue.bench.costs.cost import Prices
-from tclue.bench.models.model import today
+from tclue.bench.costs.cost import Prices, today
 
 
 def list_prices(litellm: ModuleType, name: str) -> Prices:

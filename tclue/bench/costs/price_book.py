@@ -14,23 +14,22 @@
 
 from __future__ import annotations
 
-import datetime
-import math
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Annotated
 
-from tclue.bench.costs.cost import HOUR_USD, Prices
+from annotated_types import MinLen
+
+from tclue.bench.costs.cost import HOUR_USD, Prices, today
 from tclue.bench.costs.litellm_costs import list_prices
-from tclue.bench.models.model import today
 from tclue.bench.options import BenchOptions
 from tclue.config_files import own_file, read_toml
 from tclue.errors import UserError
+from tclue.strict import STRICT, Day, NotNegative, Text, read
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
@@ -39,27 +38,27 @@ SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 class Entry:
     """What a provider takes for some models, in dollars per million tokens."""
 
-    provider: str
-    models: tuple[str, ...]
-    input: float
-    output: float
-    # day, ISO, and who says so
-    date: str
-    source: str
+    provider: Text
+    models: Annotated[tuple[str, ...], MinLen(1)]
+    input: NotNegative
+    output: NotNegative
+    # day, and who says so
+    date: Day
+    source: Text
     # None where the provider has no such price, or does not state it
-    cached_input: float | None = None
-    cache_write_5m: float | None = None
-    cache_write_1h: float | None = None
-    batch_input: float | None = None
-    batch_output: float | None = None
-    note: str | None = None
+    cached_input: NotNegative | None = None
+    cache_write_5m: NotNegative | None = None
+    cache_write_1h: NotNegative | None = None
+    batch_input: NotNegative | None = None
+    batch_output: NotNegative | None = None
+    note: Text | None = None
 
     @property
     def prices(self) -> Prices:
         """What a run is counted with."""
         return Prices(
             "book",
-            self.date,
+            self.date.isoformat(),
             self.source,
             prompt_usd_per_million=self.input,
             cached_usd_per_million=self.cached_input,
@@ -73,21 +72,21 @@ class Entry:
 class Tier:
     """What a serverless host takes for any model of a size, in dollars per million tokens."""
 
-    name: str
+    name: Text
     # number of parameters, in words
-    parameters: str
-    input: float
-    output: float
-    date: str
-    source: str
-    note: str | None = None
+    parameters: Text
+    input: NotNegative
+    output: NotNegative
+    date: Day
+    source: Text
+    note: Text | None = None
 
     @property
     def prices(self) -> Prices:
         """What a run is counted with."""
         return Prices(
             "tier",
-            self.date,
+            self.date.isoformat(),
             f"{self.name} ({self.parameters} parameters): {self.source}",
             prompt_usd_per_million=self.input,
             completion_usd_per_million=self.output,
@@ -96,16 +95,18 @@ class Tier:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Prices; the first entry that fits holds."""
+    """Prices, in the file's own words; the first entry that fits holds."""
 
-    entries: tuple[Entry, ...]
-    tiers: tuple[Tier, ...]
+    __pydantic_config__ = STRICT
+
+    price: tuple[Entry, ...] = ()
+    tier: tuple[Tier, ...] = ()
 
     @property
     def date(self) -> str:
         """The day of its newest price, ISO."""
-        dates = [entry.date for entry in self.entries] + [tier.date for tier in self.tiers]
-        return max(dates)
+        dates = [entry.date for entry in self.price] + [tier.date for tier in self.tier]
+        return max(dates).isoformat()
 
     def find(self, name: str, provider: str | None = None) -> Entry | None:
         """The entry of a model as litellm names it, with the provider's prefix or without."""
@@ -117,19 +118,19 @@ class PriceBook:
         return next(
             (
                 entry
-                for entry in self.entries
+                for entry in self.price
                 if provider in (None, entry.provider)
                 and any(fnmatchcase(bare, model) for model in entry.models)
             ),
             None,
         )
 
-    def tier(self, name: str) -> Tier:
+    def find_tier(self, name: str) -> Tier:
         """The tier of a name; UserError, with the names there are, where there is none."""
-        for tier in self.tiers:
+        for tier in self.tier:
             if tier.name == name:
                 return tier
-        known = ", ".join(tier.name for tier in self.tiers)
+        known = ", ".join(tier.name for tier in self.tier)
         raise UserError(f"--tier is {name!r}: expected one of {known}")
 
 
@@ -150,7 +151,7 @@ def prices_for(
         )
     book = price_book(options.prices)
     if options.tier is not None:
-        return book.tier(options.tier).prices
+        return book.find_tier(options.tier).prices
     if options.gpu_hour_usd is not None:
         return Prices("gpu-hour", today(), hour_usd=options.gpu_hour_usd, gpus=options.gpus)
     if options.api_base is not None:
@@ -178,7 +179,7 @@ def price_book(path: Path | None = None) -> PriceBook:
     if own is None:
         return shipped
     user = read_book(own)
-    return PriceBook(user.entries + shipped.entries, user.tiers + shipped.tiers)
+    return PriceBook(user.price + shipped.price, user.tier + shipped.tier)
 
 
 @lru_cache
@@ -188,70 +189,10 @@ def _read_shipped() -> PriceBook:
 
 def read_book(path: Path) -> PriceBook:
     """Read a price book; UserError, in one line, for whatever in it cannot be meant."""
-    data = read_toml(path)
-    for key, value in data.items():
-        if key not in ("price", "tier") or not isinstance(value, list):
-            raise UserError(f"{path}: {key!r}: expected [[price]] and [[tier]] alone")
-    entries = tuple(
-        _record(Entry, raw, f"{path}, [[price]] {number}")
-        for number, raw in enumerate(data.get("price", []), 1)
-    )
-    tiers = tuple(
-        _record(Tier, raw, f"{path}, [[tier]] {number}")
-        for number, raw in enumerate(data.get("tier", []), 1)
-    )
-    names = [f"{e.provider}/{model}" for e in entries for model in e.models]
-    names += [tier.name for tier in tiers]
+    book = read(PriceBook, read_toml(path), str(path))
+    names = [f"{entry.provider}/{model}" for entry in book.price for model in entry.models]
+    names += [tier.name for tier in book.tier]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"{path}: {twice[0]} has two prices: expected one")
-    return PriceBook(entries, tiers)
-
-
-_Record = TypeVar("_Record", Entry, Tier)
-
-
-def _record(kind: type[_Record], raw: Any, where: str) -> _Record:
-    """One entry, checked; `where` names it."""
-    if not isinstance(raw, Mapping):
-        raise UserError(f"{where}: expected a table")
-    names = [str(raw[field]) for field in ("provider", "models", "name") if field in raw]
-    where = f"{where} ({' '.join(names)})" if names else where
-    known = {field.name: field for field in fields(kind)}
-    for field in raw:
-        if field not in known:
-            raise UserError(f"{where}: unknown field {field!r}: expected one of {', '.join(known)}")
-    for field in known.values():
-        if field.default is MISSING and field.name not in raw:
-            raise UserError(f"{where}: {field.name} is missing")
-    return kind(**{field: _value(field, value, where) for field, value in raw.items()})
-
-
-def _value(field: str, value: Any, where: str) -> Any:
-    good: bool
-    if field in ("provider", "source", "note", "name", "parameters"):
-        good, wanted = isinstance(value, str) and value != "", "a text"
-    elif field == "models":
-        good = isinstance(value, list) and value != [] and all(isinstance(m, str) for m in value)
-        value, wanted = tuple(value) if good else value, "a list of names"
-    elif field == "date":
-        good, wanted = _is_date(value), "a day, such as 2026-11-24"
-        value = str(value)
-    else:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and 0 <= value < math.inf
-        value, wanted = float(value) if good else value, "dollars per million tokens, 0 or more"
-    if not good:
-        raise UserError(f"{where}: {field} is {value!r}: expected {wanted}")
-    return value
-
-
-def _is_date(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            datetime.date.fromisoformat(value)
-        except ValueError:
-            return False
-        return len(value) == len("2026-11-24")
-    # A moment is a date too, for Python.
-    return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+    return book

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tclue.bench.costs.cost import Prices
+from tclue.bench.costs.cost import Prices, today
 from tclue.bench.models import capabilities, resolve
-from tclue.bench.models.model import today
 from tclue.bench.models.reasoning import Limits, plan
 from tclue.bench.models.registry import Alias, load, parse_setting
 from tclue.bench.options import BenchOptions

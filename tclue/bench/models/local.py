@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
     from tclue.bench.models.decode import Row
 
+# The checkpoint that this package brings.
+TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 MAX_TOKENS = 2048
 MAX_ROWS = 256
 # Rows that have ended leave the batch once they are this share of it (a little less, so that the

@@ -7,16 +7,14 @@ Both are free.
 
 from __future__ import annotations
 
-import datetime
 import random
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tclue.bench.costs.cost import Prices, Usage
+from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.failures import Failure
-from tclue.bench.models.origin import CheckpointOrigin
 from tclue.puzzle.puzzle import Puzzle
 
 DEFAULT_SEED = 0
@@ -49,6 +47,36 @@ class Completion:
     failure: Failure | None = None
     # requests that were sent for it; all but the last failed in a way that nobody is paid for
     tries: int = 1
+
+
+@dataclass(frozen=True)
+class CheckpointOrigin:
+    """A step of a training run. None where the run does not say."""
+
+    # name of the training run, and the iteration after which these weights were kept
+    run: str
+    step: int
+    # the model that it began with, as the command line names it, and the SHA-256 of its files
+    base: str | None = None
+    base_checkpoint: str | None = None
+    preset: str | None = None
+    # what training took up to this step
+    seconds: float | None = None
+    cost_usd: float | None = None
+
+    @property
+    def told(self) -> str:
+        """A sentence for a reader of the board."""
+        words = [f"step {self.step} of training run {self.run}"]
+        if self.base:
+            words.append(f"from {self.base}")
+        if self.preset:
+            words.append(f"preset {self.preset}")
+        if self.seconds is not None:
+            words.append(f"{self.seconds / 60:.1f} minutes of training")
+        if self.cost_usd is not None:
+            words.append(f"${self.cost_usd:.4f} of training")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -97,11 +125,6 @@ class Model(Protocol):
 
     def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer each request of a batch, as each is done; the engine tries again, not it."""
-
-
-def today() -> str:
-    """The day, ISO, UTC."""
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def answer_lines(answers: Mapping[str, str]) -> str:

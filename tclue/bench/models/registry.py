@@ -14,18 +14,18 @@
 
 from __future__ import annotations
 
-import datetime
-import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from tclue.config_files import own_file, read_toml
+from annotated_types import MinLen
+
+from tclue.config_files import merged, own_file, read_toml
 from tclue.errors import UserError
+from tclue.strict import STRICT, Count, Day, read
 
 SHIPPED = Path(str(files("tclue.bench") / "data" / "models.toml"))
 
@@ -39,7 +39,6 @@ Off = Literal["unset", "disabled", "zero", "effort-none", "between-tools"]
 # What a temperature may be: any; 1 alone; 1 alone while the model thinks.
 Temperature = Literal["any", "one", "one-when-thinking"]
 
-_STRICT = {"extra": "forbid", "strict": True}
 # Six digits at most: eight are a date, in names such as claude-sonnet-4-5@20250929.
 _BUDGET = re.compile(r"(\d{1,6})(k?)")
 
@@ -47,8 +46,6 @@ _BUDGET = re.compile(r"(\d{1,6})(k?)")
 @dataclass(frozen=True)
 class Reasoning:
     """What the reasoning of some weights can be set to."""
-
-    __pydantic_config__ = _STRICT
 
     kind: ReasoningKind
     # of kind "effort": the levels it knows
@@ -64,8 +61,6 @@ class Reasoning:
 class Lift:
     """A header that lets a model give more tokens."""
 
-    __pydantic_config__ = _STRICT
-
     header: str
     value: str
     max_output_tokens: int
@@ -75,14 +70,12 @@ class Lift:
 class Host:
     """Someone who serves some weights."""
 
-    __pydantic_config__ = _STRICT
-
     # litellm's name; what stands before the first slash is the provider
     litellm: str
     # most tokens of a response, thinking included; None where nobody says
-    max_output_tokens: int | None = None
+    max_output_tokens: Count | None = None
     # most tokens of prompt and response together
-    context_tokens: int | None = None
+    context_tokens: Count | None = None
     # the model ids it answers with; one that ends in * is a prefix
     served_as: tuple[str, ...] = ()
     lift: Lift | None = None
@@ -97,10 +90,8 @@ class Host:
 class Retired:
     """That the host no longer serves some weights."""
 
-    __pydantic_config__ = _STRICT
-
     # the first day without them
-    on: datetime.date
+    on: Day
     # what the host recommends in their place
     successor: str
 
@@ -109,17 +100,15 @@ class Retired:
 class Alias:
     """Some weights under a short name."""
 
-    __pydantic_config__ = _STRICT
-
     # what they are, in a few words
     about: str
     # the name by which their maker, or a model hub, knows them
     weights: str
     reasoning: Reasoning
     # the first is asked; each other one when asked for by its litellm name
-    hosts: tuple[Host, ...]
+    hosts: Annotated[tuple[Host, ...], MinLen(1)]
     # the day on which the sources were read, and where they are
-    checked: datetime.date
+    checked: Day
     sources: tuple[str, ...]
     # the settings that the bare alias stands for; none: the provider's own default
     variants: tuple[str, ...] = ()
@@ -137,7 +126,7 @@ class Alias:
 class Registry:
     """All aliases, and the variables that hold the providers' keys."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     models: Mapping[str, Alias]
     # provider to environment variables, any one of which will do
@@ -229,100 +218,35 @@ def load(given: Path | None) -> Registry:
     Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
     """
     data, own = read_toml(SHIPPED), own_file("models.toml", given)
-    mine: dict[str, Any] = {}
     if own is not None:
-        mine = read_toml(own)
-        data = _merged(data, mine)
-
-    def source(loc: tuple[Any, ...]) -> Path:
-        """The file that a fault is in: the user's, where it says anything of that alias."""
-        section = mine.get(loc[0]) if loc else mine
-        named = section is not None
-        if isinstance(section, dict) and len(loc) > 1:
-            named = loc[1] in section
-        return own if own is not None and named else SHIPPED
-
-    # Needed by nothing else, and takes its time to import.
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        # By way of JSON, where an array is a tuple; Python's lists would not be, strictly.
-        registry = TypeAdapter(Registry).validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        # A misspelt key is also one that is missing: it is the former that is told.
-        fault = min(error.errors(), key=lambda one: one["type"] == "missing")
-        raise UserError(f"{source(fault['loc'])}: {_told(fault)}") from None
+        data = merged(data, read_toml(own))
+    # The shipped one holds by itself, so what is wrong is the other's doing.
+    path = own or SHIPPED
+    _check_dots(data.get("models"), path)
+    registry = read(Registry, data, str(path))
     for alias, facts in registry.models.items():
         if problem := _problem(alias, facts):
-            raise UserError(f"{source(('models', alias))}: models.{alias}.{problem}")
+            raise UserError(f"{path}: models.{alias}.{problem}")
     return registry
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key; of anything else the upper one."""
-    both = {
-        key: _merged(below[key], value)
-        if isinstance(value, dict) and isinstance(below.get(key), dict)
-        else value
-        for key, value in above.items()
-    }
-    return {**below, **both}
-
-
-_KEYS = {
-    name: [field.name for field in fields(kind)]
-    for name, kind in (
-        ("registry", Registry),
-        ("model", Alias),
-        ("reasoning", Reasoning),
-        ("hosts", Host),
-        ("lift", Lift),
-        ("retired", Retired),
-    )
-}
-
-
-def _told(fault: Any) -> str:
-    """A fault that pydantic found, in our words."""
-    loc = [str(part) for part in fault["loc"]]
-    where = ".".join(loc)
-    match fault["type"]:
-        case "unexpected_keyword_argument":
-            # The table that the key stands in: the last part of the path that names one.
-            tables = [part for part in loc[:-1] if part in _KEYS]
-            table = tables[-1] if tables else "registry" if len(loc) == 1 else "model"
-            near = _near(loc[-1], _KEYS[table])
-            if table == "model" and isinstance(fault["input"], dict) and "did you mean" not in near:
-                near = f'; an alias with a dot in it stands in quotes: models."{".".join(loc[1:])}"'
-            return f"{where}: no such key{near}"
-        case "missing":
-            return f"{where}: is missing"
-        case "literal_error":
-            wanted = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
-            return f"{where} is {fault['input']!r}{_near(str(fault['input']), wanted)}"
-        case _:
-            said = str(fault["msg"]).removeprefix("Input ")
-            return f"{where} is {json.dumps(fault['input'])}: {said}"
-
-
-def _near(word: str, words: Iterable[str]) -> str:
-    known = list(words)
-    near = difflib.get_close_matches(word, known, 1)
-    return f": did you mean {near[0]}?" if near else f": expected one of {', '.join(known)}"
+def _check_dots(models: Any, path: Path) -> None:
+    """Refuse `[models.mine-2.5]`, which for TOML is a table 5 in models.mine-2."""
+    for alias, table in models.items() if isinstance(models, dict) else ():
+        for key in table if isinstance(table, dict) else ():
+            if key[:1].isdigit():
+                raise UserError(
+                    f"{path}: unknown field models.{alias}.{key}: an alias "
+                    f'with a dot in it stands in quotes: models."{alias}.{key}"'
+                )
 
 
 def _problem(alias: str, facts: Alias) -> str | None:
     """What is wrong with an alias beyond the types of its values, key first."""
     if re.search(r"[@=,\s]", alias):
         return "about: an alias holds no @, =, comma or space"
-    if not facts.hosts:
-        return "hosts: expected one or more"
     if len({host.litellm for host in facts.hosts}) < len(facts.hosts):
         return "hosts: one is there twice"
-    for number, host in enumerate(facts.hosts):
-        for key in ("max_output_tokens", "context_tokens"):
-            if (value := getattr(host, key)) is not None and value < 1:
-                return f"hosts.{number}.{key} is {value}: expected 1 or more"
     if facts.reasoning.kind == "effort" and not facts.reasoning.levels:
         return "reasoning.levels: expected one or more, of kind effort"
     for text in facts.variants:

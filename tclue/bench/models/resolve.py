@@ -17,21 +17,17 @@ import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 from types import ModuleType
 
-from tclue.bench.costs.cost import Prices
+from tclue.bench.costs.cost import Prices, today
 from tclue.bench.costs.price_book import prices_for
 from tclue.bench.models import capabilities
-from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel, today
+from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel
 from tclue.bench.models.reasoning import Limits, ModelCapabilities, ReasoningPlan, plan
 from tclue.bench.models.registry import Alias, Registry, RegistryMatch, load, lookup
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
-# The checkpoint that this package brings.
-TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 IN_FLIGHT = 32
 # For a server that wants no key: litellm sends none without it.
 NO_KEY = "none"
@@ -47,7 +43,7 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     if name == "solver":
         return [SolverModel()]
     if name.startswith("hf:") or name == "tiny":
-        from tclue.bench.models.local import LocalModel
+        from tclue.bench.models.local import TINY, LocalModel
 
         local = LocalModel(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
@@ -132,9 +128,8 @@ def _routed(
     try:
         return routed, *capabilities.unregistered(litellm, found.name, routed, options.api_base)
     except litellm.BadRequestError:
-        near = difflib.get_close_matches(found.name, registry.models, 1)
-        if near:
-            raise UserError(f"unknown model {found.name!r}: did you mean {near[0]}?") from None
+        if like := difflib.get_close_matches(found.name, registry.models, 1):
+            raise UserError(f"unknown model {found.name!r}: did you mean {like[0]}?") from None
         raise UserError(
             f"unknown model {found.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, "
             "train:RUN@STEP, an alias that `tclue models` lists, a name that litellm knows such as "

@@ -9,114 +9,27 @@
   folder has, and the weights that are loaded must be those that were hashed for `run.json`. The
   hash is part of the run's name, so other weights under the same step are another run.
 * `run.json` says where the weights come from, so that the board can draw the way to them.
-
-`kept.json`, which the trainer writes, names the step that is best and the last one, and what
-`tclue.bench_training` asks of them; a field that it does not have is at the default that
-`TrainingRunManifest` has for it.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tclue.bench.models.local import LocalModel, fingerprint
-from tclue.bench.models.origin import CheckpointOrigin
+from tclue.bench.models.local import TINY, LocalModel, fingerprint
+from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
+from tclue.training_run import (
+    CheckpointState,
+    TrainingRunManifest,
+    checkpoints,
+    read_checkpoint_state,
+    read_manifest,
+)
 
 PREFIX = "train:"
-_NUMBER, _TEXT = (int, float), (str,)
-
-
-@dataclass(frozen=True)
-class TrainingRunManifest:
-    """What a training run says of itself: `kept.json`."""
-
-    # the model that it began with, as `--models` takes it
-    base: str
-    # iterations: the best on the validation puzzles (None before there was a validation), the last,
-    # and all whose checkpoints are kept
-    best: int | None
-    last: int
-    steps: tuple[int, ...] = ()
-    # SHA-256 of the base's files when training began; taken now if None
-    base_checkpoint: str | None = None
-    # what every step and the base are asked: a puzzle set, its first so many, a seed
-    puzzles: str = "test"
-    limit: int | None = None
-    seed: int | None = None
-    # responses to each puzzle, at this temperature
-    samples: int = 1
-    temperature: float = 1.0
-    max_tokens: int | None = None
-    dtype: str | None = None
-    # ask once more, greedily
-    greedy: bool = True
-    # what responses are counted at: tier, or hour_usd, or gpu_hour_usd and gpus; 0 is not known
-    price: Mapping[str, Any] | None = None
-    # of the training, for its row on the board
-    preset: str | None = None
-    training_s: float | None = None
-    training_usd: float | None = None
-
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("base", "puzzles"), _TEXT),
-    **dict.fromkeys(("base_checkpoint", "dtype", "preset"), (str, type(None))),
-    **dict.fromkeys(("last", "samples"), (int,)),
-    **dict.fromkeys(("best", "limit", "seed", "max_tokens"), (int, type(None))),
-    "temperature": _NUMBER,
-    "greedy": (bool,),
-    "steps": (list,),
-    "price": (dict, type(None)),
-    **dict.fromkeys(("training_s", "training_usd"), (*_NUMBER, type(None))),
-}
-_PRICE: Mapping[str, tuple[type, ...]] = {
-    "tier": _TEXT,
-    "hour_usd": _NUMBER,
-    "gpu_hour_usd": _NUMBER,
-    "gpus": (int,),
-}
-
-
-def read_manifest(folder: Path) -> TrainingRunManifest:
-    """What a training run's folder says was kept; UserError where it says nothing of the kind."""
-    path = folder / "kept.json"
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read: {error.strerror}: expected what a training run kept"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: expected an object")
-    for field in fields(TrainingRunManifest):
-        if field.name not in data:
-            if field.default is MISSING:
-                raise UserError(f"{path}: {field.name} is missing")
-            continue
-        value, kinds = data[field.name], _KINDS[field.name]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-            raise UserError(f"{path}: {field.name} is {value!r}: expected {wanted}")
-    steps = data.get("steps", [])
-    if not all(isinstance(step, int) for step in steps):
-        raise UserError(f"{path}: steps is {steps!r}: expected numbers of iterations")
-    for name, value in (data.get("price") or {}).items():
-        wants = _PRICE.get(name)
-        if wants is None or not isinstance(value, wants) or isinstance(value, bool):
-            wanted = "a tier's name as tier, or hour_usd, or gpu_hour_usd and gpus, as numbers"
-            raise UserError(f"{path}: price has {name} {value!r}: expected {wanted}")
-    known = {field.name for field in fields(TrainingRunManifest)}
-    given = {name: value for name, value in data.items() if name in known}
-    return TrainingRunManifest(**{**given, "steps": tuple(steps)})
 
 
 class TrainedModel(LocalModel):
@@ -133,7 +46,12 @@ class TrainedModel(LocalModel):
         folder = _run_folder(run, options)
         number = _number(folder, f"{PREFIX}{run}", step)
         self._folder = checkpoints(folder)[number]
-        state = _state(self._folder, number)
+        state = read_checkpoint_state(self._folder)
+        if state.iteration != number:
+            raise UserError(
+                f"{self._folder}: its trainer/state.json says iteration {state.iteration}: "
+                f"expected {number}, as the folder does"
+            )
         super().__init__(str(self._folder), options)
         self.setup = replace(
             self.setup,
@@ -150,16 +68,6 @@ class TrainedModel(LocalModel):
                 f"{self._folder}: has changed since this command began: let its training end, "
                 "then give the same command"
             )
-
-
-def checkpoints(folder: Path) -> dict[int, Path]:
-    """Iteration -> the folder of its checkpoint, in a training run's folder, first to last."""
-    found = {
-        int(match[1]): path
-        for path in folder.glob("step-*")
-        if (match := re.fullmatch(r"step-(\d+)", path.name)) and path.is_dir()
-    }
-    return dict(sorted(found.items()))
 
 
 def _run_folder(run: str, options: BenchOptions) -> Path:
@@ -189,59 +97,26 @@ def _number(folder: Path, name: str, step: str) -> int:
     return number
 
 
-def _state(checkpoint: Path, number: int) -> Mapping[str, Any]:
-    """Where training was at a checkpoint; refused where that is not what its folder's name says."""
-    path = checkpoint / "trainer" / "state.json"
-    try:
-        state: Mapping[str, Any] = json.loads(path.read_bytes())
-        says = state["iteration"]
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read: {error.strerror}: so nothing says which step this is"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: expected an object with the iteration") from None
-    if says != number:
-        raise UserError(f"{path}: says iteration {says!r}: expected {number}, as the folder does")
-    return state
-
-
 def _training(
-    folder: Path, number: int, state: Mapping[str, Any], options: BenchOptions
+    folder: Path, number: int, state: CheckpointState, options: BenchOptions
 ) -> CheckpointOrigin:
     """Where a step comes from, and what training took up to it, as far as its run says."""
     run = folder.resolve().name
     if not (folder / "kept.json").exists():
         return CheckpointOrigin(run, number)
     kept = read_manifest(folder)
-    seconds = kept.training_s if state.get("trained_s") is None else float(state["trained_s"])
+    seconds = kept.training_s if state.trained_s is None else state.trained_s
     cost_usd = kept.training_usd
     if cost_usd is not None and seconds is not None and kept.training_s:
         cost_usd *= seconds / kept.training_s  # what `kept.json` says is of the whole run
-    if cost_usd is None and seconds is not None and (hour_usd := _hour_usd(kept)):
-        cost_usd = seconds / 3600 * hour_usd
-    return CheckpointOrigin(
-        run,
-        number,
-        kept.base,
-        base_checkpoint(kept, options),
-        kept.preset,
-        seconds,
-        cost_usd,
-    )
-
-
-def _hour_usd(kept: TrainingRunManifest) -> float:
-    """Dollars for an hour of what training ran on; 0 where the run does not say."""
-    price = kept.price or {}
-    gpus = float(price.get("gpu_hour_usd", 0)) * int(price.get("gpus", 1))
-    return gpus or float(price.get("hour_usd", 0))
+    if cost_usd is None and seconds is not None and kept.price and kept.price.machine_hour_usd:
+        cost_usd = seconds / 3600 * kept.price.machine_hour_usd
+    base = base_checkpoint(kept, options)
+    return CheckpointOrigin(run, number, kept.base, base, kept.preset, seconds, cost_usd)
 
 
 def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | None:
     """The hash of the base's files, as training found them or as they are; None where unknown."""
-    from tclue.bench.models.resolve import TINY
-
     if kept.base_checkpoint:
         return kept.base_checkpoint
     if kept.base == "tiny":

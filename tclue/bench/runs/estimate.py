@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from tclue.bench.models.model import Model
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.records import Response, Run, RunConfig, read_run
 from tclue.bench.stats.intervals import mean, t_quantile
+from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
@@ -184,8 +184,8 @@ def projected(
 @lru_cache
 def typical_tokens() -> dict[str, int]:
     """Published mean output tokens, by the name that asks for a variant."""
-    text = (files("tclue.bench") / "data" / "typical_output.toml").read_text(encoding="utf-8")
-    tokens: dict[str, int] = tomllib.loads(text)["tokens"]
+    path = Path(str(files("tclue.bench") / "data" / "typical_output.toml"))
+    tokens: dict[str, int] = read_toml(path)["tokens"]
     return tokens
 
 

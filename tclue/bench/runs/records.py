@@ -5,7 +5,7 @@
   can always be rebuilt.
 * Each line has a key: a hash of everything that shapes it. A run that is taken up again asks for
   the keys that it lacks. Whether a reply was streamed shapes nothing.
-* `run_folder` writes them.
+* `run_folder` writes them; `run_folders` and `find_run` say where they are.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.models.origin import CheckpointOrigin
+from tclue.bench.models.model import CheckpointOrigin
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
+from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Text, parse, read, read_json
 
 Outcome = Literal["answered", "truncated", "refused", "unparsed", "failed"]
 
@@ -41,24 +42,26 @@ _TRANSPORT = ("stream", "stream_options", "timeout")
 class RunConfig:
     """The resolved configuration of a run."""
 
+    __pydantic_config__ = STRICT
+
     # the model at its reasoning setting, as the board names it
-    variant: str
+    variant: Text
     # the model as the command line named it
     model: str
     # name and SHA-256 of the puzzle file
-    puzzle_set: str
-    puzzle_sha256: str
+    puzzle_set: Text
+    puzzle_sha256: Text
     # number of puzzles that are asked, and the --limit that made them so
-    puzzles: int
+    puzzles: Count
     limit: int | None
     # times that each puzzle is asked
-    samples: int
+    samples: Count
     # None where the provider's own default holds
     seed: int | None
     temperature: float | None
     max_tokens: int | None
     # name of the grader that the grades and the summary are by
-    grader: str
+    grader: Text
     prices: Prices
     # requests in flight, or rows in a local batch; None where a local model chooses
     concurrency: int | None = None
@@ -71,9 +74,9 @@ class RunConfig:
     # the reasoning setting, in the registry's words ("none", "16k", "high"); None where it has none
     reasoning: str | None = None
     # what a reader must know of how it was asked: a budget that was made smaller, say
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(kw_only=True)
     # the model ids under which the weights that were asked for answer; empty where any will do
-    served_as: tuple[str, ...] = ()
+    served_as: tuple[str, ...] = field(kw_only=True)
     # what the weights are: SHA-256 over a local checkpoint's files, or a hub commit
     checkpoint: str | None = None
     # number format of a local model's weights
@@ -81,7 +84,7 @@ class RunConfig:
     # of weights that a training run kept; not in `run.json` where there is nothing to say
     trained: CheckpointOrigin | None = None
     # the settings above that the user gave; the others are defaults
-    given: tuple[str, ...] = ()
+    given: tuple[str, ...] = field(kw_only=True)
     # versions of Python, tclue and what the model ran on, and tclue's commit, at the first request
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
@@ -103,14 +106,6 @@ class RunConfig:
         shape["request"] = {k: v for k, v in self.request.items() if k not in _TRANSPORT}
         return shape
 
-    @classmethod
-    def from_dict(cls, data: Any) -> RunConfig:
-        """The configuration that `run.json` holds."""
-        prices = Prices.from_dict(data["prices"])
-        tuples = {name: tuple(data[name]) for name in ("given", "notes", "served_as")}
-        trained = CheckpointOrigin(**data["trained"]) if data.get("trained") else None
-        return cls(**{**data, "prices": prices, "trained": trained, **tuples})
-
     def to_dict(self) -> dict[str, Any]:
         """What `run.json` holds."""
         data = asdict(self)
@@ -123,8 +118,10 @@ class RunConfig:
 class Response:
     """One attempt that reached an outcome."""
 
+    __pydantic_config__ = STRICT
+
     puzzle: str
-    sample: int
+    sample: CountOrZero
     outcome: Outcome
     grader: str
     # None where the attempt failed: it is never scored
@@ -134,17 +131,17 @@ class Response:
     finish_reason: str | None
     usage: Usage
     # seconds from asking to the last token, or until it was given up, of the last try
-    latency_s: float
+    latency_s: NotNegative
     # the response's share of the wall time of a local batch
     compute_s: float | None
     # None where the price is unknown; otherwise the sum of the parts
-    cost_usd: float | None
+    cost_usd: NotNegative | None
     cost_parts: Mapping[str, float] | None
     # what litellm makes it, by its own list and its own reading of the usage; None where unknown
-    cost_litellm_usd: float | None = None
+    cost_litellm_usd: NotNegative | None = None
     # most that it may have cost, where that is not known: a request that failed and may have been
     # paid for, a reply that does not say how many tokens it took
-    at_most_usd: float | None = None
+    at_most_usd: NotNegative | None = None
     # requests that were sent for it
     tries: int = 1
     # the model that the server says it was
@@ -154,7 +151,7 @@ class Response:
     # time of the record, UTC
     at: str | None = None
     # of the puzzle: its number of clues, and the difficulty that its file names
-    num_clues: int | None = None
+    num_clues: CountOrZero | None = None
     difficulty: str | None = None
     # hash of everything that shapes it: the run's settings, the prompt and the sample
     key: str = ""
@@ -168,12 +165,6 @@ class Response:
     def scored(self) -> bool:
         """Whether it counts in accuracy; what failed is counted apart."""
         return self.outcome != "failed"
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Response:
-        """The response that a line of `responses.jsonl` holds."""
-        grade = data["grade"] and Grade.from_dict(data["grade"])
-        return cls(**{**data, "usage": Usage(**data["usage"]), "grade": grade})
 
 
 @dataclass(frozen=True)
@@ -211,15 +202,12 @@ def read_config(folder: Path) -> RunConfig:
     Raises UserError where it is not one of this format.
     """
     path = folder / "run.json"
-    try:
-        data = json.loads(path.read_bytes())
-        found = data.pop("format", 1)
-        if found == FORMAT:
-            return RunConfig.from_dict(data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path}: not a run's configuration: {error!r}") from None
+    data = read_json(path)
+    found = data.pop("format", 1) if isinstance(data, dict) else FORMAT
+    if found == FORMAT:
+        config = read(RunConfig, data, str(path))
+        # As it is written: a name's hash tells 0 from 0.0.
+        return replace(config, temperature=data["temperature"])
     age = "an older" if found == 1 else "another"
     raise UserError(
         f"{path}: of format {found}, which {age} version of tclue wrote; this one reads format "
@@ -245,22 +233,48 @@ def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                data = json.loads(line)
-                if not texts:
-                    data |= {"text": "", "reasoning": None}
-                    data["usage"]["raw"] = {}
-                    # Whoever keeps these of every response keeps each word once.
-                    data |= {k: sys.intern(data[k]) for k in _WORDS if isinstance(data.get(k), str)}
-                yield Response.from_dict(data)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise UserError(
-                    f"{path}, line {number}: not a response that a run wrote ({error!r}): "
-                    "put the line right, or take it out to have it asked again"
-                ) from None
+            response = parse(Response, line, f"{path}, line {number}")
+            yield response if texts else _without_texts(response)
+
+
+def _without_texts(response: Response) -> Response:
+    """A response without what takes most of the memory; whoever keeps it keeps each word once."""
+    words: dict[str, Any] = {
+        name: sys.intern(word) for name in _WORDS if (word := getattr(response, name)) is not None
+    }
+    usage = replace(response.usage, raw={})
+    return replace(response, text="", reasoning=None, usage=usage, **words)
 
 
 def spent_usd(response: Response) -> float:
     """Dollars that an attempt cost; where that is not known, the most that it may have."""
     cost_usd = response.cost_usd
     return (response.at_most_usd or 0.0) if cost_usd is None else cost_usd
+
+
+def run_folders(results: Path) -> list[Path]:
+    """The folders below a results folder that hold records, by name; none where it is not there.
+
+    Raises UserError where it is no folder.
+    """
+    if not results.exists():
+        return []
+    try:
+        entries = sorted(results.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(
+            f"{results}: cannot be read: {error.strerror}: expected a folder of run folders"
+        ) from None
+    records = ("run.json", "responses.jsonl")
+    return [entry for entry in entries if any((entry / name).is_file() for name in records)]
+
+
+def find_run(name: str, results: Path) -> Path:
+    """The run folder of that path, or of that name below a results folder.
+
+    Raises UserError where there is none.
+    """
+    for folder in (Path(name), results / name):
+        if (folder / "run.json").is_file():
+            return folder
+    raise UserError(f"{name}: no such run: expected a run folder, or the name of one in {results}")

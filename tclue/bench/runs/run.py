@@ -19,7 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -47,6 +47,8 @@ from tclue.secrets import load_env
 
 __all__ = ["BenchOptions", "StopError", "run_models"]
 
+# What of a resolved model `run.json` holds, under the same names.
+_RESOLVED = {field.name for field in fields(RunConfig)} - {"model"}
 INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 
 
@@ -251,30 +253,15 @@ def configuration(
     setup, total = answerer.setup, len(puzzle_set.puzzles)
     limit = options.limit if options.limit is not None and options.limit < total else None
     return RunConfig(
-        variant=setup.variant,
         model=name,
         puzzle_set=puzzle_set.name,
         puzzle_sha256=puzzle_set.sha256,
         puzzles=limit or total,
         limit=limit,
         samples=options.samples,
-        seed=setup.seed,
-        temperature=setup.temperature,
-        max_tokens=setup.max_tokens,
         grader=options.grader or "sound",
-        prices=setup.prices,
-        concurrency=setup.concurrency,
-        timeout_s=setup.timeout_s,
-        stream=setup.stream,
-        api_base=setup.api_base,
-        request=setup.request,
-        reasoning=setup.reasoning,
-        notes=setup.notes,
-        served_as=setup.served_as,
-        checkpoint=setup.checkpoint,
-        dtype=setup.dtype,
-        trained=setup.trained,
         given=options.given,
+        **{name: value for name, value in vars(setup).items() if name in _RESOLVED},
         versions={
             "python": platform.python_version(),
             **{package: _version(package) for package in ("tclue", *setup.packages)},

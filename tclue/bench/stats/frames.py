@@ -16,8 +16,7 @@ from typing import Any
 
 import pandas
 
-from tclue.bench.runs.folders import run_folders
-from tclue.bench.runs.records import Response, RunConfig, read_run
+from tclue.bench.runs.records import Response, RunConfig, read_run, run_folders
 from tclue.errors import UserError
 
 # column -> pandas type; nullable ones where whole numbers and truths may be missing
@@ -80,37 +79,10 @@ def _rows(folder: Path, texts: bool) -> Iterator[dict[str, Any]]:
 
 
 def _row(name: str, config: RunConfig, response: Response) -> dict[str, Any]:
-    grade, usage = response.grade, response.usage
-    main = grade.main_accuracy if grade else None
-    return {
-        "run": name,
-        "variant": config.variant,
-        "model": config.model,
-        "reasoning": config.reasoning,
-        "puzzle_set": config.puzzle_set,
-        "grader": config.grader,
-        "temperature": config.temperature,
-        "puzzle": response.puzzle,
-        "num_clues": response.num_clues,
-        "difficulty": response.difficulty,
-        "sample": response.sample,
-        "outcome": response.outcome,
-        "accuracy": grade.accuracy if grade else None,
-        "solved": grade.solved if grade else None,
-        "main_accuracy": main,
-        "main_solved": None if main is None else main == 1,
-        "prompt_tokens": usage.prompt_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
-        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "cost_usd": response.cost_usd,
-        "cost_litellm_usd": response.cost_litellm_usd,
-        "latency_s": response.latency_s,
-        "tries": response.tries,
-        "finish_reason": response.finish_reason,
-        "model_id": response.model_id,
-        "error": response.error,
-        "at": response.at,
-    }
+    """What columns hold that have a name of the run's configuration, the response, or its parts."""
+    usage = {name: getattr(response.usage, name) for name in COLUMNS if name.endswith("_tokens")}
+    grade = vars(response.grade) if response.grade else {}
+    said = {**vars(response), **usage, **grade, **vars(config), "run": name}
+    if (main := grade.get("main_accuracy")) is not None:
+        said["main_solved"] = main == 1
+    return {column: said.get(column) for column in COLUMNS}

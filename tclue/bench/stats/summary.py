@@ -21,7 +21,7 @@ from tclue.bench.runs.records import Outcome, Response, RunConfig
 from tclue.bench.stats.at_k import AtK, at_k, sizes
 from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
 from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
-from tclue.puzzle.bands import BANDS, band
+from tclue.puzzle.puzzle import BANDS, band
 
 # Share of the responses asked for that may be failed or missing in a run that counts as complete.
 MOST_LOST = 0.02

@@ -20,13 +20,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Protocol
+
+from annotated_types import MinLen
 
 from tclue.errors import UserError
 from tclue.puzzle.grading.answer_blocks import final_answers
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue.puzzle.world import PuzzleError
+from tclue.strict import Share
 
 
 @dataclass(frozen=True)
@@ -34,26 +37,21 @@ class Grade:
     """What one text is worth for one puzzle."""
 
     # share of the questions answered right, 0 to 1
-    accuracy: float
+    accuracy: Share
     # whether all are right
     solved: bool
     # letter -> the option that the text commits to, or None
-    answers: dict[str, str | None]
+    answers: Annotated[dict[str, str | None], MinLen(1)]
     # the letters answered right
     right: tuple[str, ...]
     # share of the main questions (who, weapon, where, when, why) answered right; None where the
     # puzzle asks none of them
-    main_accuracy: float | None
+    main_accuracy: Share | None
 
     @property
     def answered(self) -> bool:
         """Whether any letter has an answer, right or wrong."""
         return any(answer is not None for answer in self.answers.values())
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Grade:
-        """The grade that a record holds."""
-        return cls(**{**data, "right": tuple(data["right"])})
 
 
 class Grader(Protocol):

@@ -6,14 +6,15 @@ may be answered, or even stand in the puzzle file, more than once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tclue.config_files import read_text
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
+from tclue.strict import parse_json
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,12 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> Iterato
         if first.solution != puzzle.solution:
             raise UserError(f"{first.id} and {puzzle.id} have one prompt and different solutions")
         by_id.setdefault(puzzle.id, puzzle)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UserError(f"{path}: cannot be read: {reason}") from None
+    text = read_text(path)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            raise UserError(f"{where}: not JSON: expected one response a line") from None
+        record = parse_json(line, where)
         if not isinstance(record, dict) or not isinstance(record.get("response"), str):
             raise UserError(f'{where}: expected an object with a text "response"')
         if "id" in record:

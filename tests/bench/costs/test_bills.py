@@ -271,7 +271,7 @@ def test_vllm_of_ones_own_costs_a_tier_or_its_share_of_the_gpus() -> None:
     usage = read_usage(raw)
     # The published 14B: 0.20 a million, in and out. 2100 x 0.2 / 1e6 = 0.00042, as published.
     # A tier has no price for cached tokens: they are paid for like the rest.
-    tier = BOOK.tier("fireworks-16b").prices
+    tier = BOOK.find_tier("fireworks-16b").prices
     parts = cost_parts(tier, usage, None)
     assert parts == pytest.approx({"prompt_usd": 0.000244, "completion_usd": 0.000176})
     # 2.50 dollars for a GPU-hour, two of them, 3.6 seconds: 3.6 x 2.5 x 2 / 3600 = 0.005.

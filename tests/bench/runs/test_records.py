@@ -3,12 +3,13 @@
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -97,30 +98,43 @@ def test_a_torn_last_line_is_mended(finished: tuple[Path, Path, Path], cut: int)
     assert len({response.pair for response in run.responses}) == 5 == len(run.responses)
 
 
-@pytest.mark.parametrize("rubbish", ["not json", "[]", '{"puzzle": 1}', "3", '"text"', ""])
-def test_a_line_that_no_run_wrote_is_named(finished: tuple[Path, Path, Path], rubbish: str) -> None:
+@pytest.mark.parametrize(
+    ("rubbish", "told"),
+    [
+        ("not json", "not JSON"),
+        ("[]", "all of it is []: expected fields with values"),
+        ('{"puzzle": 1}', "puzzle is 1: expected a text"),
+        ("3", "all of it is 3: expected fields with values"),
+        ('"text"', 'all of it is "text": expected fields with values'),
+        ("", "not JSON"),
+    ],
+)
+def test_a_line_that_no_run_wrote_is_named(
+    finished: tuple[Path, Path, Path], rubbish: str, told: str
+) -> None:
     puzzles, results, folder = finished
     path = folder / "responses.jsonl"
     lines = path.read_text().split("\n")
     path.write_text("\n".join([lines[0], rubbish, *lines[1:]]))
-    with pytest.raises(UserError, match=r"responses\.jsonl, line 2: not a response"):
+    with pytest.raises(UserError, match=re.escape(f"responses.jsonl, line 2: {told}")):
         bench("random", puzzles, results)
 
 
 def test_a_damaged_configuration_is_named(finished: tuple[Path, Path, Path]) -> None:
     puzzles, results, folder = finished
     (folder / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run\.json: not a run's configuration"):
+    with pytest.raises(UserError, match=r"run\.json: not JSON"):
         bench("random", puzzles, results)
 
 
 def test_a_price_that_is_none_is_named(finished: tuple[Path, Path, Path]) -> None:
     puzzles, results, folder = finished
     data = json.loads((folder / "run.json").read_text())
+    told = r"run\.json: prices\.completion_usd_per_million is .*: expected "
     for price in ("NaN", "-1", '"3"'):
         data["prices"]["completion_usd_per_million"] = json.loads(price)
         (folder / "run.json").write_text(json.dumps(data))
-        with pytest.raises(UserError, match=r"run\.json: not a run's configuration"):
+        with pytest.raises(UserError, match=told):
             bench("random", puzzles, results)
 
 
@@ -347,3 +361,39 @@ def test_responses_one_after_another_without_texts(finished: tuple[Path, Path, P
     assert all(response.text for response in whole)
     assert not any(response.text for response in light)
     assert [replace(response, text="") for response in whole] == light
+
+
+def test_a_run_written_before_keeps_its_name_and_its_keys(
+    finished: tuple[Path, Path, Path],
+) -> None:
+    """A temperature of 0 is not one of 0.0: both have been written, and names hang on them."""
+    _, results, folder = finished
+    path = folder / "run.json"
+    names = set()
+    for written in (0, 0.0):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": written}))
+        names.add(config(results).run_name)
+        assert type(config(results).temperature) is type(written)
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(RunConfig)])
+def test_what_a_configuration_must_say(finished: tuple[Path, Path, Path], name: str) -> None:
+    _, results, folder = finished
+    data = json.loads((folder / "run.json").read_text())
+    data.pop(name, None)
+    (folder / "run.json").write_text(json.dumps(data))
+    defaults = "concurrency timeout_s stream api_base request reasoning checkpoint dtype trained"
+    if name in (*defaults.split(), "versions", "commit"):
+        assert config(results)
+        return
+    with pytest.raises(UserError, match=rf"run\.json: {name} is missing"):
+        config(results)
+
+
+def test_a_difficulty_that_is_no_text_is_recorded_as_one(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 2)
+    lines = [json.loads(line) | {"difficulty": 3} for line in puzzles.read_text().splitlines()]
+    puzzles.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    bench("random", puzzles, tmp_path / "results")
+    assert {response.difficulty for response in the_run(tmp_path / "results").responses} == {"3"}

@@ -27,7 +27,7 @@ from tclue.bench.stats.intervals import (
 )
 from tclue.bench.stats.summary import Summary, summarize
 from tclue.board import terminal
-from tclue.puzzle.bands import band
+from tclue.puzzle.puzzle import band
 from tclue.puzzle.wording import MAIN_TOPICS as MAIN
 
 shares = st.lists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -24,6 +23,7 @@ from tclue.puzzle.grading.grade import GRADERS, Grade, Grader, grader
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
 from tclue.puzzle.wording import MAIN_TOPICS, Topic
 from tclue.puzzle.world import PuzzleError
+from tclue.strict import read
 
 SOUND = grader("sound")
 PUBLISHED = grader("published")
@@ -261,7 +261,7 @@ def test_a_grade_says_what_is_right_and_how_the_main_questions_went(chosen_grade
     lost = [main[0]] if chosen_grader is SOUND else [main[0], main[3]]
     assert grade.right == tuple(k for k in SOLUTION if k in given and k not in lost)
     assert grade.main_accuracy == (5 - len(lost)) / 5
-    assert Grade.from_dict(json.loads(json.dumps(asdict(grade)))) == grade
+    assert read(Grade, asdict(grade), "a record") == grade
 
 
 def test_no_name_is_taken_for_another() -> None:
