@@ -45,10 +45,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def set_day(patch: pytest.MonkeyPatch, day: str) -> None:
-    """Have `tclue.bench.models.model.today`, which everything asks for the day, say this one."""
+    """Have `tclue.bench.costs.cost.today`, which everything asks for the day, say this one."""
     noon = datetime.datetime.fromisoformat(f"{day}T12:00+00:00")
     clock = SimpleNamespace(UTC=datetime.UTC, datetime=SimpleNamespace(now=noon.astimezone))
-    patch.setattr("tclue.bench.models.model.datetime", clock)
+    patch.setattr("tclue.bench.costs.cost.datetime", clock)
 
 
 @pytest.fixture(scope="session", autouse=True)

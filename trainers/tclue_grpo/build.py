@@ -16,7 +16,7 @@ from tclue.bench.models.chat_template import (
     no_template,
     prompt_ids,
 )
-from tclue.bench.models.decode import Row
+from tclue.bench.models.decode import DecodingRow
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo import build_policy
@@ -134,7 +134,7 @@ def make_engine(
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,
         max_rows=rollout.max_rows,
-        make_row=partial(WatchedRow, watch=degeneration) if degeneration else Row,
+        make_row=partial(WatchedRow, watch=degeneration) if degeneration else DecodingRow,
     )
     return PerRankEngine(own) if several else own
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
-from tclue.bench.models.decode import Row
+from tclue.bench.models.decode import DecodingRow
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Degeneration:
 
 
 @dataclass
-class WatchedRow(Row):
+class WatchedRow(DecodingRow):
     """A response in the making that is given up where it degenerates."""
 
     watch: Degeneration = field(default_factory=Degeneration)

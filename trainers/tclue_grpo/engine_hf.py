@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from tclue.bench.models.decode import Row, decode
+from tclue.bench.models.decode import DecodingRow, decode
 from tclue.bench.models.memory import kv_cache_capacity_tokens
 from tclue_grpo.engines import SampledPolicy
 from tclue_grpo.hf_files import load_weights
@@ -39,7 +39,7 @@ class HFEngine:
     # most responses that are decoded together
     max_rows: int = 512
     # from a prompt's place and `max_tokens` to a response in the making
-    make_row: Callable[[int, int], Row] = Row
+    make_row: Callable[[int, int], DecodingRow] = DecodingRow
 
     def sync(self, policy: SampledPolicy) -> None:
         """Take the policy's weights, where they are not this module's own."""

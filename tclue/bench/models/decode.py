@@ -45,7 +45,7 @@ Draw = Callable[[Tensor, list[int], int], tuple[Tensor, Tensor | None]]
 
 
 @dataclass
-class Row:
+class DecodingRow:
     """A response in the making."""
 
     # which of the prompts it goes on from
@@ -74,12 +74,12 @@ class Row:
 def decode(
     model: Any,
     prompts: Sequence[list[int]],
-    rows: Sequence[Row],
+    rows: Sequence[DecodingRow],
     draw: Draw,
     ends: Container[int],
     leave_share: float,
     context: int = sys.maxsize,
-) -> Iterator[list[Row]]:
+) -> Iterator[list[DecodingRow]]:
     """Decode rows to their ends; yields the rows that each step ended.
 
     `prompts` are token ids. No position reaches `context`: a row that has ended, and waits to

@@ -45,7 +45,7 @@ from tclue.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from tclue.bench.models.decode import Row
+    from tclue.bench.models.decode import DecodingRow
 
 # The checkpoint that this package brings.
 TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
@@ -173,7 +173,7 @@ class LocalModel:
             error=f"the prompt has {tokens} tokens: the model's context is {self._context}",
         )
 
-    def _completion(self, asked: _Asked, row: Row, latency_s: float) -> Completion:
+    def _completion(self, asked: _Asked, row: DecodingRow, latency_s: float) -> Completion:
         ids = row.ids[:-1] if row.finish == "stop" else row.ids
         return Completion(
             text=self._tokenizer.decode(ids, skip_special_tokens=True),
@@ -183,15 +183,17 @@ class LocalModel:
             compute_s=row.compute_s,
         )
 
-    def _rows(self, asked: Sequence[_Asked]) -> list[Row]:
+    def _rows(self, asked: Sequence[_Asked]) -> list[DecodingRow]:
         """A row for each request; samples of one puzzle go on from one prompt."""
-        from tclue.bench.models.decode import Row
+        from tclue.bench.models.decode import DecodingRow
 
         puzzles = list(dict.fromkeys(one.request.puzzle.id for one in asked))
         place = {puzzle: i for i, puzzle in enumerate(puzzles)}
-        return [Row(place[one.request.puzzle.id], one.limit, one.at_limit) for one in asked]
+        return [DecodingRow(place[one.request.puzzle.id], one.limit, one.at_limit) for one in asked]
 
-    def _decode(self, asked: Sequence[_Asked], rows: Sequence[Row]) -> Iterator[list[Row]]:
+    def _decode(
+        self, asked: Sequence[_Asked], rows: Sequence[DecodingRow]
+    ) -> Iterator[list[DecodingRow]]:
         """Decode rows together; yields those that each step ended."""
         from tclue.bench.models.decode import decode
 
