@@ -21,7 +21,7 @@ from pathlib import Path
 
 from examples import HASTY_START
 
-from tclue.bench.runs.records import iter_responses, read_config
+from tclue.bench.records import iter_responses, read_config
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.splits import load_set
 

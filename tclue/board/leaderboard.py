@@ -15,7 +15,7 @@ from typing import Any
 
 from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import SHIPPED, read_book
-from tclue.bench.runs.records import Response, RunConfig
+from tclue.bench.records import Response, RunConfig
 from tclue.board.lineage import paths
 from tclue.board.markdown import page
 from tclue.board.notes import notes

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from tclue.bench.runs.records import RunConfig
+from tclue.bench.records import RunConfig
 
 
 class _LineageRow(Protocol):

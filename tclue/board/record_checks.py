@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tclue.bench.runs.records import Response, RunConfig
+from tclue.bench.records import Response, RunConfig
 from tclue.errors import UserError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tclue.bench.runs.records import RunConfig
+from tclue.bench.records import RunConfig
 from tclue.board.labels import clean
 
 

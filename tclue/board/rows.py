@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tclue.bench.runs.records import RunConfig, iter_responses, read_config, run_folders, slug
+from tclue.bench.records import RunConfig, iter_responses, read_config, run_folders, slug
 from tclue.bench.stats.compare import Difference, compare_scores
 from tclue.bench.stats.summary import Summary, summary
 from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally

@@ -29,7 +29,7 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tclue.bench.runs.records import find_run
+    from tclue.bench.records import find_run
     from tclue.bench.stats.compare import compare as compare_runs
     from tclue.board import terminal
     from tclue.board.rows import read_tally

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import CheckpointOrigin
-from tclue.bench.runs.records import RunConfig
+from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize
 from tclue.bench.stats.tally import Scores

@@ -185,7 +185,7 @@ def test_a_hint() -> None:
 
 def test_pydantic_is_imported_when_something_is_read() -> None:
     code = (
-        "import sys, tclue.cli, tclue.strict, tclue.bench.runs.records, tclue.puzzle.draw as draw; "
+        "import sys, tclue.cli, tclue.strict, tclue.bench.records, tclue.puzzle.draw as draw; "
         "draw.settings('easy'); print(json := 'pydantic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from commands import call, refused
 
-from tclue.bench.runs.records import read_run
+from tclue.bench.records import read_run
 from tclue.errors import UserError
 from tclue.puzzle import published, splits
 from tclue.puzzle.generate import generate

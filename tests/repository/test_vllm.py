@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from tclue.bench.runs.records import Run, read_run
+from tclue.bench.records import Run, read_run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.puzzle.splits import load_set
 

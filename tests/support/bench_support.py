@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from places import ROOT
 
-from tclue.bench.runs.records import Run, read_run
+from tclue.bench.records import Run, read_run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.bench.stats.summary import Summary
 from tclue.puzzle.generate import generate

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.runs.records import Outcome, Response, RunConfig
+from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.puzzle.grading.grade import Grade
 

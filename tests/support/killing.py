@@ -40,7 +40,7 @@ from providers import (
     serving,
 )
 
-from tclue.bench.runs.records import Response, read_run
+from tclue.bench.records import Response, read_run
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 

@@ -20,7 +20,7 @@ import pytest
 from bench_support import Silent, the_run
 from places import ROOT
 
-from tclue.bench.runs.records import Response
+from tclue.bench.records import Response
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.puzzle.splits import load_set
 

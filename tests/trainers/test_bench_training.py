@@ -21,7 +21,7 @@ from places import ROOT
 
 from tclue.bench.models.local import TINY
 from tclue.bench.options import BenchOptions
-from tclue.bench.runs.records import Run, read_config, read_run
+from tclue.bench.records import Run, read_config, read_run
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.board import leaderboard

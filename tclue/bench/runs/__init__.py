@@ -8,7 +8,7 @@ interrupted, and asks for nothing that is recorded already.
 * `executor` asks one model for what its run lacks. `throttle` says how many requests may be in
   flight, `budget` how much may still be spent, and `time_shares` divides a machine's time among
   the requests that share it.
-* `records` has the types that a run folder holds and reads them; `run_folder` writes them.
+* `run_folder` writes what `tclue.bench.records` reads.
 * `estimate` is `--estimate`, and `run_progress` is what a person sees while a run goes on.
 
 The command line and `tclue.bench_training` call `run.run_models`. `stats` and `tclue.board` read

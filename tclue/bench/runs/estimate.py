@@ -34,7 +34,7 @@ from typing import TextIO
 from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
 from tclue.bench.models.model import Model
 from tclue.bench.options import BenchOptions
-from tclue.bench.runs.records import Response, Run, RunConfig, read_run
+from tclue.bench.records import Response, Run, RunConfig, read_run
 from tclue.bench.stats.intervals import mean, t_quantile
 from tclue.config_files import read_toml
 from tclue.errors import UserError

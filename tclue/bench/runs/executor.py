@@ -26,8 +26,8 @@ from random import Random
 from tclue.bench.costs.cost import cost_parts
 from tclue.bench.models.failures import MAYBE_PAID, TRUNCATED, Failure
 from tclue.bench.models.model import Completion, Model, Request
+from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling
-from tclue.bench.runs.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunObserver
 from tclue.bench.runs.throttle import Gate, Throttle

@@ -27,15 +27,15 @@ import tclue
 from tclue.bench.models.model import Model
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
-from tclue.bench.runs.budget import Budget
-from tclue.bench.runs.estimate import confirm
-from tclue.bench.runs.executor import RunExecutor, missing, regrade
-from tclue.bench.runs.records import (
+from tclue.bench.records import (
     RunConfig,
     iter_responses,
     read_config,
     spent_usd,
 )
+from tclue.bench.runs.budget import Budget
+from tclue.bench.runs.estimate import confirm
+from tclue.bench.runs.executor import RunExecutor, missing, regrade
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunObserver, RunProgress
 from tclue.bench.stats.summary import Summary, summarize

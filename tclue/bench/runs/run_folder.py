@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.runs.records import Response, RunConfig, iter_responses, read_config, spent_usd
+from tclue.bench.records import Response, RunConfig, iter_responses, read_config, spent_usd
 from tclue.errors import UserError
 from tclue.journal import Journal, locked, replace
 from tclue.secrets import masker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tclue.bench.runs.records import Response, spent_usd
+from tclue.bench.records import Response, spent_usd
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

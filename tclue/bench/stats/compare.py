@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from tclue.bench.runs.records import RunConfig
+from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import CONFIDENCE, mean, standard_error, t_inside, t_quantile
 from tclue.bench.stats.tally import Scores, Tally, puzzle_scores
 from tclue.errors import UserError

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas
 
-from tclue.bench.runs.records import Response, RunConfig, read_run, run_folders
+from tclue.bench.records import Response, RunConfig, read_run, run_folders
 from tclue.errors import UserError
 
 # column -> pandas type; nullable ones where whole numbers and truths may be missing

@@ -17,7 +17,7 @@ from typing import get_args
 
 from tclue.bench.costs.cost import agreement
 from tclue.bench.models.registry import is_served_as
-from tclue.bench.runs.records import Outcome, Response, RunConfig
+from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.stats.at_k import AtK, at_k, sizes
 from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
 from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally

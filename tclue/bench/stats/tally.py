@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.runs.records import Outcome, Response, RunConfig
+from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.stats.intervals import mean
 
 # US dollars that a response would cost at other prices than its run's; None where unknown.

@@ -28,8 +28,8 @@ from bench_support import (
     write_puzzles,
 )
 
+from tclue.bench.records import Response
 from tclue.bench.runs import executor
-from tclue.bench.runs.records import Response
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.bench.runs.throttle import Gate
 from tclue.bench.stats.summary import Summary

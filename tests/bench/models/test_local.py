@@ -11,7 +11,7 @@ from bench_support import Silent, bench, the_run, write_puzzles
 
 from tclue.bench.models.chat_template import prompt_ids
 from tclue.bench.models.model import Request
-from tclue.bench.runs.records import Run
+from tclue.bench.records import Run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
 

@@ -21,7 +21,7 @@ from providers import (
 )
 from providers.openrouter import cost_usd
 
-from tclue.bench.runs.records import Response
+from tclue.bench.records import Response
 
 pytestmark = pytest.mark.server
 

@@ -23,7 +23,7 @@ from tclue.bench.models.listing import list_models
 from tclue.bench.models.reasoning import Limits, plan
 from tclue.bench.models.registry import is_served_as, load, lookup, parse_setting
 from tclue.bench.models.resolve import resolve_all
-from tclue.bench.runs.records import read_run
+from tclue.bench.records import read_run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
 

@@ -15,8 +15,8 @@ from bench_support import Answer, Server, bench, completion, serving, write_puzz
 
 from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import RandomModel, ResolvedModel
+from tclue.bench.records import RunConfig
 from tclue.bench.runs.estimate import Bill, estimate, likely_tokens, projected, total
-from tclue.bench.runs.records import RunConfig
 from tclue.bench.runs.run import BenchOptions, configuration
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle

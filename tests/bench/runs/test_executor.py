@@ -29,9 +29,9 @@ from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.failures import Failure
 from tclue.bench.models.model import Completion, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
+from tclue.bench.records import read_run
 from tclue.bench.runs import executor
 from tclue.bench.runs.executor import RunExecutor
-from tclue.bench.runs.records import read_run
 from tclue.bench.runs.run import StopError, configuration, run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.errors import UserError

@@ -12,8 +12,8 @@ from bench_support import Silent, bench, the_run, write_puzzles
 from places import ROOT
 
 from tclue.bench.models.model import RandomModel, Request
+from tclue.bench.records import read_run
 from tclue.bench.runs.executor import missing
-from tclue.bench.runs.records import read_run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.errors import UserError

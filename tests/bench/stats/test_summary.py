@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.runs.records import Response, read_run
+from tclue.bench.records import Response, read_run
 from tclue.bench.stats.intervals import (
     Estimate,
     known_mean,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tclue.bench.runs.records import Outcome
+from tclue.bench.records import Outcome
 from tclue.puzzle.puzzle import Puzzle
 
 THOUGHT = "Where was everybody? Étienne says: “not there” … so it follows. "

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from bench_support import KEY, bench, spawn, the_run, write_puzzles
 
-from tclue.bench.runs.records import RunConfig, iter_responses, read_run
+from tclue.bench.records import RunConfig, iter_responses, read_run
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.errors import UserError
 
