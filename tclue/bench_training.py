@@ -163,7 +163,7 @@ def _check_base(kept: TrainingRunManifest, options: BenchOptions) -> None:
     bases = resolve_all(kept.base, options)
     if len(bases) != 1:
         raise UserError(f"{kept.base}: stands for {len(bases)} variants: expected one model")
-    found = bases[0].setup.checkpoint
+    found = bases[0].resolved.checkpoint
     if kept.base_checkpoint and found != kept.base_checkpoint:
         raise UserError(
             f"{kept.base}: is not what training began with: its files have SHA-256 "

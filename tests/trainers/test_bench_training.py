@@ -352,7 +352,7 @@ def test_what_training_took_up_to_a_step(run: Path) -> None:
         ({"hour_usd": 0.0}, None),  # not known
     ):
         write_kept(run, price=price, **own)
-        trained = TrainedModel("short@60", options).setup.trained
+        trained = TrainedModel("short@60", options).resolved.trained
         assert trained is not None
         assert trained.seconds == 360.0
         assert trained.cost_usd == (cost_usd and pytest.approx(cost_usd))

@@ -61,17 +61,17 @@ def load_litellm() -> ModuleType:
 class HostedModel:
     """A model that litellm reaches."""
 
-    def __init__(self, name: str, setup: ResolvedModel, key: str | None = None) -> None:
+    def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
         """`name` as litellm routes it; `key` only where a server needs none and litellm does."""
-        self.setup = setup
+        self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
         self._arguments: dict[str, Any] = {
-            **setup.request,
+            **resolved.request,
             "model": name,
-            "api_base": setup.api_base,
+            "api_base": resolved.api_base,
             "api_key": key,
-            "timeout": setup.timeout_s,
+            "timeout": resolved.timeout_s,
             # Retrying is done here, where it can be counted; this turns off the client's own too.
             "num_retries": 0,
         }
@@ -92,25 +92,25 @@ class HostedModel:
             yield ask, await self._answer(ask)
 
     async def _answer(self, ask: Request) -> Completion:
-        seed = None if self.setup.seed is None else self.setup.seed + ask.sample
+        seed = None if self.resolved.seed is None else self.resolved.seed + ask.sample
         messages = [{"role": "user", "content": ask.puzzle.prompt}]
         start = time.perf_counter()
         with http_capture.capture() as heard:
             try:
-                async with asyncio.timeout(self.setup.timeout_s):
+                async with asyncio.timeout(self.resolved.timeout_s):
                     async with self._turn(heard):
                         start = time.perf_counter()
                         response = await self._litellm.acompletion(
                             messages=messages, seed=seed, **self._arguments
                         )
-                    streamed = self.setup.request.get("stream", self.setup.stream)
+                    streamed = self.resolved.request.get("stream", self.resolved.stream)
                     carried = await _streamed(response) if streamed else _whole(response)
             except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
                 return self._failed(heard, error, time.perf_counter() - start)
         latency_s = self._latency_s = time.perf_counter() - start
         facts = wire_formats.read(heard.body())
         # Another server's price is not that of the provider whose protocol it speaks.
-        theirs = None if self.setup.api_base else carried.usage
+        theirs = None if self.resolved.api_base else carried.usage
         theirs_usd = litellm_usd(self._litellm, self._name, theirs)
         return _reply(carried, facts, streamed, latency_s, theirs_usd)
 
@@ -161,7 +161,7 @@ class HostedModel:
         else:
             failure = failures.of_exception(error, heard.sent, latency_s)
         if failure == MAYBE_PAID and _timed_out(error):
-            said = f"no whole reply within {self.setup.timeout_s:g} s (--timeout)"
+            said = f"no whole reply within {self.resolved.timeout_s:g} s (--timeout)"
         if failure.kind == "refused":
             return Completion(
                 refused=True, finish_reason="content_filter", usage=Usage(), latency_s=latency_s

@@ -93,7 +93,7 @@ class LocalModel:
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
         self._dtype = getattr(torch, dtype)
         greedy = options.samples == 1
-        self.setup = ResolvedModel(
+        self.resolved = ResolvedModel(
             variant="/".join(folder.resolve().parts[-2:]) if folder.exists() else name,
             prices=local_prices(options),
             seed=DEFAULT_SEED if options.seed is None else options.seed,
@@ -124,13 +124,13 @@ class LocalModel:
         """Requests of like length together, the longest first, as many as memory allows."""
         from tclue.bench.models.memory import kv_cache_capacity_tokens
 
-        assert self.setup.max_tokens is not None
+        assert self.resolved.max_tokens is not None
         lengths = {ask.puzzle.id: len(prompt_ids(self._tokenizer, ask.puzzle)) for ask in asks}
         left = sorted(asks, key=lambda ask: (-lengths[ask.puzzle.id], ask.puzzle.id, ask.sample))
         capacity = kv_cache_capacity_tokens(self._config, self._dtype, self._device)
         while left:
-            longest = lengths[left[0].puzzle.id] + self.setup.max_tokens
-            rows = self.setup.concurrency or max(1, min(MAX_ROWS, capacity // longest))
+            longest = lengths[left[0].puzzle.id] + self.resolved.max_tokens
+            rows = self.resolved.concurrency or max(1, min(MAX_ROWS, capacity // longest))
             yield left[:rows]
             left = left[rows:]
 
@@ -154,11 +154,11 @@ class LocalModel:
                 yield one.request, self._completion(one, row, time.perf_counter() - start)
 
     def _asked(self, request: Request) -> _Asked:
-        assert self.setup.max_tokens is not None
+        assert self.resolved.max_tokens is not None
         prompt = prompt_ids(self._tokenizer, request.puzzle)
-        room = self._context - len(prompt) if self._context else self.setup.max_tokens
-        limit = min(self.setup.max_tokens, room)
-        at_limit = "length" if limit == self.setup.max_tokens else "context"
+        room = self._context - len(prompt) if self._context else self.resolved.max_tokens
+        limit = min(self.resolved.max_tokens, room)
+        at_limit = "length" if limit == self.resolved.max_tokens else "context"
         return _Asked(request, prompt, limit, at_limit)
 
     @property
@@ -209,14 +209,14 @@ class LocalModel:
     def _generator(self, request: Request) -> torch.Generator:
         import torch
 
-        seed = seed_of(f"{self.setup.seed}/{request.puzzle.id}/{request.sample}")
+        seed = seed_of(f"{self.resolved.seed}/{request.puzzle.id}/{request.sample}")
         return torch.Generator(self._device).manual_seed(seed)
 
     def _pick(self, logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """The next tokens [row], of logits [row, vocab]."""
         import torch
 
-        temperature = self.setup.temperature
+        temperature = self.resolved.temperature
         if not temperature:
             return logits.argmax(-1)
         # By exponential races, p_i / E_i the largest (Gumbel's trick): the row's own generator

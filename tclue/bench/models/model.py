@@ -114,7 +114,7 @@ class Model(Protocol):
     """A model that can be asked. Making one loads no weights and asks nothing."""
 
     @property
-    def setup(self) -> ResolvedModel:
+    def resolved(self) -> ResolvedModel:
         """What shapes its answers."""
 
     def open(self) -> None:
@@ -136,7 +136,7 @@ class BuiltinModel:
     """Answers that this package works out itself."""
 
     def __init__(self, variant: str, seed: int | None) -> None:
-        self.setup = ResolvedModel(variant, Prices("free", today()), seed=seed)
+        self.resolved = ResolvedModel(variant, Prices("free", today()), seed=seed)
 
     def open(self) -> None:
         """Nothing to load."""
@@ -174,7 +174,7 @@ class RandomModel(BuiltinModel):
 
     def answers(self, ask: Request) -> Mapping[str, str]:
         """Draw each answer."""
-        dice = random.Random(f"{self.setup.seed}/{ask.puzzle.id}/{ask.sample}")
+        dice = random.Random(f"{self.resolved.seed}/{ask.puzzle.id}/{ask.sample}")
         return {
             letter: options[int(dice.random() * len(options))]
             for letter, options in ask.puzzle.options.items()

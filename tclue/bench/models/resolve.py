@@ -47,7 +47,7 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
 
         local = LocalModel(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
-            local.setup = replace(local.setup, variant="tiny")
+            local.resolved = replace(local.resolved, variant="tiny")
         return [local]
     if name.startswith("train:"):
         from tclue.bench.models.trained import TrainedModel
@@ -104,8 +104,8 @@ def _hosted(found: RegistryMatch, registry: Registry, options: BenchOptions) -> 
     plans = [plan(model, setting, limits) for setting in found.settings]
     _check_seed(litellm, routed, found.name, options)
     priced = prices(routed, options, litellm)
-    setups = [_setup(one, routed, found, served_as, priced, options) for one in plans]
-    return [HostedModel(routed, setup, NO_KEY if missing else None) for setup in setups]
+    resolved = [_resolved(one, routed, found, served_as, priced, options) for one in plans]
+    return [HostedModel(routed, one, NO_KEY if missing else None) for one in resolved]
 
 
 def _routed(
@@ -171,7 +171,7 @@ def _provider(litellm: ModuleType, routed: str, options: BenchOptions) -> tuple[
     return model_id, provider
 
 
-def _setup(
+def _resolved(
     chosen: ReasoningPlan,
     routed: str,
     found: RegistryMatch,

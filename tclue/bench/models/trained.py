@@ -53,8 +53,8 @@ class TrainedModel(LocalModel):
                 f"expected {number}, as the folder does"
             )
         super().__init__(str(self._folder), options)
-        self.setup = replace(
-            self.setup,
+        self.resolved = replace(
+            self.resolved,
             variant=f"{folder.resolve().name}@{number}",
             model=f"{PREFIX}{run}@{number}",
             trained=_training(folder, number, state, options),
@@ -63,7 +63,7 @@ class TrainedModel(LocalModel):
     def open(self) -> None:
         """Load the weights; UserError where they are not those that were hashed."""
         super().open()
-        if fingerprint(self._folder) != self.setup.checkpoint:
+        if fingerprint(self._folder) != self.resolved.checkpoint:
             raise UserError(
                 f"{self._folder}: has changed since this command began: let its training end, "
                 "then give the same command"
@@ -122,6 +122,6 @@ def base_checkpoint(kept: TrainingRunManifest, options: BenchOptions) -> str | N
     if kept.base == "tiny":
         return fingerprint(TINY)
     if kept.base.startswith(PREFIX):
-        return TrainedModel(kept.base.removeprefix(PREFIX), options).setup.checkpoint
+        return TrainedModel(kept.base.removeprefix(PREFIX), options).resolved.checkpoint
     folder = Path(kept.base.removeprefix("hf:")).expanduser()
     return fingerprint(folder) if folder.is_dir() else None

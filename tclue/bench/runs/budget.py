@@ -78,9 +78,9 @@ class Budget:
 class Ceiling:
     """The most that a request of one model can cost."""
 
-    def __init__(self, prices: Prices, setup: ResolvedModel) -> None:
+    def __init__(self, prices: Prices, resolved: ResolvedModel) -> None:
         self._prices = prices
-        self._output_tokens = setup.max_tokens or setup.max_output_tokens
+        self._output_tokens = resolved.max_tokens or resolved.max_output_tokens
         if self._output_tokens is None and prices.completion_usd_per_million == 0:
             self._output_tokens = 0  # however many there are
         self._dearest_usd = 0.0

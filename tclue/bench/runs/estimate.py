@@ -133,7 +133,7 @@ def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], resu
         return bill(None, None, None, "paid by the time, and no earlier run to go by")
     if not prices.known:
         return bill(None, None, None, "nobody knows its price")
-    limit = answerer.setup.max_tokens or answerer.setup.max_output_tokens
+    limit = answerer.resolved.max_tokens or answerer.resolved.max_output_tokens
     tokens = [likely_tokens(puzzle.prompt) for puzzle in rest]
     bounds = (
         _sum(repriced(Usage(count, 0), prices) for count in tokens),

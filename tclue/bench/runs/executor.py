@@ -74,11 +74,11 @@ class RunExecutor:
         self._asks = missing(puzzles, self._config, folder.done)
         self._total = len(puzzles) * self._config.samples
         self._budget = budget or Budget(None)
-        self._ceiling = Ceiling(self._config.prices, answerer.setup)
+        self._ceiling = Ceiling(self._config.prices, answerer.resolved)
         self._ceiling.saw(folder.dearest_usd)
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
-        self._slots = max(1, min(answerer.setup.slots, len(self._asks)))
+        self._slots = max(1, min(answerer.resolved.slots, len(self._asks)))
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
         self._lost = 0

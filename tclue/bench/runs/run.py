@@ -76,7 +76,7 @@ def run_models(
     grader(options.grader or "sound")
     # An alias stands for several models; named twice, one is asked once.
     answerers = {
-        answerer.setup.model or name: answerer
+        answerer.resolved.model or name: answerer
         for name in names
         for answerer in resolve_all(name, options)
     }
@@ -250,7 +250,7 @@ def configuration(
     name: str, answerer: Model, options: BenchOptions, puzzle_set: PuzzleSet
 ) -> RunConfig:
     """The resolved configuration of a run."""
-    setup, total = answerer.setup, len(puzzle_set.puzzles)
+    resolved, total = answerer.resolved, len(puzzle_set.puzzles)
     limit = options.limit if options.limit is not None and options.limit < total else None
     return RunConfig(
         model=name,
@@ -261,10 +261,10 @@ def configuration(
         samples=options.samples,
         grader=options.grader or "sound",
         given=options.given,
-        **{name: value for name, value in vars(setup).items() if name in _RESOLVED},
+        **{name: value for name, value in vars(resolved).items() if name in _RESOLVED},
         versions={
             "python": platform.python_version(),
-            **{package: _version(package) for package in ("tclue", *setup.packages)},
+            **{package: _version(package) for package in ("tclue", *resolved.packages)},
         },
         commit=_commit(),
     )

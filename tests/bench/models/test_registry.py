@@ -205,7 +205,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def setups(name: str, **options: Any) -> list[Any]:
-    return [one.setup for one in resolve_all(name, BenchOptions(**options))]
+    return [one.resolved for one in resolve_all(name, BenchOptions(**options))]
 
 
 def test_an_alias_is_one_model_a_variant(

@@ -122,12 +122,12 @@ def test_a_run_that_is_taken_up_is_billed_for_its_rest(
 
 
 def hosted(
-    model: str, prices: Prices, **setup: Any
+    model: str, prices: Prices, **resolved: Any
 ) -> tuple[RandomModel, RunConfig, Sequence[Puzzle]]:
     """A model that is asked 64 puzzles, without asking it."""
     puzzle_set = load_set("easy-test")
     answerer = RandomModel()
-    answerer.setup = ResolvedModel(model, prices, **setup)
+    answerer.resolved = ResolvedModel(model, prices, **resolved)
     config = configuration(model, answerer, BenchOptions(limit=64), puzzle_set)
     return answerer, config, puzzle_set.puzzles[:64]
 
@@ -144,10 +144,10 @@ def test_a_published_mean_is_the_expectation_where_there_is_no_run(tmp_path: Pat
     assert bill.basis == "14516 output tokens each, the published mean"
     assert str(bill).startswith("claude-3.7@16k: 64 requests, $14.0")
     # Not above the limit; and without a limit, without a bound.
-    answerer.setup = replace(answerer.setup, max_output_tokens=1000)
+    answerer.resolved = replace(answerer.resolved, max_output_tokens=1000)
     short = estimate(answerer, config, puzzles, tmp_path)
     assert short.usd == short.high_usd
-    answerer.setup = replace(answerer.setup, max_output_tokens=None)
+    answerer.resolved = replace(answerer.resolved, max_output_tokens=None)
     assert estimate(answerer, config, puzzles, tmp_path).amount.endswith(", without a bound")
 
 

@@ -42,7 +42,7 @@ class Scripted:
     """An answerer in this process that replies as it is told to."""
 
     def __init__(self, replies: Iterable[Completion], slots: int = 4, prices: str = "free") -> None:
-        self.setup = ResolvedModel("scripted", Prices(prices, "", hour_usd=3600.0), slots=slots)  # type: ignore[arg-type]
+        self.resolved = ResolvedModel("scripted", Prices(prices, "", hour_usd=3600.0), slots=slots)  # type: ignore[arg-type]
         self._replies = iter(replies)
         self.asked = 0
 

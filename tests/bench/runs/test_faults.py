@@ -68,7 +68,7 @@ def give_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Entry], None]:
     answer = HostedModel._answer
 
     async def answered(model: HostedModel, ask: Request) -> Completion:
-        asking.set((ask.puzzle.id, (model.setup.seed or 0) + ask.sample))
+        asking.set((ask.puzzle.id, (model.resolved.seed or 0) + ask.sample))
         return await answer(model, ask)
 
     def timeout(_: float | None) -> asyncio.Timeout:
