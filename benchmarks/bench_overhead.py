@@ -99,7 +99,9 @@ class Instant(BuiltinModel):
         prices = Prices(
             "given", today(), prompt_usd_per_million=1.0, completion_usd_per_million=4.0
         )
-        self.resolved = ResolvedModel("instant", prices, slots=IN_FLIGHT, concurrency=IN_FLIGHT)
+        self.resolved = ResolvedModel(
+            variant="instant", prices=prices, slots=IN_FLIGHT, concurrency=IN_FLIGHT
+        )
         self._texts = {puzzle.id: reply_text(puzzle) for puzzle in puzzles}
         raw = {"prompt_tokens": 500, "completion_tokens": 600, "total_tokens": 1100}
         self._usage = Usage(500, 600, 0, raw=raw)

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.models.model import CheckpointOrigin
+from tclue.bench.costs.cost import Usage
+from tclue.bench.models.model import ModelSettings
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Text, parse, read, read_json
@@ -32,20 +32,26 @@ FORMAT = 2
 _SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
 # What names the folder beside that. Another value of these is another run.
 _NAMING = ("puzzle_sha256", "limit", "samples")
+# What `run.json` begins with, after the format; the rest is in the order of the fields.
+_FIRST = (
+    *("variant", "model", "puzzle_set", "puzzle_sha256", "puzzles", "limit", "samples"),
+    *("seed", "temperature", "max_tokens", "grader", "prices", "concurrency", "timeout_s"),
+    *("stream", "api_base", "request", "reasoning", "notes", "served_as", "checkpoint", "dtype"),
+)
+# Fields with a default that every `run.json` has all the same.
+_ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
 # Fields of a response with few different values.
 _WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "difficulty")
 # How a reply travels, not what is in it.
 _TRANSPORT = ("stream", "stream_options", "timeout")
 
 
-@dataclass(frozen=True)
-class RunConfig:
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ModelSettings):
     """The resolved configuration of a run."""
 
     __pydantic_config__ = STRICT
 
-    # the model at its reasoning setting, as the board names it
-    variant: Text
     # the model as the command line named it
     model: str
     # name and SHA-256 of the puzzle file
@@ -53,38 +59,13 @@ class RunConfig:
     puzzle_sha256: Text
     # number of puzzles that are asked, and the --limit that made them so
     puzzles: Count
-    limit: int | None
+    limit: Count | None
     # times that each puzzle is asked
     samples: Count
-    # None where the provider's own default holds
-    seed: int | None
-    temperature: float | None
-    max_tokens: int | None
     # name of the grader that the grades and the summary are by
     grader: Text
-    prices: Prices
-    # requests in flight, or rows in a local batch; None where a local model chooses
-    concurrency: int | None = None
-    # seconds after which a hosted request is given up
-    timeout_s: float | None = None
-    stream: bool = False
-    api_base: str | None = None
-    # what every hosted request held, but for the messages, the seed and the key
-    request: Mapping[str, Any] = field(default_factory=dict)
-    # the reasoning setting, in the registry's words ("none", "16k", "high"); None where it has none
-    reasoning: str | None = None
-    # what a reader must know of how it was asked: a budget that was made smaller, say
-    notes: tuple[str, ...] = field(kw_only=True)
-    # the model ids under which the weights that were asked for answer; empty where any will do
-    served_as: tuple[str, ...] = field(kw_only=True)
-    # what the weights are: SHA-256 over a local checkpoint's files, or a hub commit
-    checkpoint: str | None = None
-    # number format of a local model's weights
-    dtype: str | None = None
-    # of weights that a training run kept; not in `run.json` where there is nothing to say
-    trained: CheckpointOrigin | None = None
-    # the settings above that the user gave; the others are defaults
-    given: tuple[str, ...] = field(kw_only=True)
+    # the settings that the user gave; the others are defaults
+    given: tuple[str, ...]
     # versions of Python, tclue and what the model ran on, and tclue's commit, at the first request
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
@@ -111,7 +92,7 @@ class RunConfig:
         data = asdict(self)
         if self.trained is None:
             del data["trained"]  # as before there was training, so that older versions read it too
-        return {"format": FORMAT, **data}
+        return {"format": FORMAT, **{name: data[name] for name in _FIRST}, **data}
 
 
 @dataclass(frozen=True)
@@ -206,6 +187,8 @@ def read_config(folder: Path) -> RunConfig:
     found = data.pop("format", 1) if isinstance(data, dict) else FORMAT
     if found == FORMAT:
         config = read(RunConfig, data, str(path))
+        if missing := [name for name in _ALWAYS if name not in data]:
+            raise UserError(f"{path}: {missing[0]} is missing")
         # As it is written: a name's hash tells 0 from 0.0.
         return replace(config, temperature=data["temperature"])
     age = "an older" if found == 1 else "another"

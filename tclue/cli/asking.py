@@ -8,76 +8,15 @@ from typing import Any
 
 import click
 
-from tclue.cli.common import GRADERS, JSON
+from tclue.bench.options import BenchOptions
+from tclue.cli.common import JSON, options_of
 
-REGISTRY = click.option(
-    "--registry",
-    type=click.Path(path_type=Path),
-    help="A file with aliases of your own; ~/.config/tclue/models.toml if not given.",
-)
+REGISTRY = options_of(BenchOptions, "registry")
 
 
 @click.command()
 @click.option("--models", required=True, help="Models, with commas between; see `tclue models`.")
-@click.option("--puzzles", default="test", show_default=True, help="A split or a puzzle file.")
-@click.option("--limit", type=int, help="Only the first puzzles.")
-@click.option("--samples", default=1, show_default=True, help="Responses for each puzzle.")
-@click.option("--seed", type=int, help="Local: 0 if not given. Hosted: sent only if given.")
-@click.option(
-    "--max-tokens", type=int, help="Most tokens of a response. Local: 2048. Hosted: the provider's."
-)
-@click.option(
-    "--temperature",
-    type=float,
-    help="Local: 0 for one sample, 1 for several. Hosted: the provider's own.",
-)
-@click.option(
-    "--concurrency", type=int, help="Requests in flight (32), or rows of a local batch (automatic)."
-)
-@click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Seconds a request.")
-@click.option(
-    "--total-timeout", "total_timeout_s", type=float, help="Seconds the command may take."
-)
-@click.option("--stream", is_flag=True, help="Let hosted models stream their replies.")
-@click.option("--api-base", help="URL of an OpenAI-compatible server of your own.")
-@click.option("--price-in", type=float, help="Dollars per million input tokens.")
-@click.option("--price-out", type=float, help="Dollars per million output tokens.")
-@click.option(
-    "--prices",
-    type=click.Path(path_type=Path),
-    help="A price book of yours; ~/.config/tclue/prices.toml if not given.",
-)
-@click.option("--tier", help="Serverless tier that a self-hosted or local model is counted at.")
-@click.option("--hour-usd", type=float, help="Dollars per hour of this machine, for local models.")
-@click.option("--gpu-hour-usd", type=float, help="Dollars per GPU-hour, for the same.")
-@click.option("--gpus", default=1, show_default=True, help="GPUs that it runs on.")
-@click.option("--max-cost", type=float, help="Most dollars that the runs may cost, in all.")
-@click.option("--estimate", is_flag=True, help="Tell the expected bill first.")
-@click.option(
-    "--ask-above",
-    "ask_above_usd",
-    default=5.0,
-    show_default=True,
-    help="Dollars above which --estimate asks for a yes.",
-)
-@click.option("--yes", is_flag=True, help="Say that yes beforehand.")
-@REGISTRY
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of local weights.")
-@click.option("--grader", type=GRADERS, help="Who grades; sound if not given.")
-@click.option(
-    "--results",
-    default="results",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Where the run folders are.",
-)
-@click.option(
-    "--runs",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Where the training runs are.",
-)
+@options_of(BenchOptions)
 @JSON
 def bench(models: str, as_json: bool, **options: Any) -> None:
     """Ask models, grade their answers, and keep every response with its cost.
@@ -94,7 +33,7 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     """
     from dataclasses import asdict
 
-    from tclue.bench.runs.run import BenchOptions, StopError, run_models
+    from tclue.bench.runs.run import StopError, run_models
     from tclue.board import terminal
 
     stopped: StopError | None = None

@@ -289,7 +289,7 @@ def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
         ({"variant": None}, "variant is null: expected a text"),
         ({"puzzles": True}, "puzzles is true: expected a whole number"),
         ({"grader": ""}, 'grader is "": expected a text that is not empty'),
-        ({"colour": "red"}, "unknown field colour: expected one of variant"),
+        ({"colour": "red"}, "unknown field colour: expected one of seed"),
         ({"prices": None}, "prices is null: expected fields with values"),
         ({"prices": {"source": "given", "date": 3}}, "prices.date is 3: expected a text"),
     ],

@@ -110,7 +110,7 @@ def evaluate(
 
 def bench(model: str, puzzles: str, folder: Path, **options: Any) -> dict[str, list[Response]]:
     """Run bench; puzzle id -> responses."""
-    chosen = BenchOptions(puzzles, limit=LIMIT, results=folder, **options)
+    chosen = BenchOptions(puzzles=puzzles, limit=LIMIT, results=folder, **options)
     run_models([model], chosen, Silent())
     by_puzzle: dict[str, list[Response]] = {}
     for response in the_run(folder).final():

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.failures import Failure
+from tclue.bench.options import RecordedOptions
 from tclue.puzzle.puzzle import Puzzle
+from tclue.strict import Positive, Text
 
 DEFAULT_SEED = 0
 
@@ -79,33 +81,42 @@ class CheckpointOrigin:
         return ", ".join(words)
 
 
-@dataclass(frozen=True)
-class ResolvedModel:
-    """What a model resolved of the options; `RunConfig` says what the fields mean."""
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(RecordedOptions):
+    """How a model is asked, as it was resolved of the options and as `run.json` records it.
 
-    variant: str
+    The options are None where the provider's own default holds, or where they say nothing of it.
+    """
+
+    # the model at its reasoning setting, as the board names it
+    variant: Text
     prices: Prices
+    # seconds after which a hosted request is given up
+    timeout_s: Positive | None = None
+    # what every hosted request held, but for the messages, the seed and the key
+    request: Mapping[str, Any] = field(default_factory=dict)
+    # the reasoning setting, in the registry's words ("none", "16k", "high"); None where it has none
+    reasoning: str | None = None
+    # what a reader must know of how it was asked: a budget that was made smaller, say
+    notes: tuple[str, ...] = ()
+    # the model ids under which the weights that were asked for answer; empty where any will do
+    served_as: tuple[str, ...] = ()
+    # what the weights are: SHA-256 over a local checkpoint's files, or a hub commit
+    checkpoint: str | None = None
+    # of weights that a training run kept; not in `run.json` where there is nothing to say
+    trained: CheckpointOrigin | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel(ModelSettings):
+    """What a model resolved of the options."""
+
     # what asks for this variant alone; None where the command line's name does
     model: str | None = None
     # requests, or local batches, in flight
     slots: int = 1
-    seed: int | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    concurrency: int | None = None
-    timeout_s: float | None = None
-    stream: bool = False
-    api_base: str | None = None
-    # litellm's arguments, but for the messages, the seed and the key
-    request: Mapping[str, Any] = field(default_factory=dict)
-    reasoning: str | None = None
-    notes: tuple[str, ...] = ()
-    served_as: tuple[str, ...] = ()
     # most tokens that a response can have, where anything says so
     max_output_tokens: int | None = None
-    checkpoint: str | None = None
-    dtype: str | None = None
-    trained: CheckpointOrigin | None = None
     # the packages whose versions are recorded
     packages: tuple[str, ...] = ()
 
@@ -136,7 +147,7 @@ class BuiltinModel:
     """Answers that this package works out itself."""
 
     def __init__(self, variant: str, seed: int | None) -> None:
-        self.resolved = ResolvedModel(variant, Prices("free", today()), seed=seed)
+        self.resolved = ResolvedModel(variant=variant, prices=Prices("free", today()), seed=seed)
 
     def open(self) -> None:
         """Nothing to load."""

@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tclue
-from tclue.bench.models.model import Model
+from tclue.bench.models.model import Model, ModelSettings
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import (
@@ -48,7 +48,6 @@ from tclue.secrets import load_env
 __all__ = ["BenchOptions", "StopError", "run_models"]
 
 # What of a resolved model `run.json` holds, under the same names.
-_RESOLVED = {field.name for field in fields(RunConfig)} - {"model"}
 INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 
 
@@ -261,7 +260,7 @@ def configuration(
         samples=options.samples,
         grader=options.grader or "sound",
         given=options.given,
-        **{name: value for name, value in vars(resolved).items() if name in _RESOLVED},
+        **{field.name: getattr(resolved, field.name) for field in fields(ModelSettings)},
         versions={
             "python": platform.python_version(),
             **{package: _version(package) for package in ("tclue", *resolved.packages)},

@@ -315,7 +315,7 @@ def test_a_copy_on_ones_own_server(
     puzzles, _ = write_puzzles(tmp_path, 1)
     reply = Answer({**completion("A. x"), "model": model})
     with serving(lambda _: reply) as server:
-        options = BenchOptions(str(puzzles), results=tmp_path / "r", api_base=server.url)
+        options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url)
         run_models([name], options, Silent())
     (got,) = server.bodies
     assert {key: value for key, value in got.items() if key != "messages"} == {
@@ -334,7 +334,7 @@ def test_the_variants_of_an_alias_have_a_run_each(tmp_path: Path) -> None:
     refusal = Answer({"error": {"type": "invalid_request_error", "message": "no"}}, 400)
     with serving(lambda _: refusal) as server:
         # Closed weights behind a URL: a gateway that speaks their provider's protocol.
-        options = BenchOptions(str(puzzles), results=tmp_path / "r", api_base=server.url)
+        options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url)
         run_models(["claude-4.6", "claude-4.6@16k"], options, Silent())
     budgets = sorted(body.get("thinking", {}).get("budget_tokens", 0) for body in server.bodies)
     assert budgets == [0, 16_000, 64_000]

@@ -50,20 +50,22 @@ def test_what_nobody_knows_goes_alone() -> None:
 
 def test_the_most_that_a_request_may_cost() -> None:
     prices = Prices("given", "", prompt_usd_per_million=10.0, completion_usd_per_million=100.0)
-    limited = Ceiling(prices, ResolvedModel("m", prices, max_tokens=1000))
+    limited = Ceiling(prices, ResolvedModel(variant="m", prices=prices, max_tokens=1000))
     # 400 bytes: 200 tokens at most, and 64 around them.
     assert limited.most_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
     # Of a stream that was cut off, the provider has told the prompt.
     cut = limited.most_usd("x" * 400, Usage(prompt_tokens=90))
     assert cut == pytest.approx((90 * 10 + 1000 * 100) / 1e6)
-    known = Ceiling(prices, ResolvedModel("m", prices, max_output_tokens=2000))
+    known = Ceiling(prices, ResolvedModel(variant="m", prices=prices, max_output_tokens=2000))
     assert known.most_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
-    unknown = Ceiling(prices, ResolvedModel("m", prices))
+    unknown = Ceiling(prices, ResolvedModel(variant="m", prices=prices))
     assert unknown.most_usd("x") is None
     unknown.saw(0.25)
     unknown.saw(0.1)
     assert unknown.most_usd("x") == 0.25 * FACTOR
-    assert Ceiling(Prices("free", ""), ResolvedModel("m", prices)).most_usd("x") == 0.0
+    assert (
+        Ceiling(Prices("free", ""), ResolvedModel(variant="m", prices=prices)).most_usd("x") == 0.0
+    )
 
 
 @pytest.mark.slow

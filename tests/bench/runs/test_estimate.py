@@ -127,7 +127,7 @@ def hosted(
     """A model that is asked 64 puzzles, without asking it."""
     puzzle_set = load_set("easy-test")
     answerer = RandomModel()
-    answerer.resolved = ResolvedModel(model, prices, **resolved)
+    answerer.resolved = ResolvedModel(variant=model, prices=prices, **resolved)
     config = configuration(model, answerer, BenchOptions(limit=64), puzzle_set)
     return answerer, config, puzzle_set.puzzles[:64]
 

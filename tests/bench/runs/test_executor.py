@@ -42,7 +42,11 @@ class Scripted:
     """An answerer in this process that replies as it is told to."""
 
     def __init__(self, replies: Iterable[Completion], slots: int = 4, prices: str = "free") -> None:
-        self.resolved = ResolvedModel("scripted", Prices(prices, "", hour_usd=3600.0), slots=slots)  # type: ignore[arg-type]
+        self.resolved = ResolvedModel(
+            variant="scripted",
+            prices=Prices(prices, "", hour_usd=3600.0),  # type: ignore[arg-type]
+            slots=slots,
+        )
         self._replies = iter(replies)
         self.asked = 0
 

@@ -53,7 +53,11 @@ def test_options_that_cannot_be_meant(options: dict[str, Any], told: str) -> Non
         ([], {}, "--models: expected one name or more"),
         ([" "], {}, "--models: expected one name or more"),
         (["random"], {"puzzles": "no-such-set"}, "no such puzzle file"),
-        (["random"], {"grader": "strict"}, "no grader 'strict'"),
+        (
+            ["random"],
+            {"grader": "strict"},
+            '--grader is "strict": expected one of sound, published',
+        ),
     ],
 )
 def test_bad_input_is_told_before_anything_is_made(
