@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from places import SCRIPTS
-from several import SETTINGS
+from two_process_run import SETTINGS
 
 from tclue_grpo import metrics
 
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
-SCRIPT = SCRIPTS / "several.py"
+SCRIPT = SCRIPTS / "two_process_run.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TRAIN = ["train", "--preset", "tiny", *(word for one in SETTINGS for word in ("--set", one))]

@@ -1,4 +1,4 @@
-"""A run in two processes: python tests/scripts/several.py FOLDER [KEY=VALUE ...].
+"""A run in two processes: python tests/scripts/two_process_run.py FOLDER [KEY=VALUE ...].
 
 `tclue train` starts one process for each GPU; here are none, so this asks for two. Exit codes and
 lines are those of `tclue train`.
