@@ -101,7 +101,8 @@ def test_missing_log_probabilities_are_an_error(engine: VLLMEngine, tmp_path: Pa
 def test_nothing_outlives_an_owner_that_is_killed(python: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tclue_grpo.vllm_server import *\n"
-        "s = Server(Path(sys.argv[1]), Path(sys.argv[2]), Settings(), Path(sys.argv[1], 'log'))\n"
+        "folder, python = map(Path, sys.argv[1:])\n"
+        "s = Server(folder, python, ServerSettings(), folder / 'log')\n"
         "print(s.pid, flush=True); time.sleep(100)"
     )
     from safetensors.torch import save_file
