@@ -1,7 +1,7 @@
 """Configurations from files and the command line, and back into a file.
 
 * A preset's TOML comes first, then the user's own (`--config`), then each `--set KEY=VALUE`, then
-  `--seed`. What is wrong is told in one line that names where it stands and what would be right.
+  `--seed`. An error is one line that names the place of the wrong value and what is expected.
 * A run's `config.toml` holds every knob under its line of documentation; it can be given as
   `--config`. The same configuration always makes the same file.
 """
@@ -27,7 +27,7 @@ from tclue_grpo.config import Config, Range
 from tclue_grpo.model_size import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
-# What a preset's file says of itself; a user's file may name the preset that it stands on.
+# Keys of a preset's file beside the sections; a user's file may name the preset it is based on.
 ABOUT, NEEDS_GPU, PRESET = "about", "needs_gpu", "preset"
 
 
@@ -45,12 +45,12 @@ class Preset:
 @cache
 def presets() -> dict[str, Preset]:
     """All presets by name, the smallest first."""
-    found = {}
+    by_name = {}
     for path in PRESETS.glob("*.toml"):
         data = read_toml(path)
         about, needs_gpu = data.pop(ABOUT), data.pop(NEEDS_GPU)
-        found[path.stem] = Preset(path.stem, about, needs_gpu, _merge(Config(), data, path.name))
-    return dict(sorted(found.items(), key=lambda item: (_weights(item[1]), item[0])))
+        by_name[path.stem] = Preset(path.stem, about, needs_gpu, _merge(Config(), data, path.name))
+    return dict(sorted(by_name.items(), key=lambda item: (_weights(item[1]), item[0])))
 
 
 def _weights(preset: Preset) -> int:
@@ -59,7 +59,7 @@ def _weights(preset: Preset) -> int:
 
 
 def preset(name: str) -> Preset:
-    """The preset of a name; UserError, with the names there are, where there is none."""
+    """The preset of a name; UserError, with the known names, if there is none."""
     if name not in presets():
         near = difflib.get_close_matches(name, presets(), 1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(presets())}"
@@ -73,7 +73,7 @@ def load(
     settings: Sequence[str] = (),
     seed: int | None = None,
 ) -> Config:
-    """The configuration that a command asks for; UserError for what cannot be meant."""
+    """The configuration that a command asks for; UserError for invalid values."""
     data = read_toml(file) if file else {}
     data.pop(PRESET, None)
     preset_name = preset_name or (preset_of(file) if file else None)
@@ -88,7 +88,7 @@ def load(
 
 
 def preset_of(file: Path) -> str | None:
-    """The preset that a user's file says it stands on."""
+    """The preset that a user's file is based on, if it names one."""
     named = read_toml(file).get(PRESET)
     if named is not None and not isinstance(named, str):
         raise UserError(f"{file}: {PRESET} is {named!r}: expected the name of a preset")
@@ -96,7 +96,7 @@ def preset_of(file: Path) -> str | None:
 
 
 def check(config: Config) -> None:
-    """Refuse values that are fine alone and not together."""
+    """Refuse values that are valid alone but not together."""
     low, high = config.data.band
     wrong = {
         f"data.band is {[low, high]}: expected two shares, the lower first": not (
@@ -140,7 +140,7 @@ def _set(config: Config, setting: str) -> Config:
 
 
 def _parsed(key: str, text: str) -> Any:
-    """A value as TOML has it; words need no quotes, lists no brackets."""
+    """Parse a value as TOML; words need no quotes, lists no brackets."""
     kind = get_origin(types().get(key)) or types().get(key)
     if kind is tuple and not text.startswith("["):
         return [_parsed("", part.strip()) for part in text.split(",") if part.strip()]
@@ -152,11 +152,11 @@ def _parsed(key: str, text: str) -> Any:
 
 
 def _merge(config: Config, data: Mapping[str, Any], where: str) -> Config:
-    """The configuration with some values replaced; `where` they stand is told when one is wrong."""
+    """The configuration with some values replaced; errors name `where` the values come from."""
     for section, values in data.items():
-        if section not in docs_of_sections():
-            near = difflib.get_close_matches(section, docs_of_sections(), 1)
-            known = f"did you mean {near[0]}?" if near else f"expected {_list(docs_of_sections())}"
+        if section not in section_docs():
+            near = difflib.get_close_matches(section, section_docs(), 1)
+            known = f"did you mean {near[0]}?" if near else f"expected {_list(section_docs())}"
             raise UserError(f"{where}: {section!r} is no section: {known}")
         if not isinstance(values, Mapping):
             raise UserError(f"{where}: {section} is {values!r}: expected a table")
@@ -176,15 +176,15 @@ def _value(key: str, value: Any, where: str) -> Any:
         known = f"did you mean {near[0]}?" if near else f"{section} has {_list(_names(section))}"
         raise UserError(f"{where}: no such knob {key}: {known}")
     kind = types()[key]
-    wanted, made = _read(kind, value)
-    if wanted:
-        told = "" if where.startswith("--") else f"{key} is {json.dumps(value, default=str)}: "
-        raise UserError(f"{where}: {told}expected {wanted}")
-    return made
+    expected, parsed = _read(kind, value)
+    if expected:
+        prefix = "" if where.startswith("--") else f"{key} is {json.dumps(value, default=str)}: "
+        raise UserError(f"{where}: {prefix}expected {expected}")
+    return parsed
 
 
 def _read(kind: Any, value: Any) -> tuple[str | None, Any]:
-    """(what would be right, or None, and the value)."""
+    """(a description of valid values, None if this one is valid; and the converted value)."""
     limits = Range()
     if get_origin(kind) is Annotated:
         kind, limits = get_args(kind)
@@ -197,8 +197,8 @@ def _read(kind: Any, value: Any) -> tuple[str | None, Any]:
         if not isinstance(value, (list, tuple)) or count not in (None, len(value)):
             return wanted, value
         texts = [str(v) if inner[0] is str and type(v) is int else v for v in value]
-        read = [_read(inner[0], one) for one in texts]
-        return (wanted if any(told for told, _ in read) else None), tuple(one for _, one in read)
+        read = [_read(inner[0], v) for v in texts]
+        return (wanted if any(wrong for wrong, _ in read) else None), tuple(v for _, v in read)
     if kind in (bool, str):
         words = {bool: "true or false", str: "text"}
         return (None if isinstance(value, kind) else words[kind]), value
@@ -241,7 +241,7 @@ def types() -> dict[str, Any]:
 
 
 @cache
-def docs_of_sections() -> dict[str, str]:
+def section_docs() -> dict[str, str]:
     """section -> its line of documentation."""
     return {name: str(cls.__doc__) for name, cls in get_type_hints(Config).items()}
 
@@ -249,7 +249,7 @@ def docs_of_sections() -> dict[str, str]:
 @cache
 def docs() -> dict[str, str]:
     """section.name -> the comment above the knob."""
-    found = {}
+    comments = {}
     for section, cls in get_type_hints(Config).items():
         comment: list[str] = []
         for line in map(str.strip, inspect.getsource(cls).splitlines()):
@@ -257,9 +257,9 @@ def docs() -> dict[str, str]:
                 comment.append(line.removeprefix("# "))
             else:
                 if comment:
-                    found[f"{section}.{line.partition(':')[0]}"] = " ".join(comment)
+                    comments[f"{section}.{line.partition(':')[0]}"] = " ".join(comment)
                 comment = []
-    return found
+    return comments
 
 
 def values(config: Config) -> dict[str, Any]:
@@ -279,7 +279,7 @@ def to_toml(config: Config) -> str:
         table, _, name = key.partition(".")
         if table != section:
             section = table
-            lines += ["", f"# {docs_of_sections()[table]}", f"[{table}]"]
+            lines += ["", f"# {section_docs()[table]}", f"[{table}]"]
         lines += textwrap.wrap(docs()[key], 98, initial_indent="# ", subsequent_indent="# ")
         lines.append(f"{name} = {toml_value(value)}")
     return "\n".join(lines[1:]) + "\n"
@@ -303,7 +303,7 @@ def difference(old: Config, new: Config) -> list[str]:
 
 
 def settle(config: Config, folder: Path) -> None:
-    """Write a run's configuration; UserError where the folder is another configuration's."""
+    """Write a run's configuration; UserError if the folder has another configuration."""
     path = folder / "config.toml"
     if path.exists():
         if changes := difference(load(file=path), config):

@@ -45,12 +45,12 @@ class Shape:
     @property
     def matrices(self) -> tuple[tuple[int, int], ...]:
         """[in, out] of each matrix of a layer."""
-        inside = self.heads * (self.head or self.width // self.heads)
+        attention_width = self.heads * (self.head or self.width // self.heads)
         attention = (
-            (self.width, inside),
+            (self.width, attention_width),
             (self.width, self.kv_width),
             (self.width, self.kv_width),
-            (inside, self.width),
+            (attention_width, self.width),
         )
         mlp = ((self.width, self.inner), (self.width, self.inner), (self.inner, self.width))
         return attention + mlp
@@ -69,7 +69,7 @@ class Shape:
         return self.layers * rank * sum(rows + columns for rows, columns in self.matrices)
 
 
-def place_of(base: str) -> str:
+def resolve_base(base: str) -> str:
     """The folder of a base, or its name on the hub."""
     return str(TINY) if base == "tiny" else base
 
@@ -79,7 +79,7 @@ def shape_of(base: str) -> Shape | None:
 
     Raises UserError for a folder without a config.json that can be used.
     """
-    folder = Path(place_of(base)).expanduser()
+    folder = Path(resolve_base(base)).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
     return _known().get(base)
@@ -120,12 +120,12 @@ def check_base(base: str) -> None:
         return
     settings = folder / "tokenizer_config.json"
     try:
-        inside = "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
+        has_template = "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{settings}: cannot be read: {error}: expected an instruction-tuned checkpoint"
         ) from None
-    if not inside and not (folder / "chat_template.jinja").exists():
+    if not has_template and not (folder / "chat_template.jinja").exists():
         raise no_template(base)
     if not list(folder.glob("*.safetensors")):
         raise UserError(
