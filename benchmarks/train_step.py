@@ -72,9 +72,9 @@ from tclue_grpo.data import Puzzles
 from tclue_grpo.hardware import this_machine
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import Shape, shape_of
-from tclue_grpo.packing import Pack, pack
+from tclue_grpo.packing import Pack, pack_groups
 from tclue_grpo.rollout import Group, SamplingRequest, requests_for
-from tclue_grpo.step import TrainState, collect, iterate, learning_rate, packed, update
+from tclue_grpo.step import TrainState, collect, iterate, learning_rate, make_batch, update
 
 ROOT = Path(__file__).parent.parent
 PUZZLES = "easy-val"
@@ -176,10 +176,10 @@ def entries(
     singles = [
         replace(group, responses=[response]) for group in groups for response in group.responses
     ]
-    batches = {"packed": packed(ours, groups), "unshared": packed(ours, singles)}
+    batches = {"packed": make_batch(ours, groups), "unshared": make_batch(ours, singles)}
     if ours.policy.device.type == "cpu":
         batches["alone"] = [
-            p for response in singles for p in pack([response], config.packing.length)
+            p for response in singles for p in pack_groups([response], config.packing.length)
         ]
     else:
         left_out.append("alone is left out: attention would be compiled for each length")
@@ -231,10 +231,10 @@ def measure(options: Options) -> dict[str, Any]:
     """Measure everything. Raises UserError where that is not possible."""
     machine, config = this_machine(), configuration(options)
     if options.shape and not torch.cuda.is_available():
-        raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.told}")
+        raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.summary}")
     report: dict[str, Any] = {
         "commit": commit(),
-        "machine": machine.told,
+        "machine": machine.summary,
         "threads": torch.get_num_threads(),
         "load": os.getloadavg()[0],
         "model": options.shape or "tiny",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tclue_grpo.config import Config
-from tclue_grpo.config_file import docs, docs_of_sections, toml_value, values
+from tclue_grpo.config_file import docs, section_docs, toml_value, values
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"
 BEGIN, END = "<!-- knobs: scripts/knobs.py -->\n", "<!-- end of knobs -->\n"
@@ -22,7 +22,7 @@ def table() -> str:
     for key, value in values(Config()).items():
         if key.partition(".")[0] != section:
             section = key.partition(".")[0]
-            lines += ["", f"**{section}**: {docs_of_sections()[section]}", ""]
+            lines += ["", f"**{section}**: {section_docs()[section]}", ""]
             lines += ["| knob | default | |", "|---|---|---|"]
         lines.append(f"| `{key}` | `{toml_value(value)}` | {docs()[key].replace('|', '/')} |")
     return "\n".join(lines) + "\n\n"

@@ -1,15 +1,15 @@
-"""Training runs on the tiny model, healthy or ruined on purpose: what the guard is proved on.
+"""Training runs of the tiny model, healthy or ruined on purpose, on which the guard is tested.
 
     PYTHONPATH=.:trainers python tests/scripts/collapses.py NAME SEED ITERATIONS FILE \
         [--entropy 10] [--validate-every 5]
 
-* `healthy`: the preset `tiny` as it is, with fewer responses.
+* `healthy`: the preset `tiny`, with fewer responses.
 * `rate`: its learning rate times 100.
-* `gap`: log-probabilities that are not the sampler's: noise of half a nat on each token.
-* `entropy`: the entropy term with the wrong sign: a strong bonus for being undecided.
+* `gap`: log-probabilities unlike the sampler's: noise of half a nat on each token.
+* `entropy`: the entropy term with the wrong sign: a strong bonus for high entropy.
 
-Each iteration is one line of `metrics.jsonl`, each validation too. tests/data/guard_runs/*.jsonl
-are such files, each made by the command above with the name that it has.
+Each iteration is one line of `metrics.jsonl`, and so is each validation. The files
+tests/data/guard_runs/NAME-SEED.jsonl were made by the command above.
 """
 
 from __future__ import annotations
@@ -38,30 +38,33 @@ NOISE = 0.5  # nats
 
 
 class Noisy:
-    """An engine whose log-probabilities are not those that it sampled by."""
+    """An engine whose log-probabilities are not those of its sampling distribution."""
 
     def __init__(self, engine: Engine, nats: float) -> None:
         self._engine, self._nats = engine, nats
-        self._dice = random.Random(1)
+        self._rng = random.Random(1)
 
     def sync(self, policy: SampledPolicy) -> None:
         self._engine.sync(policy)
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         return [
-            [replace(one, logprobs=[p + self._noise() for p in one.logprobs]) for one in several]
-            for several in self._engine.sample(requests)
+            [
+                replace(sample, logprobs=[p + self._noise() for p in sample.logprobs])
+                for sample in samples
+            ]
+            for samples in self._engine.sample(requests)
         ]
 
     def _noise(self) -> float:
-        return self._dice.gauss(0, self._nats)
+        return self._rng.gauss(0, self._nats)
 
     def close(self) -> None:
         self._engine.close()
 
 
 def configuration(name: str, seed: int, entropy: float = 10.0) -> Config:
-    """The configuration of a run of that name; `entropy` is the weight of a wrong entropy term."""
+    """The configuration of a run by name; `entropy` is the weight of the wrong entropy term."""
     config = config_file.preset("tiny").config
     config = replace(
         config,
@@ -77,30 +80,30 @@ def configuration(name: str, seed: int, entropy: float = 10.0) -> Config:
     return config
 
 
-def learner(config: Config, *, noise: float = 0.0) -> TrainState:
-    """All that an iteration needs, from the tiny checkpoint."""
-    made = build(config)
-    made.engine = Noisy(made.engine, noise) if noise else made.engine
-    return made
+def train_state(config: Config, *, noise: float = 0.0) -> TrainState:
+    """The state of a run at the tiny checkpoint; `noise` is added to the log-probabilities."""
+    state = build(config)
+    state.engine = Noisy(state.engine, noise) if noise else state.engine
+    return state
 
 
 def lines(
     name: str, seed: int, iterations: int, entropy: float, validate_every: int
 ) -> Iterator[dict[str, Any]]:
-    """The run's lines, one after another."""
+    """The lines of the run's metrics, one after another."""
     held_out = load_set("easy-val").puzzles[:VALIDATION_PUZZLES]
-    made = learner(configuration(name, seed, entropy), noise=NOISE if name == "gap" else 0.0)
-    with closing(made.puzzles):
+    state = train_state(configuration(name, seed, entropy), noise=NOISE if name == "gap" else 0.0)
+    with closing(state.puzzles):
         for iteration in range(iterations + 1):
             if iteration % validate_every == 0:
-                made.engine.sync(made.policy)
-                found = validate(
-                    made.engine, made.tokenizer, made.grader, held_out, VALIDATION_SAMPLES
+                state.engine.sync(state.policy)
+                validation = validate(
+                    state.engine, state.tokenizer, state.grader, held_out, VALIDATION_SAMPLES
                 )
-                yield {"iteration": iteration, "validation": asdict(found)}
+                yield {"iteration": iteration, "validation": asdict(validation)}
             if iteration < iterations:
-                numbers = iterate(made)
-                yield {"iteration": iteration + 1, **numbers, "timings": made.timings}
+                numbers = iterate(state)
+                yield {"iteration": iteration + 1, **numbers, "timings": state.timings}
 
 
 def main() -> None:
@@ -111,9 +114,9 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--entropy", type=float, default=10.0)
     parser.add_argument("--validate-every", type=int, default=5)
-    asked = vars(parser.parse_args())
-    with asked.pop("file").open("w") as file:
-        for line in lines(**asked):
+    arguments = vars(parser.parse_args())
+    with arguments.pop("file").open("w") as file:
+        for line in lines(**arguments):
             print(json.dumps(line), file=file, flush=True)
 
 

@@ -1,11 +1,11 @@
-"""A process that saves checkpoints until it is killed, over and over: for tests/test_checkpoint.py.
+"""A process that saves checkpoints until it is killed, repeatedly; for trainers/test_checkpoint.
 
-Torch is imported once; each line on standard input, `[folder, n, bytes]`, forks a child that takes
-up the folder and saves on from its last step. With `n` it kills itself at the n-th call that
-touches the disk (0: saves three times and ends; -1: saves without end); with `bytes` no file may
-grow beyond that. The parent prints the child's id, and then how it ended.
+Torch is imported once; each line on standard input, `[folder, n, bytes]`, forks a child that opens
+the folder and saves more steps after the last one. With `n` it kills itself at the n-th call that
+touches the disk (0: it saves three times and exits; -1: it saves forever); with `bytes` no file may
+grow beyond that size. The parent prints the child's id, and then its exit code.
 
-Every weight and moment of step N is N: what is mixed of two steps shows.
+Every weight and moment of step N is N, so a mixture of two steps is detected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Weights:
             }
 
     def numbers(self) -> set[float]:
-        """All numbers in it: one alone where it is of one step."""
+        """The distinct values of all weights and moments: only one if they are of one step."""
         moments: list[Tensor] = [v for s in self.adamw.state.values() for v in s.values()]
         return {float(x) for t in (*self.weights, *moments) for x in t.detach().flatten().tolist()}
 
@@ -62,22 +62,22 @@ class Weights:
 
 
 def save_on(run: Path, times: int | None) -> None:
-    """Go on from the last step, so many times; None without end."""
+    """Save `times` more steps after the last one; None saves forever."""
     weights = Weights()
-    kept = Checkpoints(run, {"base": "tiny"}, keep_every=4)
-    last = kept.last()
+    checkpoints = Checkpoints(run, {"base": "tiny"}, keep_every=4)
+    last = checkpoints.last()
     start = restore(last, weights).iteration if last else 0
     for number in itertools.islice(itertools.count(start + 1), times):
         weights.fill(number)
         best = {"iteration": number - number % 3} if number >= 3 else None
-        kept.save(weights, weights, State(number, 10 * number, "easy", best=best))
+        checkpoints.save(weights, weights, State(number, 10 * number, "easy", best=best))
 
 
 def die_at(call: int) -> None:
-    """Have the process killed at its n-th call that touches the disk."""
+    """Make the process kill itself at its n-th call that touches the disk."""
     calls = itertools.count(1)
 
-    def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+    def killing(function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **named: Any) -> Any:
             if next(calls) == call:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -96,12 +96,12 @@ def die_at(call: int) -> None:
         (Path, "mkdir"),
         (Path, "write_text"),
     ):
-        setattr(owner, name, deadly(getattr(owner, name)))
+        setattr(owner, name, killing(getattr(owner, name)))
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    Weights()  # AdamW imports what takes seconds: once, not in each child
+    Weights()  # AdamW's slow imports run here once, not in each child
     for line in sys.stdin:
         run, call, limit = json.loads(line)
         if not (child := os.fork()):
@@ -113,7 +113,7 @@ def main() -> None:
             try:
                 save_on(Path(run), None if call < 0 else 3)
             except UserError as error:
-                (Path(run) / "told.txt").write_text(str(error))
+                (Path(run) / "error.txt").write_text(str(error))
                 os._exit(3)
             os._exit(0)
         print(child, flush=True)

@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 tests/scripts/sharded_step.py BACKEND FOLDER
 
-Without torchrun, the same step in one process. The first process writes loss, gradients, the
-gradients' norm, and the weights after an optimizer step, to FOLDER.
+Without torchrun, it is the same step in one process. Process 0 writes the loss, the gradients,
+their norm, and the weights after an optimizer step to FOLDER.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tclue.bench.models.local import TINY
 from tclue_grpo import build_policy, distributed, launch, packing
 from tclue_grpo.config import ModelConfig, UpdateConfig
 from tclue_grpo.master_weights import make_optimizer
-from tclue_grpo.packing import pack
+from tclue_grpo.packing import pack_groups
 from tclue_grpo.reference import Reference
 
 
@@ -38,34 +38,39 @@ def main(backend: str, folder: Path) -> None:
     policy = build_policy.build(model, str(TINY), 1.0)
     reference = Reference(policy)
     policy.train()
-    # three packs on two processes: one of them has a pack less
-    batch = pack(random_groups(5, 3, 3, lambda dice: 60, (30, 60)), 300)
+    # three packs on two processes: one process has a pack less
+    batch = pack_groups(random_groups(5, 3, 3, lambda rng: 60, (30, 60)), 300)
     assert len(batch) == 3
-    tokens = sum(len(one.target_ids) for one in batch)
+    tokens = sum(len(pack.target_ids) for pack in batch)
     optimizer = make_optimizer(policy, UpdateConfig(clip_norm=0.5, betas=(0.9, 0.999)))
-    for _ in range(2):  # the second from weights that have moved
-        parts = 0.0
-        for one in packing.packs_of_this_rank(batch):
-            said = policy(one)
-            part = (one.mask * (one.advantage * said.logprobs + 0.1 * said.entropy)).sum() / tokens
-            optimizer.backward(part)
-            parts += float(part)
-        loss = sum(distributed.all_gather(parts))
-        found = {name: p.grad for name, p in policy.named_parameters() if p.grad is not None}
+    for _ in range(2):  # the second step starts from changed weights
+        loss_sum = 0.0
+        for pack in packing.packs_of_this_rank(batch):
+            stats = policy(pack)
+            loss_part = (
+                pack.mask * (pack.advantage * stats.logprobs + 0.1 * stats.entropy)
+            ).sum() / tokens
+            optimizer.backward(loss_part)
+            loss_sum += float(loss_part)
+        loss = sum(distributed.all_gather(loss_sum))
+        local_gradients = {
+            name: p.grad for name, p in policy.named_parameters() if p.grad is not None
+        }
         gradients = {
-            name: distributed.full_tensor(gradient).clone() for name, gradient in found.items()
+            name: distributed.full_tensor(gradient).clone()
+            for name, gradient in local_gradients.items()
         }
         norm, finite = optimizer.step(1e-3)
         assert finite
     with torch.no_grad(), reference.in_place():
-        said_by_base = [
-            (policy(one).logprobs * one.mask).sum() for one in packing.packs_of_this_rank(batch)
+        base_sums = [
+            (policy(pack).logprobs * pack.mask).sum() for pack in packing.packs_of_this_rank(batch)
         ]
-        base = sum(distributed.all_gather(float(torch.stack(said_by_base).sum())))
+        base = sum(distributed.all_gather(float(torch.stack(base_sums).sum())))
     policy.save(folder)
     if distributed.is_rank_zero():
-        told = {"loss": loss, "norm": norm, "base": base}
-        (folder / "told.json").write_text(json.dumps(told))
+        numbers = {"loss": loss, "norm": norm, "base": base}
+        (folder / "numbers.json").write_text(json.dumps(numbers))
         save_file(gradients, folder / "gradients.tensors")
     if "RANK" in os.environ:
         dist.destroy_process_group()

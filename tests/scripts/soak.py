@@ -1,4 +1,4 @@
-"""`make soak`: a run that is killed hundreds of times, and the books of it, for docs/log.md.
+"""`make soak`: a run that is killed hundreds of times, and its counts, for docs/log.md.
 
 python tests/scripts/soak.py --kills 300 --seed 1
 """
@@ -14,7 +14,7 @@ from killing import Killer, Plan
 
 
 def main() -> None:
-    """Kill, print the books, and fail where they do not balance."""
+    """Kill the run, print the counts, and fail if they do not balance."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="how often at most")
     parser.add_argument("--seed", type=int, default=1)

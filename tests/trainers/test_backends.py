@@ -18,11 +18,11 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tclue_grpo import build_policy  # noqa: E402
-from tclue_grpo.build_policy import build, sampled_from  # noqa: E402
+from tclue_grpo.build_policy import build, sampling_module  # noqa: E402
 from tclue_grpo.config import ModelConfig  # noqa: E402
 from tclue_grpo.hf_files import read_weights  # noqa: E402
-from tclue_grpo.lora import adapted  # noqa: E402
-from tclue_grpo.packing import pack  # noqa: E402
+from tclue_grpo.lora import adapted_layers  # noqa: E402
+from tclue_grpo.packing import pack_groups  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.reference import Reference  # noqa: E402
 
@@ -39,41 +39,41 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def batch() -> Pack:
     """One packed sequence of two groups."""
-    (one,) = pack(random_groups(5, 2, 3, lambda dice: 40, (5, 40)), 400)
-    return one
+    (pack,) = pack_groups(random_groups(5, 2, 3, lambda rng: 40, (5, 40)), 400)
+    return pack
 
 
 def learn(policy: Policy, batch: Pack) -> dict[str, Tensor]:
     """The gradients of a loss that uses log-probabilities and entropies, by the policy's names."""
     policy.zero_grad()
     policy.train()
-    said = policy(batch)
-    loss = (batch.advantage * said.logprobs + 0.1 * said.entropy).mean()
+    stats = policy(batch)
+    loss = (batch.advantage * stats.logprobs + 0.1 * stats.entropy).mean()
     loss.backward()
-    found = {name: weight.grad for name, weight in policy.named_parameters()}
-    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
+    gradients = {name: weight.grad for name, weight in policy.named_parameters()}
+    return {name: gradient.clone() for name, gradient in gradients.items() if gradient is not None}
 
 
 def step(policy: Policy, batch: Pack) -> None:
-    """Change what learns, visibly."""
+    """Change the trained weights by a visible amount."""
     learn(policy, batch)
     torch.optim.SGD(policy.parameters(), lr=0.1).step()
 
 
 def logprobs(policy: Policy, batch: Pack) -> Tensor:
     with torch.no_grad():
-        said: TokenStats = policy(batch)
-    return said.logprobs
+        stats: TokenStats = policy(batch)
+    return stats.logprobs
 
 
 def plain_logprobs(folder: Path, batch: Pack) -> Tensor:
-    """What transformers itself says of the first response in the pack, loaded from a folder."""
+    """[token] Log-probabilities of the pack's first response, computed by transformers itself."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     prompt, length = int(batch.source[0]) + 1, int(batch.lengths[0])
     with torch.no_grad():
         logits = model(batch.ids[None, : prompt + length]).logits[0]
-    said: Tensor = logits.log_softmax(-1)[prompt - 1 : -1]
-    return said.gather(1, batch.target_ids[:length, None])[:, 0]
+    logprobs: Tensor = logits.log_softmax(-1)[prompt - 1 : -1]
+    return logprobs.gather(1, batch.target_ids[:length, None])[:, 0]
 
 
 def write_llama(folder: Path, rope: dict[str, Any], tied: bool = False) -> Path:
@@ -133,13 +133,13 @@ def test_torchtune_gives_every_gradient_of_transformers(
     tuned = backend_torchtune.load(str(folder), recompute=True)
     torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
     expected = {k.removeprefix("module."): g for k, g in learn(ours, batch).items()}
-    found = {k.removeprefix("decoder."): g for k, g in learn(tuned, batch).items()}
-    found = backend_torchtune.to_hf(found, tuned.config)
-    assert found.keys() == expected.keys() == ours.hf_state().keys()
+    gradients = {k.removeprefix("decoder."): g for k, g in learn(tuned, batch).items()}
+    gradients = backend_torchtune.to_hf(gradients, tuned.config)
+    assert gradients.keys() == expected.keys() == ours.hf_state().keys()
     for name, gradient in expected.items():
         assert gradient.abs().max() > 0, name
-        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
-    # and back: what one writes after learning, the other reads
+        torch.testing.assert_close(gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+    # and back: one backend reads what the other has written after a step
     step(tuned, batch)
     tuned.save(tmp_path / "saved")
     ours.load_hf(read_weights(tmp_path / "saved"))
@@ -153,12 +153,12 @@ def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     pytest.importorskip("torchtune")
     tuned = build(ModelConfig(backend="torchtune"), str(TINY), 1.0)
     step(tuned, batch)
-    module = sampled_from(tuned)
+    module = sampling_module(tuned)
     module.load_state_dict(tuned.hf_state())
-    beside = HfPolicy(module, TINY, 1.0, 1024)
-    torch.testing.assert_close(logprobs(beside, batch), logprobs(tuned, batch))
+    sampled = HfPolicy(module, TINY, 1.0, 1024)
+    torch.testing.assert_close(logprobs(sampled, batch), logprobs(tuned, batch))
     ours = build(ModelConfig(), str(TINY), 1.0)
-    assert sampled_from(ours) is ours.module
+    assert sampling_module(ours) is ours.module
     with pytest.raises(UserError, match=r"lora_rank: adapters need model\.backend = hf"):
         build(ModelConfig(backend="torchtune", lora_rank=4), str(TINY), 1.0)
 
@@ -184,14 +184,14 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     torch.testing.assert_close(plain, logprobs(policy, batch)[:first], atol=1e-5, rtol=0)
     assert (plain - plain_logprobs(TINY, batch)).abs().max() > 0.01
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template
-    # and a run goes on from it, to the bit, while its reference stays the base
-    again = build(ModelConfig(), str(TINY), 1.0)
-    reference = Reference(again)
-    again.load_hf(read_weights(tmp_path))
-    assert torch.equal(logprobs(again, batch), logprobs(policy, batch))
+    # and a run resumes from it, bit for bit, while its reference stays the base
+    reloaded = build(ModelConfig(), str(TINY), 1.0)
+    reference = Reference(reloaded)
+    reloaded.load_hf(read_weights(tmp_path))
+    assert torch.equal(logprobs(reloaded, batch), logprobs(policy, batch))
     with reference.in_place():
         assert torch.equal(
-            logprobs(again, batch), logprobs(build(ModelConfig(), str(TINY), 1.0), batch)
+            logprobs(reloaded, batch), logprobs(build(ModelConfig(), str(TINY), 1.0), batch)
         )
 
 
@@ -206,11 +206,11 @@ def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> 
 
 
 def test_temperature_and_chunks(batch: Pack) -> None:
-    whole = build_policy.load(str(TINY), temperature=0.7, chunk=10_000)
-    parts = build_policy.load(str(TINY), temperature=0.7, chunk=7)
-    torch.testing.assert_close(logprobs(parts, batch), logprobs(whole, batch))
+    unchunked = build_policy.load(str(TINY), temperature=0.7, chunk=10_000)
+    chunked = build_policy.load(str(TINY), temperature=0.7, chunk=7)
+    torch.testing.assert_close(logprobs(chunked, batch), logprobs(unchunked, batch))
     warm = build_policy.load(str(TINY))
-    assert (logprobs(warm, batch) - logprobs(whole, batch)).abs().max() > 0.01
+    assert (logprobs(warm, batch) - logprobs(unchunked, batch)).abs().max() > 0.01
 
 
 def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) -> None:
@@ -218,12 +218,12 @@ def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) ->
     policy = build_policy.load(str(TINY), recompute=True)
     runs = [0]
     for layer in policy.layers():
-        # what lies within a layer runs again, up to its last result; the layer is called once
-        part = layer.get_submodule("self_attn")
-        part.register_forward_hook(lambda *_: runs.__setitem__(0, runs[0] + 1))
-    found = learn(policy, batch)
+        # modules inside a layer run again in the backward pass; the layer itself is called once
+        attention = layer.get_submodule("self_attn")
+        attention.register_forward_hook(lambda *_: runs.__setitem__(0, runs[0] + 1))
+    gradients = learn(policy, batch)
     assert runs == [2 * 4]
-    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+    assert all(torch.equal(gradients[name], gradient) for name, gradient in expected.items())
 
 
 def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
@@ -243,7 +243,9 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     policy = build_policy.load(str(TINY), lora_rank=4, lora_alpha=8.0)
     base = logprobs(policy, batch)
     assert torch.equal(base, logprobs(build_policy.load(str(TINY)), batch))
-    assert len(adapted(policy)) == 4 * 7  # of four layers: four of attention, three of the MLP
+    assert (
+        len(adapted_layers(policy)) == 4 * 7
+    )  # of four layers: four of attention, three of the MLP
     for _ in range(3):
         step(policy, batch)
     learned = logprobs(policy, batch)
@@ -254,7 +256,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     assert all(torch.equal(w, before[name]) for name, w in policy.named_parameters())
     merged = build_policy.load(str(tmp_path))
     torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
-    # the reference is the base, with the adapters switched off, and they learn on afterwards
+    # the reference is the base, with the adapters off; afterwards the adapters still learn
     with Reference(policy).in_place():
         assert torch.equal(logprobs(policy, batch), base)
     assert torch.equal(logprobs(policy, batch), learned)

@@ -1,4 +1,4 @@
-"""Benchmarking what training kept: the right step, once, whatever is killed in between."""
+"""Benchmarks of kept checkpoints: each step once and as itself, even after many kills."""
 
 import json
 import os
@@ -46,7 +46,7 @@ PUZZLES, SAMPLES, SEED = 3, 2, 5
 EACH = PUZZLES * SAMPLES + PUZZLES
 STEPS = (20, 40, 60)
 
-# One process imports what takes seconds, and forks a child for every line that it reads.
+# One process does the slow imports, and forks a child for every line that it reads.
 FORKING = """
 import os, sys
 from pathlib import Path
@@ -66,13 +66,13 @@ for _ in sys.stdin:
 
 
 def write_step(run: Path, step: int) -> Path:
-    """The tiny checkpoint as training might have left it: its weights a little moved."""
+    """The tiny checkpoint as after some training: its weights are slightly changed."""
     folder = run / f"step-{step:06}"
     shutil.copytree(TINY, folder)
     weights = load_file(folder / "model.safetensors")
-    dice = torch.Generator().manual_seed(step)
+    rng = torch.Generator().manual_seed(step)
     moved = {
-        name: weight + 0.1 * weight.std() * torch.randn(weight.shape, generator=dice)
+        name: weight + 0.1 * weight.std() * torch.randn(weight.shape, generator=rng)
         for name, weight in weights.items()
     }
     save_file(moved, folder / "model.safetensors", {"format": "pt"})
@@ -82,7 +82,7 @@ def write_step(run: Path, step: int) -> Path:
 
 
 def write_kept(run: Path, **changes: Any) -> None:
-    kept = {
+    manifest = {
         "base": "tiny",
         "best": 40,
         "last": 60,
@@ -96,11 +96,11 @@ def write_kept(run: Path, **changes: Any) -> None:
         "training_s": 510.0,
         "training_usd": 0.0142,
     }
-    (run / "kept.json").write_text(json.dumps(kept | changes))
+    (run / "kept.json").write_text(json.dumps(manifest | changes))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training run of three steps, below `runs`, beside its puzzles."""
     root = tmp_path_factory.mktemp("made")
     write_puzzles(root, PUZZLES)
@@ -113,20 +113,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
-    shutil.copy(made.parent.parent / f"easy{PUZZLES}.jsonl", tmp_path)
-    copy = shutil.copytree(made, tmp_path / "runs" / "short")
+def run(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run that a test may change."""
+    shutil.copy(trained_run.parent.parent / f"easy{PUZZLES}.jsonl", tmp_path)
+    copy = shutil.copytree(trained_run, tmp_path / "runs" / "short")
     write_kept(copy)
     return copy
 
 
 def records(results: Path) -> dict[tuple[str, float | None], Run]:
     """Variant and temperature -> the run."""
-    read = [read_run(folder) for folder in sorted(results.iterdir())]
-    found = {(run.config.variant, run.config.temperature): run for run in read}
-    assert len(found) == len(read)
-    return found
+    runs = [read_run(folder) for folder in sorted(results.iterdir())]
+    by_name = {(run.config.variant, run.config.temperature): run for run in runs}
+    assert len(by_name) == len(runs)
+    return by_name
 
 
 def texts(results: Path) -> Mapping[Any, Mapping[Any, str]]:
@@ -134,13 +134,13 @@ def texts(results: Path) -> Mapping[Any, Mapping[Any, str]]:
 
 
 def lines(results: Path) -> dict[Path, bytes]:
-    """Each run's records, as far as they are whole."""
-    found = {path: path.read_bytes() for path in results.glob("*/responses.jsonl")}
-    return {path: data[: data.rfind(b"\n") + 1] for path, data in found.items()}
+    """The complete records of each run."""
+    contents = {path: path.read_bytes() for path in results.glob("*/responses.jsonl")}
+    return {path: data[: data.rfind(b"\n") + 1] for path, data in contents.items()}
 
 
 class Killer:
-    """Starts then_bench over and over, and kills it once so many more records are there."""
+    """Starts then_bench repeatedly, and kills it after a given number of new records."""
 
     def __init__(self, run: Path, root: Path) -> None:
         self._results = root / "results"
@@ -152,15 +152,15 @@ class Killer:
             bufsize=0,
         )
 
-    def start(self, more: int | None, delay_s: float = 0.0) -> int:
-        """The exit code of one; killed after `more` new records and a delay, unless None."""
+    def start(self, new_records: int | None, delay_s: float = 0.0) -> int:
+        """Start one process, kill it after `new_records` and a delay; return its exit code."""
         assert self._parent.stdin
         assert self._parent.stdout
         before = self._count()
         self._parent.stdin.write(b"\n")
         child = int(self._parent.stdout.readline())
-        if more is not None:
-            while self._count() < before + more and not self._ended():
+        if new_records is not None:
+            while self._count() < before + new_records and not self._ended():
                 time.sleep(0.0005)
             time.sleep(delay_s)
             if not self._ended():
@@ -181,91 +181,95 @@ class Killer:
 @pytest.mark.slow
 @pytest.mark.server
 def test_killed_at_many_points_each_step_is_asked_once_and_as_itself(
-    made: Path, tmp_path: Path
+    trained_run: Path, tmp_path: Path
 ) -> None:
-    whole = then_bench(made, results=tmp_path / "whole", board=tmp_path / "whole-board")
-    dice, results, killer = random.Random(3), tmp_path / "results", Killer(made, tmp_path)
-    kills, seen = 0, set()
+    uninterrupted = then_bench(
+        trained_run, results=tmp_path / "whole", board=tmp_path / "whole-board"
+    )
+    rng, results, killer = random.Random(3), tmp_path / "results", Killer(trained_run, tmp_path)
+    kills, record_counts = 0, set()
     try:
         code = None
-        for more in [0, 0, *(dice.randint(1, 3) for _ in range(100))]:
-            kept = lines(results)
-            code = killer.start(more, delay_s=dice.random() * 0.02)
+        for new_records in [0, 0, *(rng.randint(1, 3) for _ in range(100))]:
+            before = lines(results)
+            code = killer.start(new_records, delay_s=rng.random() * 0.02)
             kills += code == -signal.SIGKILL
-            seen.add(sum(data.count(b"\n") for data in lines(results).values()))
-            for path, data in kept.items():
+            record_counts.add(sum(data.count(b"\n") for data in lines(results).values()))
+            for path, data in before.items():
                 assert path.read_bytes().startswith(data)
             if code == 0 or kills == 14:
                 break
         assert code == 0 or killer.start(None) == 0
         finished = lines(results)
         assert killer.start(None) == 0
-        assert lines(results) == finished  # the same once more asks nothing
+        assert lines(results) == finished  # a repetition asks nothing
     finally:
         killer.close()
     assert kills >= 8
-    assert len(seen) >= 6  # at so many different points
-    _check_records(results, made)
+    assert len(record_counts) >= 6  # at so many different points
+    _check_records(results, trained_run)
     assert texts(results) == texts(tmp_path / "whole")
     assert leaderboard.check(results, tmp_path / "board") == []
     (table,) = read_sets(results)
     assert {row.label for row in table.rows} == {
-        f"{variant} ({how})"
+        f"{variant} ({sampling})"
         for variant in ("tiny", "short@20", "short@40", "short@60")
-        for how in ("greedy", "temperature 1")
+        for sampling in ("greedy", "temperature 1")
     }
-    assert whole.step == 40
+    assert uninterrupted.step == 40
 
 
 def _check_records(results: Path, run: Path) -> None:
-    found = records(results)
-    assert len(found) == 2 * (1 + len(STEPS))
-    said = []
-    for (variant, temperature), one in found.items():
-        pairs = Counter(response.pair for response in one.responses)
+    by_name = records(results)
+    assert len(by_name) == 2 * (1 + len(STEPS))
+    answers = []
+    for (variant, temperature), record in by_name.items():
+        pairs = Counter(response.pair for response in record.responses)
         assert set(pairs.values()) == {1}
         assert len(pairs) == (PUZZLES if temperature == 0 else PUZZLES * SAMPLES)
-        assert {response.outcome for response in one.responses} <= {"truncated", "answered"}
+        assert {response.outcome for response in record.responses} <= {"truncated", "answered"}
         step = variant.rpartition("@")[2]
         folder = TINY if variant == "tiny" else run / f"step-{int(step):06}"
-        assert one.config.checkpoint == fingerprint(folder)
+        assert record.config.checkpoint == fingerprint(folder)
         if variant != "tiny":
-            assert one.config.model == f"train:short@{step}"
-            assert one.config.trained is not None
-            assert one.config.trained.step == int(step)
-            assert one.config.trained.base_checkpoint == fingerprint(TINY)
-        said.append((temperature, tuple(sorted((r.pair, r.text) for r in one.responses))))
-    assert len(set(said)) == len(said)  # each step's weights say something else
+            assert record.config.model == f"train:short@{step}"
+            assert record.config.trained is not None
+            assert record.config.trained.step == int(step)
+            assert record.config.trained.base_checkpoint == fingerprint(TINY)
+        answers.append((temperature, tuple(sorted((r.pair, r.text) for r in record.responses))))
+    assert len(set(answers)) == len(answers)  # each step's weights answer differently
 
 
 @pytest.mark.slow
 def test_what_comes_of_it(run: Path, tmp_path: Path) -> None:
     write_kept(run, best=60, steps=[])  # best and last are one step
     results, board = tmp_path / "results", tmp_path / "board"
-    found = then_bench(run, results=results, board=board, progress=Silent())
+    result = then_bench(run, results=results, board=board, progress=Silent())
     by_name = records(results)
-    assert set(by_name) == {(name, warm) for name in ("tiny", "short@60") for warm in (0.0, 1.0)}
-    assert [step.step for step in found.steps] == [0, 60]
-    assert found.greedy is not None
-    for gain, warm in ((found.sampled, 1.0), (found.greedy, 0.0)):
+    assert set(by_name) == {
+        (name, temperature) for name in ("tiny", "short@60") for temperature in (0.0, 1.0)
+    }
+    assert [step.step for step in result.steps] == [0, 60]
+    assert result.greedy is not None
+    for gain, temperature in ((result.sampled, 1.0), (result.greedy, 0.0)):
         means = {}
         for name in ("tiny", "short@60"):
-            one = by_name[name, warm]
-            grades = [r.grade.accuracy for r in one.responses if r.grade]
+            record = by_name[name, temperature]
+            grades = [r.grade.accuracy for r in record.responses if r.grade]
             means[name] = sum(grades) / len(grades)
-            asked = (one.config.puzzles, one.config.seed, one.config.max_tokens)
-            assert asked == (PUZZLES, SEED, 24)
+            settings = (record.config.puzzles, record.config.seed, record.config.max_tokens)
+            assert settings == (PUZZLES, SEED, 24)
         assert gain.base_accuracy == pytest.approx(means["tiny"])
         assert gain.trained_accuracy == pytest.approx(means["short@60"])
         assert gain.difference == pytest.approx(means["short@60"] - means["tiny"])
         assert gain.interval[0] <= gain.difference <= gain.interval[1]
         assert gain.puzzles == PUZZLES
-    data = json.loads(json.dumps(found.to_dict()))
-    assert data["difference"] == found.sampled.difference
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["difference"] == result.sampled.difference
     assert data["greedy"]["puzzles"] == PUZZLES
-    # At the tier's price for tokens, and the board says so.
-    for one in by_name.values():
-        for response in one.responses:
+    # Costs are at the tier's token price, and the board shows the tier.
+    for record in by_name.values():
+        for response in record.responses:
             used = (response.usage.prompt_tokens or 0) + (response.usage.completion_tokens or 0)
             assert response.cost_usd == pytest.approx(used * 0.10 / 1e6)
     page = (board / "README.md").read_text()
@@ -275,7 +279,7 @@ def test_what_comes_of_it(run: Path, tmp_path: Path) -> None:
     (table,) = read_sets(results)
     ways = [[table.rows[i].config.variant for i in way] for way in paths(table.rows)]
     assert ways == [["tiny", "short@60"]] * 2
-    (rows,) = [one["rows"] for one in json.loads((board / "board.json").read_text())["sets"]]
+    (rows,) = [record["rows"] for record in json.loads((board / "board.json").read_text())["sets"]]
     trained = [row for row in rows if row["variant"] == "short@60"]
     assert all(row["trained"]["cost_usd"] == 0.0142 for row in trained)
     assert all(row["base"]["accuracy"]["puzzles"] == PUZZLES for row in trained)
@@ -290,45 +294,45 @@ def test_other_weights_under_the_same_step_are_another_run(run: Path, tmp_path: 
         limit=1,
     )
     names = ["train:short@best", "train:short@40", f"train:{run}@40"]
-    assert len({one.run for one in run_models(names, options, Silent())}) == 1
+    assert len({config.run for config in run_models(names, options, Silent())}) == 1
     model = TrainedModel("short@40", options)
     shutil.copy(run / "step-000060" / "model.safetensors", run / "step-000040")
     with pytest.raises(UserError, match="has changed since this command began"):
         model.open()
     run_models(["train:short@40"], options, Silent())
-    found = [read_config(folder) for folder in (tmp_path / "results").iterdir()]
-    assert len({one.checkpoint for one in found}) == len(found) == 2
-    # A run whose record says other weights than its name is not taken up.
-    folder = tmp_path / "results" / found[0].run_name
-    wrong = replace(found[0], checkpoint="0" * 64).to_dict()
-    (folder / "run.json").write_text(json.dumps(wrong))
+    configs = [read_config(folder) for folder in (tmp_path / "results").iterdir()]
+    assert len({config.checkpoint for config in configs}) == len(configs) == 2
+    # A run whose record has other weights than its name is not resumed.
+    folder = tmp_path / "results" / configs[0].run_name
+    other_weights = replace(configs[0], checkpoint="0" * 64).to_dict()
+    (folder / "run.json").write_text(json.dumps(other_weights))
     with pytest.raises(UserError, match="holds a run of other settings"):
-        RunFolder(tmp_path / "results", found[0])
+        RunFolder(tmp_path / "results", configs[0])
 
 
 def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     options = BenchOptions(runs=run.parent)
 
-    def told(name: str) -> str:
+    def error_of(name: str) -> str:
         with pytest.raises(UserError) as error:
             TrainedModel(name, options)
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    assert "there are 20, 40, 60" in told("short@50")
-    assert "expected a step's number, best or last" in told("short@first")
-    assert "expected train:RUN@STEP" in told("short")
-    assert "expected a path, or one of short" in told("long@20")
+    assert "there are 20, 40, 60" in error_of("short@50")
+    assert "expected a step's number, best or last" in error_of("short@first")
+    assert "expected train:RUN@STEP" in error_of("short")
+    assert "expected a path, or one of short" in error_of("long@20")
     state = run / "step-000040" / "trainer" / "state.json"
     state.write_text(json.dumps({"iteration": 39}))
-    assert "says iteration 39: expected 40" in told("short@40")
+    assert "says iteration 39: expected 40" in error_of("short@40")
     state.unlink()
-    assert "state.json: cannot be read: No such file" in told("short@best")
+    assert "state.json: cannot be read: No such file" in error_of("short@best")
     write_kept(run, best="40")
     with pytest.raises(UserError, match='best is "40": expected a whole number'):
         read_manifest(run)
     write_kept(run, best=None)
-    assert "nothing was validated yet: take train:short@last" in told("short@best")
+    assert "nothing was validated yet: take train:short@last" in error_of("short@best")
     write_kept(run, price={"euros": 1})
     with pytest.raises(UserError, match=r"unknown field price\.euros: expected one of tier, "):
         read_manifest(run)
@@ -344,14 +348,14 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
 def test_what_training_took_up_to_a_step(run: Path) -> None:
     state = run / "step-000060" / "trainer" / "state.json"
     state.write_text(json.dumps({"iteration": 60, "trained_s": 360.0}))
-    own = {"training_s": None, "training_usd": None}
+    unknown_cost = {"training_s": None, "training_usd": None}
     options = BenchOptions(runs=run.parent)
     for price, cost_usd in (
         ({"hour_usd": 0.1}, 0.01),
         ({"gpu_hour_usd": 2.0, "gpus": 4}, 0.8),
         ({"hour_usd": 0.0}, None),  # not known
     ):
-        write_kept(run, price=price, **own)
+        write_kept(run, price=price, **unknown_cost)
         trained = TrainedModel("short@60", options).resolved.trained
         assert trained is not None
         assert trained.seconds == 360.0

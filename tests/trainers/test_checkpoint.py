@@ -1,4 +1,4 @@
-"""Checkpoints: what a resume gets back, and kills and full disks while one is saved."""
+"""Checkpoints: what a resume restores, and kills and full disks while one is saved."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KILLS = 20
 
 
 class Saver:
-    """tests/scripts/saving.py, running."""
+    """A running process of tests/scripts/saving.py."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -56,14 +56,14 @@ class Saver:
         )
 
     def start(self, run: Path, call: int = 0, limit: int = 0) -> int:
-        """Start a child; its process id."""
+        """Start a child; return its process id."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps([str(run), call, limit]) + "\n")
         self._process.stdin.flush()
         return self._read()
 
     def wait(self) -> int:
-        """How the child ended."""
+        """Wait for the child; return its exit code."""
         return self._read()
 
     def _read(self) -> int:
@@ -76,14 +76,14 @@ class Saver:
 
 @pytest.fixture(scope="module")
 def saver() -> Iterator[Saver]:
-    made = Saver()
-    yield made
-    made.close()
+    running = Saver()
+    yield running
+    running.close()
 
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: a kill is the same there, and fsync takes no time."""
+    """A folder in memory if possible: kills act the same there, and fsync takes no time."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -93,16 +93,16 @@ def quick(tmp_path: Path) -> Iterator[Path]:
 
 
 def assert_whole(run: Path) -> int:
-    """Every checkpoint is whole and of one step; the last one's iteration (0 without one)."""
-    there = steps(run) if run.exists() else []
-    for step in there:
+    """Check that every checkpoint is complete and of one step; return the last iteration or 0."""
+    saved = steps(run) if run.exists() else []
+    for step in saved:
         weights = Weights()
         folder = run / f"step-{step:06d}"
         assert restore(folder, weights).iteration == step
         assert weights.numbers() == {step}
         assert (folder / "model.safetensors").stat().st_size > 40_000
         assert (folder / "config.json").read_text() == "{}\n"
-    return there[-1] if there else 0
+    return saved[-1] if saved else 0
 
 
 @pytest.mark.slow
@@ -111,27 +111,27 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     optimizer = make_optimizer(policy, UpdateConfig(learning_rate=1e-3))
     ids = torch.arange(40)[None] % 100
 
-    def train(of: HfPolicy, by: Optimizer, times: int) -> list[float]:
+    def train(policy: HfPolicy, optimizer: Optimizer, times: int) -> list[float]:
         norms = []
         for _ in range(times):
-            torch.autograd.backward(of.module(ids, labels=ids).loss)
-            norms.append(by.step(1e-3)[0])
+            torch.autograd.backward(policy.module(ids, labels=ids).loss)
+            norms.append(optimizer.step(1e-3)[0])
         return norms
 
     train(policy, optimizer, 2)
     state = State(2, 64, "easy", metrics_bytes=123, best={"iteration": 2, "accuracy": 0.7})
     folder = Checkpoints(tmp_path, {"base": "tiny"}).save(policy, optimizer, state)
-    drawn = torch.rand(3), random.random()
-    went_on = train(policy, optimizer, 2)
+    expected_draws = torch.rand(3), random.random()
+    norms = train(policy, optimizer, 2)
 
-    again = build_policy.load(str(folder), torch.float32)
-    resumed = make_optimizer(again, UpdateConfig(learning_rate=1e-3))
+    reloaded = build_policy.load(str(folder), torch.float32)
+    resumed = make_optimizer(reloaded, UpdateConfig(learning_rate=1e-3))
     assert restore(folder, resumed) == state
-    assert torch.equal(torch.rand(3), drawn[0])
-    assert random.random() == drawn[1]
-    assert train(again, resumed, 2) == went_on
-    for one, other in zip(policy.parameters(), again.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert torch.equal(torch.rand(3), expected_draws[0])
+    assert random.random() == expected_draws[1]
+    assert train(reloaded, resumed, 2) == norms
+    for weight, restored in zip(policy.parameters(), reloaded.parameters(), strict=True):
+        assert torch.equal(weight, restored)
     assert json.loads((tmp_path / "kept.json").read_text()) == {
         "base": "tiny",
         "best": 2,
@@ -143,12 +143,12 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
 def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
     policy = build_policy.load(str(TINY), torch.bfloat16)
     optimizer = make_optimizer(policy, UpdateConfig())
-    # finer than bf16 can say
+    # a change too small for bf16
     with torch.no_grad():
         optimizer.masters[0].add_(1e-6)
     folder = Checkpoints(tmp_path, {}).save(policy, optimizer, State(1, 0, "easy"))
-    again = build_policy.load(str(folder), torch.bfloat16)
-    resumed = make_optimizer(again, UpdateConfig())
+    reloaded = build_policy.load(str(folder), torch.bfloat16)
+    resumed = make_optimizer(reloaded, UpdateConfig())
     assert not torch.equal(resumed.masters[0], optimizer.masters[0])
     restore(folder, resumed)
     assert torch.equal(resumed.masters[0], optimizer.masters[0])
@@ -157,8 +157,8 @@ def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
 def test_best_last_and_every_nth_are_kept(quick: Path) -> None:
     save_on(quick, 11)  # best is the last multiple of 3, and every 4th is kept
     assert steps(quick) == [4, 8, 9, 11]
-    kept = json.loads((quick / "kept.json").read_text())
-    assert kept == {"base": "tiny", "best": 9, "last": 11, "steps": [4, 8, 9, 11]}
+    manifest = json.loads((quick / "kept.json").read_text())
+    assert manifest == {"base": "tiny", "best": 9, "last": 11, "steps": [4, 8, 9, 11]}
 
 
 @pytest.mark.slow
@@ -167,16 +167,16 @@ def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -
     points = 0
     for call in range(1, 200):
         run = quick / str(call)
-        # what is there before: 5 steps, of which 3 (best), 4 and 5 are kept
+        # before the kill there are 5 steps, of which 3 (best), 4 and 5 are kept
         save_on(run, 5)
         saver.start(run, call)
         code = saver.wait()
         assert assert_whole(run) >= 5
         Checkpoints(run, {"base": "tiny"}, keep_every=4)
-        kept = json.loads((run / "kept.json").read_text())
-        assert kept["steps"] == steps(run)
-        assert kept["last"] == steps(run)[-1]
-        assert kept["best"] in kept["steps"]
+        manifest = json.loads((run / "kept.json").read_text())
+        assert manifest["steps"] == steps(run)
+        assert manifest["last"] == steps(run)[-1]
+        assert manifest["best"] in manifest["steps"]
         assert {path.name for path in run.iterdir() if "." in path.name} == {"kept.json"}
         if code == 0:
             break
@@ -189,33 +189,33 @@ def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -
 @pytest.mark.slow
 @pytest.mark.server
 def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
-    dice = random.Random(5)
+    rng = random.Random(5)
     last = 0
     for _ in range(KILLS):
         child = saver.start(quick, -1)
         # Counted in steps: in so many seconds, a busy machine saves none.
-        wanted = last + dice.randint(0, 2)
+        wanted = last + rng.randint(0, 2)
         while max(steps(quick) if quick.exists() else [0], default=0) < wanted:
             time.sleep(0.001)
-        time.sleep(dice.uniform(0, 0.05))
+        time.sleep(rng.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
         assert saver.wait() == -signal.SIGKILL
-        now = assert_whole(quick)
-        assert now >= last
-        last = now
+        newest = assert_whole(quick)
+        assert newest >= last
+        last = newest
     assert last > KILLS / 2
 
 
 @pytest.mark.server
 def test_a_file_that_may_not_grow(quick: Path, saver: Saver) -> None:
     save_on(quick, 2)
-    saver.start(quick, 0, 100_000)  # the optimizer's file takes more
+    saver.start(quick, 0, 100_000)  # the optimizer's file needs more
     assert saver.wait() == 3
-    told = (quick / "told.txt").read_text()
-    (quick / "told.txt").unlink()
-    assert "File too large" in told
-    assert f"the last good checkpoint is {quick / 'step-000002'}" in told
-    assert "\n" not in told
+    message = (quick / "error.txt").read_text()
+    (quick / "error.txt").unlink()
+    assert "File too large" in message
+    assert f"the last good checkpoint is {quick / 'step-000002'}" in message
+    assert "\n" not in message
     assert assert_whole(quick) == 2
     assert sorted(path.name for path in quick.iterdir()) == ["kept.json", "step-000002"]
 
@@ -233,12 +233,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
         run = tmp_path / "run"
         save_on(run, 2)
         full = tmp_path / "full"
-        room = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
-        full.write_bytes(bytes(room - 100_000))
-        with pytest.raises(UserError) as told:
+        free_bytes = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+        full.write_bytes(bytes(free_bytes - 100_000))
+        with pytest.raises(UserError) as caught:
             save_on(run, 1)
-        assert "No space left on device" in str(told.value)
-        assert "step-000002; once there is room, the same command goes on" in str(told.value)
+        assert "No space left on device" in str(caught.value)
+        assert "step-000002; once there is room, the same command goes on" in str(caught.value)
         assert assert_whole(run) == 2
         full.unlink()
         save_on(run, 1)

@@ -1,4 +1,4 @@
-"""Puzzles that the tiny base was trained on are known again under other names."""
+"""Puzzles that the tiny base was trained on are recognized under other names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest.importorskip("safetensors")
 from tclue_grpo.contamination import in_tiny_training_set, nameless, tiny_hashes
 from tclue_grpo.data import first_seed
 
-# As scripts/tiny/examples.py has it.
+# The same as in scripts/tiny/examples.py.
 POOL_SEED = first_seed("easy", 0) + 50_000_000
 
 
@@ -28,14 +28,14 @@ def easy(seed: int) -> Puzzle:
 
 
 def renamed(puzzle: Puzzle, seed: int) -> Puzzle:
-    """The puzzle with its names exchanged for others, as training did it."""
-    dice = random.Random(seed)
+    """The puzzle with its names exchanged for others, as in training."""
+    rng = random.Random(seed)
     rooms = [room for room in names.ROOMS[:17] if room not in AT_ROOMS]
     exchange: dict[str, str] = {}
     for pool in (names.SUSPECTS[:10], names.WEAPONS[:8], rooms, names.MOTIVES[:10]):
-        exchange |= zip(pool, dice.sample(pool, len(pool)), strict=True)
+        exchange |= zip(pool, rng.sample(pool, len(pool)), strict=True)
     pattern = "|".join(sorted(map(re.escape, exchange), key=len, reverse=True))
-    return Puzzle.from_prompt(re.sub(pattern, lambda found: exchange[found[0]], puzzle.prompt))
+    return Puzzle.from_prompt(re.sub(pattern, lambda match: exchange[match[0]], puzzle.prompt))
 
 
 def test_the_pool_is_seen_under_any_names() -> None:
@@ -60,6 +60,6 @@ def test_what_is_left_without_names_tells_puzzles_apart() -> None:
     puzzles = load_set("easy-test").puzzles
     assert len({nameless(puzzle) for puzzle in puzzles}) == len(puzzles)
     for puzzle in puzzles[:20]:
-        left = nameless(puzzle)
+        text = nameless(puzzle)
         for name in (*puzzle.world.suspects, *puzzle.world.weapons, *puzzle.world.motives):
-            assert name not in left
+            assert name not in text

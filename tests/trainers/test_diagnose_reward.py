@@ -1,4 +1,4 @@
-"""A flat reward, and the cause that is named."""
+"""The diagnosis of a flat reward."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def iterations(name: str) -> list[dict[str, Any]]:
 
 
 def flat(**changes: Any) -> list[dict[str, Any]]:
-    """Iterations with a reward that only trembles."""
+    """Iterations whose reward only fluctuates."""
     usual = {
         "in_format": 1.0,
         "unparsed": 0.0,
@@ -51,12 +51,12 @@ def flat(**changes: Any) -> list[dict[str, Any]]:
 def test_each_cause_is_named(changes: dict[str, Any], cause: str, advice: str) -> None:
     lines = flat(**changes)
     assert is_flat(lines)
-    found = diagnose(lines)
-    assert found.cause == cause
-    assert advice in found.advice
-    shown = screen(found, lines)
-    assert f"Cause: {cause}." in shown
-    assert len(shown.splitlines()) <= 24
+    diagnosis = diagnose(lines)
+    assert diagnosis.cause == cause
+    assert advice in diagnosis.advice
+    text = screen(diagnosis, lines)
+    assert f"Cause: {cause}." in text
+    assert len(text.splitlines()) <= 24
 
 
 def test_puzzles_that_nobody_solves_are_too_hard() -> None:
@@ -66,7 +66,7 @@ def test_puzzles_that_nobody_solves_are_too_hard() -> None:
 
 def test_a_reward_that_rises_is_not_flat() -> None:
     assert not is_flat([{"reward": 0.5 + 0.02 * i} for i in range(12)])
-    assert not is_flat([{"reward": 0.5}] * 3)  # too few to say
+    assert not is_flat([{"reward": 0.5}] * 3)  # too few iterations
 
 
 def test_recorded_runs() -> None:
@@ -76,7 +76,7 @@ def test_recorded_runs() -> None:
 
 
 class Muddled:
-    """A tokenizer as of a base that has its own way to write answers."""
+    """A tokenizer that garbles answers, like a base with its own answer format."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -97,30 +97,30 @@ class Muddled:
 def test_each_cause_brought_about_on_the_tiny_model(cause: str) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from collapses import NOISE, configuration, learner
+    from collapses import NOISE, configuration, train_state
 
     from tclue_grpo.step import iterate
 
-    chosen = configuration("healthy", 1)
-    rollout = replace(chosen.rollout, responses_per_puzzle=4, refill_rounds=0)
+    config = configuration("healthy", 1)
+    rollout = replace(config.rollout, responses_per_puzzle=4, refill_rounds=0)
     if cause == "truncation":
         rollout = replace(rollout, max_tokens=8)
     if cause == "spread":
         rollout = replace(rollout, temperature=0.001)
-    rate = 1e-9 if cause == "rate" else chosen.update.learning_rate
-    made = learner(
+    rate = 1e-9 if cause == "rate" else config.update.learning_rate
+    state = train_state(
         replace(
-            chosen,
-            data=replace(chosen.data, puzzles_per_iteration=4),
+            config,
+            data=replace(config.data, puzzles_per_iteration=4),
             rollout=rollout,
-            update=replace(chosen.update, learning_rate=rate),
+            update=replace(config.update, learning_rate=rate),
         ),
         noise=NOISE if cause == "gap" else 0.0,
     )
     if cause == "format":
-        made.tokenizer = Muddled(made.tokenizer)
+        state.tokenizer = Muddled(state.tokenizer)
     try:
-        numbers = iterate(made)
+        numbers = iterate(state)
     finally:
-        made.puzzles.close()
+        state.puzzles.close()
     assert diagnose([{"iteration": 1, **numbers}]).cause == cause

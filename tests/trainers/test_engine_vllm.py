@@ -1,4 +1,4 @@
-"""Rollouts by a real vLLM server: what it says of its tokens is what transformers says.
+"""Rollouts by a real vLLM server: its log-probabilities are those of transformers.
 
 The server runs on this machine's CPU: `make test-vllm` sets TCLUE_TEST_VLLM. Its Python is that of
 .venv-vllm, or TCLUE_VLLM_PYTHON.
@@ -66,8 +66,8 @@ def engine(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def gap(policy: Policy, prompt: list[int], sample: Sample) -> float:
     """The greatest gap between a sample's log-probabilities and the policy's."""
     with torch.no_grad():
-        of_policy = policy(check_pack(prompt, sample)).logprobs
-    return float((of_policy - torch.tensor(sample.logprobs)).abs().max())
+        policy_logprobs = policy(check_pack(prompt, sample)).logprobs
+    return float((policy_logprobs - torch.tensor(sample.logprobs)).abs().max())
 
 
 def gaps(policy: Policy, groups: list[list[Sample]]) -> list[float]:
@@ -153,16 +153,18 @@ def test_a_training_run_through_it_has_the_numbers_of_one_in_this_process(tmp_pa
         *("data.puzzles_per_iteration=4", "rollout.responses_per_puzzle=4", "guard.on=false"),
         *("train.iterations=2", "train.validate_every=1", "train.validation_puzzles=4"),
     )
-    said: dict[str, list[Mapping[str, Any]]] = {}
+    by_engine: dict[str, list[Mapping[str, Any]]] = {}
     for name in ("hf", "vllm"):
         config = config_file.load("tiny", None, (*small, f"rollout.engine={name}"))
         (tmp_path / name).mkdir()
         train(config, tmp_path / name, {})
-        said[name] = metrics.iterations(metrics.read(tmp_path / name))
-    for number, line in enumerate(said["vllm"]):
-        # After each sync: sampled from these very weights, as transformers has them.
+        by_engine[name] = metrics.iterations(metrics.read(tmp_path / name))
+    for number, line in enumerate(by_engine["vllm"]):
+        # After each sync, samples come from the same weights that transformers has.
         assert line["gap_max"] < 1e-3
-        assert line["responses"] == said["hf"][number]["responses"]
-        assert line["rate"] == said["hf"][number]["rate"]
-    # The draws differ, the puzzles do not.
-    assert [x["prompt_tokens"] for x in said["vllm"]] == [x["prompt_tokens"] for x in said["hf"]]
+        assert line["responses"] == by_engine["hf"][number]["responses"]
+        assert line["rate"] == by_engine["hf"][number]["rate"]
+    # The samples differ, the puzzles do not.
+    assert [x["prompt_tokens"] for x in by_engine["vllm"]] == [
+        x["prompt_tokens"] for x in by_engine["hf"]
+    ]

@@ -1,4 +1,4 @@
-"""What the vLLM engine does when its server fails: a small server with vLLM's endpoints."""
+"""The vLLM engine when its server fails, with a small fake server that has vLLM's endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch import Tensor  # noqa: E402
 
 from tclue.bench.models.local import TINY  # noqa: E402
 from tclue.errors import UserError  # noqa: E402
-from tclue_grpo.build import sharing_gpus  # noqa: E402
+from tclue_grpo.build import tensor_parallel_size  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
 from tclue_grpo.losses import TokenStats  # noqa: E402
 from tclue_grpo.packing import Pack  # noqa: E402
@@ -34,7 +34,7 @@ REQUESTS = [SamplingRequest([1, 2, 3], 2, seed=1), SamplingRequest([4], 3, seed=
 
 
 class Level(Policy):
-    """Every token has the same log-probability."""
+    """A policy that gives every token the same log-probability."""
 
     def __init__(self, base: Path, level: float) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Level(Policy):
 
 @pytest.fixture
 def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Python whose vLLM is the small server."""
+    """A Python whose vLLM is the fake server."""
     (tmp_path / "config.json").write_text("{}")
     monkeypatch.setenv("FAKE_VLLM", str(tmp_path))
     wrapper = tmp_path / "bin" / "python"
@@ -132,26 +132,26 @@ def test_nothing_outlives_an_owner_that_is_killed(python: Path, tmp_path: Path) 
 
 
 def group_members(group: int) -> list[int]:
-    """The processes of a group that still run."""
-    found = []
+    """The processes of a group that are still running."""
+    members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
         if int(fields[2]) == group and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
+            members.append(int(stat.parent.name))
+    return members
 
 
 @pytest.mark.parametrize(
-    ("heads", "shared", "most", "split"),
+    ("heads", "kv_heads", "max_gpus", "expected"),
     [(40, 8, 8, 8), (28, 4, 8, 4), (14, 2, 8, 2), (12, 2, 1, 1)],
 )
 def test_a_server_is_split_as_the_heads_allow(
-    heads: int, shared: int, most: int, split: int, tmp_path: Path
+    heads: int, kv_heads: int, max_gpus: int, expected: int, tmp_path: Path
 ) -> None:
     config = json.loads((TINY / "config.json").read_text())
-    config |= {"num_attention_heads": heads, "num_key_value_heads": shared, "head_dim": 8}
+    config |= {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 8}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert sharing_gpus(str(tmp_path), most) == split
+    assert tensor_parallel_size(str(tmp_path), max_gpus) == expected

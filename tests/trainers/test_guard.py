@@ -1,4 +1,4 @@
-"""The guard, on runs of the tiny model that were recorded, healthy and ruined on purpose.
+"""The guard, on recorded runs of the tiny model, healthy or ruined on purpose.
 
 tests/data/guard_runs/*.jsonl: NAME-SEED.jsonl, made by tests/scripts/collapses.py (its docstring
 has the command), timings left out. entropy-1 has 6 puzzles by 6 responses, 2 iterations, and 16
@@ -27,22 +27,22 @@ def lines_of(name: str) -> list[dict[str, Any]]:
 
 
 def alarms(lines: Sequence[dict[str, Any]], guard: Guard) -> Iterator[tuple[int, Alarm]]:
-    """Every alarm, with the line's number; the guard is taken up from its state at each line."""
+    """Every alarm, with the line's number; the guard is restored from its state at each line."""
     options = guard._options
     for number, line in enumerate(lines):
         stored = json.loads(json.dumps(guard.state()))
-        guard = Guard(options, entropy_weight=guard._weight).restored(stored)
-        found = (
-            guard.validation(line["validation"]["by_puzzle"])
+        guard = Guard(options, entropy_weight=guard._entropy_weight).restore(stored)
+        alarm = (
+            guard.check_validation(line["validation"]["by_puzzle"])
             if "validation" in line
-            else guard.iteration(line)
+            else guard.check_iteration(line)
         )
-        if found:
-            yield number, found
+        if alarm:
+            yield number, alarm
 
 
 def fall(lines: Sequence[dict[str, Any]]) -> float:
-    """How far any accuracy of these lines, in training too, lies below the base's validation."""
+    """How far the lowest accuracy of these lines lies below the base's validation."""
     values = [
         line["validation"]["accuracy"]["value"] if "validation" in line else line["accuracy"]
         for line in lines
@@ -51,7 +51,7 @@ def fall(lines: Sequence[dict[str, Any]]) -> float:
 
 
 def healthy(number: int, **changes: Any) -> dict[str, Any]:
-    """An iteration as a healthy run has it."""
+    """The numbers of an iteration of a healthy run."""
     usual = {
         "iteration": number,
         "accuracy": 0.65,
@@ -66,9 +66,9 @@ def healthy(number: int, **changes: Any) -> dict[str, Any]:
     return usual | changes
 
 
-def fed(guard: Guard, *runs: tuple[int, dict[str, Any]]) -> list[Alarm | None]:
-    """So many iterations of each kind, one after another."""
-    return [guard.iteration(healthy(i, **changes)) for n, changes in runs for i in range(n)]
+def feed(guard: Guard, *runs: tuple[int, dict[str, Any]]) -> list[Alarm | None]:
+    """Feed the guard iterations, `n` with each of the changes in turn; return its alarms."""
+    return [guard.check_iteration(healthy(i, **changes)) for n, changes in runs for i in range(n)]
 
 
 def test_there_are_three_healthy_runs() -> None:
@@ -95,7 +95,7 @@ def test_a_forced_collapse_is_caught_before_accuracy_falls(name: str, sign: str,
     weight = 10.0 if name == "entropy-1" else 0.0
     number, alarm = next(alarms(lines, Guard(config.GuardConfig(), entropy_weight=weight)))
     assert alarm.sign == sign
-    assert word in alarm.why
+    assert word in alarm.reason
     seen = lines[: number + 1]
     assert lines[number]["iteration"] <= 2
     assert fall(seen) < 0.05
@@ -116,11 +116,11 @@ def test_a_policy_that_goes_to_pieces_has_fallen_after_the_alarm() -> None:
     ],
 )
 def test_what_is_wrong_several_times_is_told(changes: dict[str, Any], sign: str) -> None:
-    said = fed(Guard(config.GuardConfig()), (8, {}), (1, changes), (1, {}), (2, changes))
-    assert said[:-1] == [None] * 11  # once, then well again, then once: patience is 2
-    assert said[-1]
-    assert said[-1].sign == sign
-    assert "2 iterations in a row" in said[-1].why
+    raised = feed(Guard(config.GuardConfig()), (8, {}), (1, changes), (1, {}), (2, changes))
+    assert raised[:-1] == [None] * 11  # wrong once, then well, then wrong once: patience is 2
+    assert raised[-1]
+    assert raised[-1].sign == sign
+    assert "2 iterations in a row" in raised[-1].reason
 
 
 @pytest.mark.parametrize(
@@ -129,59 +129,60 @@ def test_what_is_wrong_several_times_is_told(changes: dict[str, Any], sign: str)
 def test_settled_or_short_answers_alarm_only_where_accuracy_falls(
     changes: dict[str, Any], sign: str
 ) -> None:
-    assert fed(Guard(config.GuardConfig()), (8, {}), (20, changes)) == [None] * 28
+    assert feed(Guard(config.GuardConfig()), (8, {}), (20, changes)) == [None] * 28
     assert (
-        fed(Guard(config.GuardConfig()), (8, {}), (20, {**changes, "accuracy": 0.9})) == [None] * 28
+        feed(Guard(config.GuardConfig()), (8, {}), (20, {**changes, "accuracy": 0.9}))
+        == [None] * 28
     )
-    said = fed(Guard(config.GuardConfig()), (8, {}), (9, {**changes, "accuracy": 0.5}))
-    first = next(alarm for alarm in said if alarm)
+    raised = feed(Guard(config.GuardConfig()), (8, {}), (9, {**changes, "accuracy": 0.5}))
+    first = next(alarm for alarm in raised if alarm)
     assert first.sign == sign
-    assert "accuracy has fallen" in first.why
+    assert "accuracy has fallen" in first.reason
 
 
 def test_an_entropy_term_is_named() -> None:
-    said = fed(Guard(config.GuardConfig(), entropy_weight=10.0), (8, {}), (2, {"entropy": 0.5}))
-    assert said[-1]
-    assert "the entropy term's weight is 10: is its sign right?" in said[-1].why
+    raised = feed(Guard(config.GuardConfig(), entropy_weight=10.0), (8, {}), (2, {"entropy": 0.5}))
+    assert raised[-1]
+    assert "the entropy term's weight is 10: is its sign right?" in raised[-1].reason
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.1, 1.0, -1.0])
 def test_an_entropy_term_that_outweighs_the_reward(weight: float) -> None:
     guard = Guard(config.GuardConfig(), entropy_weight=weight)
-    said = fed(guard, (3, {"surrogate_weight": 0.026}))
-    assert [bool(alarm) for alarm in said] == [False, abs(weight) == 1, abs(weight) == 1]
+    raised = feed(guard, (3, {"surrogate_weight": 0.026}))
+    assert [bool(alarm) for alarm in raised] == [False, abs(weight) == 1, abs(weight) == 1]
 
 
 def test_validation_falls_beyond_chance() -> None:
     best = [0.5 + 0.1 * (i % 5) for i in range(64)]
     guard = Guard(config.GuardConfig())
-    assert guard.validation(best) is None
+    assert guard.check_validation(best) is None
     # noise of 0.2 a puzzle, and a mean that falls by 0.02: within the drop that is allowed
-    assert guard.validation([a - 0.02 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
+    assert guard.check_validation([a - 0.02 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
     # a fall of 0.06 whose interval holds 0
     rough = [a - 0.06 + 0.5 * (-1) ** i for i, a in enumerate(best)]
-    assert guard.validation(rough) is None
+    assert guard.check_validation(rough) is None
     # one whose 95% interval does not, and whose 99.9% interval does
-    assert guard.validation([a - 0.06 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
-    alarm = guard.validation([a - 0.06 + 0.1 * (-1) ** i for i, a in enumerate(best)])
+    assert guard.check_validation([a - 0.06 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
+    alarm = guard.check_validation([a - 0.06 + 0.1 * (-1) ** i for i, a in enumerate(best)])
     assert alarm
     assert alarm.sign == "accuracy"
-    assert "0.060 below the best (0.697)" in alarm.why
+    assert "0.060 below the best (0.697)" in alarm.reason
 
 
 def test_a_guard_that_is_off_says_nothing() -> None:
     guard = Guard(replace(config.GuardConfig(), on=False))
-    assert fed(guard, (8, {}), (5, {"gap": 5.0, "moved": 9.0})) == [None] * 13
-    assert guard.validation([1.0, 1.0]) is None
-    assert guard.validation([0.0, 0.0]) is None
+    assert feed(guard, (8, {}), (5, {"gap": 5.0, "moved": 9.0})) == [None] * 13
+    assert guard.check_validation([1.0, 1.0]) is None
+    assert guard.check_validation([0.0, 0.0]) is None
 
 
 def test_after_a_roll_back_it_watches_on() -> None:
     guard = Guard(config.GuardConfig())
-    fed(guard, (8, {}), (1, {"grad_norm": 0.2}))
-    guard.rolled_back()
-    assert fed(guard, (1, {"grad_norm": 0.2}), (1, {})) == [None, None]
-    assert fed(guard, (2, {"grad_norm": 0.2}))[-1]
+    feed(guard, (8, {}), (1, {"grad_norm": 0.2}))
+    guard.reset_after_rollback()
+    assert feed(guard, (1, {"grad_norm": 0.2}), (1, {})) == [None, None]
+    assert feed(guard, (2, {"grad_norm": 0.2}))[-1]
 
 
 @pytest.mark.slow
@@ -189,23 +190,23 @@ def test_after_a_roll_back_it_watches_on() -> None:
 def test_a_real_step_that_is_too_large() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from collapses import configuration, learner
+    from collapses import configuration, train_state
 
     from tclue_grpo.step import iterate
 
     for name, expected in (("healthy", None), ("rate", "moved")):
-        made = learner(small(configuration(name, 1)))
+        state = train_state(small(configuration(name, 1)))
         try:
-            alarm = Guard(made.config.guard).iteration(iterate(made))
+            alarm = Guard(state.config.guard).check_iteration(iterate(state))
         finally:
-            made.puzzles.close()
+            state.puzzles.close()
         assert (alarm and alarm.sign) == expected
 
 
-def small(chosen: config.Config) -> config.Config:
-    """The same with few responses."""
+def small(full: config.Config) -> config.Config:
+    """The same configuration with few responses."""
     return replace(
-        chosen,
-        data=replace(chosen.data, puzzles_per_iteration=4),
-        rollout=replace(chosen.rollout, responses_per_puzzle=4, refill_rounds=0),
+        full,
+        data=replace(full.data, puzzles_per_iteration=4),
+        rollout=replace(full.rollout, responses_per_puzzle=4, refill_rounds=0),
     )

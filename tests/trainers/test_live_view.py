@@ -1,4 +1,4 @@
-"""What one sees of a training run: the view, and the pictures."""
+"""The live view of a training run, and its plots."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def line(iteration: int, **changes: Any) -> dict[str, Any]:
 
 
 def validation(iteration: int, value: float) -> dict[str, Any]:
-    told = {"value": value, "low": value - 0.05, "high": value + 0.05}
-    return {"iteration": iteration, "validation": {"accuracy": told}}
+    accuracy = {"value": value, "low": value - 0.05, "high": value + 0.05}
+    return {"iteration": iteration, "validation": {"accuracy": accuracy}}
 
 
 def test_plain_lines_in_a_log() -> None:
@@ -50,7 +50,7 @@ def test_plain_lines_in_a_log() -> None:
         "sampling 2,000 tokens/s, training 8,000 tokens/s, "
         "time puzzles 0% sample 75% grade 0% pack 0% train 25%, left 1:35, cost $0.0150"
     )
-    # the second came within ten seconds; the last is always there
+    # the second came within ten seconds; the last is always printed
     assert lines[2].startswith("tiny-seed1: iteration 20/20")
     assert lines[3:] == ["tiny-seed1: stopped"]
 
@@ -91,16 +91,16 @@ def test_pictures_are_the_same_bytes_and_whole(tmp_path: Path) -> None:
 
 
 def test_too_few_points_for_a_power_law() -> None:
-    made = pictures([validation(0, 0.5), validation(5, 0.6), line(1)])
-    assert "1 points, too few for a power law (4)" in made["accuracy-loglog"]
-    assert "stroke-dasharray" not in made["accuracy-loglog"]
+    svgs = pictures([validation(0, 0.5), validation(5, 0.6), line(1)])
+    assert "1 points, too few for a power law (4)" in svgs["accuracy-loglog"]
+    assert "stroke-dasharray" not in svgs["accuracy-loglog"]
     assert pictures([]) == {}
 
 
 def test_a_power_law_is_found_again() -> None:
-    marks = [MeasuredPoint(i, 0.3 * i**0.2) for i in (1, 5, 10, 20, 60)]
-    fit = power_law(marks)
+    points = [MeasuredPoint(i, 0.3 * i**0.2) for i in (1, 5, 10, 20, 60)]
+    fit = power_law(points)
     assert fit
     assert fit.a == pytest.approx(0.3)
     assert fit.b == pytest.approx(0.2)
-    assert power_law(marks[:3]) is None
+    assert power_law(points[:3]) is None

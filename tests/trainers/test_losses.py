@@ -23,11 +23,11 @@ from tclue_grpo.config import LossConfig  # noqa: E402
 from tclue_grpo.losses import (  # noqa: E402
     Scale,
     TokenStats,
-    combined,
+    combine,
     pack_loss,
 )
 from tclue_grpo.objectives import OBJECTIVES, mismatch_weights  # noqa: E402
-from tclue_grpo.packing import Pack, pack  # noqa: E402
+from tclue_grpo.packing import Pack, pack_groups  # noqa: E402
 from tclue_grpo.rollout import (  # noqa: E402
     Finish,
     GradedSample,
@@ -40,13 +40,13 @@ pytestmark = pytest.mark.model
 
 MAX_TOKENS = 12
 NAMES = tuple(OBJECTIVES)
-# Ranges that some ratios leave on either side; gspo's ratios hardly move.
+# Ranges that some ratios exceed on both sides; gspo's ratios stay close to 1.
 CLIPS = dict.fromkeys(NAMES, (0.2, 0.28)) | {"gspo": (0.03, 0.04)}
 
 
 @dataclass
-class One:
-    """A response as the references see it."""
+class ReferenceResponse:
+    """A response in the form that the reference losses use."""
 
     tokens: list[int]
     advantage: float
@@ -57,20 +57,20 @@ class Batch:
     """Groups of responses, and the log-probabilities of their tokens."""
 
     def __init__(self, seed: int, train_end: bool = True, mask_truncated: bool = True) -> None:
-        dice = random.Random(seed)
+        rng = random.Random(seed)
         self.groups: list[Group] = []
-        self.ones: list[One] = []
+        self.responses: list[ReferenceResponse] = []
         self.mask = {"mask_truncated": mask_truncated, "train_end": train_end}
         self.sampler: list[float] = []
         for size in (4, 3, 5):
-            group = Group(Puzzle("", id="p"), [0] * dice.randint(2, 5))
+            group = Group(Puzzle("", id="p"), [0] * rng.randint(2, 5))
             for _ in range(size):
-                finish: Finish = dice.choice(["stop", "stop", "length", "degenerate"])
-                tokens = [len(self.sampler) + i for i in range(dice.randint(1, MAX_TOKENS))]
-                # what float32 holds as it is
-                logprobs = [-dice.randint(1, 300) / 128 for _ in tokens]
+                finish: Finish = rng.choice(["stop", "stop", "length", "degenerate"])
+                tokens = [len(self.sampler) + i for i in range(rng.randint(1, MAX_TOKENS))]
+                # exact in float32
+                logprobs = [-rng.randint(1, 300) / 128 for _ in tokens]
                 self.sampler += logprobs
-                advantage = dice.choice([-1.5, -0.75, 0.5, 1.25])
+                advantage = rng.choice([-1.5, -0.75, 0.5, 1.25])
                 response = GradedSample(
                     Sample(tokens, logprobs, finish), "", Grade(0, False, {}, (), None)
                 )
@@ -79,19 +79,19 @@ class Batch:
                 learned = tokens[:-1] if finish == "stop" and not train_end else list(tokens)
                 if finish == "length" and mask_truncated:
                     learned = []
-                self.ones.append(One(tokens, advantage, learned))
+                self.responses.append(ReferenceResponse(tokens, advantage, learned))
             self.groups.append(group)
-        self.old = [p + dice.gauss(0, 0.1) for p in self.sampler]
-        self.new = [p + dice.gauss(0, 0.3) for p in self.old]
-        self.reference = [p + dice.gauss(0, 0.5) for p in self.new]
-        self.entropy = [dice.random() for _ in self.new]
+        self.old = [p + rng.gauss(0, 0.1) for p in self.sampler]
+        self.new = [p + rng.gauss(0, 0.3) for p in self.old]
+        self.reference = [p + rng.gauss(0, 0.5) for p in self.new]
+        self.entropy = [rng.random() for _ in self.new]
 
     @property
     def learned(self) -> list[int]:
-        return [t for one in self.ones for t in one.learned]
+        return [t for response in self.responses for t in response.learned]
 
     def packs(self, length: int = 1000) -> list[Pack]:
-        return pack(self.groups, length, **self.mask)
+        return pack_groups(self.groups, length, **self.mask)
 
     def loss(
         self, options: LossConfig, length: int = 1000, dtype: Any = torch.float64, kl: bool = False
@@ -101,23 +101,25 @@ class Batch:
         scale = Scale.of(packs, MAX_TOKENS)
         new = torch.tensor(self.new, dtype=dtype, requires_grad=True)
         old = self.old if options.old == "trainer" else self.sampler
-        before, reference, entropy = (
+        old_logprobs, reference, entropy = (
             torch.tensor(values, dtype=dtype) for values in (old, self.reference, self.entropy)
         )
         total, numbers = 0.0, []
-        for one in packs:
-            at = one.target_ids
-            stats = TokenStats(new[at], entropy[at])
-            held = reference[at] if kl else None
+        for pack in packs:
+            ids = pack.target_ids
+            stats = TokenStats(new[ids], entropy[ids])
+            reference_logprobs = reference[ids] if kl else None
             objective = OBJECTIVES[options.objective]
-            trainer = before[at] if options.old == "trainer" else stats.logprobs.detach()
-            trust = mismatch_weights(trainer, one, options)
-            loss, told = pack_loss(objective, stats, one, before[at], scale, options, held, trust)
+            trainer = old_logprobs[ids] if options.old == "trainer" else stats.logprobs.detach()
+            trust = mismatch_weights(trainer, pack, options)
+            loss, pack_numbers = pack_loss(
+                objective, stats, pack, old_logprobs[ids], scale, options, reference_logprobs, trust
+            )
             torch.autograd.backward(loss)
             total += float(loss.detach())
-            numbers.append(told)
+            numbers.append(pack_numbers)
         assert new.grad is not None
-        return total, new.grad.tolist(), combined([numbers])
+        return total, new.grad.tolist(), combine([numbers])
 
 
 def surrogate(ratio: float, advantage: float, options: LossConfig) -> float:
@@ -126,29 +128,29 @@ def surrogate(ratio: float, advantage: float, options: LossConfig) -> float:
 
 
 def reference(
-    name: str, b: Batch, new: list[float], still: list[float], options: LossConfig
+    name: str, b: Batch, new: list[float], stopped: list[float], options: LossConfig
 ) -> float:
-    """The loss; `still` are the log-probabilities under a stop gradient."""
+    """The loss; `stopped` [token] are the log-probabilities under a stop gradient."""
     old = b.old if options.old == "trainer" else b.sampler
     total = 0.0
-    for one in b.ones:
-        if not one.learned:
+    for response in b.responses:
+        if not response.learned:
             continue
-        a, count = one.advantage, len(one.learned)
+        a, count = response.advantage, len(response.learned)
         if name == "gspo":
-            s = math.exp(sum(new[t] - old[t] for t in one.learned) / count)
-            total += surrogate(s, a, options) / len(b.ones)
+            s = math.exp(sum(new[t] - old[t] for t in response.learned) / count)
+            total += surrogate(s, a, options) / len(b.responses)
             continue
-        for t in one.learned:
+        for t in response.learned:
             ratio = math.exp(new[t] - old[t])
             if name == "grpo":
-                total += surrogate(ratio, a, options) / len(one.tokens) / len(b.ones)
+                total += surrogate(ratio, a, options) / len(response.tokens) / len(b.responses)
             elif name == "dr_grpo":
-                total += surrogate(ratio, a, options) / MAX_TOKENS / len(b.ones)
+                total += surrogate(ratio, a, options) / MAX_TOKENS / len(b.responses)
             elif name == "dapo":
                 total += surrogate(ratio, a, options) / len(b.learned)
             else:
-                weight = math.exp(still[t] - old[t])
+                weight = math.exp(stopped[t] - old[t])
                 weight = min(max(weight, 1 - options.clip_low), 1 + options.clip_high)
                 total += weight * a * new[t] / len(b.learned)
     return -total
@@ -166,29 +168,29 @@ def test_each_objective_is_its_papers(name: str, old: str, seed: int) -> None:
     b = Batch(seed, train_end=seed != 1)
     options = loss_options(name, old=old)
 
-    def plain(new: list[float]) -> float:
+    def expected_loss(new: list[float]) -> float:
         return reference(name, b, new, b.new, options)
 
     loss, gradient, numbers = b.loss(options)
-    assert loss == pytest.approx(plain(b.new), abs=1e-12)
-    assert gradient == pytest.approx(differences(plain, b.new), abs=1e-8)
+    assert loss == pytest.approx(expected_loss(b.new), abs=1e-12)
+    assert gradient == pytest.approx(differences(expected_loss, b.new), abs=1e-8)
     assert numbers["loss"] == pytest.approx(loss, abs=1e-12)
-    # In float32, too, as it is trained.
+    # The same in float32, as in training.
     loss, gradient, _ = b.loss(options, dtype=torch.float32)
-    assert loss == pytest.approx(plain(b.new), abs=1e-6)
-    assert gradient == pytest.approx(differences(plain, b.new), abs=1e-6)
+    assert loss == pytest.approx(expected_loss(b.new), abs=1e-6)
+    assert gradient == pytest.approx(differences(expected_loss, b.new), abs=1e-6)
 
 
 def clips(name: str, b: Batch, options: LossConfig) -> Iterator[bool]:
-    """[learned token] Whether the token's term is clipped."""
-    for one in b.ones:
-        for t in one.learned:
+    """[trained token] Whether the token's term is clipped."""
+    for response in b.responses:
+        for t in response.learned:
             ratio = math.exp(b.new[t] - b.sampler[t])
             if name == "gspo":
-                logs = [b.new[u] - b.sampler[u] for u in one.learned]
+                logs = [b.new[u] - b.sampler[u] for u in response.learned]
                 ratio = math.exp(sum(logs) / len(logs))
             above, below = ratio > 1 + options.clip_high, ratio < 1 - options.clip_low
-            rises = one.advantage > 0
+            rises = response.advantage > 0
             yield (above or below) if name == "cispo" else (above if rises else below)
 
 
@@ -200,9 +202,9 @@ def test_clip_fraction_counts_the_clipped(name: str) -> None:
     assert 0 < sum(clipped) < len(clipped)
     _, gradient, numbers = b.loss(options)
     assert numbers["clip_fraction"] == pytest.approx(sum(clipped) / len(clipped))
-    # What is clipped has no gradient, but in cispo.
-    for t, off in zip(b.learned, clipped, strict=True):
-        assert (gradient[t] == 0) == (off and name != "cispo")
+    # Clipped terms have no gradient, except in cispo.
+    for t, is_clipped in zip(b.learned, clipped, strict=True):
+        assert (gradient[t] == 0) == (is_clipped and name != "cispo")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -211,14 +213,14 @@ def test_on_policy_all_are_the_policy_gradient(name: str) -> None:
     b.new = b.sampler.copy()
     _, gradient, numbers = b.loss(loss_options(name))
     expected = [0.0] * len(b.new)
-    for one in b.ones:
+    for response in b.responses:
         per_token = {
-            "grpo": len(one.tokens) * len(b.ones),
-            "gspo": len(one.learned) * len(b.ones),
-            "dr_grpo": MAX_TOKENS * len(b.ones),
+            "grpo": len(response.tokens) * len(b.responses),
+            "gspo": len(response.learned) * len(b.responses),
+            "dr_grpo": MAX_TOKENS * len(b.responses),
         }.get(name, len(b.learned))
-        for t in one.learned:
-            expected[t] = -one.advantage / per_token
+        for t in response.learned:
+            expected[t] = -response.advantage / per_token
     assert gradient == pytest.approx(expected, abs=1e-12)
     assert numbers["clip_fraction"] == numbers["gap"] == numbers["gap_max"] == 0
 
@@ -240,10 +242,10 @@ def test_splitting_a_batch_changes_nothing(name: str) -> None:
 
 def test_scale_counts_all_responses_and_the_learned_tokens() -> None:
     b = Batch(6, train_end=False)
-    masked = sum(not one.learned for one in b.ones)
+    masked = sum(not response.learned for response in b.responses)
     assert masked > 0
     scale = Scale.of(b.packs(24), MAX_TOKENS)
-    assert scale == Scale(len(b.ones), len(b.learned), MAX_TOKENS)
+    assert scale == Scale(len(b.responses), len(b.learned), MAX_TOKENS)
     assert Scale.of([], 9) == Scale(0, 1, 9)
 
 
@@ -259,8 +261,8 @@ def test_what_is_masked_has_no_part_however_wild(name: str) -> None:
         b.entropy[t] = 50.0
     for group in b.groups:
         for response in group.responses:
-            kept = response.sample.logprobs
-            kept[:] = [b.sampler[t] for t in response.sample.ids]
+            logprobs = response.sample.logprobs
+            logprobs[:] = [b.sampler[t] for t in response.sample.ids]
     after = b.loss(options, kl=True)
     assert after[:2] == before[:2]
     assert after[2] == before[2]
@@ -303,15 +305,15 @@ def test_truncated_importance_sampling_weighs_each_token(name: str) -> None:
     if name != "gspo":
         expected = [w * slope for w, slope in zip(weights, plain[1], strict=True)]
         assert corrected[1] == pytest.approx(expected, abs=1e-12)
-    else:  # a response's one ratio has all of its tokens' parts for a factor
-        for one in b.ones:
-            if one.learned:
-                share = sum(weights[t] for t in one.learned) / len(one.learned)
-                for t in one.learned:
+    else:  # the response's single ratio is weighted by the mean over its tokens
+        for response in b.responses:
+            if response.learned:
+                share = sum(weights[t] for t in response.learned) / len(response.learned)
+                for t in response.learned:
                     assert corrected[1][t] == pytest.approx(share * plain[1][t], abs=1e-12)
-    # Where the ratio is taken to the sampler's, the gap is in it.
-    whole = [b.loss(loss_options(name, old="sampler", tis_cap=c)) for c in (0.0, cap)]
-    assert whole[0] == whole[1]
+    # If the ratio's denominator is the sampler's, the ratio includes the gap.
+    with_sampler = [b.loss(loss_options(name, old="sampler", tis_cap=c)) for c in (0.0, cap)]
+    assert with_sampler[0] == with_sampler[1]
 
 
 @pytest.mark.parametrize("old", ["sampler", "trainer"])
@@ -319,17 +321,17 @@ def test_sequence_masking_leaves_out_what_the_trainer_sees_otherwise(old: str) -
     b = Batch(10)
     trainer = b.old if old == "trainer" else b.new
     gaps = {
-        i: sum(abs(trainer[t] - b.sampler[t]) for t in one.learned) / len(one.learned)
-        for i, one in enumerate(b.ones)
-        if one.learned
+        i: sum(abs(trainer[t] - b.sampler[t]) for t in response.learned) / len(response.learned)
+        for i, response in enumerate(b.responses)
+        if response.learned
     }
     limit = sorted(gaps.values())[len(gaps) // 2] + 1e-9
     _, plain, _ = b.loss(loss_options("dr_grpo", old=old))
     _, gradient, numbers = b.loss(loss_options("dr_grpo", old=old, sequence_mask=limit))
-    kept = [t for i in gaps if gaps[i] <= limit for t in b.ones[i].learned]
-    assert 0 < len(kept) < len(b.learned)
-    assert gradient == [slope if t in kept else 0 for t, slope in enumerate(plain)]
-    assert numbers["trust"] == pytest.approx(len(kept) / len(b.learned))
+    unmasked = [t for i in gaps if gaps[i] <= limit for t in b.responses[i].learned]
+    assert 0 < len(unmasked) < len(b.learned)
+    assert gradient == [slope if t in unmasked else 0 for t, slope in enumerate(plain)]
+    assert numbers["trust"] == pytest.approx(len(unmasked) / len(b.learned))
 
 
 def test_kl_and_entropy_are_means_over_learned_tokens() -> None:
@@ -346,8 +348,8 @@ def test_kl_and_entropy_are_means_over_learned_tokens() -> None:
     loss, gradient, numbers = b.loss(options, kl=True)
     without, without_gradient, _ = b.loss(plain)
     assert loss == pytest.approx(without + 0.3 * k3(b.new) - 0.2 * entropy, abs=1e-12)
-    held = [a - c for a, c in zip(gradient, without_gradient, strict=True)]
-    assert held == pytest.approx([0.3 * s for s in differences(k3, b.new)], abs=1e-8)
+    difference = [a - c for a, c in zip(gradient, without_gradient, strict=True)]
+    assert difference == pytest.approx([0.3 * s for s in differences(k3, b.new)], abs=1e-8)
     assert numbers["kl"] == pytest.approx(k3(b.new))
     assert numbers["entropy"] == pytest.approx(entropy)
     assert numbers["kl"] > 0
@@ -356,15 +358,15 @@ def test_kl_and_entropy_are_means_over_learned_tokens() -> None:
 
 def test_the_entropy_bonus_raises_entropy() -> None:
     b = Batch(11)
-    (one,) = b.packs()
-    entropy = torch.tensor(b.entropy)[one.target_ids].requires_grad_()
-    old = one.sampler_logprob
+    (pack,) = b.packs()
+    entropy = torch.tensor(b.entropy)[pack.target_ids].requires_grad_()
+    old = pack.sampler_logprob
     stats = TokenStats(old.clone().requires_grad_(), entropy)
-    scale = Scale.of([one], MAX_TOKENS)
+    scale = Scale.of([pack], MAX_TOKENS)
     options = loss_options("grpo", entropy=0.2)
-    loss, _ = pack_loss(OBJECTIVES["grpo"], stats, one, old, scale, options)
+    loss, _ = pack_loss(OBJECTIVES["grpo"], stats, pack, old, scale, options)
     torch.autograd.backward(loss)
-    expected = -0.2 * one.mask / len(b.learned)
+    expected = -0.2 * pack.mask / len(b.learned)
     torch.testing.assert_close(entropy.grad, expected)
 
 
@@ -390,4 +392,4 @@ def test_the_gap_is_always_told(old: str) -> None:
 
 def test_numbers_are_summed_over_packs_and_averaged_over_steps() -> None:
     steps = [[{"a": 1.0, "b_max": 3.0}, {"a": 2.0, "b_max": 5.0}], [{"a": 7.0, "b_max": 4.0}]]
-    assert combined(steps) == {"a": 5.0, "b_max": 5.0}
+    assert combine(steps) == {"a": 5.0, "b_max": 5.0}

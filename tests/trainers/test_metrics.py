@@ -1,4 +1,4 @@
-"""metrics.jsonl, cut off at a checkpoint; and who else is told."""
+"""metrics.jsonl, cut off at a checkpoint; and the sinks of metrics."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tclue_grpo.metrics import (
 )
 
 
-class Told:
-    """A sink that remembers."""
+class RecordingSink:
+    """A sink that records its calls."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, Mapping[str, float]]] = []
@@ -64,8 +64,8 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def test_lines_of_iterations_and_validations(tmp_path: Path) -> None:
-    told = Told()
-    metrics = Metrics(tmp_path, [told])
+    sink = RecordingSink()
+    metrics = Metrics(tmp_path, [sink])
     metrics.write(1, {"accuracy": 0.5, "grad_norm": float("nan"), "timings": {"train_s": 2.0}})
     metrics.write(1, {"validation": {"value": 0.6, "low": 0.5, "high": 0.7, "by_puzzle": (0.5,)}})
     metrics.close()
@@ -73,12 +73,12 @@ def test_lines_of_iterations_and_validations(tmp_path: Path) -> None:
     assert iterations(lines) == [lines[0]]
     assert validations(lines) == [lines[1]]
     assert lines[0]["grad_norm"] is None
-    assert told.lines[0][1]["timings/train_s"] == 2.0
-    assert told.lines[1] == (
+    assert sink.lines[0][1]["timings/train_s"] == 2.0
+    assert sink.lines[1] == (
         1,
         {"validation/value": 0.6, "validation/low": 0.5, "validation/high": 0.7},
     )
-    assert told.closed
+    assert sink.closed
 
 
 def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +93,13 @@ def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_tracker_gets_numbers_and_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[object] = []
+    calls: list[object] = []
     run = SimpleNamespace(
-        log=lambda numbers, step: said.append((step, numbers)), finish=lambda: said.append("end")
+        log=lambda numbers, step: calls.append((step, numbers)), finish=lambda: calls.append("end")
     )
 
     def init(**named: object) -> SimpleNamespace:
-        said.append(named)
+        calls.append(named)
         return run
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
@@ -107,7 +107,7 @@ def test_a_tracker_gets_numbers_and_the_configuration(
     (sink,) = sinks(tmp_path / "tiny-seed1", {"seed": 1}, wandb=True, project="p")
     sink.log(3, {"reward": 0.5})
     sink.close()
-    assert said == [
+    assert calls == [
         {"project": "p", "name": "tiny-seed1", "config": {"seed": 1}},
         (3, {"reward": 0.5}),
         "end",

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tclue_grpo.build_policy import load  # noqa: E402
-from tclue_grpo.packing import PADDING, Pack, block_mask, dense_mask, mask_mod, pack  # noqa: E402  # noqa: E402
+from tclue_grpo.packing import PADDING, Pack, block_mask, dense_mask, mask_mod, pack_groups  # noqa: E402  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.rollout import Group  # noqa: E402
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
 
-def published_prompt(dice: random.Random) -> int:
+def published_prompt(rng: random.Random) -> int:
     """324 to 3,364 tokens, 997 in the median: the published prompts in Qwen 2.5's vocabulary."""
-    return int(min(3364, max(324, dice.lognormvariate(6.905, 0.5))))
+    return int(min(3364, max(324, rng.lognormvariate(6.905, 0.5))))
 
 
 def tiny_prompt(_: random.Random) -> int:
@@ -41,9 +41,9 @@ def tiny_prompt(_: random.Random) -> int:
 
 
 class Shape(NamedTuple):
-    """A batch: what `random_groups` takes, and how long packs are."""
+    """A batch: the arguments of `random_groups`, and the length of packs."""
 
-    drawn: tuple[int, int, Callable[[random.Random], int], tuple[int, int]]
+    arguments: tuple[int, int, Callable[[random.Random], int], tuple[int, int]]
     length: int
 
 
@@ -60,7 +60,7 @@ SHAPES = pytest.mark.parametrize(
 
 
 def shared_tokens(groups: list[Group]) -> int:
-    """What is executed where each prompt is computed once."""
+    """The number of tokens if each prompt is computed once."""
     return sum(
         len(group.prompt) + sum(len(r.sample.ids) for r in group.responses) for group in groups
     )
@@ -70,8 +70,8 @@ def shared_tokens(groups: list[Group]) -> int:
 @SHAPES
 def test_padded_packs_are_full_and_near_the_sharing_bound(shape: Shape) -> None:
     length = shape.length
-    groups = random_groups(1, *shape.drawn)
-    packs = pack(groups, length, pad_to=length)
+    groups = random_groups(1, *shape.arguments)
+    packs = pack_groups(groups, length, pad_to=length)
     assert all(len(p.ids) == length for p in packs)
     full = [int((p.group != PADDING).sum()) / length for p in packs[:-1]]
     assert sum(full) / len(full) >= 0.97
@@ -82,31 +82,31 @@ def test_padded_packs_are_full_and_near_the_sharing_bound(shape: Shape) -> None:
 @SHAPES
 def test_unpadded_packs_hold_no_padding_and_fewer_tokens(shape: Shape) -> None:
     length = shape.length
-    groups = random_groups(1, *shape.drawn)
-    packs = pack(groups, length)
+    groups = random_groups(1, *shape.arguments)
+    packs = pack_groups(groups, length)
     assert all(bool((p.group != PADDING).all()) for p in packs)
     executed = sum(len(p.ids) for p in packs)
-    assert executed < sum(len(p.ids) for p in pack(groups, length, pad_to=length))
+    assert executed < sum(len(p.ids) for p in pack_groups(groups, length, pad_to=length))
     assert shared_tokens(groups) / executed >= 0.90
 
 
-# Prompt and response up to a target, the target, and the numbers that go with it.
-Told = tuple[float, ...]
+# The tokens before a target, the target, and the numbers that go with it.
+Target = tuple[float, ...]
 
 
-def targets(packs: list[Pack]) -> Counter[Told]:
-    """What the packs say of each target."""
-    found: Counter[Told] = Counter()
+def targets(packs: list[Pack]) -> Counter[Target]:
+    """How often each target is in the packs."""
+    counts: Counter[Target] = Counter()
     for p in packs:
         sees = dense_mask(p)
-        for number, place in enumerate(p.source.tolist()):
-            seen = sees[place].nonzero()[:, 0]
+        for number, source in enumerate(p.source.tolist()):
+            seen = sees[source].nonzero()[:, 0]
             before = p.ids[seen].tolist()
             assert p.positions[seen].tolist() == list(range(len(before)))
             length = int(p.lengths[p.target_response[number]])
             numbers = (p.advantage[number], p.sampler_logprob[number], p.mask[number])
-            found[(*before, int(p.target_ids[number]), length, *map(float, numbers))] += 1
-    return found
+            counts[(*before, int(p.target_ids[number]), length, *map(float, numbers))] += 1
+    return counts
 
 
 tokens = st.lists(st.integers(0, 9), min_size=1, max_size=12)
@@ -116,19 +116,22 @@ groups_of_tokens = st.lists(st.tuples(tokens, st.lists(tokens, max_size=6)), max
 @settings(max_examples=60, deadline=None)
 @given(groups_of_tokens, st.integers(24, 60), st.booleans(), st.booleans())
 def test_each_response_token_is_a_target_once_after_its_own_prompt(
-    drawn: list[tuple[list[int], list[list[int]]]], length: int, padded: bool, train_end: bool
+    token_groups: list[tuple[list[int], list[list[int]]]],
+    length: int,
+    padded: bool,
+    train_end: bool,
 ) -> None:
-    groups = [group(prompt, responses) for prompt, responses in drawn]
-    packs = pack(groups, length, length if padded else None, train_end=train_end)
+    groups = [group(prompt, responses) for prompt, responses in token_groups]
+    packs = pack_groups(groups, length, length if padded else None, train_end=train_end)
     assert all(len(p.ids) <= length for p in packs)
-    expected: Counter[Told] = Counter()
-    for made in groups:
-        for response in made.responses:
+    expected: Counter[Target] = Counter()
+    for one_group in groups:
+        for response in one_group.responses:
             ids = response.sample.ids
             for i, token, logprob in zip(count(), ids, response.sample.logprobs, strict=False):
                 mask = float(train_end or i < len(ids) - 1)
                 numbers = torch.tensor([response.advantage, logprob, mask]).tolist()
-                expected[(*made.prompt, *ids[:i], token, len(ids), *numbers)] += 1
+                expected[(*one_group.prompt, *ids[:i], token, len(ids), *numbers)] += 1
     assert targets(packs) == expected
 
 
@@ -138,18 +141,18 @@ def test_truncated_responses_are_masked_if_asked() -> None:
         group([1, 2], [[6, 7]], "length"),
         group([1, 2], [[8, 9]], "degenerate"),
     ]
-    (masked,) = pack(groups, 100)
+    (masked,) = pack_groups(groups, 100)
     assert dict(zip(masked.target_ids.tolist(), masked.mask.tolist(), strict=True)) == {
         **dict.fromkeys([3, 4, 5, 8, 9], 1.0),
         **dict.fromkeys([6, 7], 0.0),
     }
-    (kept,) = pack(groups, 100, mask_truncated=False, train_end=False)
-    assert kept.target_ids[kept.mask == 0].tolist() == [5]
+    (unmasked,) = pack_groups(groups, 100, mask_truncated=False, train_end=False)
+    assert unmasked.target_ids[unmasked.mask == 0].tolist() == [5]
 
 
 def test_what_does_not_fit_is_told_in_numbers() -> None:
     with pytest.raises(UserError, match=r"prompt of 3 tokens and a response of 8 .* 10: .* 11"):
-        pack([group([1, 2, 3], [[4], [5] * 8])], 10)
+        pack_groups([group([1, 2, 3], [[4], [5] * 8])], 10)
 
 
 def blocks_that_are_full(blocks: BlockMask) -> tuple[Tensor, Tensor]:
@@ -161,52 +164,55 @@ def blocks_that_are_full(blocks: BlockMask) -> tuple[Tensor, Tensor]:
 def test_the_block_mask_is_the_dense_one() -> None:
     # two groups and padding, over several blocks of 128
     groups = random_groups(0, 2, 4, tiny_prompt, (17, 120))
-    (p,) = pack(groups, 1536, pad_to=1536)
+    (p,) = pack_groups(groups, 1536, pad_to=1536)
     blocks = block_mask(p)
     dense = dense_mask(p)
     sees = mask_mod(p)
-    found = torch.zeros_like(dense)
-    mixed, whole = (blocks.kv_num_blocks, blocks.kv_indices), blocks_that_are_full(blocks)
-    for (numbers, indices), full in ((mixed, False), (whole, True)):
+    rebuilt = torch.zeros_like(dense)
+    partial_blocks, full_blocks = (
+        (blocks.kv_num_blocks, blocks.kv_indices),
+        blocks_that_are_full(blocks),
+    )
+    for (numbers, indices), is_full in ((partial_blocks, False), (full_blocks, True)):
         for row, columns in enumerate(indices[0, 0].tolist()):
             for column in columns[: int(numbers[0, 0, row])]:
                 rows = torch.arange(row * 128, row * 128 + 128)[:, None]
-                places = torch.arange(column * 128, column * 128 + 128)[None, :]
+                keys = torch.arange(column * 128, column * 128 + 128)[None, :]
                 zero = torch.zeros((), dtype=torch.int64)
-                found[rows, places] = sees(zero, zero, rows, places) | full
-    assert torch.equal(found, dense)
-    # many blocks are left out: what is not seen is not computed
-    assert int(mixed[0].sum() + whole[0].sum()) < 12 * 13 / 2
+                rebuilt[rows, keys] = sees(zero, zero, rows, keys) | is_full
+    assert torch.equal(rebuilt, dense)
+    # many blocks are absent: masked tokens are not computed
+    assert int(partial_blocks[0].sum() + full_blocks[0].sum()) < 12 * 13 / 2
 
 
 def gradients(policy: HfPolicy, packs: list[Pack]) -> dict[str, Tensor]:
-    """Of a mean over all responses that uses log-probabilities and entropies."""
+    """Gradients of a mean over all responses that uses log-probabilities and entropies."""
     policy.zero_grad()
     responses = sum(len(p.lengths) for p in packs)
     for p in packs:
-        said = policy(p)
+        stats = policy(p)
         weight = p.mask / p.lengths[p.target_response] / responses
-        loss = (weight * (p.advantage * said.logprobs + 0.1 * said.entropy)).sum()
+        loss = (weight * (p.advantage * stats.logprobs + 0.1 * stats.entropy)).sum()
         loss.backward()
-    found = {name: weight.grad for name, weight in policy.named_parameters()}
-    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
+    gradients = {name: weight.grad for name, weight in policy.named_parameters()}
+    return {name: gradient.clone() for name, gradient in gradients.items() if gradient is not None}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pad_to", [None, 768])
 def test_packed_gradients_are_the_unpacked_ones(pad_to: int | None) -> None:
-    groups = random_groups(1, 3, 4, lambda dice: dice.randint(60, 130), (17, 90))
-    packs = pack(groups, 768, pad_to)
+    groups = random_groups(1, 3, 4, lambda rng: rng.randint(60, 130), (17, 90))
+    packs = pack_groups(groups, 768, pad_to)
     assert len(packs) == 2
     assert max(len(p.lengths) for p in packs) > 4  # several groups in one
-    alone = [
-        one
-        for made in groups
-        for response in made.responses
-        for one in pack([Group(made.puzzle, made.prompt, [response])], 1024)
+    single_packs = [
+        pack
+        for one_group in groups
+        for response in one_group.responses
+        for pack in pack_groups([Group(one_group.puzzle, one_group.prompt, [response])], 1024)
     ]
     policy = load(str(TINY))
-    packed, unpacked = gradients(policy, packs), gradients(policy, alone)
+    packed, unpacked = gradients(policy, packs), gradients(policy, single_packs)
     assert len(packed) == 51
     for name, gradient in unpacked.items():
         assert gradient.abs().max() > 1e-4, name

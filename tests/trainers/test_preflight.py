@@ -1,4 +1,4 @@
-"""What is refused before a run has a folder, and what a folder is held by."""
+"""Checks before a run has a folder, the lock on a folder, and the puzzles of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tclue_grpo.build import load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
 from tclue_grpo.contamination import in_tiny_training_set
 from tclue_grpo.data import Puzzles
-from tclue_grpo.loop import TrainingRun, locked, train
+from tclue_grpo.loop import TrainingRun, lock_folder, train
 from tclue_grpo.validate import Validation
 
 pytestmark = pytest.mark.model
@@ -38,7 +38,7 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes((DATA / "easy-test.jsonl").read_bytes())
     (tmp_path / "empty.jsonl").write_bytes(b"")
-    for setting, told in (
+    for setting, message in (
         ("train.validation=none.jsonl", "none.jsonl: no such puzzle file"),
         ("bench.puzzles=none.jsonl", "none.jsonl: no such puzzle file"),
         (f"train.validation={copy}", "has 256 of the puzzles of train.validation"),
@@ -47,18 +47,18 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
         ("rollout.vllm_python=none", "rollout.vllm_python: none: no such Python"),
     ):
         settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
-        with pytest.raises(UserError, match=re.escape(told)) as found:
+        with pytest.raises(UserError, match=re.escape(message)) as caught:
             preflight.check(load("tiny", settings=settings))
-        assert "\n" not in str(found.value)
+        assert "\n" not in str(caught.value)
     preflight.check(load("tiny"))
 
 
 def test_a_folder_is_trained_in_by_one_process(tmp_path: Path) -> None:
-    held = locked(tmp_path)
+    lock = lock_folder(tmp_path)
     with pytest.raises(UserError, match="another process trains this run"):
-        locked(tmp_path)
-    os.close(held)
-    os.close(locked(tmp_path))
+        lock_folder(tmp_path)
+    os.close(lock)
+    os.close(lock_folder(tmp_path))
 
 
 def test_what_training_cost_stays_in_kept_json_and_a_broken_one_is_told(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_the_puzzles_that_come_again_are_those_of_the_difficulty() -> None:
     puzzles = Puzzles("easy", 1, limit=2, ahead=2)
     try:
         first = puzzles.take(2)
-        puzzles.change("published-mix")
+        puzzles.set_difficulty("published-mix")
         assert {p.id for p in puzzles.take(2)}.isdisjoint(p.id for p in first)
-        puzzles.change("easy")
+        puzzles.set_difficulty("easy")
         assert puzzles.take(2) == first
     finally:
         puzzles.close()
@@ -106,7 +106,7 @@ def test_puzzles_held_out_unwanted_or_never_made(monkeypatch: pytest.MonkeyPatch
             plain.take(8)
     finally:
         plain.close()
-    monkeypatch.setattr(data, "MOST_PASSED_OVER", 2)
+    monkeypatch.setattr(data, "MAX_SKIPPED", 2)
     none = Puzzles("easy", 1, ahead=2, unwanted=lambda p: True)
     try:
         with pytest.raises(UserError, match=r"2 puzzles of easy in a row.*packing\.length"):
@@ -128,21 +128,21 @@ def test_a_run_trains_on_nothing_that_it_is_measured_on_or_has_no_room_for(tmp_p
         first = plain.take(12)
     finally:
         plain.close()
-    own = tmp_path / "own.jsonl"
-    own.write_text("".join(map(house_line, first[:3])))
+    validation_file = tmp_path / "own.jsonl"
+    validation_file.write_text("".join(map(house_line, first[:3])))
     tokenizer = load_tokenizer(str(TINY))
     lengths = [len(prompt_ids(tokenizer, puzzle)) for puzzle in first]
-    most = sorted(lengths)[8]
-    room = (f"packing.length={most + 400}", "rollout.max_tokens=400")
-    config = load("tiny", settings=(f"train.validation={own}", *room))
+    max_prompt = sorted(lengths)[8]
+    limits = (f"packing.length={max_prompt + 400}", "rollout.max_tokens=400")
+    config = load("tiny", settings=(f"train.validation={validation_file}", *limits))
     puzzles = make_puzzles(config, tokenizer)
     try:
         taken = puzzles.take(4)
     finally:
         puzzles.close()
-    fit = [p for p, length in zip(first[3:], lengths[3:], strict=True) if length <= most]
-    assert taken == [p for p in fit if not in_tiny_training_set(p)][:4]
-    assert max(lengths) > most
+    fitting = [p for p, length in zip(first[3:], lengths[3:], strict=True) if length <= max_prompt]
+    assert taken == [p for p in fitting if not in_tiny_training_set(p)][:4]
+    assert max(lengths) > max_prompt
 
 
 SMALL = (
@@ -152,16 +152,16 @@ SMALL = (
 
 
 def validating(monkeypatch: pytest.MonkeyPatch, *accuracies: list[float]) -> None:
-    """Have validations find these."""
-    left = iter(accuracies)
+    """Make the validations return these accuracies [puzzle]."""
+    remaining = iter(accuracies)
 
-    def measured(*_: object) -> Validation:
-        found = next(left)
-        accuracy = mean_interval(found)
+    def fake_validate(*_: object) -> Validation:
+        by_puzzle = next(remaining)
+        accuracy = mean_interval(by_puzzle)
         assert accuracy is not None
-        return Validation(accuracy, tuple(found), mean(found), 10.0)
+        return Validation(accuracy, tuple(by_puzzle), mean(by_puzzle), 10.0)
 
-    monkeypatch.setattr(loop, "validate", measured)
+    monkeypatch.setattr(loop, "validate", fake_validate)
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
 """Iterations of the published recipe on the tiny model, against a float64 reference.
 
-The reference is written from what is known of the published run, with plain loops: each response
-by itself behind its own copy of the prompt, the full logits, Adam by hand. The trainer runs on its
-own path, in float64 too: packed, chunked, torch's AdamW. The sampler is the real one, in float32,
-and it is asked once: each run learns from the same responses. Sizes and rate are the test's; every
-other knob is the preset's. A second iteration, on the responses of the first, has ratios that
-leave the clip range, and shows whether Adam forgets.
+The reference follows what is known of the published run, with plain loops: each response alone
+after its own copy of the prompt, the full logits, Adam by hand. The trainer uses its usual code, in
+float64 too: packed, chunked, torch's AdamW. The sampler is the real one, in float32, and it samples
+once: all runs learn from the same responses. Sizes and rate are the test's; every other setting is
+the preset's. A second iteration, on the same responses, has ratios outside the clip range, and
+shows whether AdamW's moments are reset.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ SIZES = {
 Weights = dict[str, Tensor]
 
 
-class Asked:
-    """Puzzles, and the responses that were sampled to them."""
+class FixedSamples:
+    """Puzzles, and the responses that were sampled once for them."""
 
     def __init__(self) -> None:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(TINY)
@@ -76,7 +76,7 @@ class Asked:
         requests = [SamplingRequest(ids, RESPONSES, i) for i, ids in enumerate(self.prompts)]
         self.samples = engine.sample(requests)
 
-    # As puzzles, and as an engine.
+    # The interfaces of `Puzzles` and of an engine.
 
     def take(self, count: int) -> list[Puzzle]:
         assert count == PUZZLES
@@ -94,8 +94,8 @@ class Asked:
 
 
 @cache
-def asked() -> Asked:
-    return Asked()
+def fixed_samples() -> FixedSamples:
+    return FixedSamples()
 
 
 @pytest.fixture(autouse=True)
@@ -111,40 +111,42 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm, "forward", forward)
 
 
-def learner(config: Config, dtype: Any) -> TrainState:
+def train_state(config: Config, dtype: Any) -> TrainState:
     policy = build_policy.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
     optimizer = make_optimizer(policy, config.update)
-    everything: Any = asked()
-    return TrainState(config, policy, optimizer, everything, everything, everything.tokenizer)
+    fixed: Any = fixed_samples()
+    return TrainState(config, policy, optimizer, fixed, fixed, fixed.tokenizer)
 
 
 def trained(config: Config) -> tuple[Weights, list[Numbers]]:
     """The weights after the trainer's iterations, and their numbers."""
-    one = learner(config, torch.float64)
-    numbers = [step.iterate(one) for _ in range(ITERATIONS)]
-    return one.policy.hf_state(), numbers
+    state = train_state(config, torch.float64)
+    numbers = [step.iterate(state) for _ in range(ITERATIONS)]
+    return state.policy.hf_state(), numbers
 
 
-def gains(number: int) -> list[float]:
-    """[response] A puzzle's rewards, less their mean, through their deviation."""
-    puzzle = asked().puzzles[number]
+def advantages(number: int) -> list[float]:
+    """[response] A puzzle's rewards, minus their mean, divided by their deviation."""
+    puzzle = fixed_samples().puzzles[number]
     texts = [
-        asked().tokenizer.decode(s.ids[:-1] if s.finish == "stop" else s.ids)
-        for s in asked().samples[number]
+        fixed_samples().tokenizer.decode(s.ids[:-1] if s.finish == "stop" else s.ids)
+        for s in fixed_samples().samples[number]
     ]
-    earned = [grader("sound").grade(puzzle, text).accuracy for text in texts]
-    middle = sum(earned) / len(earned)
-    deviation = math.sqrt(sum((r - middle) ** 2 for r in earned) / len(earned))
-    # float32 is what a batch holds them in
-    return [float(torch.tensor((r - middle) / (deviation + 1e-6))) for r in earned]
+    rewards = [grader("sound").grade(puzzle, text).accuracy for text in texts]
+    mean_reward = sum(rewards) / len(rewards)
+    deviation = math.sqrt(sum((r - mean_reward) ** 2 for r in rewards) / len(rewards))
+    # a batch stores them in float32
+    return [float(torch.tensor((r - mean_reward) / (deviation + 1e-6))) for r in rewards]
 
 
 def batch_loss(model: Any, numbers: Sequence[int]) -> Tensor:
     """The loss of some puzzles' responses."""
     total: Tensor = torch.zeros((), dtype=torch.float64)
     for number in numbers:
-        prompt = asked().prompts[number]
-        for sample, gain in zip(asked().samples[number], gains(number), strict=True):
+        prompt = fixed_samples().prompts[number]
+        for sample, advantage in zip(
+            fixed_samples().samples[number], advantages(number), strict=True
+        ):
             ids = torch.tensor([prompt + sample.ids])
             logprobs = torch.log_softmax(model(ids).logits[0], -1)
             count = len(sample.ids)
@@ -155,7 +157,7 @@ def batch_loss(model: Any, numbers: Sequence[int]) -> Tensor:
                 raw = float(torch.tensor(sample.logprobs[t]))
                 ratio = torch.exp(new - raw)
                 clipped = torch.clamp(ratio, 1 - CLIP, 1 + CLIP)
-                total = total - torch.minimum(ratio * gain, clipped * gain) / count
+                total = total - torch.minimum(ratio * advantage, clipped * advantage) / count
     return total / (len(numbers) * RESPONSES)
 
 
@@ -180,10 +182,10 @@ def reference() -> Weights:
     return {name: weight.detach() for name, weight in weights.items()}
 
 
-def furthest(one: Weights, other: Weights) -> float:
+def furthest(weights: Weights, others: Weights) -> float:
     """The greatest difference of a weight, in units of the learning rate."""
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one) / RATE
+    assert weights.keys() == others.keys()
+    return max(float((weights[name] - others[name]).abs().max()) for name in weights) / RATE
 
 
 def config(**changes: str) -> Config:
@@ -194,10 +196,10 @@ def config(**changes: str) -> Config:
 
 @pytest.mark.slow
 def test_the_responses_have_all_that_the_recipe_treats_apart() -> None:
-    for number, samples in enumerate(asked().samples):
-        assert max(gains(number)) > 0
+    for number, samples in enumerate(fixed_samples().samples):
+        assert max(advantages(number)) > 0
         assert {s.finish for s in samples} <= {"stop", "length"}
-    finishes = [s.finish for samples in asked().samples for s in samples]
+    finishes = [s.finish for samples in fixed_samples().samples for s in samples]
     assert {"stop", "length"} == set(finishes)
 
 
@@ -237,24 +239,26 @@ def test_each_departure_shows(change: dict[str, str]) -> None:
 
 
 def test_bf16_weights_are_updated_in_bf16() -> None:
-    """AdamW by hand, rounded after each operation, from the gradients that the trainer took.
+    """AdamW by hand, rounded after each operation, from the trainer's gradients.
 
     At the published rate, most weights lie too far apart in bf16 to move at all.
     """
-    one = learner(config(update__learning_rate="6e-6"), torch.bfloat16)
-    assert [id(m) for m in one.optimizer.masters] == [id(w) for w in one.optimizer.weights]
-    weights = [weight.detach().clone() for weight in one.optimizer.weights]
-    taken: list[list[Tensor]] = []
-    update = one.optimizer.step
+    state = train_state(config(update__learning_rate="6e-6"), torch.bfloat16)
+    assert [id(m) for m in state.optimizer.masters] == [id(w) for w in state.optimizer.weights]
+    weights = [weight.detach().clone() for weight in state.optimizer.weights]
+    step_gradients: list[list[Tensor]] = []
+    update = state.optimizer.step
 
-    def noted(rate: float) -> tuple[float, bool]:
+    def recording_step(rate: float) -> tuple[float, bool]:
         assert rate == 6e-6
-        taken.append([w.grad.clone() for w in one.optimizer.weights if w.grad is not None])
+        step_gradients.append(
+            [w.grad.clone() for w in state.optimizer.weights if w.grad is not None]
+        )
         return update(rate)
 
-    one.optimizer.step = noted  # type: ignore[method-assign]
-    step.iterate(one)
-    assert len(taken) == STEPS
+    state.optimizer.step = recording_step  # type: ignore[method-assign]
+    step.iterate(state)
+    assert len(step_gradients) == STEPS
 
     def rounded(exact: Tensor) -> Tensor:
         return exact.to(torch.bfloat16).to(torch.float64)
@@ -263,32 +267,32 @@ def test_bf16_weights_are_updated_in_bf16() -> None:
     for i, start in enumerate(weights):
         w = start.double()
         m = v = torch.zeros_like(w)
-        for k, slopes in enumerate(taken, 1):
+        for k, slopes in enumerate(step_gradients, 1):
             g = slopes[i].double()
             w = rounded(w * (1 - 6e-6 * DECAY))
             m = rounded(m + (1 - BETAS[0]) * (g - m))
             v = rounded(rounded(v * BETAS[1]) + (1 - BETAS[1]) * g * g)
             root = rounded(rounded(v.sqrt()) / math.sqrt(1 - BETAS[1] ** k))
             w = rounded(w - 6e-6 / (1 - BETAS[0] ** k) * m / rounded(root + 1e-8))
-        told = one.optimizer.weights[i].detach()
-        # A rounding may fall to the other side: by one bf16 step, in few places.
-        torch.testing.assert_close(told.double(), w, rtol=2**-7, atol=1e-7)
-        same += int((told == w.bfloat16()).sum())
-        moved += int((told != start).sum())
+        actual = state.optimizer.weights[i].detach()
+        # In few places a value is rounded the other way, by one bf16 step.
+        torch.testing.assert_close(actual.double(), w, rtol=2**-7, atol=1e-7)
+        same += int((actual == w.bfloat16()).sum())
+        moved += int((actual != start).sum())
         total += w.numel()
     assert same > 0.999 * total
     assert 0 < moved < 0.5 * total
 
 
 def test_with_masters_no_step_is_lost() -> None:
-    one = learner(
+    state = train_state(
         config(update__learning_rate="6e-6", update__bf16_updates="false"), torch.bfloat16
     )
-    before = [master.detach().clone() for master in one.optimizer.masters]
-    step.iterate(one)
-    assert {master.dtype for master in one.optimizer.masters} == {torch.float32}
+    before = [master.detach().clone() for master in state.optimizer.masters]
+    step.iterate(state)
+    assert {master.dtype for master in state.optimizer.masters} == {torch.float32}
     for master, start, weight in zip(
-        one.optimizer.masters, before, one.optimizer.weights, strict=True
+        state.optimizer.masters, before, state.optimizer.weights, strict=True
     ):
         used = start.abs() > 1e-4  # decay moves these, if nothing else does
         assert float((master != start)[used].double().mean()) > 0.99

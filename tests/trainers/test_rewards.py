@@ -15,14 +15,14 @@ from tclue.puzzle.wording import MAIN_TOPICS
 from tclue_grpo.config import RewardConfig
 from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample
-from tclue_grpo.shaping import shuffled
+from tclue_grpo.shaping import shuffle_rewards
 
 LIMIT = 100
 PLAIN = RewardConfig()
 
 
 def mixed_puzzle() -> Puzzle:
-    """One that asks main questions and others."""
+    """A puzzle with main questions and others."""
     for puzzle in load_set("easy-test").puzzles:
         mains = sum(q.topic in MAIN_TOPICS for q in puzzle.questions.values())
         if 2 <= mains <= len(puzzle.questions) - 2:
@@ -38,7 +38,7 @@ def group(right: list[list[str]], wrong: list[list[str]] | None = None, tokens: 
     """Responses that answer these letters right, and those wrong."""
     puzzle = mixed_puzzle()
     assert puzzle.solution
-    made = Group(puzzle, [1])
+    result = Group(puzzle, [1])
     for i, letters in enumerate(right):
         lines = [f"{letter}. {puzzle.solution[letter]}" for letter in letters]
         for letter in wrong[i] if wrong else []:
@@ -46,8 +46,8 @@ def group(right: list[list[str]], wrong: list[list[str]] | None = None, tokens: 
             lines.append(f"{letter}. {other}")
         text = "\n".join(lines)
         sample = Sample([1] * tokens, [-1.0] * tokens, "stop")
-        made.responses.append(GradedSample(sample, text, grader("sound").grade(puzzle, text)))
-    return made
+        result.responses.append(GradedSample(sample, text, grader("sound").grade(puzzle, text)))
+    return result
 
 
 def everything() -> tuple[list[str], list[str], list[str]]:
@@ -59,69 +59,69 @@ def everything() -> tuple[list[str], list[str], list[str]]:
 
 def test_the_reward_is_the_accuracy() -> None:
     letters, _, _ = everything()
-    made = group([letters, letters[:1], []])
-    assert rewards(made, PLAIN, LIMIT) == [1, 1 / len(letters), 0]
+    graded_group = group([letters, letters[:1], []])
+    assert rewards(graded_group, PLAIN, LIMIT) == [1, 1 / len(letters), 0]
 
 
 def test_a_bonus_for_those_solved_alone() -> None:
     letters, _, _ = everything()
-    made = group([letters, letters[1:]])
-    told = rewards(made, replace(PLAIN, solved_bonus=0.5), LIMIT)
-    assert told == pytest.approx([1.5, 1 - 1 / len(letters)])
+    graded_group = group([letters, letters[1:]])
+    earned = rewards(graded_group, replace(PLAIN, solved_bonus=0.5), LIMIT)
+    assert earned == pytest.approx([1.5, 1 - 1 / len(letters)])
 
 
 def test_main_questions_weigh_more() -> None:
     letters, main, others = everything()
-    made = group([main, others, letters, [main[0], others[0]]])
+    graded_group = group([main, others, letters, [main[0], others[0]]])
     total = 3 * len(main) + len(others)
     expected = [3 * len(main) / total, len(others) / total, 1, 4 / total]
-    assert rewards(made, replace(PLAIN, main_weight=3.0), LIMIT) == pytest.approx(expected)
+    assert rewards(graded_group, replace(PLAIN, main_weight=3.0), LIMIT) == pytest.approx(expected)
 
 
 def test_without_main_questions_their_weight_says_nothing() -> None:
     letters, _, _ = everything()
-    made = group([letters[:1], []])
-    for response in made.responses:  # as the grader tells it of such a puzzle
+    graded_group = group([letters[:1], []])
+    for response in graded_group.responses:  # as the grader grades such a puzzle
         response.grade = replace(response.grade, main_accuracy=None)
-    told = rewards(made, replace(PLAIN, main_weight=3.0), LIMIT)
-    assert told == [1 / len(letters), 0]
+    earned = rewards(graded_group, replace(PLAIN, main_weight=3.0), LIMIT)
+    assert earned == [1 / len(letters), 0]
 
 
 def test_accuracy_to_a_power() -> None:
     letters, _, _ = everything()
-    made = group([letters, letters[:2], []])
-    told = rewards(made, replace(PLAIN, power=2.0), LIMIT)
-    assert told == pytest.approx([1, (2 / len(letters)) ** 2, 0])
+    graded_group = group([letters, letters[:2], []])
+    earned = rewards(graded_group, replace(PLAIN, power=2.0), LIMIT)
+    assert earned == pytest.approx([1, (2 / len(letters)) ** 2, 0])
 
 
 def test_a_penalty_for_the_share_without_an_answer() -> None:
     letters, _, _ = everything()
-    made = group([letters[:1], letters[:1], []], [[], letters[1:], []])
-    one = 1 / len(letters)
-    told = rewards(made, replace(PLAIN, format_penalty=0.25), LIMIT)
-    assert told == pytest.approx([one - 0.25 * (1 - one), one, -0.25])
+    graded_group = group([letters[:1], letters[:1], []], [[], letters[1:], []])
+    share = 1 / len(letters)
+    earned = rewards(graded_group, replace(PLAIN, format_penalty=0.25), LIMIT)
+    assert earned == pytest.approx([share - 0.25 * (1 - share), share, -0.25])
 
 
 @pytest.mark.parametrize(
-    ("tokens", "off"), [(1, 0), (80, 0), (81, 0.05), (90, 0.5), (99, 0.95), (100, 1)]
+    ("tokens", "penalty"), [(1, 0), (80, 0), (81, 0.05), (90, 0.5), (99, 0.95), (100, 1)]
 )
 @pytest.mark.parametrize("finish", ["stop", "length"])
-def test_length_is_shaped_over_the_last_fifth(tokens: int, off: float, finish: Finish) -> None:
+def test_length_is_shaped_over_the_last_fifth(tokens: int, penalty: float, finish: Finish) -> None:
     letters, _, _ = everything()
-    made = group([letters], tokens=tokens)
-    made.responses[0].sample = replace(made.responses[0].sample, finish=finish)
-    told = rewards(made, replace(PLAIN, length_shaping=0.3), LIMIT)
-    assert told == pytest.approx([1 - 0.3 * off])
-    assert rewards(made, PLAIN, LIMIT) == [1]
+    graded_group = group([letters], tokens=tokens)
+    graded_group.responses[0].sample = replace(graded_group.responses[0].sample, finish=finish)
+    earned = rewards(graded_group, replace(PLAIN, length_shaping=0.3), LIMIT)
+    assert earned == pytest.approx([1 - 0.3 * penalty])
+    assert rewards(graded_group, PLAIN, LIMIT) == [1]
 
 
 def test_options_add_up() -> None:
     letters, _, _ = everything()
     options = RewardConfig(solved_bonus=0.1, power=2.0, format_penalty=0.2, length_shaping=0.4)
-    made = group([letters, letters[:2]], tokens=90)
+    graded_group = group([letters, letters[:2]], tokens=90)
     share = 2 / len(letters)
     expected = [1 + 0.1 - 0.2, share**2 - 0.2 * (1 - share) - 0.2]
-    assert rewards(made, options, LIMIT) == pytest.approx(expected)
+    assert rewards(graded_group, options, LIMIT) == pytest.approx(expected)
 
 
 def test_advantages_are_mean_centred() -> None:
@@ -144,25 +144,25 @@ def test_without_spread_there_is_no_advantage(earned: list[float], divide: bool)
 
 def test_truncated_responses_count_in_the_mean() -> None:
     letters, _, _ = everything()
-    made = group([letters, [], letters[:2]])
-    made.responses[1].sample = replace(made.responses[1].sample, finish="length")
-    earned = rewards(made, PLAIN, LIMIT)
-    middle = math.fsum(earned) / 3
-    assert advantages(earned, False) == pytest.approx([r - middle for r in earned])
+    graded_group = group([letters, [], letters[:2]])
+    graded_group.responses[1].sample = replace(graded_group.responses[1].sample, finish="length")
+    earned = rewards(graded_group, PLAIN, LIMIT)
+    mean_reward = math.fsum(earned) / 3
+    assert advantages(earned, False) == pytest.approx([r - mean_reward for r in earned])
 
 
-def earn(made: Group, earned: list[float]) -> Group:
-    for response, reward in zip(made.responses, earned, strict=True):
+def earn(graded_group: Group, earned: list[float]) -> Group:
+    for response, reward in zip(graded_group.responses, earned, strict=True):
         response.reward = reward
-    return made
+    return graded_group
 
 
 def test_spread_is_what_rounding_is_not() -> None:
-    made = group([[], [], []])
-    assert not has_spread(made)
-    assert not has_spread(earn(made, [0.1 + 0.2, 0.3, 0.3]))
-    assert has_spread(earn(made, [0.3, 0.3, 0.301]))
-    assert not has_spread(Group(made.puzzle, [1]))
+    graded_group = group([[], [], []])
+    assert not has_spread(graded_group)
+    assert not has_spread(earn(graded_group, [0.1 + 0.2, 0.3, 0.3]))
+    assert has_spread(earn(graded_group, [0.3, 0.3, 0.301]))
+    assert not has_spread(Group(graded_group.puzzle, [1]))
 
 
 @pytest.mark.slow
@@ -171,16 +171,16 @@ def test_shuffled_rewards_are_the_same_ones_over_the_whole_batch() -> None:
         return [earn(group([[]] * 8), [i + j / 8 for j in range(8)]) for i in range(4)]
 
     def earned(groups: list[Group]) -> list[float]:
-        return [r.reward for made in groups for r in made.responses]
+        return [r.reward for graded_group in groups for r in graded_group.responses]
 
-    plain, one, again, other = batch(), batch(), batch(), batch()
-    shuffled(one, 1)
-    shuffled(again, 1)
-    shuffled(other, 2)
-    assert sorted(earned(one)) == earned(plain)
-    assert earned(one) == earned(again)
-    assert len({tuple(map(float, earned(g))) for g in (plain, one, other)}) == 3
+    plain, seed_1, seed_1_again, seed_2 = batch(), batch(), batch(), batch()
+    shuffle_rewards(seed_1, 1)
+    shuffle_rewards(seed_1_again, 1)
+    shuffle_rewards(seed_2, 2)
+    assert sorted(earned(seed_1)) == earned(plain)
+    assert earned(seed_1) == earned(seed_1_again)
+    assert len({tuple(map(float, earned(g))) for g in (plain, seed_1, seed_2)}) == 3
     # Rewards leave their group.
-    assert {int(r.reward) for r in one[0].responses} != {0}
-    # And the texts stay where they were.
-    assert [r.text for r in one[0].responses] == [r.text for r in plain[0].responses]
+    assert {int(r.reward) for r in seed_1[0].responses} != {0}
+    # And the texts stay in place.
+    assert [r.text for r in seed_1[0].responses] == [r.text for r in plain[0].responses]

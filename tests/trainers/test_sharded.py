@@ -24,7 +24,7 @@ SCRIPT = SCRIPTS / "sharded_step.py"
 
 
 def run(backend: str, folder: Path, processes: int) -> tuple[dict[str, float], Weights, Weights]:
-    """What was told, the gradients, and the weights that were saved."""
+    """The numbers, the gradients, and the weights that the script saved."""
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -37,17 +37,17 @@ def run(backend: str, folder: Path, processes: int) -> tuple[dict[str, float], W
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    told = json.loads((folder / "told.json").read_text())
-    return told, load_file(folder / "gradients.tensors"), load_file(folder / "model.safetensors")
+    numbers = json.loads((folder / "numbers.json").read_text())
+    return numbers, load_file(folder / "gradients.tensors"), load_file(folder / "model.safetensors")
 
 
 @pytest.mark.parametrize("backend", ["hf", "lora", "torchtune"])
 def test_two_processes_are_as_one(backend: str, tmp_path: Path) -> None:
     if backend != "hf":
         pytest.importorskip("peft" if backend == "lora" else backend)
-    one, gradients, weights = run(backend, tmp_path / "one", 1)
-    two, sharded_gradients, sharded_weights = run(backend, tmp_path / "two", 2)
-    assert two == pytest.approx(one, rel=1e-5)
+    single, gradients, weights = run(backend, tmp_path / "one", 1)
+    sharded, sharded_gradients, sharded_weights = run(backend, tmp_path / "two", 2)
+    assert sharded == pytest.approx(single, rel=1e-5)
     assert len(gradients) == (56 if backend == "lora" else 51)
     assert sharded_gradients.keys() == gradients.keys()
     for name, gradient in gradients.items():

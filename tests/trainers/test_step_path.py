@@ -29,7 +29,7 @@ pytestmark = pytest.mark.model
 MOST_FILES, MOST_LINES = 10, 850
 TRAINER = ROOT / "trainers" / "tclue_grpo"
 MODELS = ROOT / "tclue" / "bench" / "models"
-# What of `tclue.bench.models` is not the decode loop's: a prompt's tokens, and a seed.
+# The module of `tclue.bench.models` that is not the decode loop's: a prompt's tokens, and a seed.
 BESIDE = (MODELS / "chat_template.py",)
 SILENT = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
@@ -62,7 +62,7 @@ def code_lines(text: str) -> int:
         if token.type not in SILENT:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(text)):
-        # A text that stands alone does nothing: it is a docstring.
+        # A string that is a statement of its own is a docstring.
         match node:
             case ast.Expr(ast.Constant(str())):
                 lines.difference_update(range(node.lineno, (node.end_lineno or 0) + 1))

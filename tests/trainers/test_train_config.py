@@ -44,12 +44,12 @@ from tclue_grpo.model_size import check_base, shape_of
 
 @pytest.fixture
 def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put a program on the path that says what nvidia-smi would of some GPUs."""
+    """Put a fake nvidia-smi on the path that prints given GPUs."""
 
-    def install(says: str) -> None:
+    def install(output: str) -> None:
         program = tmp_path / "bin" / "nvidia-smi"
         program.parent.mkdir()
-        program.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -124,7 +124,7 @@ def test_a_value_on_the_command_line(setting: str, change: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("update.learning_rat=1", "unknown field update.learning_rat: did you mean learning_rate?"),
         ("loss.iterations=3", "unknown field loss.iterations: expected one of objective, clip_low"),
@@ -148,13 +148,13 @@ def test_a_value_on_the_command_line(setting: str, change: object) -> None:
         ("loss.tis_cap=2", "expected loss.old trainer"),
     ],
 )
-def test_a_setting_that_cannot_be_meant(setting: str, told: str) -> None:
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_a_setting_that_cannot_be_meant(setting: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
         load("tiny", settings=[setting])
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "[update]\nrate = 1\n",
@@ -170,10 +170,10 @@ def test_a_setting_that_cannot_be_meant(setting: str, told: str) -> None:
         ('preset = "tinny"\n', "--preset tinny: no such preset: did you mean tiny?"),
     ],
 )
-def test_a_file_that_cannot_be_meant(text: str, told: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_meant(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    with pytest.raises(UserError, match=re.escape(told)) as caught:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
         load(file=path)
     assert "\n" not in str(caught.value)
 
@@ -184,8 +184,8 @@ def test_a_folder_keeps_its_configuration(tmp_path: Path) -> None:
     before = (folder / "config.toml").read_bytes()
     settle(load("tiny"), folder)
     rate = load("tiny").update.learning_rate
-    told = f"update.learning_rate was {rate}, now 0.1; train.seed was 1, now 2"
-    with pytest.raises(UserError, match=re.escape(told)):
+    message = f"update.learning_rate was {rate}, now 0.1; train.seed was 1, now 2"
+    with pytest.raises(UserError, match=re.escape(message)):
         settle(load("tiny", settings=["update.learning_rate=0.1"], seed=2), folder)
     assert (folder / "config.toml").read_bytes() == before
     assert [path.name for path in folder.iterdir()] == ["config.toml"]
@@ -222,7 +222,7 @@ def test_the_published_recipe_departs_by_knobs() -> None:
 @pytest.mark.parametrize(
     ("base", "parameters"),
     [
-        # As the weights on the hub are counted.
+        # The numbers of weights on the hub.
         ("HuggingFaceTB/SmolLM2-135M-Instruct", 134_515_008),
         ("Qwen/Qwen2.5-0.5B-Instruct", 494_032_768),
         ("Qwen/Qwen2.5-1.5B-Instruct", 1_543_714_304),
@@ -251,19 +251,19 @@ def test_the_shipped_weights_are_counted() -> None:
 
 @pytest.mark.parametrize("name", presets())
 def test_a_preset_fits_where_it_says(name: str) -> None:
-    found = preset(name)
-    said = re.search(r"(a GPU|(\d+) GPUs) of (\d+) GB", found.about)
-    assert (said is not None) == found.needs_gpu
-    if said is None:
-        plan.refuse_unfit(name, found.config, False, NO_GPU)
+    chosen = preset(name)
+    stated = re.search(r"(a GPU|(\d+) GPUs) of (\d+) GB", chosen.about)
+    assert (stated is not None) == chosen.needs_gpu
+    if stated is None:
+        plan.refuse_unfit(name, chosen.config, False, NO_GPU)
         return
-    count, memory = int(said[2] or 1), int(said[3])
-    assert found.config.price.gpus == count
-    plan.refuse_unfit(name, found.config, True, gpus(count, memory))
+    count, memory = int(stated[2] or 1), int(stated[3])
+    assert chosen.config.price.gpus == count
+    plan.refuse_unfit(name, chosen.config, True, gpus(count, memory))
     with pytest.raises(UserError, match=f"{name} needs a GPU, and here is no GPU"):
-        plan.refuse_unfit(name, found.config, True, NO_GPU)
+        plan.refuse_unfit(name, chosen.config, True, NO_GPU)
     with pytest.raises(UserError, match=r"is too large for the memory at hand: \d+\.\d GB needed"):
-        plan.refuse_unfit(name, found.config, True, gpus(count, memory / 4))
+        plan.refuse_unfit(name, chosen.config, True, gpus(count, memory / 4))
 
 
 def test_too_few_gpus() -> None:
@@ -291,9 +291,9 @@ def test_memory_of_the_optimizer_by_hand() -> None:
     config, shape = load("qwen2.5-7b"), shape_of("Qwen/Qwen2.5-7B-Instruct")
     assert shape is not None
     weights = 7_615_616_512
-    found = plan.memory(config, shape, 4, 80e9)
+    full = plan.memory(config, shape, 4, 80e9)
     # bf16 weights; fp32 gradients, masters and two moments: 18 bytes a weight over 4 GPUs
-    assert found.weights + found.gradients + found.optimizer == pytest.approx(weights * 18 / 4)
+    assert full.weights + full.gradients + full.optimizer == pytest.approx(weights * 18 / 4)
     published = plan.memory(load("published-14b", settings=["model.base=x"]), shape, 1, 80e9)
     assert published.weights + published.gradients + published.optimizer == weights * 8
     adapters = plan.memory(load("qwen2.5-7b", settings=["model.lora_rank=16"]), shape, 1, 80e9)
@@ -307,11 +307,11 @@ def test_dollars_and_steps() -> None:
     config = load("qwen2.5-7b", settings=["price.gpu_hour_usd=3"])
     shape = shape_of(config.model.base)
     assert shape is not None
-    found = plan.estimate(config, shape, gpus(4, 80))
-    assert found.dollars == pytest.approx(found.hours * 12)
-    assert found.optimizer_steps == 800
+    needs = plan.estimate(config, shape, gpus(4, 80))
+    assert needs.dollars == pytest.approx(needs.hours * 12)
+    assert needs.optimizer_steps == 800
     longer = replace(config, train=TrainConfig(iterations=400))
-    assert plan.estimate(longer, shape, gpus(4, 80)).hours > 1.5 * found.hours
+    assert plan.estimate(longer, shape, gpus(4, 80)).hours > 1.5 * needs.hours
     assert plan.estimate(load("qwen2.5-7b"), shape, gpus(4, 80)).dollars is None
 
 
@@ -365,7 +365,7 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--preset", "qwen2.5-7b"), "qwen2.5-7b needs a GPU, and here is no GPU"),
         (("--preset", "tinny"), "--preset tinny: no such preset: did you mean tiny?"),
@@ -378,9 +378,9 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(
-    arguments: tuple[str, ...], told: str, tmp_path: Path, no_gpu: None
+    arguments: tuple[str, ...], message: str, tmp_path: Path, no_gpu: None
 ) -> None:
-    assert told in refused(call(tmp_path, "train", *arguments))
+    assert message in refused(call(tmp_path, "train", *arguments))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -402,4 +402,4 @@ def test_presets_are_listed(tmp_path: Path, no_gpu: None) -> None:
     lines = call(tmp_path, "train", "--presets").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(presets())
     listed = json.loads(call(tmp_path, "train", "--presets", "--json").stdout)
-    assert [one["name"] for one in listed if one["fits"]] == ["tiny"]
+    assert [entry["name"] for entry in listed if entry["fits"]] == ["tiny"]

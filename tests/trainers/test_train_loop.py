@@ -1,4 +1,4 @@
-"""A training run: it learns what it says, stops and goes on, and loses nothing to a kill."""
+"""A training run: what it writes, stopping and resuming it, and kills that lose nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = (
     *("train.iterations=4", "train.validate_every=2", "train.save_every=1"),
     *("train.validation_puzzles=4", "train.validation_samples=2", "update.steps_per_iteration=2"),
     *("bench.limit=4", "bench.samples=2", "train.keep_every=3"),
-    # 40 tokens cut most responses off, which it would stop at.
+    # Most responses are truncated at 40 tokens, at which the guard would stop.
     "guard.on=false",
 )
 # Long after any of them is through, however busy the machine is.
@@ -56,7 +56,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def train(folder: Path, *arguments: str) -> str:
-    """The same to its end; what it printed."""
+    """Train to the end; return the output."""
     process = start(folder, *arguments)
     out, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 0, err
@@ -64,12 +64,12 @@ def train(folder: Path, *arguments: str) -> str:
 
 
 def lines(folder: Path, run: str = "tiny-seed1") -> list[dict[str, Any]]:
-    """The run's metrics, timings aside."""
+    """The run's metrics without timings."""
     return metrics.without_timings(metrics.read(folder / "runs" / run))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     train(folder)
@@ -77,9 +77,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_run_leaves_metrics_checkpoints_and_its_configuration(whole: Path) -> None:
-    run = whole / "runs" / "tiny-seed1"
-    kinds = [(line["iteration"], "validation" in line) for line in lines(whole)]
+def test_a_run_leaves_metrics_checkpoints_and_its_configuration(uninterrupted: Path) -> None:
+    run = uninterrupted / "runs" / "tiny-seed1"
+    kinds = [(line["iteration"], "validation" in line) for line in lines(uninterrupted)]
     assert kinds == [
         (0, True),
         (1, False),
@@ -89,49 +89,51 @@ def test_a_run_leaves_metrics_checkpoints_and_its_configuration(whole: Path) -> 
         (4, False),
         (4, True),
     ]
-    kept = json.loads((run / "kept.json").read_text())
-    assert kept["last"] == 4
-    assert kept["best"] in (2, 4)
-    assert kept["steps"] == sorted({kept["best"], 3, 4})
+    manifest = json.loads((run / "kept.json").read_text())
+    assert manifest["last"] == 4
+    assert manifest["best"] in (2, 4)
+    assert manifest["steps"] == sorted({manifest["best"], 3, 4})
     assert sorted(path.name for path in run.glob("step-*")) == [
-        f"step-{step:06d}" for step in kept["steps"]
+        f"step-{step:06d}" for step in manifest["steps"]
     ]
-    assert kept["training_s"] > 0
+    assert manifest["training_s"] > 0
     assert (run / "config.toml").is_file()
     assert not list(run.rglob("*.pkl")) + list(run.rglob("*.pt")) + list(run.rglob("*.bin"))
-    measured = [line for line in lines(whole) if "validation" not in line]
-    assert all(line["gap"] < 1e-4 for line in measured)
-    assert all(line["responses"] >= 8 for line in measured)
+    iterations = [line for line in lines(uninterrupted) if "validation" not in line]
+    assert all(line["gap"] < 1e-4 for line in iterations)
+    assert all(line["responses"] >= 8 for line in iterations)
 
 
-def test_what_is_trained_is_another_model_than_the_base(whole: Path) -> None:
+def test_what_is_trained_is_another_model_than_the_base(uninterrupted: Path) -> None:
     from safetensors.torch import load_file
 
     from tclue.bench.models.local import TINY
 
     base = load_file(TINY / "model.safetensors")
-    after = load_file(whole / "runs" / "tiny-seed1" / "step-000004" / "model.safetensors")
+    after = load_file(uninterrupted / "runs" / "tiny-seed1" / "step-000004" / "model.safetensors")
     assert base.keys() == after.keys()
     assert any(not base[name].equal(after[name]) for name in base)
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Path, tmp_path: Path) -> None:
-    dice = random.Random(1)
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(1)
     kills = 0
     while kills < 4:
         process = start(tmp_path)
-        done = tmp_path / "runs" / "tiny-seed1"
-        before = len(list(done.glob("step-*"))) if done.exists() else 0
+        run_folder = tmp_path / "runs" / "tiny-seed1"
+        before = len(list(run_folder.glob("step-*"))) if run_folder.exists() else 0
         deadline = time.monotonic() + HUNG_S
         # Not before it has come further, so that some kills fall in each stage of an iteration.
         while time.monotonic() < deadline and process.poll() is None:
-            if done.exists() and len(list(done.glob("step-*"))) > before:
+            if run_folder.exists() and len(list(run_folder.glob("step-*"))) > before:
                 break
-            if (done / "metrics.jsonl").exists() and not before and kills == 0:
+            if (run_folder / "metrics.jsonl").exists() and not before and kills == 0:
                 break
             time.sleep(0.01)
-        time.sleep(dice.random() * 0.4)
+        time.sleep(rng.random() * 0.4)
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)
@@ -139,14 +141,14 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Path, tmp_
         kills += 1
     assert kills
     train(tmp_path)
-    assert lines(tmp_path) == lines(whole)
+    assert lines(tmp_path) == lines(uninterrupted)
     last = "runs/tiny-seed1/step-000004"
     for name in ("model.safetensors", "trainer/optimizer-0-of-1.safetensors"):
-        assert (tmp_path / last / name).read_bytes() == (whole / last / name).read_bytes()
+        assert (tmp_path / last / name).read_bytes() == (uninterrupted / last / name).read_bytes()
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_the_same_command_goes_on(whole: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_the_same_command_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
     process = start(tmp_path)
     metrics = tmp_path / "runs" / "tiny-seed1" / "metrics.jsonl"
     while not metrics.exists() or metrics.read_text().count("\n") < 2:
@@ -159,14 +161,14 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(whole: Path, tmp_path: Path) 
     assert "the same command goes on" in err
     assert "Traceback" not in err
     train(tmp_path)
-    assert lines(tmp_path) == lines(whole)
+    assert lines(tmp_path) == lines(uninterrupted)
 
 
 @pytest.mark.slow
 def test_another_configuration_in_a_run_s_folder_is_refused_with_the_difference(
-    whole: Path,
+    uninterrupted: Path,
 ) -> None:
-    process = start(whole, "--set", "update.learning_rate=0.1")
+    process = start(uninterrupted, "--set", "update.learning_rate=0.1")
     _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 2
     assert re.search(r"update\.learning_rate was [\d.e-]+, now 0\.1", err)
@@ -188,7 +190,7 @@ def test_a_step_that_is_far_too_large_ends_the_run_before_it_is_sampled_from(
 
 @pytest.mark.slow
 def test_an_alarm_goes_back_to_the_best_step_where_that_is_configured(tmp_path: Path) -> None:
-    # Responses that are cut off: more than usual is wrong at once.
+    # With these settings any rise of truncated responses is an alarm at once.
     settings = ("on=true", "action=rollback", "truncated_rise=0", "patience=1")
     usual = ("warmup_iterations=2", "length_ratio=100", "rollbacks=1")
     process = start(

@@ -1,4 +1,4 @@
-"""The training benchmark: its counts are right, it runs, and what it compares is the same."""
+"""The training benchmark: its counts are right, it runs, and it compares the same work."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from train_step import Options, configuration, steps  # noqa: E402
 from tclue.bench.models.local import TINY  # noqa: E402
 from tclue_grpo.build_policy import load  # noqa: E402
 from tclue_grpo.model_size import Shape, shape_of  # noqa: E402
-from tclue_grpo.packing import pack  # noqa: E402
+from tclue_grpo.packing import pack_groups  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -32,7 +32,7 @@ SMALL = Shape(layers=2, width=32, heads=2, kv_heads=1, inner=48, vocab=64, tied=
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command; no GPU is seen."""
+    """Run the benchmark with all GPUs hidden."""
     return subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "train_step.py"), *arguments],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
@@ -45,16 +45,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_operations_are_those_that_torch_counts() -> None:
     shape = shape_of("tiny")
     assert shape
-    (one,) = pack(random_groups(1, 2, 3, lambda _: 20, (5, 30)), 1024)
+    (pack,) = pack_groups(random_groups(1, 2, 3, lambda _: 20, (5, 30)), 1024)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        load(str(TINY))(one)
+        load(str(TINY))(pack)
     by_name = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     attention = sum(count for name, count in by_name.items() if "attention" in name)
     products = sum(by_name.values()) - attention
-    tokens, pairs = len(one.ids), int((one.positions + 1).sum())
+    tokens, pairs = len(pack.ids), int((pack.positions + 1).sum())
     per_pair = 4 * shape.layers * shape.width
-    assert operations(one, shape) / 3 == products + per_pair * pairs
-    # torch counts all pairs, seen or not
+    assert operations(pack, shape) / 3 == products + per_pair * pairs
+    # torch counts all pairs, masked or not
     assert attention in (0, per_pair * tokens**2)
 
 
@@ -64,8 +64,8 @@ def test_it_runs_and_compares_the_same_work() -> None:
     sizes = ("--puzzles", "2", "--responses", "4", "--max-tokens", "150")
     done = run(*sizes, "--rounds", "1", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    ways = found["steps"]
+    measured = json.loads(done.stdout)
+    ways = measured["steps"]
     assert {"packed", "unshared", "alone"} <= set(ways)
     first = ways["packed"]
     for name, way in ways.items():
@@ -74,9 +74,9 @@ def test_it_runs_and_compares_the_same_work() -> None:
         for same in ("responses", "logical", "loss_bearing"):
             assert way[same] == first[same]
         assert (way["executed"] < way["logical"]) == (name in ("packed", "torchtune"))
-    assert first["loss_bearing"] <= found["sampling"]["sampled"]
-    assert found["iterations"]["ours"]["responses"] == 8
-    assert found["iterations"]["trl_version"] is None
+    assert first["loss_bearing"] <= measured["sampling"]["sampled"]
+    assert measured["iterations"]["ours"]["responses"] == 8
+    assert measured["iterations"]["trl_version"] is None
 
 
 @pytest.mark.slow
@@ -103,6 +103,6 @@ def test_a_shape_is_measured_on_random_weights_and_responses(
         prompt=(20, 40, 80),
         response=(5, 30),
     )
-    found = steps(config, str(base), SMALL, groups, options.rounds)
-    assert found["sampling"] is None
-    assert found["steps"]["packed"]["executed"] < found["steps"]["unshared"]["executed"]
+    measured = steps(config, str(base), SMALL, groups, options.rounds)
+    assert measured["sampling"] is None
+    assert measured["steps"]["packed"]["executed"] < measured["steps"]["unshared"]["executed"]

@@ -24,7 +24,7 @@ def both_packages(*folders: Path) -> dict[str, str]:
 
 
 def install(folder: Path, points: dict[str, str], modules: dict[str, str]) -> None:
-    """A distribution with trainers, as pip leaves one behind."""
+    """Write a distribution with trainers, as pip installs one."""
     info = folder / "some_trainers-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-trainers\nVersion: 1.0\n")
@@ -45,10 +45,10 @@ def train(folder: Path, site: Path, *arguments: str) -> subprocess.CompletedProc
 def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    point = re.search(r'^(\w+) = "(.*)"$', page, re.M)
-    assert point is not None
+    entry_point = re.search(r'^(\w+) = "(.*)"$', page, re.M)
+    assert entry_point is not None
     site = tmp_path / "site"
-    install(site, {point[1]: point[2]}, {"toy_trainer.py": code})
+    install(site, {entry_point[1]: entry_point[2]}, {"toy_trainer.py": code})
     listed = train(tmp_path, site, "--trainer", "sharpen", "--presets")
     assert listed.stdout == "double  the tiny checkpoint at half its temperature\n"
     planned = train(tmp_path, site, "--trainer", "sharpen", "--set", "factor=3", "--dry-run")
@@ -60,14 +60,16 @@ def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
     bench = ("--then-bench", "--results", "records", "--board", "board", "--json")
     done = train(tmp_path, site, "--trainer", "sharpen", "--set", "factor=3", *bench)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert (said["run"], said["best"], said["last"]) == ("sharper-3", 1, 1)
-    assert said["puzzles"] == 8
-    assert said["difference"] == pytest.approx(said["trained_accuracy"] - said["base_accuracy"])
-    # Greedy decoding does not feel the temperature.
-    assert said["greedy"]["base_accuracy"] == said["greedy"]["trained_accuracy"]
-    assert said["greedy_difference"] == 0
-    assert 0 < said["seconds"] < 600
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["run"], result["best"], result["last"]) == ("sharper-3", 1, 1)
+    assert result["puzzles"] == 8
+    assert result["difference"] == pytest.approx(
+        result["trained_accuracy"] - result["base_accuracy"]
+    )
+    # Greedy decoding does not depend on the temperature.
+    assert result["greedy"]["base_accuracy"] == result["greedy"]["trained_accuracy"]
+    assert result["greedy_difference"] == 0
+    assert 0 < result["seconds"] < 600
     assert (tmp_path / "board" / "README.md").exists()
     run_folder = tmp_path / "runs" / "sharper-3"
     sizes = [(f / "model.safetensors").stat().st_size for f in (TINY, run_folder / "step-000001")]
@@ -75,7 +77,7 @@ def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "told"),
+    ("module", "message"),
     [
         ("import nothing_of_this_name\n", "ModuleNotFoundError: No module named 'nothing_of"),
         ("def Broken():\n    raise OSError('no licence')\n", "OSError: no licence"),
@@ -83,11 +85,11 @@ def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
         ("", "has no attribute 'Broken'"),
     ],
 )
-def test_a_broken_trainer_is_named(module: str, told: str, tmp_path: Path) -> None:
+def test_a_broken_trainer_is_named(module: str, message: str, tmp_path: Path) -> None:
     install(tmp_path / "site", {"broken": "toy:Broken"}, {"toy.py": module})
     line = refused(train(tmp_path, tmp_path / "site", "--trainer", "broken"))
     assert line.startswith("--trainer broken: toy:Broken ")
-    assert told in line
+    assert message in line
 
 
 def test_installed_trainers_are_listed(tmp_path: Path) -> None:

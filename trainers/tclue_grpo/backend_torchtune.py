@@ -1,9 +1,9 @@
 """The policy as a torchtune model: its Qwen2 and Llama 3 builders (`pip install tclue[torchtune]`).
 
-torchtune 0.6.1 is its last release; it wants torchao 0.15.0, which peft from 0.19 on refuses to run
-beside, so the extra holds peft to 0.18. Weights are read and written under
-their Hugging Face names by torchtune's own conversion, so checkpoints, engines and configurations
-are those of `backend_hf`, and so are the gradients, to fp32 rounding.
+torchtune 0.6.1 is its last release; it needs torchao 0.15.0, which peft from 0.19 on does not
+accept, so the extra pins peft to 0.18. Weights are read and written under their Hugging Face names
+by torchtune's own conversion, so checkpoints, engines and configurations are those of `HfPolicy`;
+the gradients are the same up to fp32 rounding.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class TorchtunePolicy(Policy):
         hidden = self.decoder.tok_embeddings(pack.ids[None])  # [1, token, width]
         for layer in self.decoder.layers:
             run = partial(layer, mask=mask, input_pos=pack.positions[None])
-            again = self.recompute and torch.is_grad_enabled()
-            hidden = checkpoint(run, hidden, use_reentrant=False) if again else run(hidden)
+            recompute = self.recompute and torch.is_grad_enabled()
+            hidden = checkpoint(run, hidden, use_reentrant=False) if recompute else run(hidden)
         hidden = self.decoder.norm(hidden)[0]
         tied = self.config.tie_word_embeddings
         head = (self.decoder.tok_embeddings if tied else self.decoder.output).weight
@@ -70,10 +70,10 @@ class TorchtunePolicy(Policy):
         return to_hf(full_state(self.decoder), self.config)
 
     def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Take weights under their Hugging Face names."""
-        own = from_hf(state, self.config)
+        """Load weights under their Hugging Face names."""
+        converted = from_hf(state, self.config)
         for name, weight in self.decoder.named_parameters():
-            copy_to_shard(weight, own[name])
+            copy_to_shard(weight, converted[name])
 
 
 def load(
@@ -84,7 +84,7 @@ def load(
     recompute: bool = False,
     empty: bool = False,
 ) -> TorchtunePolicy:
-    """A Hugging Face checkpoint (a folder, or a name on the hub) as a policy; see `hf_load`."""
+    """A Hugging Face checkpoint (a folder or a hub name) as a policy; see `build_policy.load`."""
     base = fetch(name)
     config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
     with torch.device("meta"):
@@ -96,7 +96,7 @@ def load(
         read = {key: weight.to(dtype) for key, weight in read_weights(base).items()}
         weights = from_hf(read, config)
     decoder.load_state_dict(weights, assign=True)
-    # as transformers has it: the padding token's embedding gets no gradient
+    # as in transformers, the padding token's embedding gets no gradient
     decoder.tok_embeddings.padding_idx = config.pad_token_id
     for module in decoder.modules():
         if hasattr(module, "rope_init"):  # not part of a checkpoint
@@ -125,7 +125,7 @@ def _build(name: str, config: Any) -> Any:
         return qwen2(**shape, tie_word_embeddings=config.tie_word_embeddings)
     if kind == ("llama", "default", False):
         return llama3(**shape)
-    # the rest of the scaling is fixed in torchtune, to what Llama 3.1 has
+    # torchtune fixes the other scaling parameters to those of Llama 3.1
     fixed = {"low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
     if kind == ("llama", "llama3", False) and all(rope[key] == fixed[key] for key in fixed):
         return llama3_1(**shape, scale_factor=rope["factor"])
@@ -137,11 +137,11 @@ def _build(name: str, config: Any) -> Any:
 
 
 def _head_size(config: Any) -> int:
-    own = getattr(config, "head_dim", None)
-    return int(own or config.hidden_size // config.num_attention_heads)
+    configured = getattr(config, "head_dim", None)
+    return int(configured or config.hidden_size // config.num_attention_heads)
 
 
-def _converted(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+def _convert(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     return convert(
         state,
         num_heads=config.num_attention_heads,
@@ -153,12 +153,12 @@ def _converted(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[
 def from_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     """Weights, or gradients, under torchtune's names."""
     state = {name: value for name, value in state.items() if not _is_tied_head(name, config)}
-    return _converted(qwen2_hf_to_tune if _is_qwen(config) else hf_to_tune, state, config)
+    return _convert(qwen2_hf_to_tune if _is_qwen(config) else hf_to_tune, state, config)
 
 
 def to_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     """Weights, or gradients, under their Hugging Face names."""
-    return _converted(qwen2_tune_to_hf if _is_qwen(config) else tune_to_hf, state, config)
+    return _convert(qwen2_tune_to_hf if _is_qwen(config) else tune_to_hf, state, config)
 
 
 def _is_qwen(config: Any) -> bool:

@@ -1,4 +1,4 @@
-"""From a configuration to what a run is made of: policy, optimizer, engine, puzzles."""
+"""Builds the parts of a run from its configuration: policy, optimizer, engine, puzzles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tclue_grpo.engine_hf import HFEngine
 from tclue_grpo.engines import Engine, PerRankEngine, RankZeroEngine
 from tclue_grpo.hf_files import fetch
 from tclue_grpo.master_weights import make_optimizer
-from tclue_grpo.model_size import place_of
+from tclue_grpo.model_size import resolve_base
 from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import Policy
 from tclue_grpo.reference import Reference
@@ -37,10 +37,10 @@ from tclue_grpo.step import TrainState
 
 
 def build(config: Config, log: Path | None = None) -> TrainState:
-    """All that an iteration needs, at the base's weights; `log` is where vLLM's output goes."""
-    hushed_transformers()  # standard error has the run's own bar
+    """All that an iteration needs, with the base's weights; vLLM's output goes to `log`."""
+    hushed_transformers()  # standard error shows the run's own progress
     on_gpu = torch.cuda.is_available()
-    base = place_of(config.model.base)
+    base = resolve_base(config.model.base)
     tokenizer = load_tokenizer(base)
     policy = build_policy.build(
         config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"
@@ -57,7 +57,7 @@ def build(config: Config, log: Path | None = None) -> TrainState:
 
 
 def load_tokenizer(base: str) -> Any:
-    """A checkpoint's tokenizer; UserError where it has no chat template."""
+    """A checkpoint's tokenizer; UserError if it has no chat template."""
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(fetch(base))
     if not tokenizer.chat_template:
         raise no_template(base)
@@ -65,7 +65,7 @@ def load_tokenizer(base: str) -> Any:
 
 
 def generation_settings(base: str) -> Any:
-    """What a checkpoint says of sampling, the tokens that end a text among it; None for nothing."""
+    """A checkpoint's generation_config.json, which names end tokens; None if it has none."""
     try:
         return transformers.GenerationConfig.from_pretrained(fetch(base))
     except OSError:  # a checkpoint needs no generation_config.json
@@ -73,30 +73,30 @@ def generation_settings(base: str) -> Any:
 
 
 def text_config(base: str) -> Any:
-    """What a checkpoint's configuration says of its language model."""
+    """The configuration of a checkpoint's language model."""
     return transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
 
 
-def longest(config: Config, base: str) -> int:
-    """Most tokens of prompt and response together: what a pack and the model can hold."""
+def max_sequence_length(config: Config, base: str) -> int:
+    """The limit of prompt and response together, in tokens: that of a pack and of the model."""
     settings = text_config(base)
     context = getattr(settings, "max_position_embeddings", None) or config.packing.length
     return min(config.packing.length, int(context))
 
 
-def sharing_gpus(base: str, most: int) -> int:
-    """GPUs that a model's sampling can be split over, at most so many: by its attention's heads."""
+def tensor_parallel_size(base: str, gpus: int) -> int:
+    """The most GPUs, up to `gpus`, over which the attention heads of a model can be split."""
     settings = text_config(base)
     heads = settings.num_attention_heads
-    shared = getattr(settings, "num_key_value_heads", None) or heads
-    fit = (n for n in range(most, 0, -1) if heads % n == 0 and (shared % n == 0 or n % shared == 0))
+    kv = getattr(settings, "num_key_value_heads", None) or heads
+    fit = (n for n in range(gpus, 0, -1) if heads % n == 0 and (kv % n == 0 or n % kv == 0))
     return next(fit)
 
 
 def make_engine(
     config: Config, policy: Policy, tokenizer: Any, on_gpu: bool, log: Path | None = None
 ) -> Engine:
-    """The engine that the configuration names; vLLM where there is a GPU, if it names none."""
+    """The engine that the configuration names; with `auto`, vLLM if there is a GPU."""
     rollout = config.rollout
     ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
     degeneration = (
@@ -104,8 +104,8 @@ def make_engine(
         if rollout.stop_degenerate
         else None
     )
-    several = world_size() > 1
-    gpus_here = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if several else 1
+    distributed = world_size() > 1
+    local_gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed else 1
     if uses_vllm(config, on_gpu):
         if not is_rank_zero():
             return RankZeroEngine(None)
@@ -119,38 +119,38 @@ def make_engine(
             temperature=rollout.temperature,
             settings=ServerSettings(
                 on_gpu=on_gpu,
-                max_model_len=longest(config, str(policy.base)),
+                max_model_len=max_sequence_length(config, str(policy.base)),
                 dtype=config.model.dtype,
                 gpu_memory=rollout.vllm_memory,
-                gpus=sharing_gpus(str(policy.base), gpus_here) if on_gpu else 1,
+                gpus=tensor_parallel_size(str(policy.base), local_gpus) if on_gpu else 1,
             ),
             degeneration=degeneration,
             log=log,
         )
-        return RankZeroEngine(server) if several else server
-    own = HFEngine(
-        build_policy.sampled_from(policy),
+        return RankZeroEngine(server) if distributed else server
+    engine = HFEngine(
+        build_policy.sampling_module(policy),
         ends,
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,
         max_rows=rollout.max_rows,
         make_row=partial(WatchedRow, watch=degeneration) if degeneration else DecodingRow,
     )
-    return PerRankEngine(own) if several else own
+    return PerRankEngine(engine) if distributed else engine
 
 
 def make_puzzles(config: Config, tokenizer: Any) -> Puzzles:
-    """The run's puzzles: none that it is validated or benchmarked on, or that has no room.
+    """The run's training puzzles, without any that it is validated or benchmarked on.
 
-    Nor any that the tiny base was trained on.
+    Puzzles that are too long, or that the tiny base was trained on, are left out too.
     """
-    base = place_of(config.model.base)
-    measured = (config.train.validation, config.bench.puzzles)
-    most = longest(config, base) - config.rollout.max_tokens
+    base = resolve_base(config.model.base)
+    evaluation_sets = (config.train.validation, config.bench.puzzles)
+    max_prompt = max_sequence_length(config, base) - config.rollout.max_tokens
 
-    def unwanted(puzzle: Puzzle) -> bool:
-        seen = config.model.base == "tiny" and in_tiny_training_set(puzzle)
-        return seen or len(prompt_ids(tokenizer, puzzle)) > most
+    def is_unwanted(puzzle: Puzzle) -> bool:
+        trained_on = config.model.base == "tiny" and in_tiny_training_set(puzzle)
+        return trained_on or len(prompt_ids(tokenizer, puzzle)) > max_prompt
 
     return Puzzles(
         config.data.curriculum[0] if config.data.curriculum else config.data.difficulty,
@@ -158,6 +158,6 @@ def make_puzzles(config: Config, tokenizer: Any) -> Puzzles:
         limit=config.data.puzzles,
         ahead=2 * config.data.puzzles_per_iteration,
         jobs=config.data.jobs,
-        held_out=[puzzle for name in measured for puzzle in load_set(name).puzzles],
-        unwanted=unwanted,
+        held_out=[puzzle for name in evaluation_sets for puzzle in load_set(name).puzzles],
+        unwanted=is_unwanted,
     )

@@ -1,7 +1,7 @@
-"""From the configuration to a policy: which backend, which weights, which reference.
+"""Builds a policy from the configuration, with either backend.
 
-A policy is always built from its base, so that the base can be what a KL term refers to; a run that
-goes on then gives it what was trained, from its last checkpoint (`checkpoint.restore`).
+A policy is always built from its base, so that the base can be the reference of a KL term; a
+resumed run then loads the trained weights from its last checkpoint (`checkpoint.restore`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build(
     temperature: float,
     device: str = "cpu",
 ) -> Policy:
-    """The policy of a run, from its base (a folder, or a hub name); sharded over the processes."""
+    """The policy of a run, from its base (a folder or a hub name); sharded over the processes."""
     dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
     scoring = (temperature, model.head_chunk, recompute)
     empty = not distributed.is_rank_zero()
@@ -38,16 +38,14 @@ def build(
         lora = (model.lora_rank, model.lora_alpha)
         policy = load(base, dtype, device, *scoring, *lora, empty=empty)
     if distributed.world_size() > 1:
-        fsdp.shard(
-            policy, policy.layers()
-        )  # which moves each layer to its device, a part of it to each
+        fsdp.shard(policy, policy.layers())  # it moves each shard to its device
     else:
         policy.to(device)
     return policy
 
 
 def _torchtune(model: ModelConfig) -> Any:
-    """The backend, if it can be had."""
+    """The torchtune backend; UserError if it is not installed or cannot do this."""
     if model.lora_rank:
         raise UserError("model.lora_rank: adapters need model.backend = hf, not torchtune")
     try:
@@ -59,11 +57,11 @@ def _torchtune(model: ModelConfig) -> Any:
     return backend_torchtune
 
 
-def sampled_from(policy: Policy) -> Any:
+def sampling_module(policy: Policy) -> Any:
     """The transformers model that an engine in this process samples from.
 
-    The policy's own; where that is sharded, or of another kind, one beside it, which the engine
-    keeps in step.
+    It is the policy's own; if that is sharded, or not of transformers, it is a second model, whose
+    weights the engine synchronizes.
     """
     if isinstance(policy, HfPolicy) and distributed.world_size() == 1:
         return policy.module
@@ -84,11 +82,11 @@ def load(
 ) -> HfPolicy:
     """A checkpoint (a folder, or a name on the hub) as a policy, on the CPU.
 
-    It attends as suits `device`, which it is to be brought to. `temperature` is the one that is
-    sampled at; `chunk` the places whose logits are held at once; `recompute` keeps the input of
-    each layer only, and runs it again in the backward pass; `lora_rank` above 0 trains adapters of
-    that rank in place of the weights. An `empty` policy has nothing of the checkpoint's weights and
-    takes up no memory for them: another process will send them.
+    Its attention suits `device`, to which the caller moves it. `temperature` is that of sampling;
+    `chunk` is the number of targets whose logits are in memory at once; `recompute` keeps only each
+    layer's input, and runs the layer again in the backward pass; `lora_rank` above 0 trains
+    adapters of that rank instead of the weights. An `empty` policy does not load the checkpoint's
+    weights and uses no memory for them: process 0 will send them.
     """
     base = fetch(name)
     module = _causal_model(name, base, dtype, device, empty)
@@ -100,13 +98,13 @@ def load(
 
 
 def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty: bool) -> Any:
-    """The transformers model in a checkpoint's folder, attending as packs are (`backend_hf`)."""
+    """The transformers model of a checkpoint, with an attention that supports packs (`policy`)."""
     attention = "sdpa" if torch.device(device).type == "cpu" else "flex_attention"
     kind: Any = transformers.AutoModelForCausalLM
     common = {"dtype": dtype, "attn_implementation": attention, "trust_remote_code": False}
     if empty:
         config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
-        with no_init_weights():  # pages that nobody writes to are not there
+        with no_init_weights():  # memory pages that are never written are not allocated
             module: Any = kind.from_config(config, **common)
     else:
         module = kind.from_pretrained(base, use_safetensors=True, **common)
@@ -115,17 +113,17 @@ def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty:
 
 
 def _check(name: str, module: Any) -> None:
-    """Refuse what packing or the chunked head would compute wrongly without a word."""
+    """Refuse models that packing or the chunked head would silently compute wrongly."""
     config = module.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     head = module.get_output_embeddings()
-    odd = [
+    unsupported = [
         ("attention other than full", kinds != {"full_attention"}),
         ("a bias in its head", getattr(head, "bias", None) is not None),
         ("capped logits", bool(getattr(config, "final_logit_softcapping", None))),
         ("scaled logits", bool(getattr(config, "logit_scale", None))),
     ]
-    if found := [words for words, has in odd if has]:
+    if present := [words for words, has in unsupported if has]:
         raise UserError(
-            f"{name}: has {' and '.join(found)}: expected a model of the Qwen2 or Llama kind"
+            f"{name}: has {' and '.join(present)}: expected a model of the Qwen2 or Llama kind"
         )

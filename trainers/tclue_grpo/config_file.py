@@ -1,7 +1,7 @@
 """Configurations from files and the command line, and back into a file.
 
 * A preset's TOML comes first, then the user's own (`--config`), then each `--set KEY=VALUE`, then
-  `--seed`. What is wrong is told in one line that names where it stands and what would be right.
+  `--seed`. An error is one line that names the place of the wrong value and what is expected.
 * A run's `config.toml` holds every knob under its line of documentation; it can be given as
   `--config`. The same configuration always makes the same file.
 """
@@ -27,7 +27,7 @@ from tclue_grpo.config import Config
 from tclue_grpo.model_size import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
-# What a preset's file says of itself; a user's file may name the preset that it stands on.
+# Keys of a preset's file beside the sections; a user's file may name the preset it is based on.
 ABOUT, NEEDS_GPU, PRESET = "about", "needs_gpu", "preset"
 
 
@@ -45,12 +45,12 @@ class Preset:
 @cache
 def presets() -> dict[str, Preset]:
     """All presets by name, the smallest first."""
-    found = {}
+    by_name = {}
     for path in PRESETS.glob("*.toml"):
         data = read_toml(path)
         about, needs_gpu = data.pop(ABOUT), data.pop(NEEDS_GPU)
-        found[path.stem] = Preset(path.stem, about, needs_gpu, _merge(Config(), data, path.name))
-    return dict(sorted(found.items(), key=lambda item: (_weights(item[1]), item[0])))
+        by_name[path.stem] = Preset(path.stem, about, needs_gpu, _merge(Config(), data, path.name))
+    return dict(sorted(by_name.items(), key=lambda item: (_weights(item[1]), item[0])))
 
 
 def _weights(preset: Preset) -> int:
@@ -59,7 +59,7 @@ def _weights(preset: Preset) -> int:
 
 
 def preset(name: str) -> Preset:
-    """The preset of a name; UserError, with the names there are, where there is none."""
+    """The preset of a name; UserError, with the known names, if there is none."""
     if name not in presets():
         raise UserError(f"--preset {name}: no such preset: {near(name, presets())}")
     return presets()[name]
@@ -71,7 +71,7 @@ def load(
     settings: Sequence[str] = (),
     seed: int | None = None,
 ) -> Config:
-    """The configuration that a command asks for; UserError for what cannot be meant."""
+    """The configuration that a command asks for; UserError for invalid values."""
     data = read_toml(file) if file else {}
     data.pop(PRESET, None)
     preset_name = preset_name or (preset_of(file) if file else None)
@@ -86,7 +86,7 @@ def load(
 
 
 def preset_of(file: Path) -> str | None:
-    """The preset that a user's file says it stands on."""
+    """The preset that a user's file is based on, if it names one."""
     named = read_toml(file).get(PRESET)
     if named is not None and not isinstance(named, str):
         raise UserError(f"{file}: {PRESET} is {named!r}: expected the name of a preset")
@@ -94,7 +94,7 @@ def preset_of(file: Path) -> str | None:
 
 
 def check(config: Config) -> None:
-    """Refuse values that are fine alone and not together."""
+    """Refuse values that are valid alone but not together."""
     low, high = config.data.band
     wrong = {
         f"data.band is {[low, high]}: expected the lower first": low >= high,
@@ -134,7 +134,7 @@ def _set(config: Config, setting: str) -> Config:
 
 
 def _parsed(now: Any, text: str) -> Any:
-    """A value as TOML has it, in place of another; words need no quotes, lists no brackets."""
+    """Parse a value as TOML, in place of `now`; words need no quotes, lists no brackets."""
     if isinstance(now, tuple) and not text.startswith("["):
         return [_parsed(None, part.strip()) for part in text.split(",") if part.strip()]
     try:
@@ -145,12 +145,12 @@ def _parsed(now: Any, text: str) -> Any:
 
 
 def _merge(config: Config, data: Mapping[str, Any], where: str) -> Config:
-    """The configuration with some values replaced; `where` they stand is told when one is wrong."""
+    """The configuration with some values replaced; errors name `where` the values come from."""
     return read(Config, merged(asdict(config), data), where)
 
 
 @cache
-def docs_of_sections() -> dict[str, str]:
+def section_docs() -> dict[str, str]:
     """section -> its line of documentation."""
     return {name: str(cls.__doc__) for name, cls in get_type_hints(Config).items()}
 
@@ -158,7 +158,7 @@ def docs_of_sections() -> dict[str, str]:
 @cache
 def docs() -> dict[str, str]:
     """section.name -> the comment above the knob."""
-    found = {}
+    comments = {}
     for section, cls in get_type_hints(Config).items():
         comment: list[str] = []
         for line in map(str.strip, inspect.getsource(cls).splitlines()):
@@ -166,9 +166,9 @@ def docs() -> dict[str, str]:
                 comment.append(line.removeprefix("# "))
             else:
                 if comment:
-                    found[f"{section}.{line.partition(':')[0]}"] = " ".join(comment)
+                    comments[f"{section}.{line.partition(':')[0]}"] = " ".join(comment)
                 comment = []
-    return found
+    return comments
 
 
 def values(config: Config) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def to_toml(config: Config) -> str:
         table, _, name = key.partition(".")
         if table != section:
             section = table
-            lines += ["", f"# {docs_of_sections()[table]}", f"[{table}]"]
+            lines += ["", f"# {section_docs()[table]}", f"[{table}]"]
         lines += textwrap.wrap(docs()[key], 98, initial_indent="# ", subsequent_indent="# ")
         lines.append(f"{name} = {toml_value(value)}")
     return "\n".join(lines[1:]) + "\n"
@@ -212,7 +212,7 @@ def difference(old: Config, new: Config) -> list[str]:
 
 
 def settle(config: Config, folder: Path) -> None:
-    """Write a run's configuration; UserError where the folder is another configuration's."""
+    """Write a run's configuration; UserError if the folder has another configuration."""
     path = folder / "config.toml"
     if path.exists():
         if changes := difference(load(file=path), config):

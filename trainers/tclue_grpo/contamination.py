@@ -1,9 +1,9 @@
-"""What the tiny base was trained on: 20,000 easy puzzles, each under ever other names.
+"""The training set of the tiny base: 20,000 easy puzzles, each under ever-changing names.
 
-Names were exchanged at random whenever a puzzle was drawn, so a prompt as it stands tells nothing:
-two puzzles count as one here where they differ by suspects, weapons, rooms, motives and times
-alone. Fountains are told apart, since the wording around them differs and they kept their name.
-`scripts/tiny/seen.py` made the file of hashes from the pool that trained the base.
+Names were exchanged at random whenever a puzzle was drawn, so prompts cannot be compared as they
+are: two puzzles count as equal here if they differ only in suspects, weapons, rooms, motives and
+times. Fountains are not replaced, since the wording around them differs and they kept their name.
+`scripts/tiny/seen.py` made the file of hashes from the puzzles that trained the base.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ TINY_SEEN = Path(__file__).parent / "tiny_seen.safetensors"
 
 
 def nameless(puzzle: Puzzle) -> str:
-    """The prompt, with each name replaced by its kind and its place in the prompt's own list."""
+    """The prompt, with each name replaced by its kind and its index in the prompt's list."""
     world = puzzle.world
     kinds = {"S": world.suspects, "W": world.weapons, "R": world.rooms, "M": world.motives}
     names = {
-        name: f"<{kind}{place}>"
-        for kind, several in (kinds | {"T": world.times}).items()
-        for place, name in enumerate(several)
+        name: f"<{kind}{index}>"
+        for kind, entries in (kinds | {"T": world.times}).items()
+        for index, name in enumerate(entries)
         if name not in AT_ROOMS
     }
     longest_first = sorted(names, key=len, reverse=True)
     pattern = "|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest_first)
-    return re.sub(pattern, lambda found: names[found[0]], puzzle.prompt)
+    return re.sub(pattern, lambda match: names[match[0]], puzzle.prompt)
 
 
 def nameless_hash(puzzle: Puzzle) -> int:
-    """The first 64 bits of its SHA-256."""
+    """The first 64 bits of the SHA-256 of the nameless prompt."""
     return int.from_bytes(hashlib.sha256(nameless(puzzle).encode()).digest()[:8])
 
 
 @cache
 def tiny_hashes() -> frozenset[int]:
-    """The puzzles that the tiny base was trained on."""
+    """The hashes of the puzzles that the tiny base was trained on."""
     from safetensors.numpy import load_file
 
     return frozenset(load_file(TINY_SEEN)["hashes"].tolist())
 
 
 def in_tiny_training_set(puzzle: Puzzle) -> bool:
-    """Whether the tiny base was trained on this puzzle, under whatever names."""
+    """Whether the tiny base was trained on this puzzle, under any names."""
     return nameless_hash(puzzle) in tiny_hashes()

@@ -1,10 +1,10 @@
-"""Fresh puzzles to train on, in an order that a seed decides.
+"""Fresh puzzles to train on, in an order that a seed determines.
 
-Puzzle i of a run has a generator seed of its own in the training range of its difficulty. A puzzle
-whose prompt is in a shipped split, or among those that the run is measured on, is passed over, and
-so is one that the run has no use for: the base was trained on it, or it is too long.
-Worker processes make the next ones ahead. With `limit`, the first so many puzzles come again and
-again: training on 16 puzzles is a known trial of whether anything is learned at all.
+Puzzle i of a run has its own generator seed in the training range of its difficulty. A puzzle is
+skipped if its prompt is in a shipped split or in a set that the run is evaluated on, if the base
+was trained on it, or if it is too long.
+Worker processes generate the next puzzles in advance. With `limit`, the first `limit` puzzles are
+repeated: training on 16 puzzles is a common test of whether anything is learned at all.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, prompt_hash
 from tclue.puzzle.splits import TRAIN_RANGES, shipped_hashes
 
-# Runs of different seeds begin this far apart; easy puzzles from 50 million on made the tiny base.
-SEEDS_APART, RUNS = 1_000_000, 50
-# puzzles in a row: far more than are ever held out or seen
-MOST_PASSED_OVER = 500
+# Runs of different seeds begin this far apart; the tiny base used easy puzzles from 50 million on.
+SEED_SPACING, RUNS = 1_000_000, 50
+# skipped puzzles in a row before an error: far more than are ever held out or trained on
+MAX_SKIPPED = 500
 
 
 def first_seed(difficulty: str, seed: int) -> int:
-    """Where a run's puzzles begin."""
+    """The generator seed of a run's first puzzle."""
     ranges = dict(TRAIN_RANGES.values())
-    # Difficulties without a range of their own share the general one.
+    # Difficulties without their own range share the general one.
     first = ranges.get(difficulty, TRAIN_RANGES["train"][1])
-    return first + seed % RUNS * SEEDS_APART
+    return first + seed % RUNS * SEED_SPACING
 
 
 class Puzzles:
-    """A run's puzzles, one after another; `position` says how many seeds are used up."""
+    """A run's puzzles, one after another; `position` is the number of seeds used so far."""
 
     def __init__(
         self,
@@ -53,66 +53,66 @@ class Puzzles:
         self.difficulty, self.position = difficulty, position
         self._seed, self._limit, self._ahead = seed, limit, ahead
         self._unwanted = unwanted
-        # Not forked: this process runs torch's threads.
+        # Spawned, not forked: this process runs torch's threads.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(jobs, context, initializer=serve_parent)
-        self._coming: dict[int, Future[Puzzle]] = {}
+        self._pending: dict[int, Future[Puzzle]] = {}
         self._held_out = shipped_hashes() | {prompt_hash(puzzle.prompt) for puzzle in held_out}
 
     def take(self, count: int) -> list[Puzzle]:
         """The next puzzles."""
         if self._limit:
             start, self.position = self.position, self.position + count
-            return [self._limited[i % self._limit] for i in range(start, self.position)]
+            return [self._repeated[i % self._limit] for i in range(start, self.position)]
         taken: list[Puzzle] = []
         while len(taken) < count:
-            puzzle, self.position = self._fresh(self.position)
+            puzzle, self.position = self._next_fresh(self.position)
             taken.append(puzzle)
         return taken
 
-    def change(self, difficulty: str) -> None:
-        """Go on with puzzles of another difficulty."""
+    def set_difficulty(self, difficulty: str) -> None:
+        """Continue with puzzles of another difficulty."""
         if difficulty != self.difficulty:
             self.difficulty = difficulty
-            for future in self._coming.values():
+            for future in self._pending.values():
                 future.cancel()
-            self._coming.clear()
-            # made anew, as it is in a run that is taken up here
-            vars(self).pop("_limited", None)
+            self._pending.clear()
+            # The fixed set is generated again, as it is when a run resumes here.
+            vars(self).pop("_repeated", None)
 
     def close(self) -> None:
-        """End the workers, which finish the puzzle that they are at."""
+        """Stop the workers once they have finished their current puzzle."""
         self._pool.shutdown(cancel_futures=True)
 
     @cached_property
-    def _limited(self) -> list[Puzzle]:
-        """The puzzles that come again and again."""
-        found: list[Puzzle] = []
+    def _repeated(self) -> list[Puzzle]:
+        """The fixed set of puzzles that is repeated."""
+        puzzles: list[Puzzle] = []
         number = 0
-        while len(found) < self._limit:
-            puzzle, number = self._fresh(number)
-            found.append(puzzle)
-        return found
+        while len(puzzles) < self._limit:
+            puzzle, number = self._next_fresh(number)
+            puzzles.append(puzzle)
+        return puzzles
 
-    def _fresh(self, number: int) -> tuple[Puzzle, int]:
-        """The first puzzle from that number on that is not passed over, and the number after it."""
-        for i in range(number, number + MOST_PASSED_OVER):
-            puzzle = self._made(i)
+    def _next_fresh(self, number: int) -> tuple[Puzzle, int]:
+        """The first puzzle from `number` on that is not skipped, and the number after it."""
+        for i in range(number, number + MAX_SKIPPED):
+            puzzle = self._generated(i)
             if prompt_hash(puzzle.prompt) not in self._held_out and not self._unwanted(puzzle):
                 return puzzle, i + 1
         raise UserError(
-            f"{MOST_PASSED_OVER} puzzles of {self.difficulty} in a row cannot be trained on: has "
+            f"{MAX_SKIPPED} puzzles of {self.difficulty} in a row cannot be trained on: has "
             "packing.length, and has the model, room for their prompts and rollout.max_tokens?"
         )
 
-    def _made(self, number: int) -> Puzzle:
-        """The run's puzzle of that number; those after it are begun."""
+    def _generated(self, number: int) -> Puzzle:
+        """The run's puzzle `number`; the ones after it are submitted to the workers."""
         first = first_seed(self.difficulty, self._seed)
         try:
             for i in range(number, number + self._ahead):
-                if i not in self._coming:
-                    self._coming[i] = self._pool.submit(generate, first + i, self.difficulty)
-            return self._coming.pop(number).result()
+                if i not in self._pending:
+                    self._pending[i] = self._pool.submit(generate, first + i, self.difficulty)
+            return self._pending.pop(number).result()
         except BrokenProcessPool:
             raise UserError(
                 "a process that makes puzzles was ended from outside (for want of memory?): the "

@@ -1,6 +1,6 @@
-"""Responses that degenerate are given up before the token limit; off by default.
+"""Stops degenerate responses before the token limit; off by default.
 
-Both engines use it: `rollout.stop_degenerate`.
+Both engines support it: `rollout.stop_degenerate`.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from tclue.bench.models.decode import DecodingRow
 
 @dataclass(frozen=True)
 class Degeneration:
-    """When a response is given up: its moving average of log-probability has sunk too low.
+    """Stops a response when the moving average of its log-probabilities is too low.
 
-    The average starts at 0, so a response has some hundred tokens to show what it is.
+    The average starts at 0, so a response gets at least some hundred tokens.
     """
 
-    # weight of what was before, at each token
+    # weight of the previous average at each token
     alpha: float = 0.992
     # nats
     threshold: float = -3.0
 
-    def after(self, average: float, logprob: float) -> float:
+    def update_average(self, average: float, logprob: float) -> float:
         """The moving average after another token."""
         return self.alpha * average + (1 - self.alpha) * logprob
 
-    def set_in(self, logprobs: Sequence[float]) -> int | None:
+    def cut_length(self, logprobs: Sequence[float]) -> int | None:
         """The number of tokens at which the average first lies below the threshold, or None."""
         average = 0.0
         for count, logprob in enumerate(logprobs, 1):
-            average = self.after(average, logprob)
+            average = self.update_average(average, logprob)
             if average < self.threshold:
                 return count
         return None
@@ -39,16 +39,16 @@ class Degeneration:
 
 @dataclass
 class WatchedRow(DecodingRow):
-    """A response in the making that is given up where it degenerates."""
+    """A response during decoding, which is stopped when it degenerates."""
 
     watch: Degeneration = field(default_factory=Degeneration)
     # moving average of the log-probabilities
     average: float = 0.0
 
     def extend(self, token: int, logprob: float | None, ends: Container[int]) -> None:
-        """Add a token, and look whether there is any use in going on."""
+        """Add a token, and stop the response if it has degenerated."""
         super().extend(token, logprob, ends)
         assert logprob is not None
-        self.average = self.watch.after(self.average, logprob)
+        self.average = self.watch.update_average(self.average, logprob)
         if self.finish != "stop" and self.average < self.watch.threshold:
             self.finish = "degenerate"

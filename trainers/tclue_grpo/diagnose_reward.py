@@ -1,8 +1,8 @@
-"""Why the reward is flat: one screen that names the cause, and what to do.
+"""Diagnoses a flat reward: one screen that names the likeliest cause, and what to do about it.
 
-Pure: the recent iterations' numbers (lines of `metrics.jsonl`) in, the likeliest cause out. The
-order matters, since one cause brings the others about: a gap makes the gradient useless whatever
-the rewards; answers that do not parse, or are cut off, earn nothing and so have no spread.
+Pure functions of the recent iterations' numbers (lines of `metrics.jsonl`). The order of the checks
+matters, because one cause leads to others: a gap makes the gradient useless whatever the rewards;
+answers that do not parse, or are truncated, earn nothing and so have no spread.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any
 
 from tclue.bench.stats.intervals import mean, standard_error
 
-# Iterations that are looked at, and the fewest that say anything.
-WINDOW, FEWEST = 20, 4
+# Iterations that are considered, and the fewest that allow a diagnosis.
+WINDOW, MIN_ITERATIONS = 20, 4
 # Rise of the reward from the first quarter to the later half, in standard errors, beyond which it
 # is not flat.
-FLAT_ERRORS = 2.0
-# Shares of the responses, and of the groups, above which they are a cause.
+FLAT_STANDARD_ERRORS = 2.0
+# Shares of the responses, and of the groups, above which each is named as the cause.
 UNPARSED, TRUNCATED, WITHOUT_SPREAD = 0.5, 0.5, 0.7
-# nats a learned token: gap of a sampler with other weights, steps too short to matter
-GAP, MOVED_TOO_LITTLE = 0.05, 1e-4
+# nats a trained token: a gap above the first is the cause; steps below the second are too short
+GAP, MIN_MOVED = 0.05, 1e-4
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What keeps the reward flat."""
+    """The likeliest cause of a flat reward."""
 
     # gap, format, truncation, spread, rate, or unknown
     cause: str
-    # what is seen, with its numbers
-    seen: str
+    # the symptom, with its numbers
+    observation: str
     # what to do about it
     advice: str
 
@@ -39,13 +39,13 @@ class Diagnosis:
 def is_flat(lines: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the reward has not risen over the last iterations, beyond chance."""
     rewards = [float(line["reward"]) for line in lines[-WINDOW:]]
-    if len(rewards) < FEWEST:
+    if len(rewards) < MIN_ITERATIONS:
         return False
-    # The beginning beside the later half: what rose early and then stays has risen.
+    # Compares the beginning with the later half, so an early rise that stays counts as a rise.
     before, after = rewards[: max(2, len(rewards) // 4)], rewards[-(len(rewards) // 2) :]
     error = (standard_error(before) ** 2 + standard_error(after) ** 2) ** 0.5
     rise = mean(after) - mean(before)
-    return bool(rise <= FLAT_ERRORS * error)
+    return bool(rise <= FLAT_STANDARD_ERRORS * error)
 
 
 def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
@@ -91,7 +91,7 @@ def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
             f"The puzzles are too {'hard' if hard else 'easy'}: take another data.difficulty or a "
             "data.curriculum, more rollout.responses_per_puzzle, or a higher rollout.temperature.",
         )
-    if usual("moved") < MOVED_TOO_LITTLE:
+    if usual("moved") < MIN_MOVED:
         return Diagnosis(
             "rate",
             f"An iteration moves the log-probabilities by {usual('moved'):.1e} nats a token, at a "
@@ -106,8 +106,8 @@ def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
     )
 
 
-def screen(found: Diagnosis, lines: Sequence[Mapping[str, Any]]) -> str:
-    """The screen: what is seen, what to do, and the numbers it was told by."""
+def screen(diagnosis: Diagnosis, lines: Sequence[Mapping[str, Any]]) -> str:
+    """The text for the user: the symptom, the advice, and the numbers behind them."""
     recent = lines[-WINDOW:]
     names = ("reward", "in_format", "truncated", "groups", "dropped", "gap", "moved", "rate")
     rows = [
@@ -115,8 +115,8 @@ def screen(found: Diagnosis, lines: Sequence[Mapping[str, Any]]) -> str:
         for name in names
     ]
     first, last = recent[0]["iteration"], recent[-1]["iteration"]
-    head = f"The reward is flat over iterations {first} to {last}. Cause: {found.cause}."
-    return "\n".join([head, "", found.seen, found.advice, "", *rows])
+    head = f"The reward is flat over iterations {first} to {last}. Cause: {diagnosis.cause}."
+    return "\n".join([head, "", diagnosis.observation, diagnosis.advice, "", *rows])
 
 
 def _short(value: Any) -> str:

@@ -1,10 +1,10 @@
-"""Rollouts by transformers, in this process, from the very weights that are trained.
+"""Rollouts by transformers, in this process, from the same weights that are trained.
 
-* Responses are decoded together, as `hf:` models decode theirs (`tclue.bench.models.decode`).
-* Token t of response i of a request is drawn from one uniform number, by inverting the cumulative
-  distribution: drawn by the request's seed, so what shares the batch does not matter, but for
-  rounding.
-* Log-probabilities are fp32, of the distribution that is sampled from.
+* Responses are decoded in a batch, as those of `hf:` models are (`tclue.bench.models.decode`).
+* Token t of response i of a request is drawn by inverting the cumulative distribution at a uniform
+  number that depends on the request's seed alone, so the rest of the batch makes no difference,
+  except for rounding.
+* Log-probabilities are fp32, under the distribution that is sampled from.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tclue_grpo.engines import SampledPolicy
 from tclue_grpo.hf_files import load_weights
 from tclue_grpo.rollout import Finish, Sample, SamplingRequest
 
-# Rows that have ended leave the batch once they are more than this share of it.
+# Finished rows are removed from the batch once they are more than this share of it.
 LEAVE_SHARE = 0.25
 
 
@@ -32,24 +32,24 @@ class HFEngine:
     """Samples from a transformers model."""
 
     module: Any
-    # tokens that end a response, and the most that one may have
+    # tokens that end a response, and the token limit of one
     ends: set[int]
     max_tokens: int
     temperature: float = 1.0
-    # most responses that are decoded together
+    # maximum number of responses in a batch
     max_rows: int = 512
-    # from a prompt's place and `max_tokens` to a response in the making
+    # makes an empty response from the index of its prompt and `max_tokens`
     make_row: Callable[[int, int], DecodingRow] = DecodingRow
 
     def sync(self, policy: SampledPolicy) -> None:
-        """Take the policy's weights, where they are not this module's own."""
+        """Load the policy's weights, unless the policy uses this very module."""
         if getattr(policy, "module", None) is self.module:
             return
         if state := policy.hf_state():  # else another process has them
             load_weights(self.module, state)
 
     def close(self) -> None:
-        """Let go of the model, which may be the policy's own."""
+        """Drop the reference to the model, which may be the policy's own."""
         self.module = None
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
@@ -57,21 +57,21 @@ class HFEngine:
         module = self.module
         training, attention = module.training, module.config._attn_implementation
         module.eval()
-        # What the loss attends with on CUDA takes no mask of this kind.
+        # Flex attention, which the loss uses on CUDA, does not accept a mask of this kind.
         module.set_attn_implementation("sdpa")
         samples: dict[int, list[Sample]] = {}
-        # Longest prompts first, so that prompts of like length share a batch.
+        # Longest prompts first, so that prompts of similar length share a batch.
         order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt))
         while order:
-            count = self._fitting([requests[i] for i in order])
+            count = self._batch_size([requests[i] for i in order])
             batch, order = order[:count], order[count:]
             samples |= zip(batch, self._sample([requests[i] for i in batch]), strict=True)
         module.train(training)
         module.set_attn_implementation(attention)
         return [samples[i] for i in range(len(requests))]
 
-    def _fitting(self, requests: Sequence[SamplingRequest]) -> int:
-        """How many of the requests, the longest first, fit the memory at once: 1 at the least."""
+    def _batch_size(self, requests: Sequence[SamplingRequest]) -> int:
+        """How many of the requests, the longest first, fit into memory together: at least 1."""
         weight = next(self.module.parameters())
         config, device = self.module.config.get_text_config(), weight.device.type
         capacity = kv_cache_capacity_tokens(config, weight.dtype, device)
@@ -86,7 +86,7 @@ class HFEngine:
             groups.append([self.make_row(i, self.max_tokens) for _ in range(request.n)])
             rng, shape = torch.Generator().manual_seed(request.seed), (request.n, self.max_tokens)
             draws.append(torch.rand(shape, generator=rng, dtype=torch.float64))
-        # [row, token] in [0, 1): what decides each token
+        # [row, token] in [0, 1): the number that decides each token
         uniform = torch.cat(draws).to(next(self.module.parameters()).device)
 
         def draw(logits: Tensor, numbers: list[int], token: int) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class HFEngine:
         prompts = [request.prompt for request in requests]
         rows = [row for group in groups for row in group]
         for _ in decode(self.module, prompts, rows, draw, self.ends, LEAVE_SHARE):
-            pass  # all are awaited
+            pass  # the rows hold the results
         return [
             [Sample(row.ids, row.logprobs, cast(Finish, row.finish)) for row in group]
             for group in groups
@@ -103,10 +103,10 @@ class HFEngine:
 
 
 def draw_at(uniform: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens [row] where the cumulative distribution passes `uniform` [row]; log-probabilities."""
+    """[row] Tokens where the cumulative distribution passes `uniform` [row]; log-probabilities."""
     logprobs = logits.log_softmax(-1)
-    # In double: in fp32 the sum over a large vocabulary misses its tail.
+    # In float64, because an fp32 sum over a large vocabulary loses its tail.
     cumulative = logprobs.double().exp().cumsum(-1)
-    wanted = uniform[:, None] * cumulative[:, -1:]
-    tokens = torch.searchsorted(cumulative, wanted, right=True).clamp(max=logits.shape[-1] - 1)
+    threshold = uniform[:, None] * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, threshold, right=True).clamp(max=logits.shape[-1] - 1)
     return tokens[:, 0], logprobs.gather(-1, tokens)[:, 0]

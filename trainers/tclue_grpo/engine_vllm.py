@@ -1,19 +1,19 @@
 """Rollouts by a vLLM server that the trainer starts and owns.
 
-* Prompts go as token ids, responses come back as token ids: nothing is tokenized again. Top-p,
-  top-k and the end tokens are sent with each request, so that no default of a checkpoint counts.
-* Response i of a request is drawn from the request's seed + i, which is what vLLM does with `n`; so
-  responses may be asked for together (`n`) or one by one. One by one, and streamed, where
-  degenerate ones are broken off: a closed connection ends one response alone.
-* New weights go through a file in memory into the running server; its prefix cache is emptied, for
-  what it holds was computed by the old weights. The first request after that is preceded by a
-  short one whose log-probabilities are compared with the policy's. A server that fails this is
-  started anew, once.
-* A tied head is written as a weight of its own: reloading tied weights in place changes the
-  embedding but not the head, without a word, on a CPU (vLLM 0.32.0).
-* Requests at once: as many as the keys and values, at their longest, that vLLM has memory for.
-* A server that dies is started again with the current weights, once for each call; what was
-  answered is kept.
+* Prompts are sent and responses received as token ids: nothing is tokenized again. Top-p, top-k and
+  the end tokens are sent with each request, so that no default of a checkpoint applies.
+* Response i of a request is drawn with the request's seed + i, as vLLM does with `n`; so responses
+  can be requested together (`n`) or one by one. They are requested one by one, and streamed, if
+  degenerate ones are stopped: closing a connection ends only one response.
+* New weights reach the running server through a file in memory; its prefix cache is cleared, since
+  its contents were computed with the old weights. Before the next request, a short one is sent
+  whose log-probabilities are compared with the policy's. A server that fails this check is
+  restarted, once.
+* A tied head is written as a weight of its own: on a CPU, reloading tied weights in place changes
+  the embedding but silently not the head (vLLM 0.32.0).
+* As many requests run at once as fit, at their longest, into vLLM's memory for keys and values.
+* A server that dies is restarted with the current weights, once for each call; responses that were
+  received are kept.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ logger = logging.getLogger(__name__)
 CHECK_TOKENS = 16
 # Nats: the greatest gap in fp32, the mean gap where one side is bf16.
 FP32_GAP, BF16_GAP = 1e-3, 0.02
-RESET_S = 30.0  # for blocks that broken-off responses still hold
+RESET_S = 30.0  # wait for cache blocks that stopped responses still occupy
 
 
 class _DiedError(Exception):
-    """The server is gone, or has failed."""
+    """The server has died or failed."""
 
 
 class VLLMEngine:
@@ -68,7 +68,7 @@ class VLLMEngine:
         self._settings, self._degeneration = settings or ServerSettings(), degeneration
         self.log = log or new_log()
         self.server: Server | None = None
-        # between the log-probabilities of server and policy, when last compared; nats
+        # gap between the log-probabilities of server and policy at the last check; nats
         self.gap: float | None = None
         self._scratch = scratch_folder()
         self._weights, self._syncs, self._cache_tokens = Path(), 0, 0
@@ -79,7 +79,7 @@ class VLLMEngine:
         """Sample from these weights from now on."""
         start = time.perf_counter()
         self._syncs += 1
-        before = self._weights
+        previous = self._weights
         self._weights = self._scratch / f"weights-{self._syncs}"
         write_untied(policy.hf_state(), policy.base, self._weights)
         self._policy, self._unchecked = policy, True
@@ -90,8 +90,8 @@ class VLLMEngine:
                 asyncio.run(self._reload())
             except _DiedError as reason:
                 self._restart(reason)
-        if before != Path():
-            remove(before)
+        if previous != Path():
+            remove(previous)
         logger.info("vLLM: weights %d in %.1f s", self._syncs, time.perf_counter() - start)
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
@@ -99,24 +99,24 @@ class VLLMEngine:
         if self.server is None:
             raise UserError("vLLM: weights are missing: sync(policy) comes before sample")
         for request in requests:
-            self._fits(request)
-        found: dict[tuple[int, int], Sample] = {}
+            self._check_fits(request)
+        samples: dict[tuple[int, int], Sample] = {}
         restarted = False
         while True:
             try:
                 if self._unchecked and requests:
                     self._check(requests[0].prompt)
-                asyncio.run(self._sample(requests, found))
+                asyncio.run(self._sample(requests, samples))
             except _DiedError as reason:
                 if restarted:
                     raise UserError(f"vLLM failed twice: {reason}: see {self.log}") from reason
                 restarted = True
                 self._restart(reason)
                 continue
-            return [[found[i, j] for j in range(request.n)] for i, request in enumerate(requests)]
+            return [[samples[i, j] for j in range(request.n)] for i, request in enumerate(requests)]
 
     def close(self) -> None:
-        """End the server, and remove the weights that it was given."""
+        """Stop the server, and remove its weight files."""
         if self.server:
             self.server.close()
             self.server = None
@@ -139,7 +139,7 @@ class VLLMEngine:
         self._start()
 
     async def _reload(self) -> None:
-        """The weights in place of those that the server has."""
+        """Replace the weights of the running server."""
         async with self._session() as session:
             body = {"method": "reload_weights", "kwargs": {"weights_path": str(self._weights)}}
             await self._post(session, "/collective_rpc", body)
@@ -150,12 +150,12 @@ class VLLMEngine:
                 await asyncio.sleep(0.2)
 
     async def _read_cache_tokens(self) -> int:
-        """Tokens that vLLM has memory for, from the metrics that it serves."""
+        """The number of tokens that vLLM's cache holds, read from its metrics."""
         async with self._session() as session, session.get("/metrics") as reply:
             return cache_tokens(await reply.text())
 
     def _session(self) -> aiohttp.ClientSession:
-        """A session that takes its time, and no proxy."""
+        """A session without a total timeout and without a proxy."""
         assert self.server
         return aiohttp.ClientSession(
             self.server.url,
@@ -191,8 +191,8 @@ class VLLMEngine:
     def _compare(self, prompt: list[int]) -> None:
         policy = self._policy
         assert policy
-        sample = asyncio.run(self._short(prompt))
-        logprobs = policy.scored(check_pack(prompt, sample))
+        sample = asyncio.run(self._sample_short(prompt))
+        logprobs = policy.score(check_pack(prompt, sample))
         gaps = (logprobs - torch.tensor(sample.logprobs)).abs()
         exact = policy.dtype == torch.float32 and self._settings.precision == "float32"
         self.gap = float(gaps.max() if exact else gaps.mean())
@@ -203,17 +203,17 @@ class VLLMEngine:
                 f"log-probabilities are {self.gap:.3g} nats off the policy, above {limit}"
             )
 
-    async def _short(self, prompt: list[int]) -> Sample:
+    async def _sample_short(self, prompt: list[int]) -> Sample:
         async with self._session() as session:
             body = self._body(SamplingRequest(prompt, 1, seed=0))
-            # The model may have no room for more than a response.
+            # The model's context may be too short for more than a response.
             body["max_tokens"] = min(CHECK_TOKENS, self._max_tokens)
             (sample,) = self._samples(await self._post(session, "/v1/completions", body))
             return sample
 
     # Sampling
 
-    def _fits(self, request: SamplingRequest) -> None:
+    def _check_fits(self, request: SamplingRequest) -> None:
         length, limit = len(request.prompt) + self._max_tokens, self._settings.max_model_len
         if length > limit:
             raise UserError(
@@ -222,21 +222,21 @@ class VLLMEngine:
             )
 
     async def _sample(
-        self, requests: Sequence[SamplingRequest], found: dict[tuple[int, int], Sample]
+        self, requests: Sequence[SamplingRequest], samples: dict[tuple[int, int], Sample]
     ) -> None:
-        """Ask for what is not found yet; the first failure ends it."""
+        """Request the samples that are still missing; the first failure ends all requests."""
         longest = max((len(r.prompt) + r.n * self._max_tokens for r in requests), default=1)
-        places = asyncio.Semaphore(max(1, self._cache_tokens // longest))
+        slots = asyncio.Semaphore(max(1, self._cache_tokens // longest))
         async with self._session() as session:
 
-            async def one(i: int, request: SamplingRequest) -> None:
-                async with places:
-                    await self._group(session, i, request, found)
+            async def sample_group(i: int, request: SamplingRequest) -> None:
+                async with slots:
+                    await self._sample_group(session, i, request, samples)
 
             missing = [
-                asyncio.create_task(one(i, request))
+                asyncio.create_task(sample_group(i, request))
                 for i, request in enumerate(requests)
-                if any((i, j) not in found for j in range(request.n))
+                if any((i, j) not in samples for j in range(request.n))
             ]
             try:
                 await asyncio.gather(*missing)
@@ -245,31 +245,31 @@ class VLLMEngine:
                     task.cancel()
                 await asyncio.gather(*missing, return_exceptions=True)
 
-    async def _group(
+    async def _sample_group(
         self,
         session: aiohttp.ClientSession,
         i: int,
         request: SamplingRequest,
-        found: dict[tuple[int, int], Sample],
+        samples: dict[tuple[int, int], Sample],
     ) -> None:
         if self._degeneration is None:
             answer = await self._post(session, "/v1/completions", self._body(request))
-            samples = self._samples(answer)
-            if len(samples) != request.n:
-                raise UserError(f"vLLM: {len(samples)} responses where {request.n} were asked for")
-            found.update({(i, j): sample for j, sample in enumerate(samples)})
+            group = self._samples(answer)
+            if len(group) != request.n:
+                raise UserError(f"vLLM: {len(group)} responses where {request.n} were asked for")
+            samples.update({(i, j): sample for j, sample in enumerate(group)})
             return
 
-        async def one(j: int) -> None:
-            alone = SamplingRequest(request.prompt, 1, request.seed + j)
-            found[i, j] = await self._streamed(session, alone)
+        async def sample_one(j: int) -> None:
+            single = SamplingRequest(request.prompt, 1, request.seed + j)
+            samples[i, j] = await self._stream(session, single)
 
-        await asyncio.gather(*(one(j) for j in range(request.n) if (i, j) not in found))
+        await asyncio.gather(*(sample_one(j) for j in range(request.n) if (i, j) not in samples))
 
-    async def _streamed(self, session: aiohttp.ClientSession, request: SamplingRequest) -> Sample:
-        """One response, left as soon as it is degenerate."""
-        watch = self._degeneration
-        assert watch
+    async def _stream(self, session: aiohttp.ClientSession, request: SamplingRequest) -> Sample:
+        """Stream one response, and stop it as soon as it is degenerate."""
+        degeneration = self._degeneration
+        assert degeneration
         body = self._body(request) | {"stream": True}
         ids: list[int] = []
         logprobs: list[float] = []
@@ -283,14 +283,14 @@ class VLLMEngine:
                     if not event or event == "[DONE]":
                         continue
                     (choice,) = _choices(json.loads(event))
-                    more, their = _tokens(choice)
-                    ids += more
-                    logprobs += their
+                    new_ids, new_logprobs = _tokens(choice)
+                    ids += new_ids
+                    logprobs += new_logprobs
                     finish = choice.get("finish_reason") or finish
-                    cut = watch.set_in(logprobs)
-                    if cut and not (cut == len(ids) and finish == "stop"):
+                    length = degeneration.cut_length(logprobs)
+                    if length and not (length == len(ids) and finish == "stop"):
                         reply.close()  # vLLM drops a request whose connection is closed
-                        return Sample(ids[:cut], logprobs[:cut], "degenerate")
+                        return Sample(ids[:length], logprobs[:length], "degenerate")
         except (aiohttp.ClientError, OSError) as error:
             raise _DiedError(f"/v1/completions: {error or type(error).__name__}") from error
         return _sample(ids, logprobs, finish)
@@ -308,7 +308,7 @@ class VLLMEngine:
             "top_k": 0,  # off
             "min_p": 0.0,
             "repetition_penalty": 1.0,
-            # The end tokens are those given, whatever the checkpoint says.
+            # Only the given end tokens end a response, whatever the checkpoint says.
             "ignore_eos": True,
             "stop_token_ids": sorted(self._ends),
             "logprobs": 0,  # of the sampled token alone
@@ -321,7 +321,7 @@ class VLLMEngine:
 
 
 class _MismatchError(Exception):
-    """Server and policy do not agree."""
+    """The log-probabilities of server and policy differ too much."""
 
 
 def _expect_ok(status: int, path: str, text: str) -> None:
@@ -360,7 +360,7 @@ def _sample(ids: list[int], logprobs: list[float], finish: str | None) -> Sample
 
 
 def cache_tokens(metrics: str) -> int:
-    """Tokens whose keys and values fit, from the text that /metrics serves."""
+    """The number of tokens whose keys and values fit, from the text of /metrics."""
     info = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)
     labels = dict(re.findall(r'(\w+)="([^"]*)"', info[1])) if info else {}
     try:

@@ -1,12 +1,12 @@
-"""Engines: what samples responses from the policy, and how several processes share one.
+"""Engines sample responses from the policy; here is also how several processes share one.
 
-Two stand behind `Engine`: `engine_hf` (transformers, in this process) and `engine_vllm` (a server
-that the trainer starts and owns). In a run of several processes each is used as one engine:
+`Engine` has two implementations: `engine_hf` (transformers, in this process) and `engine_vllm` (a
+server that the trainer starts and owns). A run in several processes wraps them:
 
-* `PerRankEngine`: each process has an engine of its own and samples its share of the requests.
-* `RankZeroEngine`: process 0 has a server, which uses all GPUs. The other processes only help where
-  the policy's log-probabilities are wanted, because a sharded policy computes them with all of its
-  processes or not at all.
+* `PerRankEngine`: each process has its own engine and samples its share of the requests.
+* `RankZeroEngine`: process 0 has a server, which uses all GPUs. The other processes only help to
+  compute the policy's log-probabilities, because a sharded policy needs all of its processes for
+  that.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from tclue_grpo.rollout import Sample, SamplingRequest
 
 
 class SampledPolicy(Protocol):
-    """What an engine takes of a policy."""
+    """The part of a policy that an engine needs."""
 
     base: Path
 
     @property
     def dtype(self) -> torch.dtype:
-        """What its weights are kept in."""
+        """The type of its weights."""
 
     def hf_state(self) -> dict[str, Tensor]:
         """Its weights under their Hugging Face names."""
 
-    def scored(self, pack: Pack) -> Tensor:
-        """Its log-probabilities [target] of a pack's targets, on the CPU; nats."""
+    def score(self, pack: Pack) -> Tensor:
+        """[target] Its log-probabilities of a pack's targets, on the CPU; nats."""
 
 
 class Engine(Protocol):
@@ -56,19 +56,19 @@ class Engine(Protocol):
         """`n` samples for each request, in order."""
 
     def close(self) -> None:
-        """Free what the engine holds: memory, or its server."""
+        """Free the engine's memory, or stop its server."""
 
 
 class PerRankEngine:
-    """An engine in each process, with a whole copy of the weights."""
+    """An engine in each process, with a full copy of the weights."""
 
     def __init__(self, engine: Any) -> None:
-        """An engine with a transformers `module`, as `engine_hf` has."""
+        """`engine` has a transformers `module`, as `HFEngine` does."""
         self._engine = engine
 
     @torch.no_grad()
     def sync(self, policy: SampledPolicy) -> None:
-        """Sample from these weights from now on; the first process has them to give."""
+        """Sample from these weights from now on; process 0 broadcasts them."""
         self._engine.sync(policy)
         for weight in self._engine.module.parameters():
             dist.broadcast(weight, 0)
@@ -79,49 +79,49 @@ class PerRankEngine:
         return [shares[i % world_size()][i // world_size()] for i in range(len(requests))]
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Free the copies of the weights."""
         self._engine.close()
 
 
 class RankZeroEngine:
-    """An engine that the first process has alone."""
+    """An engine that exists in process 0 only."""
 
     def __init__(self, engine: Engine | None) -> None:
-        """The engine, in the first process; None in the others."""
+        """`engine` is None in all processes but process 0."""
         self._engine = engine
         self._policy: SampledPolicy | None = None
 
     def sync(self, policy: SampledPolicy) -> None:
         """Sample from these weights from now on."""
         self._policy = policy
-        asked = ScoringProxy(policy)
-        broadcast_from_rank_zero(lambda: self._own.sync(asked))
+        proxy = ScoringProxy(policy)
+        broadcast_from_rank_zero(lambda: self._rank_zero_engine.sync(proxy))
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """`n` samples for each request, in order, in all processes."""
         assert self._policy
         samples: list[list[Sample]] = []
         if is_rank_zero():
-            samples = self._own.sample(requests)
-            _ask(None)
+            samples = self._rank_zero_engine.sample(requests)
+            _broadcast_pack(None)
         else:
-            while pack := _ask(None):
-                self._policy.scored(pack)
+            while pack := _broadcast_pack(None):
+                self._policy.score(pack)
         return broadcast_from_rank_zero(lambda: samples)
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server."""
         if self._engine:
             self._engine.close()
 
     @property
-    def _own(self) -> Engine:
+    def _rank_zero_engine(self) -> Engine:
         assert self._engine
         return self._engine
 
 
 class ScoringProxy:
-    """The policy as the first process's engine sees it: whoever asks it asks all processes."""
+    """The policy for the engine of process 0: scoring a pack involves all processes."""
 
     def __init__(self, policy: SampledPolicy) -> None:
         self._policy, self.base = policy, Path(policy.base)
@@ -129,20 +129,20 @@ class ScoringProxy:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are kept in."""
+        """The type of the weights."""
         return self._policy.dtype
 
     def hf_state(self) -> dict[str, Tensor]:
-        """The weights, which are not held any longer: they are asked for once."""
+        """The weights, which can be taken only once; this frees them."""
         state, self._state = self._state, {}
         return state
 
-    def scored(self, pack: Pack) -> Tensor:
-        """Log-probabilities of the pack's targets, with the help of the other processes."""
-        _ask(pack)
-        return self._policy.scored(pack)
+    def score(self, pack: Pack) -> Tensor:
+        """[target] Log-probabilities of the pack's targets, computed by all processes."""
+        _broadcast_pack(pack)
+        return self._policy.score(pack)
 
 
-def _ask(pack: Pack | None) -> Pack | None:
-    """The pack that the first process wants scored, in all processes; None when it is done."""
+def _broadcast_pack(pack: Pack | None) -> Pack | None:
+    """Send a pack that has to be scored from process 0 to all processes; None ends the scoring."""
     return broadcast_from_rank_zero(lambda: pack)

@@ -1,20 +1,20 @@
-"""The guard: says when a run has gone wrong, before it has lost what it had.
+"""The guard raises an alarm when a run goes wrong, before its accuracy is lost.
 
-Pure: it is fed each iteration's numbers and each validation, and keeps a few of them (`state`).
+It is pure: it receives each iteration's numbers and each validation, and keeps a few (`state`).
 
-* **At once**, each iteration: a policy that its step moved too far (`moved`, told before anything
-  is sampled from the new weights), and log-probabilities that are not the sampler's (`gap`).
+* **At once**, in any iteration: a step that moved the policy too far (`moved`, known before
+  anything is sampled from the new weights), and log-probabilities unlike the sampler's (`gap`).
 * **For `patience` iterations in a row**, against the median of the first `warmup_iterations`:
-  gradient norm, entropy, response length, cut-off responses. A policy that learns settles its mind
-  and answers at another length, so these bounds are wide, and too low an entropy counts only where
-  accuracy has fallen with it.
+  gradient norm, entropy, response length, truncated responses. A policy that learns becomes more
+  certain and changes its length, so these bounds are wide, and low entropy counts only if accuracy
+  has fallen with it.
 * **An entropy term that outweighs the reward** (`surrogate_weight`), `patience` times in a row.
 * **At a validation**: accuracy below the best by more than `accuracy_drop`, with the 99.9% interval
-  of the paired difference below zero (the same puzzles each time). Not 95%: a run is looked at many
-  times, and what was best had luck.
+  of the paired difference below zero (the same puzzles each time). It is not 95% because a run is
+  checked many times, and the best validation was partly lucky.
 
-The accuracy of an iteration is the mean over some hundred responses to new puzzles, far too rough
-to show a fall of five points in time: no alarm stands on it alone.
+The accuracy of an iteration is the mean over some hundred responses to new puzzles, which is too
+noisy to show a fall of five points in time: no alarm depends on it alone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from typing import Any, Self
 from tclue.bench.stats.intervals import mean, standard_error, t_quantile
 from tclue_grpo import config
 
-# weight of the entropy term, as a multiple of that of all log-probabilities: beyond it the reward
-# hardly counts. On the tiny model a weight of 1 made the gradient 38 times as long.
+# Weight of the entropy term, as a multiple of that of all log-probabilities; beyond it the reward
+# hardly counts. On the tiny model a weight of 1 made the gradient norm 38 times as large.
 ENTROPY_PULL = 5.0
-# of the interval that a validation has to lie below
-SURE = 0.999
-# iterations that training accuracy is averaged over, where it only confirms
-SMOOTH = 5
+# level of the confidence interval of a validation's change
+CONFIDENCE = 0.999
+# iterations over which training accuracy is averaged; it only confirms other signs
+SMOOTHING = 5
 FINITE = ("gap", "grad_norm", "entropy", "moved")
 WATCHED = ("entropy", "length", "truncated", "grad_norm", "accuracy")
 
@@ -43,19 +43,19 @@ WATCHED = ("entropy", "length", "truncated", "grad_norm", "accuracy")
 class Alarm:
     """What went wrong."""
 
-    # what showed it: moved, gap, gradient, entropy, length, truncated, accuracy, not finite
+    # the number at fault: moved, gap, gradient, entropy, length, truncated, accuracy, not finite
     sign: str
     # a sentence for the user, with the numbers
-    why: str
+    reason: str
 
 
 class Guard:
-    """Watches a run."""
+    """Watches the numbers of a run."""
 
     def __init__(self, options: config.GuardConfig, *, entropy_weight: float = 0.0) -> None:
-        """`entropy_weight` is that of the loss's entropy term, named where it is at fault."""
-        self._options, self._weight = options, entropy_weight
-        # of the first iterations, and of the last ones
+        """`entropy_weight` is the weight of the loss's entropy term, which alarms may name."""
+        self._options, self._entropy_weight = options, entropy_weight
+        # numbers of the first iterations by name, and accuracies of the last ones
         self._usual: dict[str, list[float]] = {name: [] for name in WATCHED}
         self._recent: list[float] = []
         self._best_recent = 0.0
@@ -65,7 +65,7 @@ class Guard:
         self._best: list[float] = []
 
     def state(self) -> dict[str, Any]:
-        """What it remembers, for a checkpoint."""
+        """The guard's memory, for a checkpoint."""
         return {
             "usual": self._usual,
             "recent": self._recent,
@@ -74,43 +74,43 @@ class Guard:
             "best": self._best,
         }
 
-    def restored(self, state: Mapping[str, Any]) -> Self:
-        """The guard as it was at a checkpoint; as it is where there is nothing."""
+    def restore(self, state: Mapping[str, Any]) -> Self:
+        """Restore the memory from a checkpoint; an empty state changes nothing."""
         if state:
             self._usual = {name: list(state["usual"][name]) for name in WATCHED}
             self._recent, self._best_recent = list(state["recent"]), state["best_recent"]
             self._streaks, self._best = dict(state["streaks"]), list(state["best"])
         return self
 
-    def rolled_back(self) -> None:
-        """Forget what was wrong: the weights are the best ones again."""
+    def reset_after_rollback(self) -> None:
+        """Forget the recent iterations, because the best weights are in place again."""
         self._streaks, self._recent = {}, []
 
-    def iteration(self, numbers: Mapping[str, Any]) -> Alarm | None:
-        """An iteration's numbers: an alarm, or None where all is well."""
-        # Nothing was learned where no group has spread: a flat reward, not a decline (`diagnose`).
+    def check_iteration(self, numbers: Mapping[str, Any]) -> Alarm | None:
+        """An alarm about an iteration's numbers, or None."""
+        # Without a group with spread nothing is learned: that is a flat reward, not a decline.
         if not self._options.on or numbers.get("groups") == 0:
             return None
-        lost = [name for name in FINITE if _lost(numbers, name)]
-        why = f"{' and '.join(lost)} of the iteration: not a finite number"
-        alarm = self._streak("not finite", bool(lost), why)
-        if lost:
+        not_finite = [name for name in FINITE if _is_not_finite(numbers, name)]
+        reason = f"{' and '.join(not_finite)} of the iteration: not a finite number"
+        alarm = self._streak("not finite", bool(not_finite), reason)
+        if not_finite:
             return alarm
-        alarm = self._at_once(numbers) or self._entropy_pull(numbers)
+        alarm = self._check_at_once(numbers) or self._entropy_pull(numbers)
         if alarm is None and len(self._usual["grad_norm"]) >= self._options.warmup_iterations:
-            alarm = self._in_a_row(numbers)
+            alarm = self._check_in_a_row(numbers)
         self._remember(numbers)
         return alarm
 
-    def validation(self, by_puzzle: Sequence[float]) -> Alarm | None:
-        """A validation's accuracies, puzzle by puzzle, always of the same puzzles."""
+    def check_validation(self, by_puzzle: Sequence[float]) -> Alarm | None:
+        """An alarm about a validation, or None; `by_puzzle` [puzzle] are its accuracies."""
         if not self._options.on:
             return None
         alarm = None
         if len(self._best) == len(by_puzzle) and len(by_puzzle) > 1:
-            changes = [now - then for now, then in zip(by_puzzle, self._best, strict=True)]
+            changes = [new - old for new, old in zip(by_puzzle, self._best, strict=True)]
             change = mean(changes)
-            high = change + t_quantile(len(changes) - 1, SURE) * standard_error(changes)
+            high = change + t_quantile(len(changes) - 1, CONFIDENCE) * standard_error(changes)
             if change < -self._options.accuracy_drop and high < 0:
                 alarm = Alarm(
                     "accuracy",
@@ -121,7 +121,7 @@ class Guard:
             self._best = list(by_puzzle)
         return alarm
 
-    def _at_once(self, numbers: Mapping[str, Any]) -> Alarm | None:
+    def _check_at_once(self, numbers: Mapping[str, Any]) -> Alarm | None:
         options = self._options
         moved = numbers.get("moved", 0.0)
         if moved > options.moved:
@@ -141,25 +141,25 @@ class Guard:
         return None
 
     def _entropy_pull(self, numbers: Mapping[str, Any]) -> Alarm | None:
-        """An entropy term beside which the reward hardly counts."""
+        """An alarm about an entropy term that outweighs the reward, or None."""
         reward = numbers.get("surrogate_weight", 0.0)
-        pull = abs(self._weight) / reward if reward and self._weight else 0.0
-        way = "keeps up" if self._weight > 0 else "takes away"
-        why = (
-            f"the entropy term {way} entropy {pull:.0f} times as strongly as the reward is learned "
-            f"(loss.entropy is {self._weight:g}): is its sign right, and its size?"
+        pull = abs(self._entropy_weight) / reward if reward and self._entropy_weight else 0.0
+        effect = "keeps up" if self._entropy_weight > 0 else "takes away"
+        reason = (
+            f"the entropy term {effect} entropy {pull:.0f} times as strongly as the reward is "
+            f"learned (loss.entropy is {self._entropy_weight:g}): is its sign right, and its size?"
         )
-        return self._streak("entropy pull", pull > ENTROPY_PULL, why)
+        return self._streak("entropy pull", pull > ENTROPY_PULL, reason)
 
-    def _in_a_row(self, numbers: Mapping[str, Any]) -> Alarm | None:
-        """The signs that must be there several times."""
+    def _check_in_a_row(self, numbers: Mapping[str, Any]) -> Alarm | None:
+        """An alarm about a number that is wrong for several iterations in a row, or None."""
         options = self._options
         usual = {name: median(self._usual[name]) for name in WATCHED}
         norm, entropy, length = (numbers[name] for name in ("grad_norm", "entropy", "length"))
         rise = numbers["truncated"] - usual["truncated"]
-        term = (
-            f"; the entropy term's weight is {self._weight:g}: is its sign right?"
-            if self._weight
+        hint = (
+            f"; the entropy term's weight is {self._entropy_weight:g}: is its sign right?"
+            if self._entropy_weight
             else ""
         )
         signs = [
@@ -171,13 +171,13 @@ class Guard:
             (
                 "entropy",
                 entropy > options.entropy_high * usual["entropy"],
-                f"entropy is {entropy:.3f} nats, usually {usual['entropy']:.3f}{term}",
+                f"entropy is {entropy:.3f} nats, usually {usual['entropy']:.3f}{hint}",
             ),
             (
                 "entropy",
                 entropy < options.entropy_low * usual["entropy"] and self._has_fallen(),
                 f"entropy is {entropy:.4f} nats, usually {usual['entropy']:.3f}, and training "
-                f"accuracy has fallen with it{term}",
+                f"accuracy has fallen with it{hint}",
             ),
             (
                 "truncated",
@@ -196,23 +196,24 @@ class Guard:
             ),
         ]
         alarms = [
-            self._streak(f"{sign}{i}", wrong, why) for i, (sign, wrong, why) in enumerate(signs)
+            self._streak(f"{sign}{i}", wrong, reason)
+            for i, (sign, wrong, reason) in enumerate(signs)
         ]
         return next((alarm for alarm in alarms if alarm), None)
 
-    def _streak(self, key: str, wrong: bool, why: str) -> Alarm | None:
-        """An alarm, once it was wrong so many times in a row."""
+    def _streak(self, key: str, wrong: bool, reason: str) -> Alarm | None:
+        """Count how often in a row `key` was wrong; an alarm once that reaches `patience`."""
         self._streaks[key] = self._streaks.get(key, 0) + 1 if wrong else 0
         if self._streaks[key] < self._options.patience:
             return None
         return Alarm(
             key.rstrip("0123456789").removesuffix(" pull"),
-            f"{why} ({self._streaks[key]} iterations in a row)",
+            f"{reason} ({self._streaks[key]} iterations in a row)",
         )
 
     def _has_fallen(self) -> bool:
         """Whether training accuracy, smoothed, lies clearly below its best."""
-        enough = len(self._recent) >= SMOOTH
+        enough = len(self._recent) >= SMOOTHING
         return enough and mean(self._recent) < self._best_recent - self._options.accuracy_drop
 
     def _remember(self, numbers: Mapping[str, Any]) -> None:
@@ -220,12 +221,12 @@ class Guard:
             values = self._usual[name]
             if len(values) < self._options.warmup_iterations:
                 values.append(float(numbers[name]))
-        self._recent = [*self._recent, float(numbers["accuracy"])][-SMOOTH:]
-        if len(self._recent) == SMOOTH:
+        self._recent = [*self._recent, float(numbers["accuracy"])][-SMOOTHING:]
+        if len(self._recent) == SMOOTHING:
             self._best_recent = max(self._best_recent, mean(self._recent))
 
 
-def _lost(numbers: Mapping[str, Any], name: str) -> bool:
-    """Whether a number that belongs there is not finite (null, as metrics.jsonl has it)."""
+def _is_not_finite(numbers: Mapping[str, Any], name: str) -> bool:
+    """Whether a number that is there is not finite (in metrics.jsonl it is null)."""
     value = numbers.get(name, 0.0)
     return value is None or not math.isfinite(value)

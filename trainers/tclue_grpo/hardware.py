@@ -1,4 +1,4 @@
-"""What this machine has, found without torch: GPUs by nvidia-smi, memory by the kernel."""
+"""The hardware of this machine, found without torch: GPUs by nvidia-smi, memory by the kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nou
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use."""
+    """The hardware that a run may use."""
 
     # name and bytes of each GPU
     gpus: tuple[tuple[str, int], ...]
@@ -23,8 +23,8 @@ class Machine:
     cores: int
 
     @property
-    def told(self) -> str:
-        """In words."""
+    def summary(self) -> str:
+        """The machine in words."""
         if not self.gpus:
             return f"no GPU, {self.cores} CPU cores, {self.memory / GB:.0f} GB of memory"
         name, memory = self.gpus[0]
@@ -43,8 +43,8 @@ def _gpus() -> tuple[tuple[str, int], ...]:
     except (OSError, subprocess.SubprocessError):
         # No driver, no GPU.
         return ()
-    found = [line.rpartition(", ") for line in done.stdout.splitlines() if line.strip()]
-    gpus = [(name, int(mebibytes) * 2**20) for name, _, mebibytes in found if mebibytes.isdecimal()]
+    rows = [line.rpartition(", ") for line in done.stdout.splitlines() if line.strip()]
+    gpus = [(name, int(mebibytes) * 2**20) for name, _, mebibytes in rows if mebibytes.isdecimal()]
     if visible is None:
         return tuple(gpus)
     return tuple(gpus[int(i)] for i in visible.split(",") if i.isdecimal() and int(i) < len(gpus))

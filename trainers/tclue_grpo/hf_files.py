@@ -1,8 +1,7 @@
-"""A checkpoint as files: what transformers loads, and what the backends read and write.
+"""The files of a checkpoint, which transformers loads and the backends read and write.
 
-Weights in safetensors under their Hugging Face names; everything else is copied from the base.
-Nothing is unpickled, and no code from a checkpoint is run. With LoRA the weights are the merged
-ones.
+Weights are in safetensors under their Hugging Face names (with LoRA, merged); everything else is
+copied from the base. Nothing is unpickled, and no code from a checkpoint is run.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from torch import Tensor
 from tclue.bench.models.chat_template import check_hub_name
 from tclue.errors import UserError
 
-# What a checkpoint has beside its weights: configurations, tokenizer, chat template.
+# The files of a checkpoint besides its weights: configurations, tokenizer, chat template.
 BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
 
 
 def fetch(name: str) -> Path:
-    """The folder of a checkpoint; from the hub, one commit of it, kept in the hub's own cache."""
+    """The folder of a checkpoint; one commit is downloaded from the hub into the hub's cache."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -35,7 +34,7 @@ def fetch(name: str) -> Path:
 
 
 def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None:
-    """Weights under their Hugging Face names, and beside them what the base has."""
+    """Write weights under their Hugging Face names, and copy the base's other files."""
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in BESIDE_WEIGHTS:
         for file in base.glob(pattern):
@@ -58,10 +57,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def load_weights(module: Any, state: dict[str, Tensor]) -> None:
-    """Give a transformers model the weights of another; raises RuntimeError for other names."""
+    """Load weights into a transformers model; RuntimeError if their names do not match."""
     keys = module.load_state_dict(state, strict=False)
     embedding = module.get_input_embeddings().weight
-    # A tied head is not named twice.
-    left = [k for k in keys.missing_keys if module.get_parameter(k) is not embedding]
-    if left or keys.unexpected_keys:
-        raise RuntimeError(f"weights do not match: {left}, {keys.unexpected_keys}")
+    # A tied head has no entry of its own.
+    missing = [k for k in keys.missing_keys if module.get_parameter(k) is not embedding]
+    if missing or keys.unexpected_keys:
+        raise RuntimeError(f"weights do not match: {missing}, {keys.unexpected_keys}")

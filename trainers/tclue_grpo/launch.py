@@ -1,12 +1,12 @@
-"""Who runs the loop: this process; those that `torchrun` started; or several that are started here.
+"""Which processes run the loop: this one, those that `torchrun` started, or new ones started here.
 
-* Several processes on one machine need no `torchrun`: they are started here, one for each GPU. What
-  the first one comes to, a result or a line for the user, is handed back.
-* They form groups of their own, so that a Ctrl-C reaches each of them once, handed on from here.
-  One that dies takes the others with it. To each of them the death of this process is a Ctrl-C:
-  they finish the iteration, save, and end.
-* Under `torchrun` (several machines, with the run's folder in common) each of its processes was
-  started by the same command, and the first one alone has a result.
+* Several processes on one machine need no `torchrun`: they are started here, one for each GPU.
+  Process 0 sends its result back, or the error message for the user.
+* Each process has its own process group, so a Ctrl-C reaches it once, forwarded from here. If one
+  dies, the others are ended too. If this process dies, they treat that like a Ctrl-C: they finish
+  the iteration, save, and exit.
+* Under `torchrun` (several machines that share the run's folder) every process was started by the
+  same command, and process 0 alone returns a result.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from tclue.errors import UserError
 from tclue.trainers import TrainedRun
 from tclue_grpo import distributed
 from tclue_grpo.config import Config
-from tclue_grpo.loop import GOES_ON, on_interrupt, train
+from tclue_grpo.loop import RESUME_HINT, on_interrupt, train
 from tclue_grpo.vllm_server import free_port
 
-# The others wait while process 0 samples, or saves. That a process died is seen by who started it,
-# not by the wait.
+# The other processes wait while process 0 samples or saves. The death of a process is noticed by
+# the process that started it, not by this timeout.
 PATIENCE = timedelta(hours=6)
 
 
 def join_process_group() -> None:
-    """Join the other processes, as the environment that `torchrun` makes says."""
+    """Join the process group that the environment variables of `torchrun` describe."""
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
@@ -50,59 +50,64 @@ def join_process_group() -> None:
         dist.init_process_group("gloo", timeout=PATIENCE)
 
 
-def train_here(
-    config: Config, folder: Path, about: Mapping[str, Any], count: int
+def run_training(
+    config: Config, folder: Path, manifest: Mapping[str, Any], count: int
 ) -> TrainedRun | None:
-    """Train, in `count` processes; None where another process of a `torchrun` has the result."""
+    """Train in `count` processes; None if another process of a `torchrun` returns the result."""
     if "RANK" in os.environ:
         join_process_group()
-        trained, first = train(config, folder, about), distributed.is_rank_zero()
+        trained, is_first = train(config, folder, manifest), distributed.is_rank_zero()
         dist.destroy_process_group()  # not after an error: the others would have to take part
-        return trained if first else None
-    return train(config, folder, about) if count == 1 else train_in(count, config, folder, about)
+        return trained if is_first else None
+    if count == 1:
+        return train(config, folder, manifest)
+    return train_in_processes(count, config, folder, manifest)
 
 
-def train_in(count: int, config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
-    """Train in so many processes that are started for it, on this machine."""
-    said = multiprocessing.get_context("spawn").SimpleQueue()
-    started: Any = start_processes(  # type: ignore[no-untyped-call]
-        _one,
-        (count, free_port(), torch.get_num_threads(), said, config, folder, dict(about)),
+def train_in_processes(
+    count: int, config: Config, folder: Path, manifest: Mapping[str, Any]
+) -> TrainedRun:
+    """Train in `count` processes that are started for this on this machine."""
+    results = multiprocessing.get_context("spawn").SimpleQueue()
+    processes: Any = start_processes(  # type: ignore[no-untyped-call]
+        _run_process,
+        (count, free_port(), torch.get_num_threads(), results, config, folder, dict(manifest)),
         nprocs=count,
         join=False,
         start_method="spawn",
     )
 
-    def hand_on() -> None:
-        for pid in started.pids():
+    def forward_interrupt() -> None:
+        for pid in processes.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
 
-    with on_interrupt(hand_on):
+    with on_interrupt(forward_interrupt):
         try:
-            while not started.join():
+            while not processes.join():
                 pass
         except (ProcessExitedException, ProcessRaisedException) as error:
-            if said.empty():
-                raise UserError(f"{folder}: a process of the run died: {error}{GOES_ON}") from None
-    outcome = said.get()
+            if results.empty():
+                message = f"{folder}: a process of the run died: {error}{RESUME_HINT}"
+                raise UserError(message) from None
+    outcome = results.get()
     if isinstance(outcome, BaseException):
         raise outcome
     trained: TrainedRun = outcome
     return trained
 
 
-def _one(
+def _run_process(
     index: int,
     count: int,
     port: int,
     threads: int,
-    said: Any,
+    results: Any,
     config: Config,
     folder: Path,
-    about: dict[str, Any],
+    manifest: dict[str, Any],
 ) -> None:
-    """One of the processes: what it comes to goes into `said`."""
+    """Train in one of the processes, and put its result or error into `results`."""
     os.setpgid(0, 0)
     os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index)}
     os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
@@ -110,13 +115,13 @@ def _one(
     torch.set_num_threads(max(1, threads // count))
     try:
         join_process_group()
-        trained = train(config, folder, about)
+        trained = train(config, folder, manifest)
         if distributed.is_rank_zero():
-            said.put(trained)
+            results.put(trained)
         dist.destroy_process_group()
     except UserError as error:
-        said.put(UserError(str(error)))
+        results.put(UserError(str(error)))
         sys.exit(2)
     except KeyboardInterrupt as error:
-        said.put(KeyboardInterrupt(str(error) or GOES_ON))
+        results.put(KeyboardInterrupt(str(error) or RESUME_HINT))
         sys.exit(130)

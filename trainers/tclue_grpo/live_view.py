@@ -1,7 +1,7 @@
-"""How a person follows a training run: a live table on a terminal, plain lines in a log.
+"""Shows a training run to the user: a live table on a terminal, plain lines in a log.
 
-Told of each iteration once it is measured. Without a terminal each iteration is a line, but no more
-than one in ten seconds; an alarm, a validation and the last iteration always are.
+It receives each iteration after it has finished. Without a terminal each iteration is a line, at
+most one in ten seconds; an alarm, a validation and the last iteration are always printed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
 
 
 class View:
-    """Follows one run; a context manager that holds the live view, if there is one."""
+    """Shows one run; `showing` opens the live table if there is a terminal."""
 
     def __init__(
         self, name: str, total: int, *, hour_usd: float = 0.0, out: TextIO | None = None
@@ -27,17 +27,17 @@ class View:
         self._name, self._total, self._hour_usd = name, total, hour_usd
         self._out = out or sys.stderr
         self._live: Any = None
-        # seconds of each stage since this start; of training in all, and of that before this start
+        # seconds of each stage in this session; of training in all, and in earlier sessions
         self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
-        self._trained_s, self._before_s = 0.0, 0.0
+        self._trained_s, self._earlier_s = 0.0, 0.0
         self._counted = 0
-        self._said_s = float("-inf")
+        self._last_line_s = float("-inf")
         self._validation = ""
 
     @contextmanager
     def showing(self, trained_s: float = 0.0) -> Iterator[View]:
-        """Show the run while the block runs; `trained_s` are the seconds of earlier starts."""
-        self._before_s = trained_s
+        """Show the run while the block runs; `trained_s` is the training time so far."""
+        self._earlier_s = trained_s
         if not self._out.isatty():
             yield self
             return
@@ -49,7 +49,7 @@ class View:
         self._live = None
 
     def iteration(self, numbers: Mapping[str, Any], trained_s: float) -> None:
-        """An iteration's numbers, with its `timings`, and the seconds of training so far."""
+        """Show an iteration's numbers, with its `timings`, and the training time so far."""
         self._trained_s, self._counted = trained_s, self._counted + 1
         for stage in STAGES:
             self._stages[stage] += numbers["timings"].get(stage, 0.0)
@@ -63,33 +63,33 @@ class View:
             self._live.update(table, refresh=True)
         elif (
             numbers["iteration"] >= self._total
-            or time.monotonic() - self._said_s >= SECONDS_BETWEEN_LINES
+            or time.monotonic() - self._last_line_s >= SECONDS_BETWEEN_LINES
         ):
-            self._said_s = time.monotonic()
+            self._last_line_s = time.monotonic()
             self._print(", ".join(f"{name} {value}" for name, value in rows.items()))
 
     def validation(self, iteration: int, value: float, low: float, high: float) -> None:
-        """A validation's accuracy with its interval."""
+        """Show a validation's accuracy with its interval."""
         self._validation = f"{value:.3f} [{low:.3f}, {high:.3f}] at {iteration}"
         if not self._live:
             self._print(f"validation {self._validation}")
 
     def say(self, text: str) -> None:
-        """A line that stays: an alarm, a roll-back, where a checkpoint is."""
+        """Print a line that stays: an alarm, a rollback, a checkpoint's place."""
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
             self._print(text)
 
     def rows(self, numbers: Mapping[str, Any]) -> dict[str, str]:
-        """What is shown of an iteration."""
+        """The rows of the table for an iteration: label and text."""
         timings = numbers["timings"]
         iteration = numbers["iteration"]
         sampled = numbers["sampled_tokens"]
         learned = sampled + numbers["prompt_tokens"]
-        each_s = (self._trained_s - self._before_s) / self._counted
-        all_s = max(1e-9, sum(self._stages.values()))
-        shares = (f"{s.removesuffix('_s')} {t / all_s:.0%}" for s, t in self._stages.items())
+        mean_s = (self._trained_s - self._earlier_s) / self._counted
+        total_s = max(1e-9, sum(self._stages.values()))
+        shares = (f"{s.removesuffix('_s')} {t / total_s:.0%}" for s, t in self._stages.items())
         rows = {
             "iteration": f"{iteration}/{self._total}",
             "reward": _number(numbers["reward"], 3),
@@ -101,7 +101,7 @@ class View:
             "sampling": f"{sampled / max(1e-9, timings.get('sample_s', 0.0)):,.0f} tokens/s",
             "training": f"{learned / max(1e-9, timings.get('train_s', 0.0)):,.0f} tokens/s",
             "time": " ".join(shares),
-            "left": _duration(each_s * (self._total - iteration)),
+            "left": _duration(mean_s * (self._total - iteration)),
             "cost": self._cost(),
         }
         return {name: value for name, value in rows.items() if value}

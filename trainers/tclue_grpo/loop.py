@@ -2,16 +2,17 @@
 
     train(config, Path("runs/tiny-seed1"))
 
-The same call takes up what was interrupted: it goes on from the last checkpoint, and the iterations
-that were lost since are made again, with the same numbers. A run's folder:
+The same call resumes an interrupted run from its last checkpoint: the iterations after that are run
+again and give the same numbers. A run's folder holds:
 
     config.toml      every knob; another configuration is refused
     metrics.jsonl    a line for each iteration and for each validation
-    kept.json        which checkpoints there are, and how they are benchmarked
+    kept.json        which checkpoints exist, and how they are benchmarked
     step-000040/     a checkpoint that transformers loads; trainer/ in it is what a resume needs
     plots/           drawn at each validation
 
-Of a run on several GPUs each process runs this; the first one writes and tells (`sharded`).
+In a run on several GPUs each process runs this loop; process 0 writes the files and shows progress
+(`distributed`).
 """
 
 from __future__ import annotations
@@ -41,40 +42,40 @@ from tclue_grpo.run_report import RunReport
 from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
-# what a person is told who did not wait for an iteration's end
-GOES_ON = "; the same command goes on from the last checkpoint"
+# the message for a user who did not wait for the iteration to end
+RESUME_HINT = "; the same command goes on from the last checkpoint"
 
 
 @contextmanager
-def on_interrupt(heed: Callable[[], None]) -> Iterator[None]:
-    """`heed` in place of KeyboardInterrupt, within; outside the main thread no signal comes."""
+def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
+    """Call `handler` at Ctrl-C within the block; outside the main thread no signal arrives."""
     try:
-        before = signal.signal(signal.SIGINT, lambda *_: heed())
+        previous = signal.signal(signal.SIGINT, lambda *_: handler())
     except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-def train(config: Config, folder: Path, about: Mapping[str, Any]) -> TrainedRun:
-    """Train to the end, or go on where an earlier call was interrupted.
+def train(config: Config, folder: Path, manifest: Mapping[str, Any]) -> TrainedRun:
+    """Train to the end, or resume where an earlier call was interrupted.
 
-    `about` is what kept.json says beside the steps. Raises UserError for what a person can mend.
+    `manifest` is what kept.json holds beside the steps. UserError says what the user can correct.
     """
-    with TrainingRun(config, folder, about) as run:
+    with TrainingRun(config, folder, manifest) as run:
         while not run.done:
             run.advance()
-            if run.interrupted():
+            if run.stop_requested():
                 run.save()
-                raise KeyboardInterrupt(f"; the same command goes on after {run.told}")
-        return run.trained()
+                raise KeyboardInterrupt(f"; the same command goes on after {run.progress}")
+        return run.result()
 
 
-def locked(folder: Path) -> int:
-    """A run's folder, held until it is closed; UserError where another process has it."""
+def lock_folder(folder: Path) -> int:
+    """Lock a run's folder until the returned descriptor is closed; UserError if it is locked."""
     return journal.locked(
         folder, "another process trains this run: let it finish, or stop it", "take another --runs"
     )
@@ -83,25 +84,25 @@ def locked(folder: Path) -> int:
 class TrainingRun:
     """A run in its folder."""
 
-    def __init__(self, config: Config, folder: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.config, self.folder = config, folder
-        # seconds of training over all starts; the step with the best validation so far
+        # seconds of training in all sessions; the step with the best validation so far
         self.trained_s = 0.0
         self.best: Mapping[str, Any] | None = None
-        # times that the guard has gone back to it
+        # how often the guard has rolled back to the best step
         self.rollbacks = 0
-        self._asked_to_stop = False
-        with ExitStack() as opened:
+        self._stop_requested = False
+        with ExitStack() as resources:
             if is_rank_zero():
-                opened.callback(os.close, locked(folder))
-            # before anything is built that has to be ended again
+                resources.callback(os.close, lock_folder(folder))
+            # Sinks come first: they can fail before anything is started that has to be closed.
             sinks = self._sinks() if is_rank_zero() else []
-            held = load_set(config.train.validation).puzzles
-            self.validation = held[: config.train.validation_puzzles or None]
-            self.checkpoints = Checkpoints(folder, about, config.train.keep_every)
-            self.learner = build(config, log=folder / "vllm.log")
-            opened.callback(self.learner.engine.close)
-            opened.callback(self.learner.puzzles.close)
+            puzzles = load_set(config.train.validation).puzzles
+            self.validation = puzzles[: config.train.validation_puzzles or None]
+            self.checkpoints = Checkpoints(folder, manifest, config.train.keep_every)
+            self.state = build(config, log=folder / "vllm.log")
+            resources.callback(self.state.engine.close)
+            resources.callback(self.state.puzzles.close)
             self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
             last = broadcast_from_rank_zero(self.checkpoints.last)
             known_bytes = self._restore(last) if last else 0
@@ -109,20 +110,20 @@ class TrainingRun:
                 folder,
                 config.train.iterations,
                 sinks,
-                # what the guard ended it for stays to be read
+                # If the guard has stopped the run, the lines that show why stay readable.
                 None if self.checkpoints.stopped else known_bytes,
                 self.hour_usd,
             )
-            opened.callback(self.report.close)
-            self._opened = opened.pop_all()
+            resources.callback(self.report.close)
+            self._resources = resources.pop_all()
 
     def __enter__(self) -> Self:
-        self._opened.enter_context(on_interrupt(self._heed_interrupt))
-        self._opened.enter_context(self.report.showing(self.trained_s))
+        self._resources.enter_context(on_interrupt(self._handle_interrupt))
+        self._resources.enter_context(self.report.showing(self.trained_s))
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._opened.__exit__(*error)
+        self._resources.__exit__(*error)
 
     def _sinks(self) -> list[metrics.Sink]:
         config = self.config
@@ -130,13 +131,14 @@ class TrainingRun:
 
     @property
     def done(self) -> bool:
-        """Whether the iterations, or the minutes, are used up, or the guard has ended it."""
+        """Whether the iterations or the minutes are used up, or the guard has stopped the run."""
         limits = self.config.train
-        late = bool(limits.minutes) and self.trained_s >= 60 * limits.minutes
-        return self.learner.iteration >= limits.iterations or late or bool(self.checkpoints.stopped)
+        timeout = bool(limits.minutes) and self.trained_s >= 60 * limits.minutes
+        finished = self.state.iteration >= limits.iterations or timeout
+        return finished or bool(self.checkpoints.stopped)
 
-    def trained(self) -> TrainedRun:
-        """What came of it; UserError where the guard ended it with nothing to show."""
+    def result(self) -> TrainedRun:
+        """The finished run; UserError if the guard stopped it before any step was validated."""
         if self.best is None:
             raise UserError(
                 f"{self.folder}: {self.checkpoints.stopped}; no step was validated before: "
@@ -145,134 +147,134 @@ class TrainingRun:
         return TrainedRun(self.folder, self.best["iteration"], self.checkpoints.steps()[-1])
 
     @property
-    def told(self) -> str:
-        """Where it is."""
-        return f"iteration {self.learner.iteration} of {self.config.train.iterations}"
+    def progress(self) -> str:
+        """How far the run is, in words."""
+        return f"iteration {self.state.iteration} of {self.config.train.iterations}"
 
-    def _heed_interrupt(self) -> None:
-        """Ctrl-C lets the iteration end, and saves; a second one leaves at once."""
-        if self._asked_to_stop:
-            raise KeyboardInterrupt(GOES_ON)
-        self._asked_to_stop = True
+    def _handle_interrupt(self) -> None:
+        """The first Ctrl-C lets the iteration end and saves; a second one exits at once."""
+        if self._stop_requested:
+            raise KeyboardInterrupt(RESUME_HINT)
+        self._stop_requested = True
         if is_rank_zero():
-            told = "stopping after this iteration; Ctrl-C again leaves at once"
-            print(told, file=sys.stderr)
+            message = "stopping after this iteration; Ctrl-C again leaves at once"
+            print(message, file=sys.stderr)
 
-    def interrupted(self) -> bool:
-        """Whether a person wants it to stop."""
-        return any(all_gather(self._asked_to_stop))
+    def stop_requested(self) -> bool:
+        """Whether the user has asked the run to stop, in any process."""
+        return any(all_gather(self._stop_requested))
 
     def advance(self) -> None:
-        """One iteration, with what is due after it."""
-        with self._training():
-            if self.learner.iteration == 0:
+        """Run one iteration, and validate, check for alarms and save where that is due."""
+        with self._timed_training():
+            if self.state.iteration == 0:
                 self._validate()
-            numbers = iterate(self.learner)
-        n, limits = self.learner.iteration, self.config.train
-        told = {**numbers, "timings": dict(self.learner.timings)}
-        self.report.iteration(n, told, self.trained_s)
-        alarm = self.guard.iteration(numbers)
+            numbers = iterate(self.state)
+        n, limits = self.state.iteration, self.config.train
+        line = {**numbers, "timings": dict(self.state.timings)}
+        self.report.iteration(n, line, self.trained_s)
+        alarm = self.guard.check_iteration(numbers)
         self._choose_difficulty(numbers)
         validated = n % limits.validate_every == 0 or self.done
-        # Not after an alarm: the weights may be worth nothing.
+        # No validation after an alarm: the weights may be worthless.
         if validated and not alarm:
-            with self._training():
+            with self._timed_training():
                 alarm = self._validate()
         self.report.explain_if_flat(n)
         if alarm:
-            self._heed(alarm)
-        # What was validated may be the best. What the guard ended with is worth nothing.
+            self._handle_alarm(alarm)
+        # A validated step may be the best one. `save` skips the step that the guard stopped at.
         if validated or alarm or n % limits.save_every == 0:
             self.save()
 
     @contextmanager
-    def _training(self) -> Iterator[None]:
-        """Count the block's seconds as training, by the clock of the first process."""
+    def _timed_training(self) -> Iterator[None]:
+        """Count the block's seconds as training, by the clock of process 0."""
         start = time.perf_counter()
         yield
         self.trained_s += broadcast_from_rank_zero(lambda: time.perf_counter() - start)
 
     def _validate(self) -> Alarm | None:
-        """Measure on the validation puzzles; what is best is remembered."""
-        learner, n = self.learner, self.learner.iteration
-        learner.engine.sync(learner.policy)
-        found = validate(
-            *(learner.engine, learner.tokenizer, learner.grader, self.validation),
+        """Measure accuracy on the validation puzzles, and remember the best step."""
+        state, n = self.state, self.state.iteration
+        state.engine.sync(state.policy)
+        result = validate(
+            *(state.engine, state.tokenizer, state.grader, self.validation),
             self.config.train.validation_samples,
         )
-        accuracy = found.accuracy
-        self.report.validation(n, found)
-        alarm = self.guard.validation(found.by_puzzle)
-        # What raises an alarm is not the best, be it the first: it is neither saved nor gone to.
+        accuracy = result.accuracy
+        self.report.validation(n, result)
+        alarm = self.guard.check_validation(result.by_puzzle)
+        # A step that raises an alarm never counts as the best, even as the first one validated.
         if n and not alarm and (self.best is None or accuracy.value >= self.best["accuracy"]):
             self.best = {"iteration": n, "accuracy": accuracy.value}
         return alarm
 
-    def _heed(self, alarm: Alarm) -> None:
-        """Do what is configured about an alarm: stop, or go back to the best and on from there."""
-        options, learner = self.config.guard, self.learner
-        self.report.say(f"alarm at {self.told}: {alarm.why}")
+    def _handle_alarm(self, alarm: Alarm) -> None:
+        """Stop, or roll back to the best step and continue from it, as `guard.action` says."""
+        options, state = self.config.guard, self.state
+        self.report.say(f"alarm at {self.progress}: {alarm.reason}")
         if options.action == "stop" or self.best is None or self.rollbacks >= options.rollbacks:
-            self.checkpoints.stop(f"the guard stopped at {self.told}: {alarm.why}")
+            self.checkpoints.stop(f"the guard stopped at {self.progress}: {alarm.reason}")
             return
         step = self.best["iteration"]
-        checkpoint.restore(checkpoint.folder_of(self.folder, step), learner.optimizer)
+        checkpoint.restore(checkpoint.step_folder(self.folder, step), state.optimizer)
         self.rollbacks += 1
-        learner.rate_factor *= options.rollback_rate
-        self.guard.rolled_back()
-        self.report.say(f"back to step {step}, at {learner.rate_factor:g} of the rate")
+        state.rate_factor *= options.rollback_rate
+        self.guard.reset_after_rollback()
+        self.report.say(f"back to step {step}, at {state.rate_factor:g} of the rate")
 
     def _choose_difficulty(self, numbers: Numbers) -> None:
-        """Take a step along the curriculum where success leaves its band."""
+        """Move along the curriculum when an iteration's accuracy lies outside `data.band`."""
         levels, (low, high) = self.config.data.curriculum, self.config.data.band
         if not levels:
             return
-        place = levels.index(self.learner.puzzles.difficulty)
+        level = levels.index(self.state.puzzles.difficulty)
         move = (numbers["accuracy"] > high) - (numbers["accuracy"] < low)
-        self.learner.puzzles.change(levels[min(max(place + move, 0), len(levels) - 1)])
+        self.state.puzzles.set_difficulty(levels[min(max(level + move, 0), len(levels) - 1)])
 
     def save(self) -> None:
-        """Write a checkpoint, unless it is there, or the guard has ended the run."""
-        learner = self.learner
-        there = broadcast_from_rank_zero(lambda: learner.iteration in self.checkpoints.steps())
-        if there or self.checkpoints.stopped:
+        """Write a checkpoint, unless this step has one or the guard has stopped the run."""
+        state = self.state
+        exists = broadcast_from_rank_zero(lambda: state.iteration in self.checkpoints.steps())
+        if exists or self.checkpoints.stopped:
             return
-        state = State(
-            learner.iteration,
-            learner.puzzles.position,
-            learner.puzzles.difficulty,
-            rate_factor=learner.rate_factor,
+        saved = State(
+            state.iteration,
+            state.puzzles.position,
+            state.puzzles.difficulty,
+            rate_factor=state.rate_factor,
             rollbacks=self.rollbacks,
             metrics_bytes=self.report.metrics_bytes,
             trained_s=self.trained_s,
             guard=self.guard.state(),
             best=self.best,
         )
-        self.checkpoints.about |= self._cost()
-        self.checkpoints.save(learner.policy, learner.optimizer, state)
+        self.checkpoints.manifest |= self._cost()
+        self.checkpoints.save(state.policy, state.optimizer, saved)
 
     @property
     def hour_usd(self) -> float:
-        """Dollars for an hour of the machine that trains; 0 where unknown."""
+        """Dollars for an hour of the training machine; 0 if unknown."""
         price = self.config.price
-        if self.learner.policy.device.type == "cuda":
+        if self.state.policy.device.type == "cuda":
             return price.gpu_hour_usd * price.gpus
         return price.hour_usd
 
     def _cost(self) -> dict[str, float]:
         """Seconds and dollars of training so far."""
-        told = {"training_s": round(self.trained_s, 1)}
+        cost = {"training_s": round(self.trained_s, 1)}
         usd = self.trained_s / 3600 * self.hour_usd
-        return told | ({"training_usd": usd} if usd else {})
+        return cost | ({"training_usd": usd} if usd else {})
 
     def _restore(self, folder: Path) -> int:
-        """Take up where a checkpoint was written: the bytes of metrics.jsonl that it knows of."""
-        state = checkpoint.restore(folder, self.learner.optimizer)
-        learner = self.learner
-        learner.iteration, learner.rate_factor = state.iteration, state.rate_factor
-        learner.puzzles.position = state.position
-        learner.puzzles.change(state.difficulty)
-        self.trained_s, self.best = state.trained_s, state.best
-        self.rollbacks = state.rollbacks
-        self.guard.restored(state.guard)
-        return state.metrics_bytes
+        """Restore a checkpoint; return how many bytes metrics.jsonl had when it was written."""
+        saved = checkpoint.restore(folder, self.state.optimizer)
+        state = self.state
+        state.iteration, state.rate_factor = saved.iteration, saved.rate_factor
+        state.puzzles.position = saved.position
+        state.puzzles.set_difficulty(saved.difficulty)
+        self.trained_s, self.best = saved.trained_s, saved.best
+        self.rollbacks = saved.rollbacks
+        self.guard.restore(saved.guard)
+        return saved.metrics_bytes

@@ -1,9 +1,9 @@
 """LoRA (Hu et al., 2021, https://arxiv.org/abs/2106.09685), by peft, inside the model.
 
-Every linear layer but the head gets an adapter, and only these learn. The model keeps its class, so
-engines sample from it as from any other; whoever wants plain weights gets the merged ones, made
-anew each time: the model in training is not touched. With adapters switched off it is the base,
-which is what a KL term refers to.
+Every linear layer except the head gets an adapter, and only adapters are trained. The model keeps
+its class, so engines sample from it as usual; `merged_state` computes merged weights anew each time
+and leaves the model in training unchanged. With adapters switched off the model is the base, which
+serves as the reference of a KL term.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "default"
 
 
 def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
-    """Put adapters in, and freeze everything else. They change nothing until they have learned."""
+    """Insert adapters and freeze everything else. Untrained adapters have no effect."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
@@ -35,16 +35,16 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
         )
 
 
-def adapted(module: nn.Module) -> dict[str, Any]:
+def adapted_layers(module: nn.Module) -> dict[str, Any]:
     """The layers that have an adapter, by name."""
     return {name: layer for name, layer in module.named_modules() if hasattr(layer, "lora_A")}
 
 
 def merged_state(module: nn.Module) -> dict[str, Tensor]:
-    """All weights under the names they have without adapters, each with what its adapter adds."""
+    """All weights under their names without adapters, with the adapters merged into them."""
     state = full_state(module)
-    for name, layer in adapted(module).items():
-        if not state:  # another process has them
+    for name, layer in adapted_layers(module).items():
+        if not state:  # process 0 has the weights
             break
         # [out, in] = [out, rank] [rank, in]
         added = state.pop(f"{name}.lora_B.{NAME}.weight").float() @ (
@@ -58,8 +58,8 @@ def merged_state(module: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def adapters_off(module: nn.Module) -> Iterator[None]:
-    """The base, within."""
-    layers = adapted(module).values()
+    """Switch the adapters off within the block, so that the model is the base."""
+    layers = adapted_layers(module).values()
     for layer in layers:
         layer.enable_adapters(False)
     try:

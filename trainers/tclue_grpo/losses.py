@@ -1,13 +1,13 @@
 """From log-probabilities to a loss.
 
-* An optimizer step is taken over several packs, one after another, maybe on several processes. So a
-  pack's loss is a sum over its targets, already divided by what the whole batch counts (`Scale`):
-  how a batch is split changes nothing.
-* `Scale.responses` counts every response, `Scale.tokens` those that are learned from. A masked
-  response (truncated, say) is thus a zero in a mean over responses, and no part of one over tokens.
+* An optimizer step covers several packs, one after another, possibly on several processes. So a
+  pack's loss is a sum over its targets, already divided by counts of the whole batch (`Scale`):
+  how a batch is split makes no difference.
+* `Scale.responses` counts every response, `Scale.tokens` only trained tokens. A masked response
+  (such as a truncated one) is thus a zero in a mean over responses, and absent in one over tokens.
 * `dr_grpo` is the default objective; the others are in `objectives`.
-* `token_stats` takes log-probabilities and entropies from chunks of logits. A chunk's logits are
-  made, used and dropped, and made again in the backward pass: the full ones are never held.
+* `token_stats` computes log-probabilities and entropies from chunks of logits. A chunk's logits are
+  computed, used and freed, and recomputed in the backward pass: the full logits never exist.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from tclue_grpo.rollout import Numbers
 
 
 class TokenStats(NamedTuple):
-    """What the policy says of the learned tokens of a pack."""
+    """The policy's log-probabilities and entropies of a pack's targets."""
 
     # [target] nats, fp32, at the sampling temperature; with gradient
     logprobs: Tensor
-    # [target] nats, fp32, of the whole distribution at each of these places
+    # [target] nats, fp32, of the whole distribution at each target
     entropy: Tensor
 
 
-# Ratios stop at e^20: an infinite one, times the 0 of a clipped or masked token, would be nan.
+# Ratios are limited to e^20: an infinite one, times the 0 of a masked token, would be nan.
 MAX_LOG_RATIO = 20.0
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the batch of one optimizer step counts, over all of its packs and processes."""
+    """Counts of the batch of one optimizer step, over all of its packs and processes."""
 
     responses: int
-    # learned from
+    # trained tokens
     tokens: int
-    # the longest that a response may be
+    # the token limit of a response
     max_tokens: int
 
     @classmethod
@@ -57,8 +57,8 @@ class Scale:
         return cls(sum(len(pack.lengths) for pack in packs), max(1, tokens), max_tokens)
 
 
-# Of the log-probabilities now and before [target]: each target's part of the loss, and whether it
-# is clipped, [target] both.
+# Each target's part of the loss, and whether it is clipped; [target] both. An objective computes
+# them from the new and the old log-probabilities [target].
 Terms = tuple[Tensor, Tensor]
 Objective = Callable[[Tensor, Tensor, Pack, Scale, LossConfig], Terms]
 
@@ -66,7 +66,7 @@ Objective = Callable[[Tensor, Tensor, Pack, Scale, LossConfig], Terms]
 def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossConfig) -> Terms:
     """Liu et al., 2025 (https://arxiv.org/abs/2503.20783): a constant in place of the length.
 
-    With 1/|o_i|, a long wrong response is punished less a token than a short one.
+    With 1/|o_i|, each token of a long wrong response is punished less than of a short one.
 
     L = -1/G Σ_i 1/max_tokens Σ_t min(r A_i, clip(r, 1 - low, 1 + high) A_i),
     r = π(o_it) / π_old(o_it)
@@ -77,9 +77,9 @@ def dr_grpo(new: Tensor, old: Tensor, pack: Pack, scale: Scale, options: LossCon
 
 def surrogate(ratio: Tensor, advantage: Tensor, options: LossConfig) -> Terms:
     """PPO's clipped objective (https://arxiv.org/abs/1707.06347, equation 7), to be minimized."""
-    free = ratio * advantage
+    unclipped = ratio * advantage
     clipped = ratio.clamp(1 - options.clip_low, 1 + options.clip_high) * advantage
-    return -torch.minimum(free, clipped), clipped < free
+    return -torch.minimum(unclipped, clipped), clipped < unclipped
 
 
 def pack_loss(
@@ -92,12 +92,12 @@ def pack_loss(
     reference: Tensor | None = None,
     trust: Tensor | None = None,
 ) -> tuple[Tensor, Numbers]:
-    """A pack's part of the batch's loss, and of its numbers (`combined` adds them up).
+    """A pack's part of the batch's loss, and of its numbers (`combine` adds them up).
 
-    `old` [target] are the log-probabilities that the ratio is taken to, `options.old` says whose:
-    the sampler's, or the trainer's own at the weights that were sampled from. `reference` [target]
-    are those of the model that the KL term holds on to. `trust` [target] is what is left of each
-    target's part (`objectives.mismatch_weights`), all of it if None.
+    `old` [target] are the log-probabilities in the ratio's denominator: the sampler's, or the
+    trainer's own at the weights that were sampled from, as `options.old` says. `reference` [target]
+    are those of the KL term's reference model. `trust` [target] is the weight of each target
+    (`objectives.mismatch_weights`), 1 if None.
     """
     new = stats.logprobs
     terms, clipped = objective(new, old, pack, scale, options)
@@ -105,11 +105,11 @@ def pack_loss(
     weighted = terms * trust * pack.mask
     loss = weighted.sum()
 
-    def mean(values: Tensor) -> Tensor:  # over the batch's learned tokens: this pack's part of it
+    def mean(values: Tensor) -> Tensor:  # this pack's part of the mean over the batch's tokens
         return (values * pack.mask).sum() / scale.tokens
 
     numbers = {"entropy": mean(stats.entropy), "clip_fraction": mean(clipped), "trust": mean(trust)}
-    # the weight that all log-probabilities have together, as the entropy has `options.entropy`
+    # total weight of the log-probabilities; the entropy's weight is `options.entropy`
     numbers["surrogate_weight"] = weighted.abs().sum()
     if options.entropy:
         loss = loss - options.entropy * numbers["entropy"]
@@ -126,14 +126,14 @@ def token_stats(
 ) -> TokenStats:
     """Log-probabilities and entropies of targets, [target], at a temperature.
 
-    `hidden` [target, width] are the states that predict the targets, `head` [vocab, width] what
-    turns them into logits. At most [chunk, vocab] logits are held.
+    `hidden` [target, width] are the states that predict the targets; `head` [vocab, width] turns
+    them into logits. At most [chunk, vocab] logits are in memory.
     """
     chunks = zip(torch.split(hidden, chunk), torch.split(target_ids, chunk), strict=True)
-    # Nothing is drawn in a chunk, so no generator's state is to be kept.
-    again = partial(checkpoint, _chunk_stats, use_reentrant=False, preserve_rng_state=False)
-    parts = [again(rows, head, ids, temperature) for rows, ids in chunks]
-    return TokenStats(*(torch.cat(several) for several in zip(*parts, strict=True)))
+    # A chunk draws no random numbers, so no generator's state has to be preserved.
+    recomputed = partial(checkpoint, _chunk_stats, use_reentrant=False, preserve_rng_state=False)
+    parts = [recomputed(rows, head, ids, temperature) for rows, ids in chunks]
+    return TokenStats(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 def _chunk_stats(
@@ -148,12 +148,12 @@ def _chunk_stats(
 
 
 def ratio_of(log_ratio: Tensor) -> Tensor:
-    """The ratio, of its logarithm."""
+    """The ratio, from its logarithm."""
     return log_ratio.clamp(max=MAX_LOG_RATIO).exp()
 
 
 def k3(new: Tensor, reference: Tensor) -> Tensor:
-    """[target] An estimate of KL(new || reference): never negative, unbiased, of little variance.
+    """[target] An estimate of KL(new || reference): never negative, unbiased, of low variance.
 
     k3 = ρ - 1 - log ρ,  ρ = π_ref / π  (http://joschu.net/blog/kl-approx.html)
     """
@@ -164,7 +164,7 @@ def k3(new: Tensor, reference: Tensor) -> Tensor:
 def sampler_mismatch(
     log_ratio: Tensor, pack: Pack, mean: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """How far the trainer's log-probabilities of the learned tokens lie from the sampler's.
+    """How far the trainer's log-probabilities of the trained tokens lie from the sampler's.
 
     k1 and k3 estimate KL(sampler || trainer) (http://joschu.net/blog/kl-approx.html).
     """
@@ -179,23 +179,23 @@ def sampler_mismatch(
 
 
 def aggregate_steps(steps: Sequence[Sequence[Numbers]]) -> Numbers:
-    """The numbers of an iteration's optimizer steps, each the numbers of its packs.
+    """The numbers of an iteration, from [step][pack] numbers of its optimizer steps.
 
-    Later steps are taken with other weights than were sampled from: that is no gap.
+    The gap is that of the first step: later steps use other weights than were sampled from.
     """
-    first = combined(steps[:1])
-    return combined(steps) | {name: first[name] for name in first if name.startswith("gap")}
+    first = combine(steps[:1])
+    return combine(steps) | {name: first[name] for name in first if name.startswith("gap")}
 
 
-def combined(steps: Sequence[Sequence[Numbers]]) -> Numbers:
-    """The numbers of several steps' packs: summed over a step's packs, then the mean over steps.
+def combine(steps: Sequence[Sequence[Numbers]]) -> Numbers:
+    """Combine [step][pack] numbers: the sum over a step's packs, then the mean over the steps.
 
-    Of one whose name ends in _max it is the greatest.
+    A number whose name ends in _max is the maximum over all packs.
     """
-    of_packs = list(chain.from_iterable(steps))
+    pack_numbers = list(chain.from_iterable(steps))
     return {
-        name: max(n[name] for n in of_packs)
+        name: max(n[name] for n in pack_numbers)
         if name.endswith("_max")
         else sum(sum(n[name] for n in packs) for packs in steps) / len(steps)
-        for name in dict.fromkeys(chain.from_iterable(of_packs))
+        for name in dict.fromkeys(chain.from_iterable(pack_numbers))
     }

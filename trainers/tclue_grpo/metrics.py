@@ -1,13 +1,13 @@
-"""What a run measured: `metrics.jsonl`, and TensorBoard, Weights & Biases or trackio beside it.
+"""A run's metrics: `metrics.jsonl`, and optionally TensorBoard, Weights & Biases or trackio.
 
-* One line an iteration, `{"iteration": 7, "accuracy": ..., "timings": {...}}`, and one for each
-  validation, `{"iteration": 10, "validation": {...}}`. What the clock decides is in `timings`
-  alone: without it, a run that was killed and resumed has the lines of one that was not, bit for
-  bit.
-* A line is on the disk when `write` returns. A resume cuts off what is newer than its checkpoint.
-* A number that is not finite is written as null: JSON has no other.
-* A sink is imported when it is asked for. It gets numbers and nothing else; keys are its own affair
-  (the environment), and are never written.
+* There is one line for each iteration, `{"iteration": 7, "accuracy": ..., "timings": {...}}`, and
+  one for each validation, `{"iteration": 10, "validation": {...}}`. Only `timings` depends on the
+  clock: the other numbers of a run that was killed and resumed are identical to those of a run
+  that was not.
+* A line is on the disk when `write` returns. A resume cuts off lines newer than its checkpoint.
+* A number that is not finite is written as null, because JSON has no such numbers.
+* A sink is imported when it is configured. It receives numbers only; it reads API keys from the
+  environment itself, and they are never written.
 """
 
 from __future__ import annotations
@@ -28,44 +28,44 @@ TIMINGS = "timings"
 
 
 class Sink(Protocol):
-    """Whoever else is told of the numbers."""
+    """Another destination of the metrics."""
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """An iteration's numbers, names with slashes."""
+        """Log an iteration's numbers; nested names have slashes."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish: no more numbers follow."""
 
 
 class Metrics:
     """A run's metrics, open for writing."""
 
     def __init__(self, run: Path, sinks: Sequence[Sink] = (), length: int | None = 0) -> None:
-        """Keep the first `length` bytes of what is there, those a checkpoint knows of; None all."""
+        """Keep the first `length` bytes of an existing file, as a checkpoint has it; None: all."""
         self.path, self._sinks = run / FILE, sinks
-        there = self.path.stat().st_size if self.path.exists() else 0
-        length = there if length is None else length
-        if there < length:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        length = size if length is None else length
+        if size < length:
             raise UserError(
-                f"{self.path}: has {there} bytes, its checkpoint knows of {length}: "
+                f"{self.path}: has {size} bytes, its checkpoint knows of {length}: "
                 "put the file back as it was, or begin another run"
             )
-        if there:
+        if size:
             os.truncate(self.path, length)
         self._journal = Journal(self.path)
 
     @property
     def length(self) -> int:
-        """Bytes on the disk: what a checkpoint remembers."""
+        """The size of the file in bytes, for a checkpoint."""
         return self.path.stat().st_size
 
     def write(self, iteration: int, numbers: Mapping[str, Any]) -> None:
         """Append a line. Raises UserError where it cannot be written."""
         line = json.dumps(_finite({"iteration": iteration, **numbers}), allow_nan=False)
-        _, failed = self._journal.append([line.encode() + b"\n"])
-        if failed:
+        _, error = self._journal.append([line.encode() + b"\n"])
+        if error:
             raise UserError(
-                f"{self.path}: cannot be written: {failed.strerror}. What was measured before is "
+                f"{self.path}: cannot be written: {error.strerror}. What was measured before is "
                 "whole; once that is mended, the same command goes on from the last checkpoint"
             )
         flat = dict(_flat(numbers))
@@ -80,7 +80,7 @@ class Metrics:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """A run's whole lines, in order; none where there is no file."""
+    """A run's complete lines, in order; none if there is no file."""
     path = run / FILE
     if not path.exists():
         return []
@@ -89,17 +89,17 @@ def read(run: Path) -> list[dict[str, Any]]:
 
 
 def iterations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The lines of iterations alone."""
+    """Only the lines of iterations."""
     return [line for line in lines if "accuracy" in line]
 
 
 def validations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The lines of validations alone."""
+    """Only the lines of validations."""
     return [line for line in lines if "validation" in line]
 
 
 def without_timings(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What has to be the same in a run that was resumed."""
+    """The lines without timings, which must be identical in a resumed run."""
     return [{name: value for name, value in line.items() if name != TIMINGS} for line in lines]
 
 
@@ -112,7 +112,7 @@ def _finite(value: Any) -> Any:
 
 
 def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Names and numbers, tables opened: `timings/sample_s`."""
+    """Names and numbers, with nested tables flattened: `timings/sample_s`."""
     for name, value in numbers.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}/")
@@ -124,7 +124,7 @@ class TensorBoard:
     """TensorBoard's event files, in the run's folder."""
 
     def __init__(self, run: Path) -> None:
-        module = _imported("torch.utils.tensorboard", "tensorboard")
+        module = _import_package("torch.utils.tensorboard", "tensorboard")
         self._writer = module.SummaryWriter(str(run / "tensorboard"))
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -133,7 +133,7 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is still buffered."""
         self._writer.close()
 
 
@@ -143,7 +143,7 @@ class _Tracker:
     package: str
 
     def __init__(self, project: str, name: str, config: Mapping[str, Any]) -> None:
-        module = _imported(self.package, self.package)
+        module = _import_package(self.package, self.package)
         self._run = module.init(project=project, name=name, config=dict(config))
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -151,7 +151,7 @@ class _Tracker:
         self._run.log(dict(numbers), step=step)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send what is still buffered."""
         self._run.finish()
 
 
@@ -176,26 +176,26 @@ def sinks(
     trackio: bool = False,
     project: str = "tclue",
 ) -> list[Sink]:
-    """The sinks that the section `log` asks for; UserError for a package that is missing."""
-    made: list[Sink] = []
+    """The sinks that the section `log` enables; UserError if a package is missing."""
+    result: list[Sink] = []
     if tensorboard:
-        made.append(TensorBoard(run))
+        result.append(TensorBoard(run))
     if wandb:
-        made.append(Wandb(project, run.name, config))
+        result.append(Wandb(project, run.name, config))
     if trackio:
-        made.append(Trackio(project, run.name, config))
-    return made
+        result.append(Trackio(project, run.name, config))
+    return result
 
 
-def _imported(module: str, package: str) -> Any:
+def _import_package(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise no_package(package) from None
+        raise missing_package(package) from None
 
 
-def no_package(package: str) -> UserError:
-    """What a person is told who asks for a sink whose package is missing."""
+def missing_package(package: str) -> UserError:
+    """The error for a sink whose package is missing."""
     return UserError(
         f"log.{package} is true, and the package {package} is not installed: "
         f"run `pip install {package}`, or set log.{package} to false"

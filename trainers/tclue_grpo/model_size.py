@@ -44,12 +44,12 @@ class Shape:
     @property
     def matrices(self) -> tuple[tuple[int, int], ...]:
         """[in, out] of each matrix of a layer."""
-        inside = self.heads * (self.head or self.width // self.heads)
+        attention_width = self.heads * (self.head or self.width // self.heads)
         attention = (
-            (self.width, inside),
+            (self.width, attention_width),
             (self.width, self.kv_width),
             (self.width, self.kv_width),
-            (inside, self.width),
+            (attention_width, self.width),
         )
         mlp = ((self.width, self.inner), (self.width, self.inner), (self.inner, self.width))
         return attention + mlp
@@ -68,7 +68,7 @@ class Shape:
         return self.layers * rank * sum(rows + columns for rows, columns in self.matrices)
 
 
-def place_of(base: str) -> str:
+def resolve_base(base: str) -> str:
     """The folder of a base, or its name on the hub."""
     return str(TINY) if base == "tiny" else base
 
@@ -78,7 +78,7 @@ def shape_of(base: str) -> Shape | None:
 
     Raises UserError for a folder without a config.json that can be used.
     """
-    folder = Path(place_of(base)).expanduser()
+    folder = Path(resolve_base(base)).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
     return _known().get(base)
@@ -116,8 +116,8 @@ def check_base(base: str) -> None:
     if base == "tiny" or not folder.is_dir():
         return
     settings = folder / "tokenizer_config.json"
-    inside = "chat_template" in read_json(settings)
-    if not inside and not (folder / "chat_template.jinja").exists():
+    has_template = "chat_template" in read_json(settings)
+    if not has_template and not (folder / "chat_template.jinja").exists():
         raise no_template(base)
     if not list(folder.glob("*.safetensors")):
         raise UserError(

@@ -1,9 +1,9 @@
-"""What a run would take, before anything is loaded: `tclue train --dry-run`.
+"""Estimates the resources of a run before anything is loaded: `tclue train --dry-run`.
 
-* Memory is counted, not measured: what the optimizer and the packs must hold at once. A run that is
-  to need more than there is, is refused with these numbers.
-* Hours are an estimate: floating-point operations over a share of the peak that is assumed. What is
-  assumed is printed beside them.
+* Memory is computed, not measured, from what the optimizer and the packs need at once. A run that
+  needs more than the machine has is refused with these numbers.
+* Hours are an estimate: floating-point operations over an assumed share of the peak. The
+  assumptions are printed beside it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PEAKS = {
     "RTX 4090": 165e12,
     "L4": 121e12,
 }
-PLANNED_GPU = ("H100", 80_000_000_000)  # where none is there to ask
-# Float32, of one CPU core: two busy ones trained the tiny base at 6,500 tokens a second and sampled
-# 5,300 from it, which is this with the shares below.
+PLANNED_GPU = ("H100", 80_000_000_000)  # if this machine has no GPU
+# Float32 operations a second of a CPU core: two busy cores trained the tiny base at 6,500 tokens a
+# second and sampled 5,300 from it, which follows from this and the shares below.
 CORE_PEAK = 80e9
 TRAIN_SHARE, SAMPLE_SHARE = 0.4, 0.1  # of the peak
 # Mean tokens of a prompt and a response. The tiny base, in its own tokenizer: prompts as in
@@ -36,7 +36,7 @@ TRAIN_SHARE, SAMPLE_SHARE = 0.4, 0.1  # of the peak
 # have them; responses as the published 32B wrote before and after training (880 and 1,173).
 TINY_TOKENS = (96, 144)
 EASY_TOKENS, MIX_TOKENS = (680, 500), (1400, 1030)
-# Share of memory that is left to the framework, fragments and kernels.
+# Share of memory that is reserved for the framework, fragmentation and kernels.
 SPARE = 0.08
 # Values that a layer keeps for its backward pass, in multiples of its width and of its MLP's.
 KEPT_WIDTHS, KEPT_INNER = 10, 4
@@ -44,39 +44,39 @@ KEPT_WIDTHS, KEPT_INNER = 10, 4
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes a GPU (or the machine) has to hold at once."""
+    """Bytes that a GPU (or the machine) needs at once."""
 
     weights: float
     gradients: float
     # fp32 masters and AdamW's two moments
     optimizer: float
     activations: float
-    # the sampler's keys and values, on several GPUs its own copy of the weights too; with vLLM all
-    # that its server takes
+    # the sampler's keys and values, and on several GPUs its copy of the weights; with vLLM all the
+    # memory of its server
     sampler: float
 
     @property
     def total(self) -> float:
-        """All of it, and what is spared."""
-        held = self.weights + self.gradients + self.optimizer + self.activations + self.sampler
-        return held / (1 - SPARE)
+        """The sum, with the reserve."""
+        used = self.weights + self.gradients + self.optimizer + self.activations + self.sampler
+        return used / (1 - SPARE)
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of one iteration, as expected."""
+    """The expected tokens of one iteration."""
 
     prompt: float
     response: float
     sampled: float
-    # in training, each prompt once a group; and were each response to have its own
+    # in training, with each prompt once a group; and if each response had its own copy
     executed: float
     unshared: float
 
 
 @dataclass(frozen=True)
 class ResourceEstimate:
-    """What a run would take."""
+    """The estimated resources of a run."""
 
     parameters: int
     trained_parameters: int
@@ -92,19 +92,19 @@ class ResourceEstimate:
 
     @property
     def fits(self) -> bool:
-        """Whether the memory is there."""
+        """Whether the memory suffices."""
         return self.memory.total <= self.available
 
 
-def planned(config: Config, machine: Machine) -> Machine:
-    """The machine, or one with the GPUs that a preset is meant for where it has none."""
+def planned_machine(config: Config, machine: Machine) -> Machine:
+    """The machine; if it has no GPU, the same with as many as the configuration asks for."""
     if machine.gpus:
         return machine
     return replace(machine, gpus=(PLANNED_GPU,) * config.price.gpus)
 
 
 def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate:
-    """What a run would take on a machine."""
+    """Estimate the resources of a run on a machine."""
     gpus = min(config.price.gpus, len(machine.gpus))
     name, available = machine.gpus[0] if gpus else ("", machine.memory)
     tokens = expected_tokens(config)
@@ -112,7 +112,7 @@ def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate
     price = config.price.gpu_hour_usd * gpus if gpus else config.price.hour_usd
     return ResourceEstimate(
         shape.parameters,
-        _trained(config, shape),
+        _trained_parameters(config, shape),
         gpus,
         name,
         available,
@@ -124,7 +124,7 @@ def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate
     )
 
 
-def _trained(config: Config, shape: Shape) -> int:
+def _trained_parameters(config: Config, shape: Shape) -> int:
     rank = config.model.lora_rank
     return shape.lora_parameters(rank) if rank else shape.parameters
 
@@ -140,16 +140,16 @@ def uses_vllm(config: Config, on_gpu: bool) -> bool:
 
 
 def memory(config: Config, shape: Shape, gpus: int, gpu_bytes: float) -> Memory:
-    """What each of `gpus` holds at once; `gpu_bytes` 0 is a machine without one."""
+    """The memory that each of `gpus` needs; `gpu_bytes` is 0 on a machine without a GPU."""
     size = 2 if config.model.dtype == "bfloat16" else 4
-    trained = _trained(config, shape)
-    own = config.update.bf16_updates
-    # fp32 weights are their own masters. AdamW's moments are as wide as what it updates.
-    masters = 0 if own or (size == 4 and not config.model.lora_rank) else 4
-    moments = 4 if own else 8
+    trained = _trained_parameters(config, shape)
+    bf16_updates = config.update.bf16_updates
+    # fp32 weights are their own masters. AdamW's moments have the type of what it updates.
+    masters = 0 if bf16_updates or (size == 4 and not config.model.lora_rank) else 4
+    moments = 4 if bf16_updates else 8
     layer = config.packing.length * (KEPT_WIDTHS * shape.width + KEPT_INNER * shape.inner) * size
     inputs = config.packing.length * shape.width * size * shape.layers
-    kept = inputs + layer if config.model.gradient_checkpointing else layer * shape.layers
+    activations = inputs + layer if config.model.gradient_checkpointing else layer * shape.layers
     logits = config.model.head_chunk * shape.vocab * 12  # logits, their softmax, its gradient
     if uses_vllm(config, gpu_bytes > 0):
         sampler = config.rollout.vllm_memory * gpu_bytes
@@ -163,21 +163,21 @@ def memory(config: Config, shape: Shape, gpus: int, gpu_bytes: float) -> Memory:
         sampler += shape.parameters * size if gpus > 1 else 0
     return Memory(
         weights=shape.parameters * size / gpus,
-        gradients=trained * (size if own else 4) / gpus,
+        gradients=trained * (size if bf16_updates else 4) / gpus,
         optimizer=trained * (masters + moments) / gpus,
-        activations=kept + logits,
+        activations=activations + logits,
         sampler=sampler,
     )
 
 
 def expected_tokens(config: Config) -> Tokens:
-    """Tokens of an iteration, from mean lengths that were seen elsewhere."""
+    """The tokens of an iteration, from mean lengths that were measured in other runs."""
     lengths = EASY_TOKENS if config.data.difficulty == "easy" else MIX_TOKENS
     prompt, response = TINY_TOKENS if config.model.base == "tiny" else lengths
     response = min(response, config.rollout.max_tokens)
     groups, size = config.data.puzzles_per_iteration, config.rollout.responses_per_puzzle
     executed = groups * (prompt + size * response)
-    # A pack begins with what is left of the group before it: one more copy of its prompt at most.
+    # A pack begins with the rest of a split group: at most one more copy of its prompt.
     executed += prompt * (executed // config.packing.length)
     return Tokens(
         prompt, response, groups * size * response, executed, groups * size * (prompt + response)
@@ -199,32 +199,32 @@ def _hours(config: Config, shape: Shape, tokens: Tokens, peak: float) -> float:
 
 
 def refuse_unfit(name: str, config: Config, needs_gpu: bool, machine: Machine) -> None:
-    """Raise UserError where this machine cannot do it: before anything is loaded, with numbers."""
+    """Raise UserError, with numbers, if this machine cannot run it; nothing is loaded."""
     if needs_gpu and not machine.gpus:
         raise UserError(
-            f"{name} needs a GPU, and here is {machine.told}: --preset tiny runs on a CPU"
+            f"{name} needs a GPU, and here is {machine.summary}: --preset tiny runs on a CPU"
         )
     shape = shape_of(config.model.base)
     if shape is None:
-        return  # its size is known when it has been fetched
+        return  # its size is known only after it has been fetched
     if machine.gpus and config.price.gpus > len(machine.gpus):
         raise UserError(
             f"{name} is for {config.price.gpus} GPUs, and here are {len(machine.gpus)}: "
             "price.gpus says how many train"
         )
-    found = estimate(config, shape, machine)
-    if not found.fits:
-        parts = ", ".join(f"{part} {size / GB:.1f}" for part, size in asdict(found.memory).items())
+    needs = estimate(config, shape, machine)
+    if not needs.fits:
+        parts = ", ".join(f"{part} {size / GB:.1f}" for part, size in asdict(needs.memory).items())
         where = "each of its GPUs" if machine.gpus else "this machine"
         raise UserError(
             f"{name}: {config.model.base} is too large for the memory at hand: "
-            f"{found.memory.total / GB:.1f} GB needed ({parts}), {found.available / GB:.1f} GB on "
+            f"{needs.memory.total / GB:.1f} GB needed ({parts}), {needs.available / GB:.1f} GB on "
             f"{where}: a smaller model, model.lora_rank or packing.length would need less"
         )
 
 
-def fitting(config: Config, machine: Machine, needs_gpu: bool) -> bool:
-    """Whether a machine can do it."""
+def fits_machine(config: Config, machine: Machine, needs_gpu: bool) -> bool:
+    """Whether a machine can run a configuration."""
     try:
         refuse_unfit("", config, needs_gpu, machine)
     except UserError:
@@ -232,55 +232,55 @@ def fitting(config: Config, machine: Machine, needs_gpu: bool) -> bool:
     return True
 
 
-def numbers(config: Config, found: ResourceEstimate) -> dict[str, Any]:
+def numbers(config: Config, needs: ResourceEstimate) -> dict[str, Any]:
     """The plan for programs."""
-    tokens = found.tokens
+    tokens = needs.tokens
     return {
         "base": config.model.base,
-        "parameters": found.parameters,
-        "trained_parameters": found.trained_parameters,
-        "gpus": found.gpus,
-        "gpu": found.gpu,
-        "memory_bytes": {part: int(size) for part, size in asdict(found.memory).items()},
-        "memory_needed_bytes": int(found.memory.total),
-        "memory_available_bytes": int(found.available),
-        "fits": found.fits,
+        "parameters": needs.parameters,
+        "trained_parameters": needs.trained_parameters,
+        "gpus": needs.gpus,
+        "gpu": needs.gpu,
+        "memory_bytes": {part: int(size) for part, size in asdict(needs.memory).items()},
+        "memory_needed_bytes": int(needs.memory.total),
+        "memory_available_bytes": int(needs.available),
+        "fits": needs.fits,
         "tokens_an_iteration": {
             "sampled": int(tokens.sampled),
             "executed": int(tokens.executed),
             "without_sharing": int(tokens.unshared),
         },
         "iterations": config.train.iterations,
-        "optimizer_steps": found.optimizer_steps,
-        "hours": found.hours,
-        "gpu_hours": found.hours * found.gpus,
-        "dollars": found.dollars,
+        "optimizer_steps": needs.optimizer_steps,
+        "hours": needs.hours,
+        "gpu_hours": needs.hours * needs.gpus,
+        "dollars": needs.dollars,
     }
 
 
-def told(config: Config, found: ResourceEstimate) -> str:
+def describe(config: Config, needs: ResourceEstimate) -> str:
     """The plan for a person."""
-    data, tokens = config.data, found.tokens
-    size, steps = config.rollout.responses_per_puzzle, config.update.steps_per_iteration
-    where = f"each of {found.gpus} x {found.gpu}" if found.gpus else "this machine, on its CPU"
-    parts = ", ".join(f"{part} {held / GB:.2f}" for part, held in asdict(found.memory).items())
-    peak = _peak(found.gpu) if found.gpus else CORE_PEAK
-    unit = "GPU" if found.gpus else "CPU core"
-    trained = f", {found.trained_parameters:,} trained" if config.model.lora_rank else ""
-    price = "price.gpu_hour_usd" if found.gpus else "price.hour_usd"
-    dollars = f"unknown: set {price}" if found.dollars is None else f"${found.dollars:.2f}"
-    gpu_hours = f", {found.hours * found.gpus:.1f} GPU-hours" if found.gpus else ""
+    data, tokens = config.data, needs.tokens
+    group, steps = config.rollout.responses_per_puzzle, config.update.steps_per_iteration
+    where = f"each of {needs.gpus} x {needs.gpu}" if needs.gpus else "this machine, on its CPU"
+    parts = ", ".join(f"{part} {size / GB:.2f}" for part, size in asdict(needs.memory).items())
+    peak = _peak(needs.gpu) if needs.gpus else CORE_PEAK
+    unit = "GPU" if needs.gpus else "CPU core"
+    trained = f", {needs.trained_parameters:,} trained" if config.model.lora_rank else ""
+    price = "price.gpu_hour_usd" if needs.gpus else "price.hour_usd"
+    dollars = f"unknown: set {price}" if needs.dollars is None else f"${needs.dollars:.2f}"
+    gpu_hours = f", {needs.hours * needs.gpus:.1f} GPU-hours" if needs.gpus else ""
     lines = {
-        "base": f"{config.model.base}: {found.parameters:,} weights{trained}",
-        "memory": f"{found.memory.total / GB:.2f} GB of {found.available / GB:.1f} GB on {where}"
-        + ("" if found.fits else ": TOO LITTLE"),
+        "base": f"{config.model.base}: {needs.parameters:,} weights{trained}",
+        "memory": f"{needs.memory.total / GB:.2f} GB of {needs.available / GB:.1f} GB on {where}"
+        + ("" if needs.fits else ": TOO LITTLE"),
         "": f"{parts} GB; {SPARE:.0%} to spare",
-        "iteration": f"{data.puzzles_per_iteration} puzzles ({data.difficulty}) x {size} responses,"
-        f" {steps} optimizer step{'s' * (steps > 1)}",
+        "iteration": f"{data.puzzles_per_iteration} puzzles ({data.difficulty}) x {group} "
+        f"responses, {steps} optimizer step{'s' * (steps > 1)}",
         "tokens": f"{tokens.sampled:,.0f} sampled, {tokens.executed:,.0f} in training "
         f"({tokens.unshared:,.0f} if no prompt were shared), each iteration",
-        "run": f"{config.train.iterations} iterations, {found.optimizer_steps} optimizer steps",
-        "time": f"about {found.hours:.1f} hours{gpu_hours}",
+        "run": f"{config.train.iterations} iterations, {needs.optimizer_steps} optimizer steps",
+        "time": f"about {needs.hours:.1f} hours{gpu_hours}",
         "cost": dollars,
         "assumed": f"prompts of {tokens.prompt:.0f} tokens, responses of {tokens.response:.0f}; "
         f"{peak / 1e12:g} Tflop/s a {unit},",

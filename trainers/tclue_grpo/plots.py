@@ -1,13 +1,13 @@
-"""A run's pictures, drawn at each validation: `runs/RUN/plots/*.svg`.
+"""A run's plots, drawn at each validation: `runs/RUN/plots/*.svg`.
 
 * `accuracy.svg`, `accuracy-loglog.svg`: validation accuracy by iteration, with its 95% interval.
-* `length.svg`, `entropy.svg`: of the responses of each iteration.
+* `length.svg`, `entropy.svg`: mean length and entropy of each iteration's responses.
 
-Written by hand like the board's picture, with its marks: the same metrics give the same bytes,
-whatever is installed, whatever the time.
+The SVG is written directly, with the marks of the board's picture, so the same metrics always give
+the same bytes.
 
 The power law is accuracy = a * iteration^b: a least-squares line through the logarithms of the
-validations from iteration 1 on, each with the same weight. Fewer than 4 get no line.
+validations from iteration 1 on, with equal weights. Fewer than 4 validations get no line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tclue.bench.stats.intervals import mean
-from tclue.board import marks as drawn
+from tclue.board import marks
 from tclue.board.labels import Box, Segment
 from tclue.journal import replace
 from tclue_grpo.metrics import iterations, validations
@@ -53,9 +53,9 @@ class Fit:
         return float(self.a * iteration**self.b)
 
 
-def power_law(marks: Sequence[MeasuredPoint]) -> Fit | None:
-    """The line through the logarithms; None for too few points."""
-    usable = [(math.log(m.iteration), math.log(m.value)) for m in marks if _has_logarithm(m)]
+def power_law(points: Sequence[MeasuredPoint]) -> Fit | None:
+    """The least-squares line through the logarithms; None for too few points."""
+    usable = [(math.log(m.iteration), math.log(m.value)) for m in points if _has_logarithm(m)]
     if len(usable) < FEWEST_FOR_FIT:
         return None
     x0, y0 = mean(x for x, _ in usable), mean(y for _, y in usable)
@@ -65,7 +65,7 @@ def power_law(marks: Sequence[MeasuredPoint]) -> Fit | None:
 
 
 def draw(folder: Path, lines: Sequence[Mapping[str, Any]]) -> list[Path]:
-    """Draw what the lines of `metrics.jsonl` hold; the files that were written."""
+    """Plot the lines of `metrics.jsonl`; return the files that were written."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in pictures(lines).items():
@@ -76,16 +76,16 @@ def draw(folder: Path, lines: Sequence[Mapping[str, Any]]) -> list[Path]:
 
 def pictures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The pictures by name, as the texts of SVG files."""
-    checked = [
+    validated = [
         MeasuredPoint(line["iteration"], v["value"], (v["low"], v["high"]))
         for line in validations(lines)
         for v in [line["validation"]["accuracy"]]
     ]
-    made = {}
-    if checked:
+    svgs = {}
+    if validated:
         title, about = "Validation accuracy by iteration", "with its 95% interval"
-        made["accuracy"] = chart(title, about, checked, zero=True)
-        usable = [mark for mark in checked if _has_logarithm(mark)]
+        svgs["accuracy"] = chart(title, about, validated, zero=True)
+        usable = [point for point in validated if _has_logarithm(point)]
         fit = power_law(usable)
         fitted = (
             f"power law {fit.a:.3f} * iteration^{fit.b:.3f}, least squares on logarithms"
@@ -94,73 +94,72 @@ def pictures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         )
         if usable:
             title = f"{title}, logarithmic axes"
-            made["accuracy-loglog"] = chart(title, fitted, usable, log=True, fit=fit)
+            svgs["accuracy-loglog"] = chart(title, fitted, usable, log=True, fit=fit)
     for name, title in (("length", "Tokens of a response"), ("entropy", "Entropy, nats a token")):
-        marks = [
+        points = [
             MeasuredPoint(line["iteration"], line[name])
             for line in iterations(lines)
             if line.get(name) is not None
         ]
-        if marks:
-            made[name] = chart(title, "mean of each iteration", marks, zero=True)
-    return made
+        if points:
+            svgs[name] = chart(title, "mean of each iteration", points, zero=True)
+    return svgs
 
 
 def chart(
     title: str,
     about: str,
-    marks: Sequence[MeasuredPoint],
+    points: Sequence[MeasuredPoint],
     *,
     log: bool = False,
     zero: bool = False,
     fit: Fit | None = None,
 ) -> str:
-    """Points by iteration, as the text of an SVG file; `zero` begins the axis there."""
-    axes = _Axes.around(marks, log, zero)
+    """Points by iteration, as the text of an SVG file; with `zero` the axis starts at 0."""
+    axes = _Axes.around(points, log, zero)
     parts = [
-        drawn.text(_AREA.left, 30, title, 'font-size="17" font-weight="bold"'),
-        drawn.text(_AREA.left, 52, about, f'font-size="13" fill="{_QUIET}"'),
+        marks.text(_AREA.left, 30, title, 'font-size="17" font-weight="bold"'),
+        marks.text(_AREA.left, 52, about, f'font-size="13" fill="{_QUIET}"'),
         *axes.ticks(),
-        drawn.frame(_AREA),
+        marks.frame(_AREA),
     ]
     if fit:
-        first, last = marks[0].iteration, marks[-1].iteration
+        first, last = points[0].iteration, points[-1].iteration
         ends = [(axes.x(i), axes.y(fit.at(i))) for i in (first, last)]
         style = f'stroke="{_QUIET}" stroke-width="1.5" stroke-dasharray="6 4"'
-        parts.append(drawn.line(Segment(*ends[0], *ends[1]), style))
-    places = [(axes.x(mark.iteration), axes.y(mark.value)) for mark in marks]
-    for mark, (x, _) in zip(marks, places, strict=True):
-        if mark.interval:
-            bar = Segment(x, axes.y(mark.interval[0]), x, axes.y(mark.interval[1]))
-            parts.append(drawn.line(bar, f'stroke="{_LINE}" stroke-opacity="0.45"'))
-    for (x0, y0), (x1, y1) in pairwise(places):
-        parts.append(drawn.line(Segment(x0, y0, x1, y1), f'stroke="{_LINE}" stroke-width="1.5"'))
-    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{_LINE}"/>' for x, y in places]
+        parts.append(marks.line(Segment(*ends[0], *ends[1]), style))
+    positions = [(axes.x(point.iteration), axes.y(point.value)) for point in points]
+    for point, (x, _) in zip(points, positions, strict=True):
+        if point.interval:
+            bar = Segment(x, axes.y(point.interval[0]), x, axes.y(point.interval[1]))
+            parts.append(marks.line(bar, f'stroke="{_LINE}" stroke-opacity="0.45"'))
+    for (x0, y0), (x1, y1) in pairwise(positions):
+        parts.append(marks.line(Segment(x0, y0, x1, y1), f'stroke="{_LINE}" stroke-width="1.5"'))
+    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{_LINE}"/>' for x, y in positions]
     middle = (_AREA.left + _AREA.right) / 2
-    parts.append(drawn.text(middle, HEIGHT - 14, "iteration", 'text-anchor="middle"'))
-    return drawn.page(WIDTH, HEIGHT, title, parts)
+    parts.append(marks.text(middle, HEIGHT - 14, "iteration", 'text-anchor="middle"'))
+    return marks.page(WIDTH, HEIGHT, title, parts)
 
 
 @dataclass(frozen=True)
 class _Axes:
-    """From numbers to pixels."""
+    """Maps numbers to pixels."""
 
-    # the least and the greatest iteration and value, on logarithmic axes their logarithms
+    # the range of iterations and of values, on logarithmic axes of their logarithms
     across: tuple[float, float]
     up: tuple[float, float]
     log: bool
 
     @classmethod
-    def around(cls, marks: Sequence[MeasuredPoint], log: bool, zero: bool) -> _Axes:
-        values = [v for m in marks for v in (m.value, *(m.interval or ())) if v > 0 or not log]
-        numbers = [m.iteration for m in marks]
+    def around(cls, points: Sequence[MeasuredPoint], log: bool, zero: bool) -> _Axes:
+        values = [v for m in points for v in (m.value, *(m.interval or ())) if v > 0 or not log]
+        xs = [m.iteration for m in points]
         if log:
             low, high = math.log(min(values)), math.log(max(values))
-            return cls(
-                _apart(math.log(min(numbers)), math.log(max(numbers))), _apart(low, high), log
-            )
+            across = _distinct(math.log(min(xs)), math.log(max(xs)))
+            return cls(across, _distinct(low, high), log)
         bottom = min(0.0, *values) if zero else min(values)
-        return cls(_apart(min(numbers), max(numbers)), _apart(bottom, max(values)), log)
+        return cls(_distinct(min(xs), max(xs)), _distinct(bottom, max(values)), log)
 
     def x(self, iteration: float) -> float:
         share = self._share(iteration, self.across)
@@ -177,11 +176,11 @@ class _Axes:
             value, iteration = (self._at(i / (_TICKS - 1), ends) for ends in (self.up, self.across))
             y, x = self.y(value), self.x(iteration)
             parts += [
-                drawn.line(Segment(_AREA.left, y, _AREA.right, y), f'stroke="{_GRID}"'),
-                drawn.text(
+                marks.line(Segment(_AREA.left, y, _AREA.right, y), f'stroke="{_GRID}"'),
+                marks.text(
                     _AREA.left - 8, y + 4, f"{value:.3g}", f'text-anchor="end" fill="{_QUIET}"'
                 ),
-                drawn.text(
+                marks.text(
                     x,
                     _AREA.bottom + 20,
                     f"{iteration:.3g}",
@@ -192,7 +191,7 @@ class _Axes:
 
     def _share(self, number: float, ends: tuple[float, float]) -> float:
         if self.log:
-            # an interval may reach down to 0, which has no place: cut at the axis
+            # an interval may reach 0, which has no logarithm: it is cut at the axis
             number = math.log(number) if number > 0 else ends[0]
         share = (number - ends[0]) / (ends[1] - ends[0])
         return min(1.0, max(0.0, share))
@@ -202,10 +201,10 @@ class _Axes:
         return math.exp(number) if self.log else number
 
 
-def _apart(low: float, high: float) -> tuple[float, float]:
-    """Two different ends."""
+def _distinct(low: float, high: float) -> tuple[float, float]:
+    """The range, widened if both ends are equal."""
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _has_logarithm(mark: MeasuredPoint) -> bool:
-    return mark.iteration >= 1 and mark.value > 0
+def _has_logarithm(point: MeasuredPoint) -> bool:
+    return point.iteration >= 1 and point.value > 0

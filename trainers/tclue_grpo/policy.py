@@ -1,13 +1,13 @@
-"""The policy: a causal language model that the loss can be taken of.
+"""The policy: a causal language model whose loss can be computed.
 
-A policy's forward takes a packed sequence, runs the body once, and asks the head, chunk by chunk,
-only at the places that predict a learned token: the full logits are never held. Body and head lie
-within one `forward`, as FSDP2 wants it.
+A policy's forward takes a packed sequence, runs the body once, and applies the head, chunk by
+chunk, only at the tokens that predict a target: the full logits never exist. Body and head are
+within one `forward`, as FSDP2 requires.
 
 * `HfPolicy` is the default backend, a transformers model. On a CPU its attention is `sdpa` with a
-  boolean mask, on CUDA `flex_attention` with a block mask. It is never `eager`, which adds a
-  boolean mask to the scores. `build_policy` loads it, and refuses what it would compute wrongly.
-* `backend_torchtune` has the other backend; adapters are in `lora`, the KL term's reference in
+  boolean mask, on CUDA `flex_attention` with a block mask. It is never `eager`, which would add a
+  boolean mask to the scores. `build_policy` loads it, and refuses models that it would get wrong.
+* `backend_torchtune` is the other backend; adapters are in `lora`, the KL term's reference in
   `reference`.
 """
 
@@ -27,9 +27,9 @@ from tclue_grpo.packing import Pack, block_mask, dense_mask
 
 
 class Policy(nn.Module):
-    """What a backend has to bring, and what all have in common."""
+    """The interface of a backend, and what all backends share."""
 
-    # the checkpoint's folder that it was built from
+    # the folder of the checkpoint that it was built from
     base: Path
 
     def forward(self, pack: Pack) -> TokenStats:
@@ -38,17 +38,17 @@ class Policy(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are kept in."""
+        """The type of the weights."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     @torch.no_grad()
-    def scored(self, pack: Pack) -> Tensor:
-        """Log-probabilities [target] of the pack's targets, on the CPU; nothing is learned."""
+    def score(self, pack: Pack) -> Tensor:
+        """[target] Log-probabilities of the pack's targets, on the CPU, without gradients."""
         training = self.training
         self.eval()
         logprobs: Tensor = self(pack.to(self.device)).logprobs.cpu()
@@ -56,19 +56,19 @@ class Policy(nn.Module):
         return logprobs
 
     def layers(self) -> list[nn.Module]:
-        """The transformer's blocks, in order: what FSDP2 shards and what is recomputed."""
+        """The transformer's blocks, in order: the units of sharding and of recomputation."""
         raise NotImplementedError
 
     def hf_state(self) -> dict[str, Tensor]:
         """The weights under their Hugging Face names, for engines and checkpoints.
 
-        A tied head is not named twice. Of a sharded policy, all processes have to ask, and process
-        0 gets them.
+        A tied head appears once. If the policy is sharded, all processes have to call this, and
+        process 0 gets the weights.
         """
         raise NotImplementedError
 
     def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Take weights under their Hugging Face names. Not for a policy with adapters."""
+        """Load weights under their Hugging Face names. Not for a policy with adapters."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
@@ -106,6 +106,6 @@ class HfPolicy(Policy):
         return merged_state(self.module)
 
     def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Take weights under their Hugging Face names."""
+        """Load weights under their Hugging Face names."""
         for name, weight in self.module.named_parameters():
             copy_to_shard(weight, state[name])

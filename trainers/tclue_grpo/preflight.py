@@ -1,7 +1,7 @@
-"""What is checked before a run has a folder: what would else end it after hours, or for good.
+"""Checks before a run gets its folder, for errors that would otherwise stop it after hours.
 
-A run's folder keeps its configuration. So what cannot be meant is refused before there is one, and
-the same command, mended, begins anew.
+A run's folder fixes its configuration. So an impossible configuration is refused before the folder
+exists, and the corrected command can start afresh.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo.config import Config
-from tclue_grpo.metrics import no_package
-from tclue_grpo.model_size import place_of
+from tclue_grpo.metrics import missing_package
+from tclue_grpo.model_size import resolve_base
 from tclue_grpo.plan import uses_vllm
 
 
 def check(config: Config, *, on_gpu: bool = False) -> None:
-    """Raise UserError for what is missing, or does not fit."""
+    """Raise UserError if something is missing or does not fit."""
     validation = _puzzles("train.validation", config.train.validation)
     reported = _puzzles("bench.puzzles", config.bench.puzzles)
     if both := {p.prompt for p in validation} & {p.prompt for p in reported}:
@@ -30,12 +30,12 @@ def check(config: Config, *, on_gpu: bool = False) -> None:
         )
     for name in ("tensorboard", "wandb", "trackio"):
         if getattr(config.log, name) and find_spec(name) is None:
-            raise no_package(name)
+            raise missing_package(name)
     if uses_vllm(config, on_gpu):
         from tclue_grpo.vllm_server import find_python
 
         find_python(config.rollout.vllm_python)
-    _check_room(config, validation[: config.train.validation_puzzles or None])
+    _check_lengths(config, validation[: config.train.validation_puzzles or None])
 
 
 def _puzzles(knob: str, name: str) -> tuple[Puzzle, ...]:
@@ -46,19 +46,19 @@ def _puzzles(knob: str, name: str) -> tuple[Puzzle, ...]:
     return puzzles
 
 
-def _check_room(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
-    """Refuse packs, or a context, too short for prompts like these and the longest responses."""
-    base = place_of(config.model.base)
+def _check_lengths(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
+    """Refuse packs, or a context, too short for these prompts with responses at the limit."""
+    base = resolve_base(config.model.base)
     if not Path(base).expanduser().is_dir():
         return  # on the hub: its tokenizer would have to be fetched
     from tclue.bench.models.chat_template import prompt_ids
-    from tclue_grpo.build import load_tokenizer, longest
+    from tclue_grpo.build import load_tokenizer, max_sequence_length
 
-    tokenizer, room = load_tokenizer(base), longest(config, base)
+    tokenizer, limit = load_tokenizer(base), max_sequence_length(config, base)
     prompt = max(len(prompt_ids(tokenizer, puzzle)) for puzzle in puzzles)
-    if (needed := prompt + config.rollout.max_tokens) > room:
-        what = "packing.length" if room == config.packing.length else "the model's context"
+    if (needed := prompt + config.rollout.max_tokens) > limit:
+        limited_by = "packing.length" if limit == config.packing.length else "the model's context"
         raise UserError(
-            f"{what} is {room} tokens: a prompt of {prompt} (the longest of train.validation) and "
-            f"rollout.max_tokens {config.rollout.max_tokens} need {needed}"
+            f"{limited_by} is {limit} tokens: a prompt of {prompt} (the longest of "
+            f"train.validation) and rollout.max_tokens {config.rollout.max_tokens} need {needed}"
         )

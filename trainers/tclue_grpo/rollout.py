@@ -1,8 +1,8 @@
-"""Rollouts: what an engine is asked for, and what it gives back.
+"""Rollouts: the requests to an engine, its samples, and their grades.
 
-Two engines stand behind `Engine`: `engine_hf` (transformers, in this process) and `engine_vllm` (a
-server that the trainer starts and owns). Token ids and log-probabilities are the sampler's own;
-nothing is tokenized again.
+`engines.Engine` has two implementations: `engine_hf` (transformers, in this process) and
+`engine_vllm` (a server that the trainer starts and owns). Token ids and log-probabilities are the
+sampler's own; nothing is tokenized again.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from tclue.puzzle.puzzle import Puzzle
 
 # Numbers that describe an iteration, by name: a line of metrics.jsonl.
 Numbers = dict[str, float]
-# How a response ended: with its end token, at the token limit, or broken off as degenerate.
+# How a response ended: with its end token, at the token limit, or stopped as degenerate.
 Finish = Literal["stop", "length", "degenerate"]
 
 
 @dataclass(frozen=True)
 class SamplingRequest:
-    """Several responses wanted to one prompt."""
+    """A request for `n` responses to one prompt."""
 
-    # token ids, chat template applied, ready for the answer
+    # token ids with the chat template applied, up to where the response begins
     prompt: list[int]
     n: int
-    # the responses are a function of this, the prompt, and the weights (but for rounding)
+    # seed, prompt and weights determine the responses (except for rounding)
     seed: int
 
 
 def requests_for(
     tokenizer: Any, puzzles: Sequence[Puzzle], n: int, seed: int, iteration: int
 ) -> list[SamplingRequest]:
-    """So many responses to each puzzle; other ones in each iteration."""
+    """Requests for `n` responses to each puzzle; the seeds differ in each iteration."""
     return [
         SamplingRequest(prompt_ids(tokenizer, p), n, seed_of(f"{seed}/{iteration}/{p.id}"))
         for p in puzzles
@@ -47,9 +47,9 @@ def requests_for(
 class Sample:
     """One response as the sampler made it."""
 
-    # token ids; the end token is the last where finish is "stop"
+    # token ids; if finish is "stop", the last one is the end token
     ids: list[int]
-    # [token] nats, of the distribution that was sampled from: after temperature, no top-p, no top-k
+    # [token] nats, under the sampling distribution: with temperature, without top-p and top-k
     logprobs: list[float]
     finish: Finish
 
@@ -74,25 +74,25 @@ class Group:
     responses: list[GradedSample] = field(default_factory=list)
 
 
-def graded(
+def grade_samples(
     tokenizer: Any,
     grader: Grader,
     puzzles: Sequence[Puzzle],
     requests: Sequence[SamplingRequest],
     samples: Sequence[Sequence[Sample]],
 ) -> list[Group]:
-    """The groups of some puzzles: what was sampled for each, as text and with its grade."""
+    """The groups of some puzzles: each sample decoded to text and graded."""
     groups = []
-    for puzzle, request, several in zip(puzzles, requests, samples, strict=True):
+    for puzzle, request, group_samples in zip(puzzles, requests, samples, strict=True):
         groups.append(group := Group(puzzle, request.prompt))
-        for one in several:
-            text = tokenizer.decode(one.ids, skip_special_tokens=True)
-            group.responses.append(GradedSample(one, text, grader.grade(puzzle, text)))
+        for sample in group_samples:
+            text = tokenizer.decode(sample.ids, skip_special_tokens=True)
+            group.responses.append(GradedSample(sample, text, grader.grade(puzzle, text)))
     return groups
 
 
 def describe(groups: Sequence[Group]) -> Numbers:
-    """What was sampled, in numbers."""
+    """Summarize graded groups in numbers."""
     responses = [response for group in groups for response in group.responses]
     complete = [None not in r.grade.answers.values() for r in responses]
     lengths = [len(r.sample.ids) for r in responses]

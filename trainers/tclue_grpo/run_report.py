@@ -1,4 +1,4 @@
-"""What a run tells: its metrics, its plots, its view. Of several processes the first one does."""
+"""A run's output: metrics, plots and live view. With several processes, process 0 writes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tclue_grpo.validate import Validation
 
 
 class RunReport:
-    """A run's folder and its view; close it, or use it as a context manager."""
+    """Writes a run's metrics and plots, and shows its progress; close it at the end."""
 
     def __init__(
         self,
@@ -26,19 +26,19 @@ class RunReport:
         known_bytes: int | None = 0,
         hour_usd: float = 0.0,
     ) -> None:
-        """Keep the first `known_bytes` of the metrics that are there; None keeps them all."""
+        """Keep the first `known_bytes` of existing metrics; None keeps them all."""
         self._folder, self._iterations = folder, iterations
         self._metrics = Metrics(folder, sinks, known_bytes) if is_rank_zero() else None
         self._view = View(folder.name, iterations, hour_usd=hour_usd)
 
     @property
     def metrics_bytes(self) -> int:
-        """Bytes of metrics on the disk: what a checkpoint remembers."""
+        """The size of the metrics file in bytes, for a checkpoint."""
         return self._metrics.length if self._metrics else 0
 
     @contextmanager
     def showing(self, trained_s: float) -> Iterator[None]:
-        """Show the run while the block runs; `trained_s` are the seconds of earlier starts."""
+        """Show the run while the block runs; `trained_s` is the training time so far."""
         if self._metrics is None:
             yield
             return
@@ -46,28 +46,28 @@ class RunReport:
             yield
 
     def iteration(self, iteration: int, numbers: Mapping[str, Any], trained_s: float) -> None:
-        """An iteration's numbers, and the seconds of training so far."""
+        """Record an iteration's numbers, and the training time so far."""
         if self._metrics:
             self._metrics.write(iteration, numbers)
             self._view.iteration({"iteration": iteration, **numbers}, trained_s)
 
-    def validation(self, iteration: int, found: Validation) -> None:
-        """What a validation found."""
+    def validation(self, iteration: int, result: Validation) -> None:
+        """Record a validation, and draw the plots."""
         if self._metrics:
-            self._metrics.write(iteration, {"validation": asdict(found)})
-            accuracy = found.accuracy
+            self._metrics.write(iteration, {"validation": asdict(result)})
+            accuracy = result.accuracy
             self._view.validation(iteration, accuracy.value, accuracy.low, accuracy.high)
             plots.draw(self._folder / "plots", metrics.read(self._folder))
 
     def explain_if_flat(self, iteration: int) -> None:
-        """Say once what keeps the reward flat, when the first iterations have shown nothing."""
+        """Explain a flat reward, once, after the first iterations."""
         if self._metrics and iteration == min(diagnose_reward.WINDOW, self._iterations):
             lines = metrics.iterations(metrics.read(self._folder))
             if diagnose_reward.is_flat(lines):
                 self._view.say(diagnose_reward.screen(diagnose_reward.diagnose(lines), lines))
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         if self._metrics:
             self._view.say(text)
 

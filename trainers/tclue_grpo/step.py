@@ -1,9 +1,9 @@
-"""One iteration: sample groups, grade them, centre the rewards, pack, take the gradient, update.
+"""One iteration: sample groups, grade them, centre the rewards, pack, compute gradients, update.
 
     numbers = iterate(state)
 
-The loop of Shao et al., 2024 (DeepSeekMath, https://arxiv.org/abs/2402.03300, algorithm 1), with
-what later papers found to matter as options.
+It is the loop of Shao et al., 2024 (DeepSeekMath, https://arxiv.org/abs/2402.03300, algorithm 1);
+improvements from later papers are options.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, full_te
 from tclue_grpo.engines import Engine
 from tclue_grpo.losses import Scale, aggregate_steps, pack_loss
 from tclue_grpo.objectives import OBJECTIVES, mismatch_weights
-from tclue_grpo.packing import Pack, pack, packs_of_this_rank
+from tclue_grpo.packing import Pack, pack_groups, packs_of_this_rank
 from tclue_grpo.policy import Policy
 from tclue_grpo.reference import Reference
 from tclue_grpo.rewards import advantages, has_spread, rewards
-from tclue_grpo.rollout import Group, Numbers, describe, graded, requests_for
-from tclue_grpo.shaping import shuffled
+from tclue_grpo.rollout import Group, Numbers, describe, grade_samples, requests_for
+from tclue_grpo.shaping import shuffle_rewards
 
-# The log-probabilities [target] that a pack's ratio is taken to, None for those of its own first
-# forward; and those of the reference, None without a KL term.
+# A pack's old log-probabilities [target] in the ratio, None for those of its own training forward;
+# and the reference's, None without a KL term.
 OldAndReference = tuple[Tensor | None, Tensor | None]
 
 
 class Optimizer:
     """AdamW (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101), with clipped gradients.
 
-    It updates the weights as they are; for a model in bf16 see `master_weights`.
+    It updates the weights themselves; for a model in bf16 see `master_weights`.
     """
 
     def __init__(
         self, weights: list[Tensor], update: UpdateConfig, masters: list[Tensor] | None = None
     ) -> None:
-        """`masters` are what AdamW updates, in the order of the weights; themselves if None."""
+        """`masters` are the tensors that AdamW updates, one for each weight; None is `weights`."""
         self.weights, self.masters, self._update = weights, masters or weights, update
         self.reset()
 
     def reset(self) -> None:
-        """Forget the moments."""
+        """Reset AdamW's moments."""
         betas, decay = self._update.betas, self._update.weight_decay
         self.adamw = torch.optim.AdamW(self.masters, betas=betas, weight_decay=decay)
 
     def backward(self, loss: Tensor) -> None:
-        """Add a pack's gradients to what there is."""
+        """Add a pack's gradients to the accumulated ones."""
         torch.autograd.backward(loss)
 
     def step(self, rate: float) -> tuple[float, bool]:
-        """Apply the gradients and drop them: their norm, and whether they were finite."""
+        """Apply and clear the gradients; return their norm and whether it was finite."""
         gradients = [m.grad for m in self.masters if m.grad is not None]
         norm = full_tensor(nn.utils.get_total_norm(gradients))
         if finite := bool(norm.isfinite()):
@@ -78,7 +78,7 @@ class Optimizer:
 
 @dataclass
 class TrainState:
-    """What an iteration changes, and what it needs for that."""
+    """All that an iteration reads and changes."""
 
     config: Config
     policy: Policy
@@ -86,10 +86,10 @@ class TrainState:
     engine: Engine
     puzzles: Puzzles
     tokenizer: Any
-    # what a KL term refers to; None without one
+    # the reference model of the KL term; None without one
     reference: Reference | None = None
     iteration: int = 0
-    # what the learning rate is multiplied with: less than 1 after a roll-back
+    # factor on the learning rate: below 1 after a rollback
     rate_factor: float = 1.0
     grader: Grader = field(default_factory=lambda: grader("sound"))
     # seconds of each stage of the iteration
@@ -104,15 +104,15 @@ class TrainState:
 
 
 def iterate(state: TrainState) -> Numbers:
-    """Take one iteration; the numbers that describe it."""
+    """Run one iteration, and return its numbers."""
     state.timings = {}
     state.engine.sync(state.policy)
     groups, dropped = collect(state)
     numbers = describe([*groups, *dropped]) | {"groups": len(groups), "dropped": len(dropped)}
-    # an optimizer step each, of about as many groups
+    # one batch for each optimizer step, all with about the same number of groups
     steps = state.config.update.steps_per_iteration
     with state.timed("pack_s"):
-        batches = [packed(state, part) for i in range(steps) if (part := groups[i::steps])]
+        batches = [make_batch(state, part) for i in range(steps) if (part := groups[i::steps])]
     with state.timed("train_s"):
         numbers |= update(state, batches)
     state.iteration += 1
@@ -120,10 +120,10 @@ def iterate(state: TrainState) -> Numbers:
 
 
 def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
-    """Groups with spread, as many as wanted if a few rounds bring them; and those without."""
+    """Sample groups until enough have spread or the rounds are used up; those with and without."""
     config = state.config
     kept, dropped = list[Group](), list[Group]()
-    # Of puzzles that come again, a refill would bring the same ones, with the same responses.
+    # With a fixed set of puzzles, a refill would bring the same puzzles and the same responses.
     for _ in range(1 if config.data.puzzles else 1 + config.rollout.refill_rounds):
         missing = config.data.puzzles_per_iteration - len(kept)
         if missing <= 0:
@@ -132,35 +132,35 @@ def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
             puzzles = broadcast_from_rank_zero(partial(state.puzzles.take, missing))
         groups = sample(state, puzzles)
         if config.reward.shuffle:
-            shuffled(groups, config.train.seed + state.iteration)
+            shuffle_rewards(groups, config.train.seed + state.iteration)
         for group in groups:
-            gains = advantages([r.reward for r in group.responses], config.advantage.divide_by_std)
-            for response, gain in zip(group.responses, gains, strict=True):
-                response.advantage = gain
+            values = advantages([r.reward for r in group.responses], config.advantage.divide_by_std)
+            for response, value in zip(group.responses, values, strict=True):
+                response.advantage = value
             (kept if has_spread(group) else dropped).append(group)
     return kept, dropped
 
 
 def sample(state: TrainState, puzzles: Sequence[Puzzle]) -> list[Group]:
-    """Groups of graded responses, with their rewards."""
+    """Sample and grade a group of responses for each puzzle, with rewards."""
     config, tokenizer = state.config, state.tokenizer
     with state.timed("sample_s"):
         count, seed = config.rollout.responses_per_puzzle, config.train.seed
         requests = requests_for(tokenizer, puzzles, count, seed, state.iteration)
         samples = state.engine.sample(requests)
     with state.timed("grade_s"):
-        groups = graded(tokenizer, state.grader, puzzles, requests, samples)
+        groups = grade_samples(tokenizer, state.grader, puzzles, requests, samples)
         for group in groups:
-            earned = rewards(group, config.reward, config.rollout.max_tokens)
-            for response, reward in zip(group.responses, earned, strict=True):
+            group_rewards = rewards(group, config.reward, config.rollout.max_tokens)
+            for response, reward in zip(group.responses, group_rewards, strict=True):
                 response.reward = reward
     return groups
 
 
-def packed(state: TrainState, groups: Sequence[Group]) -> list[Pack]:
+def make_batch(state: TrainState, groups: Sequence[Group]) -> list[Pack]:
     """The packs of one optimizer step."""
     config = state.config
-    return pack(
+    return pack_groups(
         groups,
         config.packing.length,
         pad_to=config.packing.length if state.policy.device.type == "cuda" else None,
@@ -170,7 +170,7 @@ def packed(state: TrainState, groups: Sequence[Group]) -> list[Pack]:
 
 
 def update(state: TrainState, batches: Sequence[Sequence[Pack]]) -> Numbers:
-    """One optimizer step for each batch of packs, of which each process takes its share."""
+    """Take one optimizer step for each batch of packs, which the processes share."""
     config, policy, optimizer = state.config, state.policy, state.optimizer
     options = config.loss
     rate = learning_rate(config, state.iteration) * state.rate_factor
@@ -181,79 +181,79 @@ def update(state: TrainState, batches: Sequence[Sequence[Pack]]) -> Numbers:
     policy.train()
     scales = [Scale.of(batch, config.rollout.max_tokens) for batch in batches]
     batches = [[pack.to(policy.device) for pack in packs_of_this_rank(b)] for b in batches]
-    fixed = old_and_reference_logprobs(state, batches)
-    nows: list[Tensor] = []  # [pack] log-probabilities [target] when the pack's turn comes
+    fixed_logprobs = old_and_reference_logprobs(state, batches)
+    new_logprobs: list[Tensor] = []  # [pack] log-probabilities [target] in the training forward
     numbers: list[list[Numbers]] = []  # [step][pack]
     steps: list[tuple[float, bool]] = []
-    for batch, of_batch, scale in zip(batches, fixed, scales, strict=True):
+    for batch, logprobs, scale in zip(batches, fixed_logprobs, scales, strict=True):
         numbers.append([])
-        for part, (old, reference) in zip(batch, of_batch, strict=True):
-            stats = policy(part)
-            now = stats.logprobs.detach()
-            nows.append(now)
-            before = now if old is None else old
+        for pack, (old, reference) in zip(batch, logprobs, strict=True):
+            stats = policy(pack)
+            new = stats.logprobs.detach()
+            new_logprobs.append(new)
+            old = new if old is None else old
             trust = None
             if options.tis_cap or options.sequence_mask:
-                trust = mismatch_weights(before if options.old == "trainer" else now, part, options)
+                trust = mismatch_weights(old if options.old == "trainer" else new, pack, options)
             objective = OBJECTIVES[options.objective]
-            loss, of_pack = pack_loss(
-                objective, stats, part, before, scale, options, reference, trust
+            loss, pack_numbers = pack_loss(
+                objective, stats, pack, old, scale, options, reference, trust
             )
             optimizer.backward(loss)
-            numbers[-1].append(of_pack)
+            numbers[-1].append(pack_numbers)
         steps.append(optimizer.step(rate))
-    change = mean_abs_logprob_change(policy, batches[0][0], nows[0])
+    change = mean_abs_logprob_change(policy, batches[0][0], new_logprobs[0])
     totals = {
         "grad_norm": mean(norm for norm, _ in steps),
         "skipped_steps": sum(not finite for _, finite in steps),
         "rate": rate,
         "moved": broadcast_from_rank_zero(lambda: change),
     }
-    of_all = zip(*all_gather(numbers), strict=True)
-    return aggregate_steps([[*chain(*parts)] for parts in of_all]) | totals
+    by_step = zip(*all_gather(numbers), strict=True)
+    return aggregate_steps([[*chain(*packs)] for packs in by_step]) | totals
 
 
 def learning_rate(config: Config, iteration: int) -> float:
-    """The rate of an iteration, counted from 0: it rises, stays, and falls."""
+    """The learning rate of an iteration, counted from 0: warm-up, constant, decay."""
     update = config.update
-    warm = min(1.0, (iteration + 1) / (update.warmup_iterations + 1))
+    warmup = min(1.0, (iteration + 1) / (update.warmup_iterations + 1))
     responses = config.data.puzzles_per_iteration * config.rollout.responses_per_puzzle
-    share = responses / update.steps_per_iteration / update.scale_responses
-    scaled = min(share, update.scale_cap) if update.scale_cap else 1.0
-    left = max(0, config.train.iterations - iteration)
-    cool = min(1.0, left / (update.decay_iterations + 1))
-    return update.learning_rate * warm * cool * scaled
+    size_ratio = responses / update.steps_per_iteration / update.scale_responses
+    size_factor = min(size_ratio, update.scale_cap) if update.scale_cap else 1.0
+    remaining = max(0, config.train.iterations - iteration)
+    decay = min(1.0, remaining / (update.decay_iterations + 1))
+    return update.learning_rate * warmup * decay * size_factor
 
 
 @torch.no_grad()
 def old_and_reference_logprobs(
     state: TrainState, batches: Sequence[Sequence[Pack]]
 ) -> list[list[OldAndReference]]:
-    """[step][pack] Log-probabilities that stay as they are while the policy moves."""
+    """[step][pack] Log-probabilities that stay fixed while the policy is updated."""
 
     def logprobs(batch: Sequence[Pack]) -> list[Tensor]:
-        return [state.policy(part).logprobs for part in batch]
+        return [state.policy(pack).logprobs for pack in batch]
 
-    fixed: list[list[OldAndReference]] = []
+    by_step: list[list[OldAndReference]] = []
     for batch in batches:
-        olds: list[Tensor | None] = [None] * len(batch)
+        old: list[Tensor | None] = [None] * len(batch)
         if state.config.loss.old == "sampler":
-            olds = [part.sampler_logprob for part in batch]
-        elif len(batches) > 1:  # else the forward that is learned from says it, too
-            olds = [*logprobs(batch)]
-        references: list[Tensor | None] = [None] * len(batch)
+            old = [pack.sampler_logprob for pack in batch]
+        elif len(batches) > 1:  # with one step, the training forward computes the same
+            old = [*logprobs(batch)]
+        reference: list[Tensor | None] = [None] * len(batch)
         if state.reference:
             with state.reference.in_place():
-                references = [*logprobs(batch)]
-        fixed.append(list(zip(olds, references, strict=True)))
-    return fixed
+                reference = [*logprobs(batch)]
+        by_step.append(list(zip(old, reference, strict=True)))
+    return by_step
 
 
 @torch.no_grad()
-def mean_abs_logprob_change(policy: Policy, part: Pack, before: Tensor) -> float:
-    """How far an iteration's steps have moved the policy, by the first pack's learned tokens; nats.
+def mean_abs_logprob_change(policy: Policy, pack: Pack, before: Tensor) -> float:
+    """How far an iteration moved the policy, on the trained tokens of the first pack; nats.
 
-    It is known before anything is sampled from the new weights: the first sign of too large a step.
+    It is known before anything is sampled from the new weights: the first sign of a large step.
     """
-    change = (policy(part).logprobs - before).abs()
-    return float((change * part.mask).sum() / part.mask.sum().clamp(min=1))
+    change = (policy(pack).logprobs - before).abs()
+    return float((change * pack.mask).sum() / pack.mask.sum().clamp(min=1))

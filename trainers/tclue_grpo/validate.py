@@ -1,7 +1,7 @@
-"""Validation: sampled accuracy on puzzles that are neither trained on nor reported.
+"""Validation: sampled accuracy on puzzles that are neither trained on nor reported on.
 
-The best checkpoint is chosen by it, so it is never what a result is reported on: that is the test
-set, by `tclue bench`. The same draws each time, so two validations differ by the weights alone.
+It selects the best checkpoint, so results are never reported on it, but on the test set, by
+`tclue bench`. The seeds are the same each time, so two validations differ by the weights alone.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from tclue.bench.stats.intervals import Estimate, mean, mean_interval
 from tclue.puzzle.grading.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.engines import Engine
-from tclue_grpo.rollout import describe, graded, requests_for
+from tclue_grpo.rollout import describe, grade_samples, requests_for
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a set of puzzles gave."""
+    """The result of a validation."""
 
     # mean over puzzles of the mean accuracy of their responses, with its 95% interval
     accuracy: Estimate
-    # [puzzle] what it is the mean of
+    # [puzzle] mean accuracy of each puzzle's responses
     by_puzzle: tuple[float, ...]
     # share of the responses with an answer to every question
     in_format: float
@@ -34,10 +34,10 @@ class Validation:
 def validate(
     engine: Engine, tokenizer: Any, grader: Grader, puzzles: Sequence[Puzzle], samples: int
 ) -> Validation:
-    """Sample each puzzle so many times, and grade."""
+    """Sample `samples` responses to each puzzle, and grade them."""
     requests = requests_for(tokenizer, puzzles, samples, seed=0, iteration=-1)
-    groups = graded(tokenizer, grader, puzzles, requests, engine.sample(requests))
-    accuracies = [mean(one.grade.accuracy for one in group.responses) for group in groups]
-    accuracy, told = mean_interval(accuracies), describe(groups)
+    groups = grade_samples(tokenizer, grader, puzzles, requests, engine.sample(requests))
+    accuracies = [mean(response.grade.accuracy for response in group.responses) for group in groups]
+    accuracy, summary = mean_interval(accuracies), describe(groups)
     assert accuracy is not None
-    return Validation(accuracy, tuple(accuracies), told["in_format"], told["length"])
+    return Validation(accuracy, tuple(accuracies), summary["in_format"], summary["length"])

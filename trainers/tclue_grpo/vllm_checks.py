@@ -1,6 +1,6 @@
-"""What lies between a policy and a vLLM server: weights that it reloads rightly, and a pack to ask.
+"""Helpers between a policy and a vLLM server: weights that it reloads correctly, and a test pack.
 
-Pure but for the checkpoint's files.
+They have no side effects except the checkpoint's files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
     """Write a checkpoint in which a tied head is a weight of its own.
 
-    Left as it is where the embedding has another name: the check after each sync then finds out.
+    It stays tied if the embedding has another name: the check after each sync then fails.
     """
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     # transformers ties where a configuration of Llama or Qwen does not say, for some versions.

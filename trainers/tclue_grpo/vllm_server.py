@@ -3,20 +3,20 @@
     with serve(Path("checkpoint")) as server:
         post(f"{server.url}/v1/completions", {"model": server.model, ...})
 
-Decided:
-* vLLM runs out of an environment of its own where its pins demand that (`find_python`), and is
-  talked to over HTTP: nothing here imports it, or anything beyond the standard library.
+Design:
+* vLLM runs in its own environment if its pinned dependencies require that (`find_python`), and is
+  used over HTTP: this module imports neither it nor anything beyond the standard library.
 * Server and engine form one process group. Closing ends the whole group, by force after a grace
-  time. If this process is killed itself, a watchdog in the group sees that its parent is another
-  one, and ends the group too, scratch folder included.
-* On a CPU: fp32 and no compilation (eager, TorchDynamo off), for compiling costs more than it saves
-  in short runs. Prompts are never split over steps ("chunked prefill"): vLLM 0.32.0 dies there,
-  whole, of "CPU Generator does not use offset" when it splits the prompt of a request with a seed.
-* On a GPU: bf16, compiled, with a share of the memory, for the trainer has the rest.
-* Log-probabilities are of the distribution that is sampled from, temperature included; nothing of
-  generation_config.json is taken for a default.
-* Loopback only, no hub, no usage statistics. The endpoints that change weights are open: whoever
-  can reach loopback can use them.
+  period. If this process is killed, a watchdog in the group notices that its parent has changed,
+  ends the group, and removes the scratch folder.
+* On a CPU: fp32 and no compilation (eager, TorchDynamo off), because compiling costs more than it
+  saves in short runs. Prompts are never split over steps ("chunked prefill"): vLLM 0.32.0 crashes
+  with "CPU Generator does not use offset" if it splits the prompt of a request with a seed.
+* On a GPU: bf16, compiled, with a share of the memory, because the trainer needs the rest.
+* Log-probabilities are those of the sampling distribution, with temperature; no defaults are taken
+  from generation_config.json.
+* Loopback only, no hub, no usage statistics. The endpoints that change weights are unprotected:
+  every process that can reach loopback can use them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from pathlib import Path
 
 from tclue.errors import UserError
 
-GRACE_S = 10.0  # from the polite signal to the one that cannot be refused
-MODEL = "policy"  # the name that requests ask for
+GRACE_S = 10.0  # from SIGTERM to SIGKILL
+MODEL = "policy"  # the model's name in requests
 
 NOT_INHERITED = {
     *("PYTHONPATH", "PYTHONHOME", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
@@ -48,7 +48,7 @@ NOT_INHERITED = {
     *("MASTER_ADDR", "MASTER_PORT"),
 }
 
-# Asks who its parent is rather than reading a pipe: a forked process would keep a pipe open.
+# It checks its parent's id instead of reading a pipe, which a forked process would keep open.
 WATCHDOG = f"""
 import os, shutil, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -64,16 +64,16 @@ os.killpg(0, signal.SIGKILL)
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How a server runs."""
+    """The settings of a server."""
 
     on_gpu: bool = False
-    # prompt and response together, in tokens
+    # limit of prompt and response together, in tokens
     max_model_len: int = 4096
-    # float32 or bfloat16; empty is what the device is good at
+    # float32 or bfloat16; empty takes bfloat16 on a GPU, else float32
     dtype: str = ""
     # share of a GPU's memory that the server may take
     gpu_memory: float = 0.3
-    # that the weights are split over (tensor parallelism)
+    # the number of GPUs that the weights are split over (tensor parallelism)
     gpus: int = 1
     # on a CPU: threads, and memory for keys and values
     threads: int = 2
@@ -83,11 +83,11 @@ class ServerSettings:
 
     @property
     def precision(self) -> str:
-        """What the weights are kept in."""
+        """The type of the weights."""
         return self.dtype or ("bfloat16" if self.on_gpu else "float32")
 
     def arguments(self) -> list[str]:
-        """The server's arguments, but for checkpoint and port."""
+        """The server's arguments, except checkpoint and port."""
         common = [
             *("--dtype", self.precision, "--max-model-len", str(self.max_model_len)),
             *("--generation-config", "vllm", "--logprobs-mode", "processed_logprobs"),
@@ -100,12 +100,12 @@ class ServerSettings:
         return [*common, "--enforce-eager", "--no-enable-chunked-prefill", *batched]
 
     def environment(self) -> dict[str, str]:
-        """The variables that the server runs under: this process's, and the settings."""
+        """The server's environment variables: most of this process's, and the settings."""
         inherited = {
             name: value
             for name, value in os.environ.items()
-            # They would point the server at another environment's packages, at another vLLM set-up
-            # than the one below, or into the trainer's own group of processes.
+            # The others would point the server at other packages, at other settings of vLLM than
+            # those below, or into the trainer's own process group.
             if name not in NOT_INHERITED and not name.startswith(("VLLM_", "TORCHELASTIC_"))
         }
         common = {
@@ -127,21 +127,21 @@ class ServerSettings:
 
 
 def find_python(configured: str = "") -> Path:
-    """The Python that has vLLM: as configured, as the environment says, .venv-vllm, or this one."""
-    for named, source in (
+    """The Python that has vLLM: configured, from the environment, .venv-vllm, or this one."""
+    for given, source in (
         (configured, "rollout.vllm_python"),
         (os.environ.get("TCLUE_VLLM_PYTHON", ""), "TCLUE_VLLM_PYTHON"),
     ):
-        if named:
-            path = Path(named).expanduser().absolute()
+        if given:
+            path = Path(given).expanduser().absolute()
             path = path / "bin" / "python" if path.is_dir() else path
             if not path.is_file():
-                raise UserError(f"{source}: {named}: no such Python, and no environment with one")
+                raise UserError(f"{source}: {given}: no such Python, and no environment with one")
             return path
-    # In a checkout. Not resolved: bin/python is a link, and what it points to has no vLLM.
-    own = Path(__file__).absolute().parents[2] / ".venv-vllm" / "bin" / "python"
-    if own.is_file():
-        return own
+    # In a checkout. The link bin/python is not resolved: its target has no vLLM.
+    checkout_python = Path(__file__).absolute().parents[2] / ".venv-vllm" / "bin" / "python"
+    if checkout_python.is_file():
+        return checkout_python
     if find_spec("vllm") is not None:
         return Path(sys.executable)
     raise UserError(
@@ -151,7 +151,7 @@ def find_python(configured: str = "") -> Path:
 
 
 class Server:
-    """A server that has answered, until it is closed, or its owner is no more."""
+    """A running server, until it is closed or its owner dies."""
 
     def __init__(
         self,
@@ -197,18 +197,18 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The server's process; its engine is another one of the same group."""
+        """The id of the server's process; its engine is another process of the same group."""
         return self._process.pid
 
     def alive(self) -> bool:
-        """Whether the server's process runs."""
+        """Whether the server's process is running."""
         return self._process.poll() is None
 
     def close(self) -> None:
         """End the whole process group."""
         process = getattr(self, "_process", None)
         if self._watchdog.poll() is None:
-            os.killpg(self._watchdog.pid, signal.SIGTERM)  # the watchdog does not heed it
+            os.killpg(self._watchdog.pid, signal.SIGTERM)  # the watchdog ignores it
             if process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(GRACE_S)
@@ -218,15 +218,15 @@ class Server:
             process.wait()
 
     def _wait(self, limit_s: float) -> None:
-        """Return when /health answers; raise when it will not."""
+        """Wait until /health answers; raise UserError if it does not."""
         deadline = time.monotonic() + limit_s
         while not is_healthy(self.url):
             code = self._process.poll()
             if code is None and time.monotonic() < deadline:
                 time.sleep(0.5)
                 continue
-            what = f"no answer in {limit_s:.0f} s" if code is None else f"ended with code {code}"
-            raise UserError(f"vLLM did not start: {what}: see {self.log}{last_error(self.log)}")
+            problem = f"no answer in {limit_s:.0f} s" if code is None else f"ended with code {code}"
+            raise UserError(f"vLLM did not start: {problem}: see {self.log}{last_error(self.log)}")
 
 
 @contextmanager
@@ -250,14 +250,14 @@ def serve(
 
 
 def new_log() -> Path:
-    """A new file in the temporary folder."""
+    """A new log file in the temporary folder."""
     handle, name = tempfile.mkstemp(prefix="vllm-", suffix=".log")
     os.close(handle)
     return Path(name)
 
 
 def scratch_folder() -> Path:
-    """A new folder for weights on their way: in memory, where that is to be had."""
+    """A new folder for weights to be loaded by the server; in memory if possible."""
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     return Path(tempfile.mkdtemp(prefix="tclue-weights-", dir=memory if usable else None))
@@ -278,7 +278,7 @@ def free_port() -> int:
 
 def is_healthy(url: str) -> bool:
     """Whether the server answers that it is ready."""
-    # No proxy: one that is configured for the outside would be asked for loopback too.
+    # No proxy: a configured one would be used for loopback too.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/health", timeout=5) as reply:
@@ -288,7 +288,7 @@ def is_healthy(url: str) -> bool:
 
 
 def last_error(log: Path) -> str:
-    """The last line of a log that speaks of an error, to be appended to a message."""
+    """The last line of a log that names an error, to be appended to a message."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     errors = [line for line in lines if "Error" in line]
     return f" ({errors[-1][-200:]})" if errors else ""

@@ -1,7 +1,7 @@
-"""A run in two processes: python tests/scripts/several.py FOLDER [KEY=VALUE ...].
+"""A run in two processes: python tests/scripts/two_process_run.py FOLDER [KEY=VALUE ...].
 
-`tclue train` starts one process for each GPU; here are none, so this asks for two. Exit codes and
-lines are those of `tclue train`.
+`tclue train` starts one process for each GPU; without GPUs, this script asks for two. Exit codes
+and output lines are those of `tclue train`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tclue.errors import UserError
 from tclue_grpo import config_file, trainer
-from tclue_grpo.launch import train_in
+from tclue_grpo.launch import train_in_processes
 
 SETTINGS = (
     "train.iterations=4",
@@ -29,7 +29,7 @@ def main(folder: Path, *settings: str) -> None:
     config = config_file.load("tiny", settings=(*SETTINGS, *settings))
     config_file.settle(config, folder)
     try:
-        print(train_in(2, config, folder, trainer.kept_fields(config)).last)
+        print(train_in_processes(2, config, folder, trainer.kept_fields(config)).last)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
