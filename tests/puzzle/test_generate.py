@@ -83,6 +83,7 @@ def test_the_solvers_really_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     assert case_and_core()[0] != baseline[0]
 
 
+@pytest.mark.slow
 def test_seeds_differ() -> None:
     prompts = [sample.made.puzzle.prompt for sample in samples()]
     assert len(set(prompts)) == len(prompts)
@@ -111,6 +112,7 @@ def test_a_clue_too_many_is_found() -> None:
     assert needless_clues(doubled) == (1, 2)
 
 
+@pytest.mark.slow
 def test_every_case_keeps_the_rules_and_the_plan() -> None:
     for made in (sample.made for sample in samples()):
         world, case = made.puzzle.world, made.case
@@ -139,6 +141,7 @@ def players_that_fit(world: World, players: int) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["easy", "medium", "hard", "extreme", "published-mix"])
 def test_sizes_are_those_of_the_difficulty(name: str) -> None:
     chosen = DIFFICULTIES[name]
@@ -151,6 +154,7 @@ def test_sizes_are_those_of_the_difficulty(name: str) -> None:
             assert 1 <= len(sample.made.puzzle.questions) <= 8
 
 
+@pytest.mark.slow
 def test_no_other_sizes_pass_for_one_player() -> None:
     assert any(not players_that_fit(made.puzzle.world, 1) for made in mix()), (
         "the limits are not trivial"
@@ -163,6 +167,7 @@ def mix_puzzles() -> list[Puzzle]:
     return [made.puzzle for made in mix()] + shipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entity", "published", "tolerance"),
     # The tolerance is about three standard errors of the difference: there are 64 published
@@ -175,6 +180,7 @@ def test_mean_sizes_are_near_the_published(entity: str, published: float, tolera
     assert abs(mean(sizes) - published) < tolerance
 
 
+@pytest.mark.slow
 def test_clues_and_questions_are_near_the_published() -> None:
     puzzles = mix_puzzles()
     # Deviation of the published number of clues: about 25, so a standard error of 3.6.
@@ -199,12 +205,14 @@ PUBLISHED_SHARES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED_SHARES)
 def test_shares_of_clue_forms_are_near_the_published(name: str) -> None:
     forms = Counter(form(clue) for puzzle in mix_puzzles() for clue in puzzle.clues)
     assert abs(forms[name] / forms.total() - PUBLISHED_SHARES[name]) < 0.04
 
 
+@pytest.mark.slow
 def test_names_are_the_board_game_s_within_its_sizes() -> None:
     for puzzle in mix_puzzles():
         assert set(puzzle.world.suspects) <= set(names.SUSPECTS[:10])

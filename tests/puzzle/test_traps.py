@@ -42,6 +42,8 @@ from tclue.puzzle.statements import (
 )
 from tclue.puzzle.wording import Question
 
+pytestmark = pytest.mark.slow  # most of them need puzzles of every difficulty
+
 Trap = Callable[[Puzzle], list[str]]
 
 
@@ -230,7 +232,6 @@ def puzzles() -> tuple[Puzzle, ...]:
     return (*(sample.made.puzzle for sample in samples()), *shipped)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trap", TRAPS)
 def test_no_puzzle_has_the_trap(trap: Trap) -> None:
     caught = {puzzle.id: problems for puzzle in puzzles() if (problems := trap(puzzle))}
