@@ -11,7 +11,7 @@ and token counts. So the facts are read from the bytes (`wire`), and litellm car
 * One seam: `AsyncHTTPHandler.create_async_transport`. Of litellm 1.106.2, the clients of the
   `openai` package and litellm's own handlers both get their transport there. That covers OpenAI
   and what is compatible, Anthropic, DeepSeek, Gemini and OpenRouter, streamed and not
-  (tests/test_bench_tap.py).
+  (tests/bench/models/test_http_capture.py).
 * litellm's aiohttp transport stays: it is the default there, finds proxies by itself, and under 32
   requests at once it carried more of them a second than httpx's own (benchmarks/bench_overhead.py).
   Where DISABLE_AIOHTTP_TRANSPORT turns it off there is no tap, and litellm's objects are read.

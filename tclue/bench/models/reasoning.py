@@ -11,7 +11,7 @@
 * The requests are in litellm's terms, chosen so that it forwards them whole. Left to itself it
   (1.106.2) makes any budget from 8,192 tokens `xhigh` where Claude takes effort alone, drops a
   budget for DeepSeek, sends Gemini an empty configuration for `disabled`, and checks no budget
-  against a limit. `tests/test_reasoning.py` holds what each provider gets.
+  against a limit. `tests/bench/models/test_reasoning.py` holds what each provider gets.
 * Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that says nothing for
   that long does not last.
 """

@@ -6,7 +6,8 @@ two intervals side by side cannot (Miller, 2024, section 4.2, https://arxiv.org/
 
 * The interval is mean +- t(n-1, 0.975) s / sqrt(n) over the n differences, and p is that of the
   paired t test: p < 0.05 exactly where the interval leaves out 0. Its coverage on scores like these
-  is simulated in tests/test_compare.py. It is 0.94 to 0.96 from 64 puzzles, rare events included.
+  is simulated in tests/bench/stats/test_compare.py. It is 0.94 to 0.96 from 64 puzzles, rare events
+  included.
 * Where all differences are equal, t has nothing to go by. The share of puzzles that would differ
   from that is then at most u = t^2 / (n + t^2), the upper score bound of none of n, and such a
   puzzle's difference may be anything from -1 to 1.
