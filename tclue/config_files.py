@@ -11,12 +11,12 @@ from typing import Any
 from tclue.errors import UserError
 
 
-def own_file(name: str, given: Path | None) -> Path | None:
+def user_file(name: str, given: Path | None) -> Path | None:
     """The file that was given, else `tclue/NAME` in $XDG_CONFIG_HOME (~/.config) if it is there."""
     if given is not None:
         return given
-    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tclue" / name
-    return usual if usual.exists() else None
+    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tclue" / name
+    return default if default.exists() else None
 
 
 def read_text(path: Path) -> str:
@@ -38,10 +38,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Tables merged key by key; of anything else the upper one."""
-    both = {
+    overlaid = {
         key: merged(below[key], value)
         if isinstance(value, dict) and isinstance(below.get(key), dict)
         else value
         for key, value in above.items()
     }
-    return {**below, **both}
+    return {**below, **overlaid}

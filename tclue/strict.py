@@ -93,7 +93,7 @@ def read(kind: type[_T], data: Any, where: str) -> _T:
         # Half a surrogate pair, which JSON can spell, is replaced as it is in what we write.
         return _adapter(kind).validate_json(text.encode("utf-8", "replace"))
     except ValidationError as error:
-        raise UserError(f"{where}: {_told(error, kind)}") from None
+        raise UserError(f"{where}: {_describe_error(error, kind)}") from None
 
 
 def parse(kind: type[_T], text: bytes, where: str) -> _T:
@@ -104,18 +104,18 @@ def parse(kind: type[_T], text: bytes, where: str) -> _T:
         return read(kind, parse_json(text, where), where)
 
 
-def check(made: Any, named: Callable[[str], str]) -> None:
+def check(instance: Any, shown_name: Callable[[str], str]) -> None:
     """Refuse a dataclass that code has made, where a value is not what its field says.
 
     `named` is what a person calls a field.
     """
     from pydantic import ValidationError
 
-    for name, hint in get_type_hints(type(made), include_extras=True).items():
+    for name, hint in get_type_hints(type(instance), include_extras=True).items():
         try:
-            _adapter(hint, STRICT).validate_python(getattr(made, name))
+            _adapter(hint, STRICT).validate_python(getattr(instance, name))
         except ValidationError as error:
-            raise UserError(_told(error, hint, named(name))) from None
+            raise UserError(_describe_error(error, hint, shown_name(name))) from None
 
 
 def read_json(path: Path) -> Any:
@@ -135,11 +135,11 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise UserError(f"{where}: not JSON: {error}") from None
 
 
-def near(word: str, known: Iterable[str]) -> str:
+def near(word: str, names: Iterable[str]) -> str:
     """A hint for a word that is not known: the one that it is like, or all there are."""
-    known = list(known)
-    like = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {like[0]}?" if like else f"expected one of {', '.join(known)}"
+    names = list(names)
+    similar = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(names)}"
 
 
 def _adapter(kind: type[_T], config: Any = None) -> TypeAdapter[_T]:
@@ -158,21 +158,21 @@ def _day(value: Any) -> datetime.date:
     return datetime.date.fromisoformat(text)
 
 
-def _told(error: ValidationError, kind: Any, *outer: str) -> str:
+def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
     """The first fault of a value; `outer` is what it is called itself, if anything."""
     # A misspelt field is also one that is missing: it is the former that is told.
-    fault = min(error.errors(), key=lambda one: one["type"] == "missing")
-    place, fault_type = fault["loc"], fault["type"]
+    fault = min(error.errors(), key=lambda each: each["type"] == "missing")
+    path, fault_type = fault["loc"], fault["type"]
     # Lists count from 1. In one line, whatever a key may hold.
-    parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in place))
+    parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in path))
     key = json.dumps(".".join(parts), ensure_ascii=False)[1:-1] or "all of it"
     if fault_type == "missing":
         return f"{key} is missing"
     if fault_type == "unexpected_keyword_argument":
-        known = [field.name for field in fields(_kind_at(kind, place[:-1]))]
-        return f"unknown field {key}: {near(str(place[-1]), known)}"
+        names = [field.name for field in fields(_kind_at(kind, path[:-1]))]
+        return f"unknown field {key}: {near(str(path[-1]), names)}"
     if fault_type == "literal_error":
-        expected = near(str(fault["input"]), get_args(_kind_at(kind, place)))
+        expected = near(str(fault["input"]), get_args(_kind_at(kind, path)))
     elif fault_type in _EXPECTED:
         expected = f"expected {_EXPECTED[fault_type].format(**fault.get('ctx', {}))}"
     else:
@@ -181,19 +181,19 @@ def _told(error: ValidationError, kind: Any, *outer: str) -> str:
     return f"{key} is {shown if len(shown) <= 80 else shown[:77] + '...'}: {expected}"
 
 
-def _kind_at(kind: Any, place: tuple[str | int, ...]) -> Any:
+def _kind_at(kind: Any, path: tuple[str | int, ...]) -> Any:
     """The type of what stands at a place inside a value, without the None that also may."""
     if NoneType in get_args(kind):
-        return _kind_at(_inner(kind), place)
-    if not place:
+        return _kind_at(_inner(kind), path)
+    if not path:
         return kind
-    inside = get_type_hints(kind)[str(place[0])] if is_dataclass(kind) else _inner(kind)
-    return _kind_at(inside, place[1:])
+    inside = get_type_hints(kind)[str(path[0])] if is_dataclass(kind) else _inner(kind)
+    return _kind_at(inside, path[1:])
 
 
 def _inner(kind: Any) -> Any:
     """What a mapping, a tuple, or a union with None holds."""
-    return [one for one in get_args(kind) if one not in (Ellipsis, NoneType)][-1]
+    return [part for part in get_args(kind) if part not in (Ellipsis, NoneType)][-1]
 
 
 def _unwrapped(value: Any) -> Any:

@@ -90,9 +90,9 @@ def read_checkpoint_state(checkpoint: Path) -> CheckpointState:
 
 def checkpoints(folder: Path) -> dict[int, Path]:
     """Iteration -> the folder of its checkpoint, in a training run's folder, first to last."""
-    found = {
+    folders = {
         int(match[1]): path
         for path in folder.glob("step-*")
         if (match := re.fullmatch(r"step-(\d+)", path.name)) and path.is_dir()
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(folders.items()))

@@ -235,7 +235,7 @@ def show_comparison(comparison: Comparison) -> None:
     console.print(table)
     left_out = comparison.left_out
     rest = f"; {left_out} that only one has are left out" if left_out else ""
-    apart = "are told apart" if comparison.accuracy.told_apart else "are not told apart"
+    apart = "are told apart" if comparison.accuracy.significant else "are not told apart"
     console.print(
         f"{comparison.puzzles} puzzles of {comparison.puzzle_set}, grader {comparison.grader}"
         f"{rest}: the two {apart} by accuracy",

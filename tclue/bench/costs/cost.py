@@ -135,16 +135,16 @@ def worst_case_usd(
     """
     if prices.source == "free":
         return 0.0
-    kinds = (
+    prompt_prices = (
         prices.prompt_usd_per_million,
         prices.cache_write_5m_usd_per_million,
         prices.cache_write_1h_usd_per_million,
     )
-    completion = prices.completion_usd_per_million
-    if kinds[0] is None or completion is None or max_output_tokens is None:
+    completion_price = prices.completion_usd_per_million
+    if prompt_prices[0] is None or completion_price is None or max_output_tokens is None:
         return None
-    dearest = max(kind for kind in kinds if kind is not None)
-    return (prompt_tokens * dearest + max_output_tokens * completion) / 1e6
+    dearest = max(price for price in prompt_prices if price is not None)
+    return (prompt_tokens * dearest + max_output_tokens * completion_price) / 1e6
 
 
 def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> float | None:
@@ -205,15 +205,15 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
     ]
     if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")
-    for name, theirs in (
+    for name, pairs in (
         ("the provider", [(ours, reported) for ours, reported, _ in bills if reported is not None]),
         ("litellm", [(ours, litellm) for ours, _, litellm in bills if litellm is not None]),
     ):
-        both = [(mine, other) for mine, other in theirs if mine is not None]
-        if differing := sum(not agree(mine, other) for mine, other in both):
-            ours_usd, theirs_usd = (math.fsum(column) for column in zip(*both, strict=True))
+        known = [(ours, theirs) for ours, theirs in pairs if ours is not None]
+        if differing := sum(not agree(ours, theirs) for ours, theirs in known):
+            ours_usd, theirs_usd = (math.fsum(column) for column in zip(*known, strict=True))
             notes.append(
-                f"calculators differ on {differing} of {len(both)} responses: ${ours_usd:.6g} "
+                f"calculators differ on {differing} of {len(known)} responses: ${ours_usd:.6g} "
                 f"by our prices, ${theirs_usd:.6g} by {name}"
             )
     unknown = sum(litellm is None for _, _, litellm in bills)

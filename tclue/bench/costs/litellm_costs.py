@@ -26,8 +26,8 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
 
     def price(field: str) -> float | None:
         """Dollars per million tokens, without the noise of the list's dollars per token."""
-        found = info.get(field)
-        return round(found * 1e6, 6) if found else None
+        usd_per_token = info.get(field)
+        return round(usd_per_token * 1e6, 6) if usd_per_token else None
 
     prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
     if not prompt and not completion:

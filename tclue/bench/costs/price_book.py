@@ -27,7 +27,7 @@ from annotated_types import MinLen
 from tclue.bench.costs.cost import HOUR_USD, Prices, today
 from tclue.bench.costs.litellm_costs import list_prices
 from tclue.bench.options import BenchOptions
-from tclue.config_files import own_file, read_toml
+from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
 from tclue.strict import STRICT, Day, NotNegative, Text, read
 
@@ -130,8 +130,8 @@ class PriceBook:
         for tier in self.tier:
             if tier.name == name:
                 return tier
-        known = ", ".join(tier.name for tier in self.tier)
-        raise UserError(f"--tier is {name!r}: expected one of {known}")
+        names = ", ".join(tier.name for tier in self.tier)
+        raise UserError(f"--tier is {name!r}: expected one of {names}")
 
 
 def prices_for(
@@ -175,11 +175,11 @@ def local_prices(options: BenchOptions) -> Prices:
 
 def price_book(path: Path | None = None) -> PriceBook:
     """The shipped book with the user's own before it; UserError where one cannot be read."""
-    own, shipped = own_file("prices.toml", path), _read_shipped()
-    if own is None:
+    user_path, shipped = user_file("prices.toml", path), _read_shipped()
+    if user_path is None:
         return shipped
-    user = read_book(own)
-    return PriceBook(user.price + shipped.price, user.tier + shipped.tier)
+    user_book = read_book(user_path)
+    return PriceBook(user_book.price + shipped.price, user_book.tier + shipped.tier)
 
 
 @lru_cache
@@ -192,7 +192,7 @@ def read_book(path: Path) -> PriceBook:
     book = read(PriceBook, read_toml(path), str(path))
     names = [f"{entry.provider}/{model}" for entry in book.price for model in entry.models]
     names += [tier.name for tier in book.tier]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}: {twice[0]} has two prices: expected one")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise UserError(f"{path}: {duplicates[0]} has two prices: expected one")
     return book

@@ -40,20 +40,20 @@ def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> Mod
 
 
 def unregistered(
-    litellm: ModuleType, name: str, routed: str, api_base: str | None
+    litellm: ModuleType, name: str, route: str, api_base: str | None
 ) -> tuple[ModelCapabilities, tuple[str, ...]]:
     """The model that litellm's map describes, and the ids it may answer with.
 
     Raises litellm.BadRequestError where litellm does not know who serves it.
     """
-    model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=api_base)
-    info = _info(litellm, routed)
+    model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=api_base)
+    info = _info(litellm, route)
     if api_base and not info and provider in ("openai", *litellm.openai_compatible_providers):
         return ModelCapabilities(name, "self-hosted", _ANY_SERVER), ()
     control, temperature = _control(model_id, provider, info)
     if info.get("supports_reasoning") and control is None:
-        taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
-        effort = "reasoning_effort" in taken
+        params = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
+        effort = "reasoning_effort" in params
         control = Reasoning("effort", ("low", "medium", "high")) if effort else Reasoning("always")
     model = ModelCapabilities(
         name,
@@ -67,10 +67,10 @@ def unregistered(
     return model, () if api_base else (model_id, f"{model_id}-2*", f"{model_id}@2*")
 
 
-def _info(litellm: ModuleType, routed: str) -> Mapping[str, Any]:
+def _info(litellm: ModuleType, route: str) -> Mapping[str, Any]:
     """The map's own entry, with flags that litellm's reading of it leaves out."""
     try:
-        key = litellm.get_model_info(routed)["key"]
+        key = litellm.get_model_info(route)["key"]
     except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
         return {}
     entry: Mapping[str, Any] = litellm.model_cost.get(key, {})

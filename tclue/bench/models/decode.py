@@ -60,12 +60,12 @@ class DecodingRow:
     # its share of the wall time: each step's, divided by the rows that go on
     compute_s: float = 0.0
 
-    def extend(self, token: int, logprob: float | None, ends: Container[int]) -> None:
+    def extend(self, token: int, logprob: float | None, end_ids: Container[int]) -> None:
         """Add a token; one of `ends` is the last."""
         self.ids.append(token)
         if logprob is not None:
             self.logprobs.append(logprob)
-        if token in ends:
+        if token in end_ids:
             self.finish = "stop"
         elif len(self.ids) >= self.max_tokens:
             self.finish = self.at_limit
@@ -76,8 +76,8 @@ def decode(
     prompts: Sequence[list[int]],
     rows: Sequence[DecodingRow],
     draw: Draw,
-    ends: Container[int],
-    leave_share: float,
+    end_ids: Container[int],
+    max_ended_share: float,
     context: int = sys.maxsize,
 ) -> Iterator[list[DecodingRow]]:
     """Decode rows to their ends; yields the rows that each step ended.
@@ -98,19 +98,20 @@ def decode(
                 mask = torch.cat([mask, torch.ones_like(tokens[:, None])], dim=1)
                 logits, cache = next_token_logits(model, tokens[:, None], mask, context, cache)
             tokens, logprobs = draw(logits, numbers, step)
-            going = [(i, row) for i, n in enumerate(numbers) if (row := rows[n]).finish is None]
-            drawn, said = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
-            for place, row in going:
-                row.extend(drawn[place], said[place] if said else None, ends)
-            left = [place for place, row in going if row.finish is None]
-            if left and len(numbers) - len(left) > leave_share * len(numbers):
-                kept = torch.tensor(left, device=tokens.device)
-                cache.batch_select_indices(kept)
-                tokens, mask, numbers = tokens[kept], mask[kept], [numbers[i] for i in left]
-        for _, row in going:
-            row.compute_s += (time.perf_counter() - start) / len(going)
-        yield [row for _, row in going if row.finish is not None]
-        if not left:
+            active = [(i, row) for i, n in enumerate(numbers) if (row := rows[n]).finish is None]
+            token_ids, row_logprobs = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
+            for index, row in active:
+                row.extend(token_ids[index], row_logprobs[index] if row_logprobs else None, end_ids)
+            unfinished = [index for index, row in active if row.finish is None]
+            if unfinished and len(numbers) - len(unfinished) > max_ended_share * len(numbers):
+                indices = torch.tensor(unfinished, device=tokens.device)
+                cache.batch_select_indices(indices)
+                tokens, mask = tokens[indices], mask[indices]
+                numbers = [numbers[index] for index in unfinished]
+        for _, row in active:
+            row.compute_s += (time.perf_counter() - start) / len(active)
+        yield [row for _, row in active if row.finish is not None]
+        if not unfinished:
             return
 
 
@@ -125,9 +126,9 @@ def _prefill(
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     logits, cache = next_token_logits(model, ids, mask, context, None)
     if len(prompts) < len(prompt_of):
-        at = torch.tensor(prompt_of, device=device)
-        cache.batch_select_indices(at)
-        logits, mask = logits[at], mask[at]
+        indices = torch.tensor(prompt_of, device=device)
+        cache.batch_select_indices(indices)
+        logits, mask = logits[indices], mask[indices]
     use_growing_cache(cache)
     return logits, mask, cache
 
@@ -141,8 +142,8 @@ def next_token_logits(
     Not every architecture takes positions, or can leave out the logits that nobody needs: such an
     argument is then left out. The cache is not: without it every token but the first is wrong.
     """
-    takes = _parameters(model.__class__)
-    cache_name = next((name for name in CACHE_NAMES if name in takes), None)
+    accepted = _parameters(model.__class__)
+    cache_name = next((name for name in CACHE_NAMES if name in accepted), None)
     if cache_name is None:
         raise UserError(
             f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model that "
@@ -155,7 +156,7 @@ def next_token_logits(
         attention_mask=mask,
         use_cache=True,
         **{cache_name: cache},
-        **{name: value for name, value in optional.items() if name in takes},
+        **{name: value for name, value in optional.items() if name in accepted},
     )
     return output.logits[:, -1], getattr(output, cache_name)
 
@@ -176,13 +177,13 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append; returns all that is held."""
         assert self.keys is not None
         assert self.values is not None
-        held = self.keys.shape[-2]
-        end = held + key_states.shape[-2]
+        length = self.keys.shape[-2]
+        end = length + key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < end:
-            more = end - held + MARGIN_TOKENS + int(MARGIN_SHARE * end)
-            self._buffers = pad(self.keys, (0, 0, 0, more)), pad(self.values, (0, 0, 0, more))
+            added = end - length + MARGIN_TOKENS + int(MARGIN_SHARE * end)
+            self._buffers = pad(self.keys, (0, 0, 0, added)), pad(self.values, (0, 0, 0, added))
         keys, values = self._buffers
-        keys[:, :, held:end], values[:, :, held:end] = key_states, value_states
+        keys[:, :, length:end], values[:, :, length:end] = key_states, value_states
         self.keys, self.values = keys[:, :, :end], values[:, :, :end]
         return self.keys, self.values
 

@@ -61,7 +61,7 @@ class Failure:
     # seconds that the provider asks to wait, where it does
     wait_s: float | None = None
     # whether it says that too much was asked at once
-    limited: bool = False
+    rate_limited: bool = False
 
 
 KEY = Failure("stop", "the key is not accepted: check the environment variable that holds it")
@@ -97,7 +97,7 @@ _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 
 def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) -> Failure:
     """The failure of a reply with an error status; `now_s` is the time, for a Retry-After date."""
-    wait_s = wait_asked_s(headers, body, now_s)
+    wait_s = retry_after_s(headers, body, now_s)
     if _MONEY.search(body):
         return MONEY
     match status:
@@ -105,7 +105,7 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
             return KEY
         # OpenRouter: with a time to wait, it is only the money in flight that is short.
         case 402:
-            return MONEY if wait_s is None else _again(wait_s, limited=True)
+            return MONEY if wait_s is None else _again(wait_s, rate_limited=True)
         case 403:
             return Failure("refused") if _FLAGGED.search(body) else RIGHTS
         case 404:
@@ -115,9 +115,9 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
         case 429 if _TOO_LARGE.search(body):
             return Failure("failed")
         case 408 | 409 | 425 | 429:
-            return _again(wait_s, limited=status == 429)
+            return _again(wait_s, rate_limited=status == 429)
     if status >= 500:
-        return _again(wait_s, limited=False)
+        return _again(wait_s, rate_limited=False)
     for pattern, failure in (
         (_KEY_WRONG, KEY),
         (_MODEL, MODEL),
@@ -129,14 +129,14 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
     return Failure("failed")
 
 
-def _again(wait_s: float | None, limited: bool) -> Failure:
+def _again(wait_s: float | None, rate_limited: bool) -> Failure:
     if wait_s is not None and wait_s > LONGEST_WAIT_S:
         minutes = math.ceil(wait_s / 60)
         return Failure("stop", f"the provider asks to wait {minutes} minutes: try again then")
-    return Failure("again", wait_s=wait_s, limited=limited)
+    return Failure("again", wait_s=wait_s, rate_limited=rate_limited)
 
 
-def wait_asked_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
+def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
     """Seconds that a reply asks to wait, by its headers (a number or a date) or Gemini's body."""
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
@@ -184,8 +184,8 @@ def error_text(error: Any) -> str:
     """What an error object says, with its code where it has one."""
     if not isinstance(error, Mapping):
         return str(error)
-    said = error.get("message") or json.dumps(error)
+    message = error.get("message") or json.dumps(error)
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     code = error.get("code") or error.get("type")
-    return " ".join(str(part) for part in (code and f"{code}:", said, raw) if part)
+    return " ".join(str(part) for part in (code and f"{code}:", message, raw) if part)

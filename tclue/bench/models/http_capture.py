@@ -35,10 +35,10 @@ import httpx
 
 KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms", "request-id"})
 KEPT_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "x-generation-id")
-MOST_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
-MOST_LINES = 1024  # of a stream that tells facts in every line
+MAX_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
+MAX_LINES = 1024  # of a stream that tells facts in every line
 # A field that tells a fact and is neither null nor empty.
-_TELLING = re.compile(
+_FACT_FIELD = re.compile(
     rb'"(?:usage|usageMetadata|finish_reason|finishReason|stop_reason|refusal|error|promptFeedback)"'
     rb'\s*+:\s*+(?!null|"")'
 )
@@ -56,7 +56,7 @@ class CapturedReply:
     headers: dict[str, str] = field(default_factory=dict)
     _chunks: list[bytes] = field(default_factory=list)
     _size: int = 0
-    _lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    _lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
     _first: bytes | None = None
     _rest: bytes = b""
 
@@ -72,14 +72,14 @@ class CapturedReply:
         lines = [line for line in (self._first, *self._lines, self._rest) if line]
         return b"\n\n".join(lines)
 
-    def _begin(self) -> None:
+    def _begin_request(self) -> None:
         self.sent, self.status, self.headers = True, None, {}
         self._chunks, self._size, self._first, self._rest = [], 0, None, b""
         self._lines.clear()
         if self.when_sent:
             self.when_sent()
 
-    def _answered(self, status: int, headers: httpx.Headers) -> None:
+    def _begin_response(self, status: int, headers: httpx.Headers) -> None:
         self.status = status
         self.headers = {
             name: value
@@ -87,10 +87,10 @@ class CapturedReply:
             if name in KEPT_HEADERS or name.startswith(KEPT_PREFIXES)
         }
 
-    def _hear(self, chunk: bytes) -> None:
+    def _add_chunk(self, chunk: bytes) -> None:
         if not self.streamed:
             self._size += len(chunk)
-            if self._size <= MOST_BYTES:
+            if self._size <= MAX_BYTES:
                 self._chunks.append(chunk)
             return
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -99,22 +99,22 @@ class CapturedReply:
                 continue
             if self._first is None:
                 self._first = line
-            elif _TELLING.search(line):
+            elif _FACT_FIELD.search(line):
                 self._lines.append(line)
 
 
-_listener: ContextVar[CapturedReply | None] = ContextVar("tclue_tap", default=None)
+_current_capture: ContextVar[CapturedReply | None] = ContextVar("tclue_http_capture", default=None)
 
 
 @contextmanager
 def capture() -> Iterator[CapturedReply]:
     """Hear what comes back for the request that this task makes."""
-    heard = CapturedReply()
-    token = _listener.set(heard)
+    captured = CapturedReply()
+    token = _current_capture.set(captured)
     try:
-        yield heard
+        yield captured
     finally:
-        _listener.reset(token)
+        _current_capture.reset(token)
 
 
 class CapturingTransport(httpx.AsyncBaseTransport):
@@ -125,16 +125,16 @@ class CapturingTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request on; its reply is heard as it is read."""
-        heard = _listener.get()
-        if heard is None:
+        captured = _current_capture.get()
+        if captured is None:
             return await self._inner.handle_async_request(request)
         # Bytes as they are meant to be read, a reply that is cut off included.
         request.headers["accept-encoding"] = "identity"
-        heard._begin()
+        captured._begin_request()
         response = await self._inner.handle_async_request(request)
-        heard._answered(response.status_code, response.headers)
+        captured._begin_response(response.status_code, response.headers)
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _Listened(response.stream, heard)
+        response.stream = _CapturedStream(response.stream, captured)
         return response
 
     async def aclose(self) -> None:
@@ -142,13 +142,13 @@ class CapturingTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class _Listened(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, heard: CapturedReply) -> None:
-        self._inner, self._heard = inner, heard
+class _CapturedStream(httpx.AsyncByteStream):
+    def __init__(self, inner: httpx.AsyncByteStream, captured: CapturedReply) -> None:
+        self._inner, self._captured = inner, captured
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
-            self._heard._hear(chunk)
+            self._captured._add_chunk(chunk)
             yield chunk
 
     async def aclose(self) -> None:
@@ -160,17 +160,17 @@ def install() -> None:
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    make = AsyncHTTPHandler.create_async_transport
-    if getattr(make, "tapped", False):
+    create_transport = AsyncHTTPHandler.create_async_transport
+    if getattr(create_transport, "capturing", False):
         return
 
-    def tapped(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
-        inner = make(*args, **kwargs)
+    def capturing(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
+        inner = create_transport(*args, **kwargs)
         return inner and CapturingTransport(inner)
 
-    tapped.tapped = True  # type: ignore[attr-defined]
+    capturing.capturing = True  # type: ignore[attr-defined]
     handler: Any = AsyncHTTPHandler
-    handler.create_async_transport = staticmethod(tapped)
+    handler.create_async_transport = staticmethod(capturing)
     # Clients that were made before have no tap.
     cache: Any = litellm.in_memory_llm_clients_cache
     cache.flush_cache()

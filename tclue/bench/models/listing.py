@@ -93,7 +93,7 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Mod
     return ModelListing(
         name,
         facts.about,
-        tuple(VariantListing(one.name, one.label, one.notes) for one in plans),
+        tuple(VariantListing(variant.name, variant.label, variant.notes) for variant in plans),
         facts.weights,
         tuple(host.litellm for host in facts.hosts),
         price,

@@ -29,7 +29,7 @@ from tclue.errors import UserError
 ANSWER_TOKENS = 4_000
 # The limit of a registered model that does not think: the answers are short, and a provider's own
 # limit may be far too low, or so high that --max-cost would have to reserve dollars a request.
-ALONE_TOKENS = 16_000
+ANSWER_ONLY_TOKENS = 16_000
 STREAM_ABOVE_TOKENS = 20_000
 # Budgets as effort, for who knows no budgets: up to so many tokens, this level; above, the highest
 # but `max`, which knows no bound.
@@ -105,20 +105,20 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
     contradicts what it takes.
     """
     name = f"{model.name}@{setting.text}" if setting else model.name
-    limit, given = model.max_output_tokens, limits.max_tokens
-    if given is not None and (most := _most(model)) is not None and given > most:
-        raise UserError(f"--max-tokens is {given}: {model.name} gives at most {most} tokens")
-    choice = _choice(model, setting, given, name)
+    limit, max_tokens = model.max_output_tokens, limits.max_tokens
+    if max_tokens is not None and (most := _output_limit(model)) is not None and max_tokens > most:
+        raise UserError(f"--max-tokens is {max_tokens}: {model.name} gives at most {most} tokens")
+    choice = _choice(model, setting, max_tokens, name)
     _check_temperature(model, limits.temperature, choice.thinks, name)
-    total = choice.total_tokens or given or _usual(model, choice.thinks)
+    total = choice.total_tokens or max_tokens or _default_limit(model, choice.thinks)
     notes, headers = choice.notes, None
     if model.lift and limit is not None and (total or 0) > limit:
         headers = {model.lift.header: model.lift.value}
         notes += (f"the output limit is lifted by {model.lift.header}: {model.lift.value}",)
     most_tokens = total or limit or model.context_tokens
     # Anthropic's requests always hold a limit: litellm puts in the model's highest.
-    asked = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
-    stream = limits.stream or (asked or 0) > STREAM_ABOVE_TOKENS
+    expected = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
+    stream = limits.stream or (expected or 0) > STREAM_ABOVE_TOKENS
     request = {
         "temperature": limits.temperature,
         "max_tokens": total,
@@ -140,12 +140,12 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
     )
 
 
-def _most(model: ModelCapabilities) -> int | None:
+def _output_limit(model: ModelCapabilities) -> int | None:
     """Most tokens that the model can be brought to give."""
     return model.lift.max_output_tokens if model.lift else model.max_output_tokens
 
 
-def _usual(model: ModelCapabilities, thinks: bool) -> int | None:
+def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
     """The limit where none was given."""
     if not model.registered or model.provider == "self-hosted":
         return None
@@ -153,21 +153,21 @@ def _usual(model: ModelCapabilities, thinks: bool) -> int | None:
         return model.max_output_tokens
     # Prompt and answer share the context.
     half = model.context_tokens and model.context_tokens // 2
-    return min(ALONE_TOKENS, model.max_output_tokens or ALONE_TOKENS, half or ALONE_TOKENS)
+    return min(filter(None, (ANSWER_ONLY_TOKENS, model.max_output_tokens, half)))
 
 
-def _fitted(
-    model: ModelCapabilities, budget: int, given: int | None, name: str
+def _fit_budget(
+    model: ModelCapabilities, budget: int, max_tokens: int | None, name: str
 ) -> tuple[int, int, str | None]:
     """The budget that fits, the limit of the response, and what there is to note of it."""
-    most, total = _most(model), budget + ANSWER_TOKENS
-    if given is not None:
-        if given < total:
+    most, total = _output_limit(model), budget + ANSWER_TOKENS
+    if max_tokens is not None:
+        if max_tokens < total:
             raise UserError(
-                f"{name}: --max-tokens is {given}, and a budget of {budget} with {ANSWER_TOKENS} "
-                f"for the answer takes {total}"
+                f"{name}: --max-tokens is {max_tokens}, and a budget of {budget} with "
+                f"{ANSWER_TOKENS} for the answer takes {total}"
             )
-        return budget, given, None
+        return budget, max_tokens, None
     if most is None:
         return budget, total, "the output limit is not known: the budget was not checked"
     if budget > most:
@@ -183,19 +183,19 @@ def _fitted(
 
 
 def _check_temperature(
-    model: ModelCapabilities, given: float | None, thinks: bool, name: str
+    model: ModelCapabilities, temperature: float | None, thinks: bool, name: str
 ) -> None:
-    demanded = model.temperature == "one" or (model.temperature != "any" and thinks)
-    if demanded and given not in (None, 1):
+    only_one = model.temperature == "one" or (model.temperature != "any" and thinks)
+    if only_one and temperature not in (None, 1):
         when = "while it thinks " if model.temperature == "one-when-thinking" else ""
         raise UserError(
-            f"{name}: --temperature is {given:g}, and {when}the model takes none but 1: leave it "
-            "out"
+            f"{name}: --temperature is {temperature:g}, and {when}the model takes none but 1: "
+            "leave it out"
         )
 
 
 def _choice(
-    model: ModelCapabilities, setting: Setting | None, given: int | None, name: str
+    model: ModelCapabilities, setting: Setting | None, max_tokens: int | None, name: str
 ) -> _Choice:
     """What a setting comes to at a model; `given` is --max-tokens."""
     control = model.reasoning
@@ -211,15 +211,15 @@ def _choice(
         if control.kind == "none":
             return _Choice(thinks=False)
         if control.off is None:
-            known = _settings(model, control)
-            raise UserError(f"{name}: its thinking cannot be turned off; {known}")
+            settings = _describe_settings(model, control)
+            raise UserError(f"{name}: its thinking cannot be turned off; {settings}")
         return _Choice(_off(model, control.off), thinks=False)
     if setting.budget_tokens is not None:
-        return _budget(model, control, setting.budget_tokens, given, name)
+        return _budget(model, control, setting.budget_tokens, max_tokens, name)
     if setting.text == "on" and _has_switch(model, control):
         return _Choice(_switch(model, on=True))
     if control.kind != "effort" or setting.text not in control.levels:
-        raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
+        raise UserError(f"unknown variant {name!r}: {_describe_settings(model, control)}")
     return _Choice(_effort(model, setting.text))
 
 
@@ -230,37 +230,37 @@ def _has_switch(model: ModelCapabilities, control: Reasoning) -> bool:
     )
 
 
-def _settings(model: ModelCapabilities, control: Reasoning) -> str:
+def _describe_settings(model: ModelCapabilities, control: Reasoning) -> str:
     """What a model can be set to, for an error."""
     match control.kind:
         case "none":
             return f"{model.name} has no reasoning that could be set"
         case "always":
             return f"{model.name} always thinks, for as long as it will: it has no settings"
-    known: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
+    settings: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
     # Levels and the switch take one too: it becomes one of theirs, and a limit.
-    known += ["a budget such as 16k"]
-    known += ["none"] if control.off else []
-    return f"{model.name} can be set to {', '.join(known)}"
+    settings += ["a budget such as 16k"]
+    settings += ["none"] if control.off else []
+    return f"{model.name} can be set to {', '.join(settings)}"
 
 
 def _budget(
-    model: ModelCapabilities, control: Reasoning, asked: int, given: int | None, name: str
+    model: ModelCapabilities, control: Reasoning, requested: int, max_tokens: int | None, name: str
 ) -> _Choice:
     """A budget, in the provider's own terms."""
     if control.kind in ("none", "always"):
-        raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
+        raise UserError(f"unknown variant {name!r}: {_describe_settings(model, control)}")
     low, high = control.min_budget or 1, control.max_budget
-    if asked < low or (high is not None and asked > high):
+    if requested < low or (high is not None and requested > high):
         bounds = f"{low} to {high}" if high is not None else f"{low} or more"
-        raise UserError(f"{name}: a budget of {asked}: {model.name} takes {bounds}")
-    budget, total, note = _fitted(model, asked, given, name)
+        raise UserError(f"{name}: a budget of {requested}: {model.name} takes {bounds}")
+    budget, total, note = _fit_budget(model, requested, max_tokens, name)
     if budget < low:
         raise UserError(
             f"{name}: {model.name} gives at most {total} tokens, which with {ANSWER_TOKENS} for "
             f"the answer leaves a budget of {budget}: it takes {low} or more"
         )
-    shown = () if budget == asked else (f"{budget / 1000:g}k sent",)
+    shown = () if budget == requested else (f"{budget / 1000:g}k sent",)
     notes = (note,) if note else ()
     if control.kind == "budget":
         arguments: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}
@@ -280,10 +280,10 @@ def _budget(
 
 def _level(budget: int, levels: tuple[str, ...]) -> str:
     """The level for a budget: of those that a model knows, the nearest."""
-    wanted = next((level for most, level in _EFFORT if budget <= most), "xhigh")
-    at = _LEVELS.index(wanted)
-    known = [level for level in levels if level != "max"] or list(levels)
-    return min(known, key=lambda level: abs(_LEVELS.index(level) - at))
+    ideal = next((level for limit, level in _EFFORT if budget <= limit), "xhigh")
+    position = _LEVELS.index(ideal)
+    available = [level for level in levels if level != "max"] or list(levels)
+    return min(available, key=lambda level: abs(_LEVELS.index(level) - position))
 
 
 def _effort(model: ModelCapabilities, level: str) -> dict[str, Any]:

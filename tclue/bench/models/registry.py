@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import MinLen
 
-from tclue.config_files import merged, own_file, read_toml
+from tclue.config_files import merged, read_toml, user_file
 from tclue.errors import UserError
 from tclue.strict import STRICT, Count, Day, read
 
@@ -161,8 +161,8 @@ def parse_setting(text: str) -> Setting | None:
     """The setting that a text names, or None."""
     if text in ("none", "on", *get_args(Level)):
         return Setting(text)
-    if found := _BUDGET.fullmatch(text):
-        tokens = int(found[1]) * (1000 if found[2] else 1)
+    if match := _BUDGET.fullmatch(text):
+        tokens = int(match[1]) * (1000 if match[2] else 1)
         return Setting(text, tokens) if tokens else None
     return None
 
@@ -180,11 +180,11 @@ def lookup(name: str, registry: Registry) -> RegistryMatch:
 
     Raises UserError for a setting that there is none of.
     """
-    asked, _, server_name = name.partition("=")
-    base, at, suffix = asked.rpartition("@")
-    if not at or not (base in registry.models or parse_setting(suffix)):
+    model_name, _, server_name = name.partition("=")
+    base, separator, suffix = model_name.rpartition("@")
+    if not separator or not (base in registry.models or parse_setting(suffix)):
         # Some providers' own names hold an @.
-        base, suffix = asked, ""
+        base, suffix = model_name, ""
     setting = parse_setting(suffix)
     by_host = {host.litellm: alias for alias, m in registry.models.items() for host in m.hosts}
     alias = base if base in registry.models else by_host.get(base)
@@ -197,7 +197,7 @@ def lookup(name: str, registry: Registry) -> RegistryMatch:
     if suffix and setting is None:
         listed = ", ".join(f"{base}@{text}" for text in facts.variants) or f"{base} alone"
         raise UserError(
-            f"unknown variant {asked!r}: its variants are {listed}; a budget is written as 16k"
+            f"unknown variant {model_name!r}: its variants are {listed}; a budget is written as 16k"
         )
     # A host's own name means what it means there: one model, as its provider sets it.
     variants = facts.variants if base == alias else ()
@@ -212,16 +212,16 @@ def lookup(name: str, registry: Registry) -> RegistryMatch:
     )
 
 
-def load(given: Path | None) -> Registry:
+def load(path: Path | None) -> Registry:
     """The shipped registry with the user's own merged over it.
 
     Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
     """
-    data, own = read_toml(SHIPPED), own_file("models.toml", given)
-    if own is not None:
-        data = merged(data, read_toml(own))
+    data, user_path = read_toml(SHIPPED), user_file("models.toml", path)
+    if user_path is not None:
+        data = merged(data, read_toml(user_path))
     # The shipped one holds by itself, so what is wrong is the other's doing.
-    path = own or SHIPPED
+    path = user_path or SHIPPED
     _check_dots(data.get("models"), path)
     registry = read(Registry, data, str(path))
     for alias, facts in registry.models.items():

@@ -40,7 +40,7 @@ from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
-CHARACTERS_A_TOKEN = 3.3
+CHARACTERS_PER_TOKEN = 3.3
 
 
 @dataclass(frozen=True)
@@ -84,33 +84,33 @@ def confirm(
 
     Raises UserError where there is no yes: nobody said it, or nobody can be asked.
     """
-    bills = [estimate(answerer, config, puzzles, options.results) for answerer, config in runs]
-    whole = total(bills)
-    for line in [*map(str, bills), f"in all: {whole.amount}"]:
+    bills = [estimate(model, config, puzzles, options.results) for model, config in runs]
+    total_bill = total(bills)
+    for line in [*map(str, bills), f"in all: {total_bill.amount}"]:
         print(f"estimate: {line}", file=sys.stderr)
-    _ask(whole, options, sys.stdin)
+    _confirm_total(total_bill, options, sys.stdin)
 
 
-def _ask(whole: Bill, options: BenchOptions, answers: TextIO) -> None:
-    usd = whole.high_usd if whole.usd is None else whole.usd
+def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> None:
+    usd = total_bill.high_usd if total_bill.usd is None else total_bill.usd
     if options.max_cost is not None:
         usd = options.max_cost if usd is None else min(usd, options.max_cost)
     if options.yes or (usd is not None and usd <= options.ask_above_usd):
         return
-    said = "a bill of unknown size" if usd is None else dollars(usd)
-    said += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
+    reason = "a bill of unknown size" if usd is None else dollars(usd)
+    reason += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
     if not answers.isatty():
-        raise UserError(f"--estimate: {said}, and nobody is there to be asked: --yes says it")
-    print(f"{said}: go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise UserError(f"--estimate: {reason}, and nobody is there to be asked: --yes says it")
+    print(f"{reason}: go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if answers.readline().strip().lower() not in ("y", "yes"):
         raise UserError("--estimate: nothing was sent")
 
 
-def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
+def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
     """The bill for what a run misses."""
     runs = list(_runs_like(config, results))
-    own = [run for run in runs if run.config.run_name == config.run_name]
-    done = {response.pair for run in own for response in run.final() if response.scored}
+    this_run = [run for run in runs if run.config.run_name == config.run_name]
+    done = {response.pair for run in this_run for response in run.final() if response.scored}
     rest = [
         puzzle
         for puzzle in puzzles
@@ -126,14 +126,14 @@ def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], resu
         return bill(0.0, 0.0, 0.0, "nothing is missing" if not rest else "free")
     costs = _costs((response for run in runs for response in run.final()), prices)
     if len(costs) > 1:
-        known = sum(map(len, costs))
-        basis = f"as {known} responses to {len(costs)} puzzles were"
+        count = sum(map(len, costs))
+        basis = f"as {count} responses to {len(costs)} puzzles were"
         return bill(*projected(costs, len(rest), config.samples), basis)
     if prices.source in ("hour", "gpu-hour"):
         return bill(None, None, None, "paid by the time, and no earlier run to go by")
     if not prices.known:
         return bill(None, None, None, "nobody knows its price")
-    limit = answerer.resolved.max_tokens or answerer.resolved.max_output_tokens
+    limit = model.resolved.max_tokens or model.resolved.max_output_tokens
     tokens = [likely_tokens(puzzle.prompt) for puzzle in rest]
     bounds = (
         _sum(repriced(Usage(count, 0), prices) for count in tokens),
@@ -142,8 +142,8 @@ def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], resu
     output = typical_tokens().get(config.model)
     if output is None:
         basis = "nobody knows how long its answers are"
-        told = basis if limit is None else f"{basis}: at most {limit} tokens"
-        return bill(None, *bounds, told)
+        basis += "" if limit is None else f": at most {limit} tokens"
+        return bill(None, *bounds, basis)
     output = min(output, limit or output)
     usd = _sum(repriced(Usage(count, output), prices) for count in tokens)
     return bill(usd, *bounds, f"{output} output tokens each, the published mean")
@@ -159,7 +159,7 @@ def total(bills: Sequence[Bill]) -> Bill:
 
 def likely_tokens(prompt: str) -> int:
     """About how many tokens a prompt has."""
-    return math.ceil(len(prompt) / CHARACTERS_A_TOKEN)
+    return math.ceil(len(prompt) / CHARACTERS_PER_TOKEN)
 
 
 def projected(

@@ -39,8 +39,9 @@ from tclue.puzzle.puzzle import Puzzle
 TRIES = 6
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
-LOST = 20
+MAX_LOST_IN_A_ROW = 20
 TIME_IS_UP = "the time is up"
+Completions = AsyncIterator[tuple[Request, Completion]]
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
@@ -59,7 +60,7 @@ class RunExecutor:
 
     def __init__(
         self,
-        answerer: Model,
+        model: Model,
         folder: RunFolder,
         puzzles: Sequence[Puzzle],
         progress: RunObserver,
@@ -67,24 +68,24 @@ class RunExecutor:
         deadline_s: float | None = None,
     ) -> None:
         """`deadline_s` by the event loop's clock, which must be running."""
-        self._answerer, self._folder, self._progress = answerer, folder, progress
+        self._model, self._folder, self._progress = model, folder, progress
         self._config = folder.config
-        self._judge = grader(self._config.grader)
+        self._grader = grader(self._config.grader)
         self._key = self._config.response_key()
-        self._asks = missing(puzzles, self._config, folder.done)
+        self._requests = missing(puzzles, self._config, folder.done)
         self._total = len(puzzles) * self._config.samples
         self._budget = budget or Budget(None)
-        self._ceiling = Ceiling(self._config.prices, answerer.resolved)
-        self._ceiling.saw(folder.dearest_usd)
+        self._ceiling = Ceiling(self._config.prices, model.resolved)
+        self._ceiling.count_cost(folder.dearest_usd)
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
-        self._slots = max(1, min(answerer.resolved.slots, len(self._asks)))
+        self._slots = max(1, min(model.resolved.slots, len(self._requests)))
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
-        self._lost = 0
+        self._lost_in_a_row = 0
         # for a machine that is paid by the hour: who was in flight when, and seconds of the tries
         shared = self._config.prices.source == "gpu-hour"
-        self._clock = TimeShares() if shared else None
+        self._time_shares = TimeShares() if shared else None
         self._compute_s: dict[int, float] = {}
         # how often which error was recorded
         self.errors: Counter[str] = Counter()
@@ -92,7 +93,7 @@ class RunExecutor:
         self._stopped: str | None = None
         # what could not be written, and why
         self._unwritten: list[Response] = []
-        self._broken: UserError | None = None
+        self._write_error: UserError | None = None
 
     @property
     def in_flight(self) -> int:
@@ -110,16 +111,16 @@ class RunExecutor:
         Returns None, or why the rest was not asked. Raises UserError where the model cannot be
         loaded or a record cannot be written.
         """
-        if not self._asks:
+        if not self._requests:
             return None
-        if not self._late():
+        if not self._time_is_up():
             # In a thread, so that Ctrl-C is heard meanwhile.
-            await asyncio.to_thread(self._answerer.open)
-        if self._late():
+            await asyncio.to_thread(self._model.open)
+        if self._time_is_up():
             # What is sent now would be given up at once, and may be paid for.
             return TIME_IS_UP
-        batches = iter(self._answerer.batches(self._asks))
-        done = self._total - len(self._asks)
+        batches = iter(self._model.batches(self._requests))
+        done = self._total - len(self._requests)
         self._progress.start(self._config.variant, done, self._total, self._folder.spent_usd)
         timer = None
         if self._deadline_s is not None:
@@ -134,11 +135,11 @@ class RunExecutor:
             if timer:
                 timer.cancel()
             self._progress.stop()
-        if self._broken:
-            raise UserError(f"{self._broken}{self._folder.rescue(self._unwritten)}")
+        if self._write_error:
+            raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
         return self._stopped
 
-    def _late(self) -> bool:
+    def _time_is_up(self) -> bool:
         return self._deadline_s is not None and self._loop.time() >= self._deadline_s
 
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
@@ -159,156 +160,156 @@ class RunExecutor:
                 round_ = await self._gate.enter()
                 if round_ is None:
                     return
-                again: list[Request] = []
+                to_retry: list[Request] = []
                 failure: Failure | None = None
                 try:
-                    async for ask, reply in self._replies(batch):
-                        failure = failure or reply.failure
-                        if reply.failure and reply.failure.kind == "again" and tries < TRIES:
-                            again.append(ask)
+                    async for request, completion in self._completions(batch):
+                        failure = failure or completion.failure
+                        retryable = completion.failure and completion.failure.kind == "again"
+                        if retryable and tries < TRIES:
+                            to_retry.append(request)
                         else:
                             if tries > 1:
-                                reply = replace(reply, tries=tries)
-                            cost_usd += await self._record(ask, reply, share_usd)
+                                completion = replace(completion, tries=tries)
+                            cost_usd += await self._record(request, completion, share_usd)
                 finally:
                     self._gate.leave(round_, failure)
-                    self._tell_pace()
-                if not again:
+                    self._report_pace()
+                if not to_retry:
                     return
-                asked_s = failure.wait_s if failure else None
-                await self._gate.pause(_pause_s(first, tries) if asked_s is None else asked_s)
-                batch = again
+                wait_s = failure.wait_s if failure else None
+                await self._gate.pause(_pause_s(first, tries) if wait_s is None else wait_s)
+                batch = to_retry
         finally:
             self._budget.settle(reserved_usd, cost_usd)
             self._gate.wake()
 
-    async def _replies(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+    async def _completions(self, batch: Sequence[Request]) -> Completions:
         """The replies to a batch, or what the end of time leaves of them."""
-        async for ask, reply in self._in_time(batch):
-            if self._clock:
-                share_s = self._clock.finish(id(ask), self._loop.time())
+        async for request, completion in self._until_deadline(batch):
+            if self._time_shares:
+                share_s = self._time_shares.finish(id(request), self._loop.time())
                 # Of every try: the machine was busy with each.
-                self._compute_s[id(ask)] = share_s + self._compute_s.get(id(ask), 0.0)
-            yield ask, reply
+                self._compute_s[id(request)] = share_s + self._compute_s.get(id(request), 0.0)
+            yield request, completion
 
-    async def _in_time(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        left, start_s = list(batch), self._loop.time()
-        if self._clock:
-            for ask in batch:
-                self._clock.start(id(ask), self._loop.time())
-        replies = aiter(self._answerer.ask(batch))
-        while left:
+    async def _until_deadline(self, batch: Sequence[Request]) -> Completions:
+        pending, start_s = list(batch), self._loop.time()
+        if self._time_shares:
+            for request in batch:
+                self._time_shares.start(id(request), self._loop.time())
+        completions = aiter(self._model.complete(batch))
+        while pending:
             try:
                 async with asyncio.timeout_at(self._deadline_s):
-                    ask, reply = await anext(replies)
+                    request, completion = await anext(completions)
             except StopAsyncIteration:
                 return
             except TimeoutError:
                 if self._config.prices.source not in ("free", "hour"):
-                    for ask in left:
-                        yield (
-                            ask,
-                            Completion(
-                                error="given up at --total-timeout",
-                                failure=MAYBE_PAID,
-                                latency_s=self._loop.time() - start_s,
-                            ),
-                        )
+                    given_up = Completion(
+                        error="given up at --total-timeout",
+                        failure=MAYBE_PAID,
+                        latency_s=self._loop.time() - start_s,
+                    )
+                    for request in pending:
+                        yield request, given_up
                 return
-            left.remove(ask)
-            yield ask, reply
+            pending.remove(request)
+            yield request, completion
 
     async def _reserve(self, batch: Sequence[Request]) -> float | None:
         """Set aside what a batch may cost; None where asking is stopped first."""
         if self._budget.limit_usd is None:
             return 0.0
         while not self._gate.closed:
-            most = [self._ceiling.most_usd(ask.puzzle.prompt) for ask in batch]
-            known = [usd for usd in most if usd is not None]
-            most_usd = sum(known) if len(known) == len(most) else None
-            reserved_usd = self._budget.reserve(most_usd)
+            limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
+            known_limits = [usd for usd in limits if usd is not None]
+            max_usd = sum(known_limits) if len(known_limits) == len(limits) else None
+            reserved_usd = self._budget.reserve(max_usd)
             if reserved_usd is not None:
                 return reserved_usd
             if not self._budget.open:
-                self.stop(self._budget.told(most_usd))
+                self.stop(self._budget.exhausted_message(max_usd))
                 return None
             await self._gate.change(None)
         return None
 
-    async def _record(self, ask: Request, reply: Completion, reserved_usd: float) -> float:
+    async def _record(self, request: Request, completion: Completion, reserved_usd: float) -> float:
         """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
-        if self._clock:
-            reply = replace(reply, compute_s=self._compute_s.pop(id(ask)))
-        prompt = ask.puzzle.prompt
-        response = to_record(self._config, ask, reply, self._judge, self._key(prompt, ask.sample))
-        if response.cost_usd is None and (not reply.error or reply.failure == MAYBE_PAID):
-            at_most_usd = self._ceiling.most_usd(prompt, reply.usage) or reserved_usd or None
+        if self._time_shares:
+            completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
+        prompt = request.puzzle.prompt
+        key = self._key(prompt, request.sample)
+        response = to_record(self._config, request, completion, self._grader, key)
+        if response.cost_usd is None and (not completion.error or completion.failure == MAYBE_PAID):
+            at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
         try:
             await self._folder.record(response)
         except UserError as error:
             # Replies that are under way are paid for: they are waited for before this is told.
-            self._broken = self._broken or error
+            self._write_error = self._write_error or error
             self._unwritten.append(response)
             self._gate.close()
             return spent_usd(response)
-        self._ceiling.saw(response.cost_usd)
+        self._ceiling.count_cost(response.cost_usd)
         self._progress.advance(response)
-        if reply.error:
-            self.errors[reply.error] += 1
-        self._stop_if_told(reply)
+        if completion.error:
+            self.errors[completion.error] += 1
+        self._stop_if_hopeless(completion)
         return spent_usd(response)
 
-    def _stop_if_told(self, reply: Completion) -> None:
-        failure = reply.failure
+    def _stop_if_hopeless(self, completion: Completion) -> None:
+        failure, error = completion.failure, completion.error
         if failure and failure.kind == "stop":
-            self.stop(f"{failure.to_do} ({reply.error})")
+            self.stop(f"{failure.to_do} ({error})")
         lost = failure is not None and failure.kind in ("again", "maybe-paid")
-        self._lost = self._lost + 1 if lost else 0
-        if self._lost >= LOST:
-            self.stop(f"{LOST} requests in a row came to nothing (the last: {reply.error})")
+        self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
+        if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
+            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row came to nothing (the last: {error})")
 
-    def _tell_pace(self) -> None:
+    def _report_pace(self) -> None:
         if self._gate.throttle.limit != self._pace:
             self._pace = self._gate.throttle.limit
             self._progress.pace(self._pace)
 
 
-def _pause_s(ask: Request, tries: int) -> float:
+def _pause_s(request: Request, tries: int) -> float:
     """Seconds before the next try, where the provider does not say."""
-    dice = Random(f"{ask.puzzle.id}/{ask.sample}")
-    pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * dice.uniform(0.8, 1.2)
+    rng = Random(f"{request.puzzle.id}/{request.sample}")
+    pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * rng.uniform(0.8, 1.2)
     return min(pause_s, LONGEST_PAUSE_S)
 
 
 def to_record(
-    config: RunConfig, ask: Request, reply: Completion, judge: Grader, key: str
+    config: RunConfig, request: Request, completion: Completion, grader: Grader, key: str
 ) -> Response:
     """The record of a reply."""
-    grade = None if reply.error else judge.grade(ask.puzzle, reply.text)
-    parts = cost_parts(config.prices, reply.usage, reply.compute_s)
+    grade = None if completion.error else grader.grade(request.puzzle, completion.text)
+    parts = cost_parts(config.prices, completion.usage, completion.compute_s)
     return Response(
-        puzzle=ask.puzzle.id,
-        sample=ask.sample,
-        outcome=_outcome(reply.finish_reason, reply.refused, grade),
-        grader=judge.name,
+        puzzle=request.puzzle.id,
+        sample=request.sample,
+        outcome=_outcome(completion.finish_reason, completion.refused, grade),
+        grader=grader.name,
         grade=grade,
-        text=reply.text,
-        reasoning=reply.reasoning,
-        finish_reason=reply.finish_reason,
-        usage=reply.usage,
-        latency_s=reply.latency_s,
-        compute_s=reply.compute_s,
+        text=completion.text,
+        reasoning=completion.reasoning,
+        finish_reason=completion.finish_reason,
+        usage=completion.usage,
+        latency_s=completion.latency_s,
+        compute_s=completion.compute_s,
         cost_usd=sum(parts.values()) if parts is not None else None,
         cost_parts=parts,
-        cost_litellm_usd=reply.litellm_usd,
-        tries=reply.tries,
-        model_id=reply.model_id,
-        error=reply.error,
+        cost_litellm_usd=completion.litellm_usd,
+        tries=completion.tries,
+        model_id=completion.model_id,
+        error=completion.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         key=key,
-        num_clues=ask.puzzle.num_clues,
-        difficulty=ask.puzzle.difficulty,
+        num_clues=request.puzzle.num_clues,
+        difficulty=request.puzzle.difficulty,
     )
 
 
@@ -322,7 +323,7 @@ def _outcome(finish_reason: str | None, refused: bool, grade: Grade | None) -> O
     return "answered" if grade.answered else "unparsed"
 
 
-def regrade(response: Response, config: RunConfig, puzzle: Puzzle, judge: Grader) -> Response:
+def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
     """A recorded response under another grader or other prices; its text stays as it is."""
     parts = cost_parts(config.prices, response.usage, response.compute_s)
     priced = replace(
@@ -332,7 +333,7 @@ def regrade(response: Response, config: RunConfig, puzzle: Puzzle, judge: Grader
     )
     if not response.scored:
         return priced
-    grade = judge.grade(puzzle, response.text)
+    grade = grader.grade(puzzle, response.text)
     refused = response.outcome == "refused"
     outcome = _outcome(response.finish_reason, refused, grade)
-    return replace(priced, outcome=outcome, grader=judge.name, grade=grade)
+    return replace(priced, outcome=outcome, grader=grader.name, grade=grade)

@@ -75,14 +75,13 @@ def run_models(
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
     # An alias stands for several models; named twice, one is asked once.
-    answerers = {
-        answerer.resolved.model or name: answerer
+    by_name = {
+        model.resolved.model or name: model
         for name in names
-        for answerer in resolve_all(name, options)
+        for model in resolve_all(name, options)
     }
     runs = [
-        (answerer, configuration(name, answerer, options, puzzle_set))
-        for name, answerer in answerers.items()
+        (model, configuration(name, model, options, puzzle_set)) for name, model in by_name.items()
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     command = _Command(runs, puzzles, options, progress)
@@ -113,11 +112,11 @@ class _Command:
     ) -> None:
         self._runs, self._puzzles, self._options = runs, puzzles, options
         self._progress = progress or RunProgress(sys.stderr)
-        self._budget = self._money()
-        self._asking: RunExecutor | None = None
+        self._budget = self._make_budget()
+        self._executor: RunExecutor | None = None
         self.interrupted = False
 
-    def _money(self) -> Budget:
+    def _make_budget(self) -> Budget:
         """The budget, with what earlier invocations of these runs spent."""
         if self._options.max_cost is None:
             return Budget(None)
@@ -125,7 +124,7 @@ class _Command:
         for _, config in self._runs:
             folder, prices = self._options.results / config.run_name, config.prices
             if (folder / "run.json").exists():
-                prices = _counted(read_config(folder), config).prices
+                prices = _recounted(read_config(folder), config).prices
                 spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
             if not prices.known:
                 raise UserError(
@@ -140,10 +139,10 @@ class _Command:
         deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
         summaries: list[Summary] = []
         stops: list[str] = []
-        with self._heeding_interrupts():
-            for answerer, config in self._runs:
+        with self._interrupt_handler():
+            for model, config in self._runs:
                 with RunFolder(self._options.results, config) as folder:
-                    summary, stop = await self._run(answerer, config, folder, deadline_s)
+                    summary, stop = await self._run(model, config, folder, deadline_s)
                 if self.interrupted:
                     return summaries
                 summaries.append(summary)
@@ -154,42 +153,42 @@ class _Command:
         return summaries
 
     async def _run(
-        self, answerer: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
+        self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
     ) -> tuple[Summary, str | None]:
         """Ask one model: the run's summary, and why it was not asked to the end."""
-        _count_anew(folder, config, self._puzzles)
-        asking = RunExecutor(
-            answerer, folder, self._puzzles, self._progress, self._budget, deadline_s
+        _recount(folder, config, self._puzzles)
+        executor = RunExecutor(
+            model, folder, self._puzzles, self._progress, self._budget, deadline_s
         )
-        self._asking = asking
+        self._executor = executor
         try:
-            stop = await asking.run()
+            stop = await executor.run()
         except BaseException:
             with suppress(UserError):  # what ended the run is told, not what follows from it
                 folder.write_json("summary.json", asdict(_summary(folder)))
             raise
         finally:
-            self._asking = None
-            _tell_failed(config.model, asking.errors)
+            self._executor = None
+            _report_failures(config.model, executor.errors)
         summary = _summary(folder)
         folder.write_json("summary.json", asdict(summary))
-        left = len(missing(self._puzzles, config, folder.done))
-        told = f"{config.model}: {stop}; {left} of {summary.responses_asked} are left"
-        return summary, told if stop else None
+        remaining = len(missing(self._puzzles, config, folder.done))
+        message = f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
+        return summary, message if stop else None
 
     @contextmanager
-    def _heeding_interrupts(self) -> Iterator[None]:
+    def _interrupt_handler(self) -> Iterator[None]:
         """Ctrl-C stops sending, and what is in flight is waited for; a second one does not wait."""
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
         assert main
 
         def interrupt() -> None:
-            if self.interrupted or not self._asking or not self._asking.in_flight:
+            if self.interrupted or not self._executor or not self._executor.in_flight:
                 main.cancel()
             else:
-                self._asking.stop("interrupted")
+                self._executor.stop("interrupted")
                 print(
-                    f"stopping: waiting for {self._asking.in_flight} in flight, which are paid "
+                    f"stopping: waiting for {self._executor.in_flight} in flight, which are paid "
                     "for; Ctrl-C again leaves at once",
                     file=sys.stderr,
                 )
@@ -206,7 +205,7 @@ class _Command:
             loop.remove_signal_handler(signal.SIGINT)
 
 
-def _tell_failed(model: str, errors: Counter[str]) -> None:
+def _report_failures(model: str, errors: Counter[str]) -> None:
     """One line on the requests that failed, so that nobody has to open the records to see why."""
     if errors:
         ((error, times),) = errors.most_common(1)
@@ -221,29 +220,29 @@ def _summary(folder: RunFolder) -> Summary:
     return summarize(folder.config, iter_responses(folder.path, texts=False))
 
 
-def _counted(before: RunConfig, config: RunConfig) -> RunConfig:
+def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
     """A run that is there, with the prices and the grader that were given now, if any were."""
     source = config.prices.source
-    asked = {"hour": "hour_usd", "book": "prices"}.get(source)
-    priced = source in ("given", "tier", "gpu-hour") or asked in config.given
-    if priced and not config.prices.same_as(before.prices):
-        before = replace(before, prices=config.prices)
-    return replace(before, grader=config.grader) if "grader" in config.given else before
+    option = {"hour": "hour_usd", "book": "prices"}.get(source)
+    prices_given = source in ("given", "tier", "gpu-hour") or option in config.given
+    if prices_given and not config.prices.same_as(recorded.prices):
+        recorded = replace(recorded, prices=config.prices)
+    return replace(recorded, grader=config.grader) if "grader" in config.given else recorded
 
 
-def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
+def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
     """Bring a run that is there to the prices and the grader that were given now, if any were."""
-    counted = _counted(folder.config, config)
+    counted = _recounted(folder.config, config)
     if counted != folder.config:
-        by_id, judge = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)
-        strange = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
-        if strange:
+        by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)
+        unknown = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
+        if unknown:
             raise UserError(
-                f"{folder.path / 'responses.jsonl'}: {min(strange)} is no puzzle of "
+                f"{folder.path / 'responses.jsonl'}: {min(unknown)} is no puzzle of "
                 f"{counted.puzzle_set}: take the lines with it out"
             )
-        before = iter_responses(folder.path)
-        folder.rewrite(counted, (regrade(r, counted, by_id[r.puzzle], judge) for r in before))
+        stored = iter_responses(folder.path)
+        folder.rewrite(counted, (regrade(r, counted, by_id[r.puzzle], new_grader) for r in stored))
 
 
 def configuration(

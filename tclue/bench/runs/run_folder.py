@@ -30,7 +30,7 @@ _USAGE = tuple(f.name for f in fields(Usage))
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _one_line_errors(path: Path) -> Iterator[None]:
     """A write that fails, for a full disk above all, is told in one line."""
     try:
         yield
@@ -51,7 +51,7 @@ class RunFolder:
         or it cannot be written or read. Nothing that is there is changed then.
         """
         self.path = results / config.run_name
-        with _told(self.path):
+        with _one_line_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._folder = locked(
                 self.path,
@@ -82,7 +82,7 @@ class RunFolder:
         # dollars that the attempts have cost, at most where that is not known; the dearest of them
         self.spent_usd, self.dearest_usd = 0.0, 0.0
         self._count(iter_responses(self.path, texts=False))
-        with _told(self._file):
+        with _one_line_errors(self._file):
             self._journal = Journal(self._file)
             os.fsync(self._folder)
 
@@ -106,13 +106,13 @@ class RunFolder:
         It is on the disk when this returns. Raises UserError where it cannot be written; what was
         recorded before stays.
         """
-        with _told(self._file):
+        with _one_line_errors(self._file):
             await self._journal.add(self._line(response))
         self._count([response])
 
     def append(self, response: Response) -> None:
         """The same, outside of an event loop."""
-        with _told(self._file):
+        with _one_line_errors(self._file):
             _, failed = self._journal.append([self._line(response)])
             if failed:
                 raise failed
@@ -136,7 +136,7 @@ class RunFolder:
 
     def rewrite(self, config: RunConfig, responses: Iterable[Response]) -> None:
         """Put the same responses, counted anew, in place of those that are there."""
-        with _told(self._file):
+        with _one_line_errors(self._file):
             self._journal.replace(map(self._line, responses))
         self.write_json("run.json", config.to_dict())
         self.config, self.spent_usd, self.dearest_usd = config, 0.0, 0.0
@@ -145,7 +145,7 @@ class RunFolder:
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the folder's small files, whole or not at all."""
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        with _told(self.path / name):
+        with _one_line_errors(self.path / name):
             replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
 
     def _line(self, response: Response) -> bytes:

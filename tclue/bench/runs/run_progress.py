@@ -107,8 +107,8 @@ class RunProgress:
         if not self._all_priced:
             return "cost unknown"
         spent = f"${self._spent_usd:.4f}"
-        left = self._total - self._done
-        if not left or not self._new_usd:
+        remaining = self._total - self._done
+        if not remaining or not self._new_usd:
             return spent
-        projected_usd = self._spent_usd + left * self._new_usd / self._new
+        projected_usd = self._spent_usd + remaining * self._new_usd / self._new
         return f"{spent} of about ${projected_usd:.{2 if projected_usd >= 1 else 4}f}"

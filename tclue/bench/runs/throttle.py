@@ -24,15 +24,15 @@ from tclue.bench.models.failures import Failure
 class Throttle:
     """The limit of one model."""
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+    def __init__(self, max_in_flight: int, clock: Callable[[], float]) -> None:
         """`most` requests at once; `clock` in seconds, from anywhere."""
-        self._most = most
-        self._limit = float(most)
+        self._max_in_flight = max_in_flight
+        self._limit = float(max_in_flight)
         self._clock = clock
         self._in_flight = 0
         self._round = 0
         # answers that are to come before the limit grows again
-        self._quiet = 0
+        self._answers_before_growth = 0
         self._closed_until_s = -math.inf
 
     @property
@@ -60,16 +60,16 @@ class Throttle:
         """One has come back, answered or not."""
         self._in_flight -= 1
         if failure is None:
-            if self._quiet:
-                self._quiet -= 1
+            if self._answers_before_growth:
+                self._answers_before_growth -= 1
             else:
-                self._limit = min(self._most, self._limit + 1 / self._limit)
+                self._limit = min(self._max_in_flight, self._limit + 1 / self._limit)
             return
-        if failure.limited and round_ == self._round:
+        if failure.rate_limited and round_ == self._round:
             self._limit = max(1.0, self._limit / 2)
             self._round += 1
-        elif failure.kind == "again" and not failure.limited:
-            self._quiet = self.limit
+        elif failure.kind == "again" and not failure.rate_limited:
+            self._answers_before_growth = self.limit
         if failure.wait_s is not None:
             self._closed_until_s = max(self._closed_until_s, self._clock() + failure.wait_s)
 

@@ -78,8 +78,8 @@ def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
 def vote(votes: Sequence[Vote]) -> float:
     """The chance that the answer with most votes is right, ties broken by lot."""
     counts = Counter(vote.answer for vote in votes if vote.answer is not None)
-    most = max(counts.values(), default=0)
-    leading = {answer for answer, count in counts.items() if count == most}
+    highest = max(counts.values(), default=0)
+    leading = {answer for answer, count in counts.items() if count == highest}
     right = any(vote.right and vote.answer in leading for vote in votes)
     return right / len(leading) if leading else 0.0
 
@@ -90,8 +90,8 @@ def choices(n: int, k: int) -> tuple[tuple[int, ...], ...]:
     if math.comb(n, k) <= MOST_CHOICES:
         return tuple(combinations(range(n), k))
     # Sorted by draws, not `sample`: only `random()` is the same in every version of Python.
-    dice = random.Random(f"{k} of {n}")
+    rng = random.Random(f"{k} of {n}")
     return tuple(
-        tuple(sorted(range(n), key=[dice.random() for _ in range(n)].__getitem__)[:k])
+        tuple(sorted(range(n), key=[rng.random() for _ in range(n)].__getitem__)[:k])
         for _ in range(MOST_CHOICES)
     )

@@ -45,7 +45,7 @@ class Difference:
     puzzles_needed: int | None
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
@@ -70,18 +70,19 @@ def compare(first: Tally, second: Tally) -> Comparison:
 
     Raises UserError where they cannot be: other puzzles, another grader, none in common.
     """
-    one, other = first.config, second.config
-    _comparable(one, other)
+    config = first.config
+    _check_comparable(config, second.config)
+    runs = config.run_name, second.config.run_name
     scores = puzzle_scores(first), puzzle_scores(second)
-    found = compare_scores(*scores)
-    if not found:
-        raise UserError(f"{one.run_name} and {other.run_name} have no scored puzzle in common")
-    accuracy, solved = found
+    differences = compare_scores(*scores)
+    if not differences:
+        raise UserError(f"{runs[0]} and {runs[1]} have no scored puzzle in common")
+    accuracy, solved = differences
     return Comparison(
-        runs=(one.run_name, other.run_name),
-        variants=(one.variant, other.variant),
-        puzzle_set=one.puzzle_set,
-        grader=one.grader,
+        runs=runs,
+        variants=(config.variant, second.config.variant),
+        puzzle_set=config.puzzle_set,
+        grader=config.grader,
         puzzles=accuracy.puzzles,
         left_out=len(scores[0].keys() ^ scores[1].keys()),
         accuracy=accuracy,
@@ -89,16 +90,16 @@ def compare(first: Tally, second: Tally) -> Comparison:
     )
 
 
-def _comparable(one: RunConfig, other: RunConfig) -> None:
-    if one.puzzle_sha256 != other.puzzle_sha256:
-        sets = [f"{c.puzzle_set} ({c.puzzle_sha256[:8]})" for c in (one, other)]
+def _check_comparable(first: RunConfig, second: RunConfig) -> None:
+    if first.puzzle_sha256 != second.puzzle_sha256:
+        sets = [f"{config.puzzle_set} ({config.puzzle_sha256[:8]})" for config in (first, second)]
         raise UserError(
             f"the runs were asked different puzzles, {sets[0]} and {sets[1]}: expected two runs on "
             "one puzzle file"
         )
-    if one.grader != other.grader:
+    if first.grader != second.grader:
         raise UserError(
-            f"the runs were graded by {one.grader} and by {other.grader}: expected one grader; "
+            f"the runs were graded by {first.grader} and by {second.grader}: expected one grader; "
             "`tclue bench --grader` with a run's options grades it anew, and asks nothing"
         )
 

@@ -82,7 +82,7 @@ def _row(name: str, config: RunConfig, response: Response) -> dict[str, Any]:
     """What columns hold that have a name of the run's configuration, the response, or its parts."""
     usage = {name: getattr(response.usage, name) for name in COLUMNS if name.endswith("_tokens")}
     grade = vars(response.grade) if response.grade else {}
-    said = {**vars(response), **usage, **grade, **vars(config), "run": name}
+    values = {**vars(response), **usage, **grade, **vars(config), "run": name}
     if (main := grade.get("main_accuracy")) is not None:
-        said["main_solved"] = main == 1
-    return {column: said.get(column) for column in COLUMNS}
+        values["main_solved"] = main == 1
+    return {column: values.get(column) for column in COLUMNS}

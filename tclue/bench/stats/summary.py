@@ -24,7 +24,7 @@ from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tall
 from tclue.puzzle.puzzle import BANDS, band
 
 # Share of the responses asked for that may be failed or missing in a run that counts as complete.
-MOST_LOST = 0.02
+MAX_LOST = 0.02
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def summary(run: Tally) -> Summary:
     config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
     counts = Counter(mark.outcome for mark in run.marks)
     outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
-    asked = config.puzzles * config.samples
-    lost = asked - len(scored)
+    requested = config.puzzles * config.samples
+    lost = requested - len(scored)
     accuracy, solved = _estimates(by_puzzle)
     main_accuracy, main_solved = _main_estimates(by_puzzle)
     cost_usd = known_mean([mark.cost_usd for mark in scored])
@@ -127,12 +127,12 @@ def summary(run: Tally) -> Summary:
         puzzles_asked=config.puzzles,
         samples=config.samples,
         responses=len(scored),
-        responses_asked=asked,
+        responses_asked=requested,
         outcomes=outcomes,
-        missing=asked - len(run.marks),
+        missing=requested - len(run.marks),
         rates={k: n / len(run.marks) if run.marks else 0.0 for k, n in outcomes.items()},
         failed_attempts=run.failed_attempts,
-        complete=lost <= MOST_LOST * asked,
+        complete=lost <= MAX_LOST * requested,
         accuracy=accuracy,
         solved=solved,
         main_accuracy=main_accuracy,
@@ -187,9 +187,9 @@ def _by_difficulty(by_puzzle: list[list[ResponseScores]]) -> tuple[DifficultyGro
         ("difficulty", name, [marks for marks in by_puzzle if marks[0].difficulty == name])
         for name in named
     ]
-    counted = [(marks[0].num_clues, marks) for marks in by_puzzle]
+    with_clues = [(marks[0].num_clues, marks) for marks in by_puzzle]
     for name in BANDS:
-        inside = [marks for clues, marks in counted if clues is not None and band(clues) == name]
+        inside = [marks for clues, marks in with_clues if clues is not None and band(clues) == name]
         groups.append(("clues", name, inside))
     return tuple(
         DifficultyGroup(split, name, len(inside), *_estimates(inside))

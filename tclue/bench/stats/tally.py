@@ -104,8 +104,8 @@ def tally(
             failed_usd.append(response.cost_usd or 0.0)
         if response.cost_usd is None and response.at_most_usd:
             at_most.append(response.at_most_usd)
-        kept = chosen.get(response.pair)
-        if kept is None or not kept.scored:
+        previous = chosen.get(response.pair)
+        if previous is None or not previous.scored:
             repriced = reprice(config, response) if reprice and response.scored else None
             chosen[response.pair] = _mark(response, repriced, votes)
     marks = tuple(chosen[pair] for pair in sorted(chosen))
@@ -116,7 +116,7 @@ def _mark(
     response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]
 ) -> ResponseScores:
     grade = response.grade
-    said = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
+    own_votes = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
     return ResponseScores(
         puzzle=response.puzzle,
         sample=response.sample,
@@ -124,7 +124,7 @@ def _mark(
         accuracy=grade.accuracy if grade else None,
         solved=grade.solved if grade else None,
         main_accuracy=grade.main_accuracy if grade else None,
-        votes=tuple(votes.setdefault(vote, vote) for vote in said),
+        votes=tuple(votes.setdefault(vote, vote) for vote in own_votes),
         num_clues=response.num_clues,
         difficulty=response.difficulty,
         usage=replace(response.usage, raw=_NO_RAW),

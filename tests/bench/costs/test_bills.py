@@ -288,7 +288,7 @@ def test_a_streamed_answer_that_was_cut_off_has_a_most_that_it_can_cost() -> Non
         "cache_read_input_tokens": 5000,
         "output_tokens": 2,
     }
-    usage = read_usage(start, whole=False)
+    usage = read_usage(start, complete=False)
     sonnet = prices("anthropic/claude-sonnet-5-5")
     assert (usage.prompt_tokens, usage.completion_tokens) == (6300, None)
     assert cost_parts(sonnet, usage, None) is None

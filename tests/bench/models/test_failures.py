@@ -70,7 +70,7 @@ def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "wait_s", "limited"),
+    ("status", "headers", "body", "wait_s", "rate_limited"),
     [
         (429, {}, said("Rate limit reached"), None, True),
         (429, {"retry-after": "7"}, said("Rate limit reached"), 7.0, True),
@@ -89,10 +89,10 @@ def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
     ],
 )
 def test_what_may_pass(
-    status: int, headers: dict[str, str], body: Any, wait_s: float | None, limited: bool
+    status: int, headers: dict[str, str], body: Any, wait_s: float | None, rate_limited: bool
 ) -> None:
     found = of_status(status, headers, json.dumps(body), NOW_S)
-    assert (found.kind, found.wait_s, found.limited) == ("again", wait_s, limited)
+    assert (found.kind, found.wait_s, found.rate_limited) == ("again", wait_s, rate_limited)
 
 
 def test_too_long_a_wait_stops_the_model() -> None:

@@ -102,7 +102,7 @@ def test_lines_that_come_in_parts() -> None:
     heard = http_capture.CapturedReply(headers={"content-type": "text/event-stream"})
     whole = b'data: {"a": 1}\n\ndata: {"usage": null}\n\r\ndata: {"usage": {"b": 2}}\r\n\n'
     for i in range(len(whole)):
-        heard._hear(whole[i : i + 1])
+        heard._add_chunk(whole[i : i + 1])
     assert heard.body().split(b"\n\n") == [b'data: {"a": 1}', b'data: {"usage": {"b": 2}}\r']
 
 

@@ -129,7 +129,7 @@ def test_sampling_follows_the_softmax(checkpoint: Path) -> None:
     chances = torch.tensor([0.5, 0.3, 0.2, 0.0])
     logits = chances.log().repeat(4000, 1) * 0.5 + 7.0
     generators = [model._generator(Request(puzzle, sample)) for sample in range(4000)]
-    counts = torch.bincount(model._pick(logits, generators), minlength=4) / 4000
+    counts = torch.bincount(model._next_tokens(logits, generators), minlength=4) / 4000
     assert counts.tolist() == pytest.approx(chances.tolist(), abs=0.03)
     assert counts[3] == 0
 

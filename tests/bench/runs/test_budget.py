@@ -19,7 +19,7 @@ from bench_support import (
 
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.model import ResolvedModel
-from tclue.bench.runs.budget import FACTOR, Budget, Ceiling
+from tclue.bench.runs.budget import SAFETY_FACTOR, Budget, Ceiling
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 
@@ -52,18 +52,18 @@ def test_the_most_that_a_request_may_cost() -> None:
     prices = Prices("given", "", prompt_usd_per_million=10.0, completion_usd_per_million=100.0)
     limited = Ceiling(prices, ResolvedModel("m", prices, max_tokens=1000))
     # 400 bytes: 200 tokens at most, and 64 around them.
-    assert limited.most_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
+    assert limited.max_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
     # Of a stream that was cut off, the provider has told the prompt.
-    cut = limited.most_usd("x" * 400, Usage(prompt_tokens=90))
+    cut = limited.max_usd("x" * 400, Usage(prompt_tokens=90))
     assert cut == pytest.approx((90 * 10 + 1000 * 100) / 1e6)
     known = Ceiling(prices, ResolvedModel("m", prices, max_output_tokens=2000))
-    assert known.most_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
+    assert known.max_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
     unknown = Ceiling(prices, ResolvedModel("m", prices))
-    assert unknown.most_usd("x") is None
-    unknown.saw(0.25)
-    unknown.saw(0.1)
-    assert unknown.most_usd("x") == 0.25 * FACTOR
-    assert Ceiling(Prices("free", ""), ResolvedModel("m", prices)).most_usd("x") == 0.0
+    assert unknown.max_usd("x") is None
+    unknown.count_cost(0.25)
+    unknown.count_cost(0.1)
+    assert unknown.max_usd("x") == 0.25 * SAFETY_FACTOR
+    assert Ceiling(Prices("free", ""), ResolvedModel("m", prices)).max_usd("x") == 0.0
 
 
 @pytest.mark.slow

@@ -48,14 +48,14 @@ class Scripted:
 
     def open(self) -> None: ...
 
-    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        return [[ask] for ask in asks]
+    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
+        return [[request] for request in requests]
 
-    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        for ask in batch:
+    async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+        for request in batch:
             self.asked += 1
             await asyncio.sleep(0.01)
-            yield ask, next(self._replies)
+            yield request, next(self._replies)
 
 
 def ask_all(
@@ -84,7 +84,7 @@ def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
     answerer = Scripted(always(lost))
     told, folder = ask_all(answerer, path, tmp_path / "r", samples=4)
     assert told == "20 requests in a row came to nothing (the last: gone)"
-    assert executor.LOST <= answerer.asked < executor.LOST + 4
+    assert executor.MAX_LOST_IN_A_ROW <= answerer.asked < executor.MAX_LOST_IN_A_ROW + 4
     assert {r.outcome for r in read_run(folder).responses} == {"failed"}
 
 

@@ -65,7 +65,7 @@ def give_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Entry], None]:
     """
     asking: ContextVar[tuple[str, int]] = ContextVar("asking")
     times: dict[tuple[str, int | None], tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = {}
-    answer = HostedModel._answer
+    answer = HostedModel._complete_request
 
     async def answered(model: HostedModel, ask: Request) -> Completion:
         asking.set((ask.puzzle.id, (model.resolved.seed or 0) + ask.sample))
@@ -80,7 +80,7 @@ def give_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Entry], None]:
         loop, time = times[entry.puzzle, entry.seed]
         loop.call_soon_threadsafe(time.reschedule, 0.0)
 
-    monkeypatch.setattr(HostedModel, "_answer", answered)
+    monkeypatch.setattr(HostedModel, "_complete_request", answered)
     monkeypatch.setattr(hosted, "asyncio", SimpleNamespace(**vars(asyncio) | {"timeout": timeout}))
     return now
 

@@ -42,7 +42,7 @@ def test_what_holds_of_any_two_runs(values: list[tuple[float, float]]) -> None:
     assert (-turned.interval[1], -turned.interval[0]) == pytest.approx(found.interval)
     assert 0 <= found.p <= 1
     if abs(found.p - 0.05) > 1e-9:
-        assert found.told_apart == (found.p < 0.05)
+        assert found.significant == (found.p < 0.05)
 
 
 def test_equal_differences_are_not_certainty() -> None:
@@ -51,7 +51,7 @@ def test_equal_differences_are_not_certainty() -> None:
     # Of 64 puzzles without an event, as many as t^2 / (64 + t^2) may have one.
     assert same.interval == pytest.approx((-0.0587, 0.0587), abs=1e-4)
     assert paired([1.0] * 64, [0.0] * 64).interval == pytest.approx((0.8826, 1.0), abs=1e-4)
-    assert not paired([1.0] * 5, [0.0] * 5).told_apart
+    assert not paired([1.0] * 5, [0.0] * 5).significant
     assert paired([1.0], [0.0]).interval == (-1.0, 1.0)
 
 
@@ -67,7 +67,7 @@ def test_so_many_puzzles_do_tell_them_apart_in_four_of_five_trials() -> None:
     assert needed is not None
     dice, trials = random.Random(0), 600
     told = sum(
-        paired([0.55 + dice.gauss(0.0, 0.3) for _ in range(needed)], [0.45] * needed).told_apart
+        paired([0.55 + dice.gauss(0.0, 0.3) for _ in range(needed)], [0.45] * needed).significant
         for _ in range(trials)
     )
     assert told / trials == pytest.approx(0.8, abs=0.04)
