@@ -329,7 +329,7 @@ def show_board(board: Board) -> None:
         for row in ranked.rows:
             if row.base and row.config.trained:
                 gain = f"{row.label}: {difference(row.base.accuracy)} above its base"
-                console.print(f"{gain} ({row.config.trained.told})", markup=False)
+                console.print(f"{gain} ({row.config.trained.describe()})", markup=False)
         console.print()
     if any(row.on_frontier for ranked in board.sets for row in ranked.rows):
         console.print("* on the frontier: nothing in its table beats it at its cost or less")

@@ -64,8 +64,7 @@ class CheckpointOrigin:
     seconds: float | None = None
     cost_usd: float | None = None
 
-    @property
-    def told(self) -> str:
+    def describe(self) -> str:
         """A sentence for a reader of the board."""
         words = [f"step {self.step} of training run {self.run}"]
         if self.base:

@@ -155,7 +155,7 @@ def summary(run: Tally) -> Summary:
         cost_note=agreement(config.prices, scored),
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
-        notes=config.notes + ((config.trained.told,) if config.trained else ()),
+        notes=config.notes + ((config.trained.describe(),) if config.trained else ()),
     )
 
 
