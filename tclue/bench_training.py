@@ -1,13 +1,13 @@
-"""After training: the base and every kept step are benchmarked, and the board shows the gain.
+"""After training: benchmark the base and every kept step, and put the gain on the board.
 
     then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
 
-* What is asked stands in the training run's `kept.json` (`TrainingRunManifest`): the same
-  puzzles, samples, limits and seed of the base and of each step; first sampled, then greedily.
-* It is `tclue bench` that asks. So the same call, after any interruption, asks what is missing and
-  no more; a step that is best and last is one variant; and what is there is not asked again.
-* The step that counts is the best on the validation puzzles, as training chose it. Reported is what
-  it reaches on the puzzles here, never the best of what was reported.
+* The settings are in the training run's `kept.json` (`TrainingRunManifest`): the same puzzles,
+  samples, limits and seed for the base and for each step; first sampled, then greedily.
+* `tclue bench` sends the requests. So the same call, after any interruption, requests only what is
+  missing; a step that is best and last is one variant; and recorded responses are kept.
+* The step that counts is the best on the validation puzzles, as training chose it. Reported are
+  its scores on the puzzles here, never the best of the reported scores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
 
 @dataclass(frozen=True)
 class GainOverBase:
-    """The best step beside the base, asked in the same way. Accuracies are fractions 0 to 1."""
+    """The best step beside the base, on equal settings. Accuracies are fractions 0 to 1."""
 
     base_accuracy: float
     trained_accuracy: float
@@ -43,7 +43,7 @@ class GainOverBase:
     difference: float
     interval: tuple[float, float]
     p: float
-    # that both have a scored response to
+    # puzzles to which both have a scored response
     puzzles: int
     samples: int
     # share of the responses that answer every question, and the accuracy of those alone
@@ -69,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainingGain:
-    """What training bought."""
+    """The gain of a training run over its base."""
 
     run: str
     base: str
@@ -78,13 +78,13 @@ class TrainingGain:
     last: int
     puzzle_set: str
     sampled: GainOverBase
-    # None where nothing was asked greedily
+    # None without greedy responses
     greedy: GainOverBase | None
     # the base first, then the kept steps in their order
     steps: tuple[Step, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--json`: the sampled gain's numbers stand by themselves."""
+        """For `--json`: the sampled gain's numbers are at the top level."""
         data = asdict(self)
         return {**data.pop("sampled"), **data}
 
@@ -108,10 +108,10 @@ def then_bench(
     board: Path = Path("leaderboards"),
     progress: RunObserver | None = None,
 ) -> TrainingGain:
-    """Ask what is missing of the base and the kept steps of a training run; write the board.
+    """Request the missing responses of a training run's base and kept steps; write the board.
 
-    Raises as `run_models` does: UserError for bad input, StopError where a model could not be asked
-    to the end, SystemExit(130) on Ctrl-C.
+    Raises as `run_models` does: UserError for bad input, StopError where a run stopped before its
+    end, SystemExit(130) on Ctrl-C.
     """
     manifest = read_manifest(run)
     compared = manifest.last if manifest.best is None else manifest.best
@@ -153,7 +153,7 @@ def _options(manifest: TrainingRunManifest, run: Path, results: Path, greedy: bo
 
 
 def _price(manifest: TrainingRunManifest) -> Mapping[str, Any]:
-    """What responses are counted at; where the run does not know, as `tclue bench` would."""
+    """The options that price responses; none where the run has no price."""
     prices = asdict(manifest.price or ResponsePrice())
     price = {name: value for name, value in prices.items() if value}
     return price if price.keys() - {"gpus"} else {}

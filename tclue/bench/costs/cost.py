@@ -8,7 +8,7 @@
 * An unknown price, or a reply that does not say how many tokens it took, makes the cost None. It
   is never 0, and neither is the price of a model that litellm lists at 0.
 * There are two calculators, ours (the wire's usage at the run's prices) and litellm's (its own
-  reading of the usage, at its own list). Both are recorded, and where they differ it is said.
+  reading of the usage, at its own list). Both are recorded, and a difference is reported.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Prices:
     source: Literal["free", "hour", "gpu-hour", "tier", "given", "book", "litellm", "unknown"]
     # day of the price, ISO: of the book's entry, or on which it was looked up or given
     date: str
-    # where it stands: a page, a tier's name, litellm and its version; None where it was given
+    # source of the price: a page, a tier's name, litellm's version; None where the user gave it
     origin: str | None = None
-    # dollars per million tokens; None where tokens are not paid for, or nobody knows
+    # dollars per million tokens; None where tokens are not paid for, or it is unknown
     prompt_usd_per_million: NotNegative | None = None
     # of prompt tokens read from a cache, and written to one that lasts 5 minutes or an hour
     cached_usd_per_million: NotNegative | None = None
@@ -168,7 +168,7 @@ def agree(ours_usd: float, theirs_usd: float) -> bool:
 
 
 class Billed(Protocol):
-    """What of a recorded response two calculators are compared by."""
+    """The fields of a recorded response by which the two calculators are compared."""
 
     @property
     def usage(self) -> Usage:
@@ -180,14 +180,14 @@ class Billed(Protocol):
 
     @property
     def cost_litellm_usd(self) -> float | None:
-        """What litellm makes it."""
+        """The cost by litellm's calculator; None where unknown."""
 
 
 def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
-    """Where the calculators differ on a run, or one does not know, in words; else None.
+    """A note that the calculators differ on a run, or that one has no price; None if they agree.
 
     Responses are compared one by one, so that errors cannot cancel. Prices that were given by hand,
-    and those of a machine or a tier, are nobody else's to know: these are not compared.
+    and those of a machine or a tier, have no second source, so they are not compared.
     """
     responses = list(responses)
     if not responses:

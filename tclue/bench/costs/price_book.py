@@ -4,9 +4,9 @@
 
 * The shipped book is `data/prices.toml`, whose head says what its fields mean. A user's own file of
   the same form goes before it: `--prices FILE`, else `$XDG_CONFIG_HOME/tclue/prices.toml`.
-* It is read strictly. A price that is no price, a field that is none, a missing date: one line that
-  names the file and the entry.
-* What a run is counted with, in this order: `--price-in` and `--price-out`; `--tier`;
+* It is read strictly. An invalid price, an unknown field or a missing date is an error of one line
+  that names the file and the entry.
+* A run's prices are the first of these that apply: `--price-in` and `--price-out`; `--tier`;
   `--gpu-hour-usd`; the book; litellm's list; else unknown. A server of one's own (`--api-base`) is
   priced by the first three alone: its price is not that of the provider whose protocol it speaks.
   A local model is priced by the first three too, and else by the hour of the machine it runs on.
@@ -36,13 +36,13 @@ SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
 @dataclass(frozen=True)
 class Entry:
-    """What a provider takes for some models, in dollars per million tokens."""
+    """A provider's prices for some models, in dollars per million tokens."""
 
     provider: Text
     models: Annotated[tuple[str, ...], MinLen(1)]
     input: NotNegative
     output: NotNegative
-    # day, and who says so
+    # day of the price, and the page that states it
     date: Day
     source: Text
     # None where the provider has no such price, or does not state it
@@ -70,10 +70,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tier:
-    """What a serverless host takes for any model of a size, in dollars per million tokens."""
+    """A serverless host's prices for any model of a size, in dollars per million tokens."""
 
     name: Text
-    # number of parameters, in words
+    # number of parameters, as a text
     parameters: Text
     input: NotNegative
     output: NotNegative
@@ -95,7 +95,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Prices, in the file's own words; the first entry that fits holds."""
+    """The prices of a file, under its own field names; the first entry that matches is used."""
 
     __pydantic_config__ = STRICT
 
@@ -126,7 +126,7 @@ class PriceBook:
         )
 
     def find_tier(self, name: str) -> Tier:
-        """The tier of a name; UserError, with the names there are, where there is none."""
+        """The tier of that name; UserError, with the known names, where there is none."""
         for tier in self.tier:
             if tier.name == name:
                 return tier
@@ -137,10 +137,10 @@ class PriceBook:
 def prices_for(
     name: str, provider: str | None, options: BenchOptions, litellm: ModuleType | None
 ) -> Prices:
-    """What a hosted model's responses are counted with.
+    """The prices of a hosted model's responses.
 
-    `name` and `provider` as litellm routes them; without litellm, its list is not asked. Raises
-    UserError for a tier that there is not, or a price book that cannot be read.
+    `name` and `provider` are litellm's; without litellm, its list is not looked up. Raises
+    UserError for an unknown tier, or a price book that cannot be read.
     """
     if options.price_in is not None:
         return Prices(
@@ -163,7 +163,7 @@ def prices_for(
 
 
 def local_prices(options: BenchOptions) -> Prices:
-    """What a local model's responses are counted with: the machine's hours, unless said otherwise.
+    """The prices of a local model's responses: the machine's hours, if no option says otherwise.
 
     Raises UserError as `prices_for` does.
     """
@@ -188,7 +188,7 @@ def _read_shipped() -> PriceBook:
 
 
 def read_book(path: Path) -> PriceBook:
-    """Read a price book; UserError, in one line, for whatever in it cannot be meant."""
+    """Read a price book; UserError, in one line, for an invalid entry."""
     book = read(PriceBook, read_toml(path), str(path))
     names = [f"{entry.provider}/{model}" for entry in book.price for model in entry.models]
     names += [tier.name for tier in book.tier]

@@ -1,6 +1,6 @@
 """From the usage that a provider sent, in its own form, to token counts with one meaning.
 
-Providers count differently, and every difference is money. The form is told from its keys:
+Providers count differently, and every difference is money. The keys tell the form:
 
 * OpenAI's chat form (also OpenRouter, DeepSeek, Together, Fireworks, Groq, vLLM): `prompt_tokens`
   holds cached and cache-written tokens, `completion_tokens` the reasoning
@@ -10,8 +10,8 @@ Providers count differently, and every difference is money. The form is told fro
 * OpenAI's Responses form: the same counts under `input_tokens` and `output_tokens`.
 * Anthropic: "total input tokens in a request is the summation of input_tokens,
   cache_creation_input_tokens, and cache_read_input_tokens"; thinking is a part of `output_tokens`
-  (https://platform.claude.com/docs/en/api/messages). Cache writes of which no lifetime is told are
-  of 5 minutes, the default.
+  (https://platform.claude.com/docs/en/api/messages). Cache writes without a stated
+  lifetime last 5 minutes, the default.
 * Gemini: `promptTokenCount` holds the cached content; thoughts stand beside the candidates
   (https://ai.google.dev/api/generate-content#UsageMetadata). What is 0 is left out, as in all
   Protocol Buffers' JSON.
@@ -19,7 +19,7 @@ Providers count differently, and every difference is money. The form is told fro
   is its fee alone, and the provider bills `upstream_inference_cost` beside it
   (https://openrouter.ai/docs/use-cases/usage-accounting).
 
-What is not said is None, never 0, and so is a prompt of 0 tokens, which some servers send for
+A missing count is None, never 0, and so is a prompt of 0 tokens, which some servers send for
 "not counted".
 """
 
@@ -32,7 +32,7 @@ from typing import Any
 
 from tclue.bench.costs.cost import Usage
 
-# No count, and no cost; some of what is larger could not be multiplied by a price.
+# Such a number is no count or cost; still larger ones could not be multiplied by a price.
 _TOO_LARGE = 10**12
 
 
@@ -137,7 +137,7 @@ def _gemini(raw: Mapping[str, Any]) -> Usage:
     completion = None
     if candidates is not None or total is not None:
         completion = (candidates or 0) + (thoughts or 0)
-    # Vertex has counted the thoughts among the candidates; its total then has no room for them.
+    # Vertex has counted the thoughts among the candidates; its total then leaves them out.
     if prompt is not None and candidates is not None and total == prompt + tools + candidates:
         completion = candidates
     return Usage(
@@ -163,7 +163,7 @@ def _dollars(value: Any) -> float | None:
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    """A count of tokens; None where there is none, or what is there is no count."""
+    """A count of tokens; None where it is missing or invalid."""
     value = raw.get(name)
     valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_LARGE
     return value if valid else None

@@ -1,7 +1,7 @@
-"""What litellm's map says of a model that is not registered, and of a server of one's own.
+"""What litellm's map says of a model that is not registered, and of a self-hosted server.
 
 The map says whether a model reasons and how many tokens it gives. How a provider is told how much
-to reason is known here, by provider; what is not known cannot be set.
+to reason is known here, by provider; where it is not known, it cannot be set.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from tclue.bench.models.registry import Alias, Host, Level, Off, Reasoning, Temp
 
 # Anthropic's least budget: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 _LEAST_CLAUDE_BUDGET = 1024
-# A server may serve anything: levels and the switch are passed on, and it heeds what it knows.
+# A server may serve any model: levels and the switch are passed on, and it uses what it knows.
 _ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
 
 
 def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> ModelCapabilities:
-    """The model that the registry describes, at a host or on a server of one's own."""
+    """The model that the registry describes, at a host or on a self-hosted server."""
     if self_hosted:
         control = facts.reasoning
         if control.kind not in ("none", "always"):
@@ -44,7 +44,7 @@ def unregistered(
 ) -> tuple[ModelCapabilities, tuple[str, ...]]:
     """The model that litellm's map describes, and the ids it may answer with.
 
-    Raises litellm.BadRequestError where litellm does not know who serves it.
+    Raises litellm.BadRequestError where litellm does not know the provider.
     """
     model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=api_base)
     info = _info(litellm, route)
@@ -63,7 +63,7 @@ def unregistered(
         info.get("max_output_tokens"),
         info.get("max_input_tokens"),
     )
-    # A dated snapshot of the same name is the same model; what a server is called is its owner's.
+    # A dated snapshot of a name is the same model; a self-hosted server may use any name.
     return model, () if api_base else (model_id, f"{model_id}-2*", f"{model_id}@2*")
 
 
@@ -85,7 +85,7 @@ def _is_claude(model_id: str, provider: str) -> bool:
 def _control(
     model_id: str, provider: str, info: Mapping[str, Any]
 ) -> tuple[Reasoning | None, Temperature]:
-    """How reasoning is set, None where that is not known; and what temperatures are taken."""
+    """How reasoning is set, None where unknown; and which temperatures are accepted."""
     if provider == "openrouter":
         # It translates for every provider behind it, and the map lists few of its models.
         return Reasoning("effort", ("low", "medium", "high"), "disabled"), "any"

@@ -1,6 +1,6 @@
-"""What `hf:` and trainers have in common: the tokens of a prompt, those that end a text, seeds.
+"""Code that `hf:` and trainers share: the tokens of a prompt, those that end a text, seeds.
 
-Nothing heavy is imported: what is asked is handed in.
+Nothing heavy is imported: tokenizers and configurations are arguments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
 
 
 def seed_of(name: str) -> int:
-    """A seed for whatever is drawn for a response, from what the response is known by."""
+    """The seed of a response's random draws, from a text that identifies the response."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
 
 
@@ -37,13 +37,13 @@ def end_tokens(generation_config: Any, tokenizer: Any) -> set[int]:
 
 
 def check_hub_name(name: str, shown_name: str) -> None:
-    """Refuse a name that no folder has and no model on the hub can have; `told` names it."""
+    """Refuse a name that is no folder's and cannot be a hub model's; errors say `shown_name`."""
     if Path(name).expanduser().is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise UserError(f"{shown_name}: no such folder, and not a hub name such as owner/model")
 
 
 def missing_template_error(name: str) -> UserError:
-    """What a person is told of a checkpoint that cannot be asked."""
+    """The error for a checkpoint without a chat template."""
     return UserError(
         f"{name}: its tokenizer has no chat template: expected an instruction-tuned "
         "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
@@ -52,9 +52,9 @@ def missing_template_error(name: str) -> UserError:
 
 def import_transformers_quietly() -> Any:
     """transformers, without its and its plug-ins' bars and warnings on standard error."""
-    # else a thread asks the hub to convert weights that are no safetensors
+    # Otherwise a thread has the hub convert weights that are not safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    # It is imported where it is installed, and says that its kernels are for another torch.
+    # transformers imports torchao if installed, which warns that its kernels fit another torch.
     logging.getLogger("torchao").setLevel(logging.ERROR)
     import transformers
 

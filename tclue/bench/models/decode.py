@@ -1,14 +1,14 @@
 """Decoding by transformers: many rows together, a token of each a step, for `hf:` and trainers.
 
-    for ended in decode(model, prompts, rows, draw, ends, leave_share=0.15):
+    for ended in decode(model, prompts, rows, draw, end_ids, max_ended_share=0.15):
         ...
 
 * A prompt that several rows share is computed once; then its keys and values are repeated.
-* Rows that have ended leave the batch together, once they are more than `leave_share` of it: to
-  take them out copies the keys and values of those that stay.
+* Rows that have ended leave the batch together, once they are more than `max_ended_share` of it:
+  taking them out copies the keys and values of those that stay.
 * Keys and values grow in place here, where transformers' own cache copies all of them at each
   token. A buffer is made a little longer than what it holds, and the keys and values are a view of
-  it; when it is full, a longer one takes its place. Only layers that hold every token are changed:
+  it; when it is full, a longer one replaces it. Only layers that hold every token are changed:
   sliding windows and the like stay what they were.
 * How a token is drawn is the caller's: `hf:` draws by exponential races, one generator a response,
   and the trainer inverts the cumulative distribution at one uniform number a token.
@@ -34,9 +34,9 @@ from transformers.cache_utils import DynamicLayer
 
 from tclue.errors import UserError
 
-# What transformers calls the keys and values that it is handed: the second until 5.23.
+# Names of transformers' argument for the keys and values; the second was used until 5.23.
 CACHE_NAMES = ("cache", "past_key_values")
-# A new buffer has room for so many tokens more, and for this share of what it holds.
+# A new buffer can take so many tokens more, and this share of its content.
 MARGIN_TOKENS, MARGIN_SHARE = 32, 0.25
 
 # From logits [row, vocab], the numbers of the rows, and how many tokens each has, to the next
@@ -46,9 +46,9 @@ Draw = Callable[[Tensor, list[int], int], tuple[Tensor, Tensor | None]]
 
 @dataclass
 class DecodingRow:
-    """A response in the making."""
+    """A response that is being decoded."""
 
-    # which of the prompts it goes on from
+    # index of its prompt
     prompt: int
     # most tokens it may take, and the finish reason of one that has reached that
     max_tokens: int
@@ -61,7 +61,7 @@ class DecodingRow:
     compute_s: float = 0.0
 
     def extend(self, token: int, logprob: float | None, end_ids: Container[int]) -> None:
-        """Add a token; one of `ends` is the last."""
+        """Add a token; one of `end_ids` is the last."""
         self.ids.append(token)
         if logprob is not None:
             self.logprobs.append(logprob)
@@ -139,7 +139,7 @@ def next_token_logits(
     """The logits [row, vocab] after these tokens [row, token], and the longer keys and values.
 
     `mask` [row, position] is 1 for what is real; no position reaches `context`.
-    Not every architecture takes positions, or can leave out the logits that nobody needs: such an
+    Not every architecture takes positions, or can leave out unneeded logits: such an
     argument is then left out. The cache is not: without it every token but the first is wrong.
     """
     accepted = _parameters(model.__class__)

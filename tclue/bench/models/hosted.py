@@ -1,14 +1,13 @@
-"""Hosted models, and any OpenAI-compatible server: litellm carries a request, and no more.
+"""Hosted models, and any OpenAI-compatible server, through litellm, which only sends a request.
 
-* One request a sample, sent once: trying again is the engine's, where it is counted. Neither
-  temperature nor limit nor seed is sent unless it was given, and none is dropped silently: a model
-  that does not take one is not asked. With several samples, the seed that is sent goes up by one
-  with each.
-* litellm gives the text. The facts (usage, finish reason, model id, refusal, an error within a
-  reply) are read from what the provider sent (`tap`, `wire`), because litellm invents what a reply
-  leaves out: zero tokens, an estimate of them when streaming, a finish reason for a stream that was
-  cut. Where nothing could be heard they are litellm's, but for what it invents.
-* What failed is told apart in `failures`.
+* Each sample is one request, sent once: the executor retries, and counts that. Temperature, limit
+  and seed are sent only if they were given, and none is dropped silently: a model that does not
+  take one gets no requests. Each further sample is sent a seed that is one higher.
+* The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
+  reply) are read from what the provider sent (`http_capture`, `wire_formats`), because litellm
+  invents what a reply leaves out: zero tokens, an estimate of them when streaming, a finish reason
+  for a stream that was cut. Where nothing was captured, litellm's facts are used, less inventions.
+* `failures` says what kind a failed request is.
 * litellm asks the network for nothing of its own, reads no `.env` file, and logs nothing.
 """
 
@@ -33,7 +32,7 @@ from tclue.bench.models.model import Completion, Request, ResolvedModel
 from tclue.errors import UserError
 from tclue.secrets import clean
 
-# Requests are prepared in turns where replies take so long; where they come faster there is no time
+# Requests are prepared in turns where replies take at least so long; faster replies leave no time
 # between them to send in.
 TURNS_FROM_S = 0.1
 LONGEST_TURN_S = 0.05  # that a request's preparation keeps the next one waiting
@@ -62,7 +61,7 @@ class HostedModel:
     """A model that litellm reaches."""
 
     def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
-        """`name` as litellm routes it; `key` only where a server needs none and litellm does."""
+        """`name` is litellm's; `key` is for a server that needs none, as litellm needs one."""
         self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
@@ -116,7 +115,7 @@ class HostedModel:
 
     @asynccontextmanager
     async def _turn(self, captured: http_capture.CapturedReply) -> AsyncIterator[None]:
-        """One request at a time is prepared, until it is sent.
+        """Prepare one request at a time, until it is sent.
 
         That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
         ready, and the replies come one after another; all at once, each would wait for the last.
@@ -134,7 +133,7 @@ class HostedModel:
                 self._preparation_lock.release()
 
         captured.when_sent = release
-        # Where there is no tap, nobody says when.
+        # Without a capturing transport, nothing reports that the request was sent.
         timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, release)
         try:
             yield
@@ -145,7 +144,7 @@ class HostedModel:
     def _failed_completion(
         self, captured: http_capture.CapturedReply, error: Exception, latency_s: float
     ) -> Completion:
-        """What is left of a request that raised."""
+        """The completion of a request that raised an error."""
         body = captured.body()
         facts = wire_formats.read(body)
         message = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
@@ -194,7 +193,7 @@ class ReceivedReply:
 
 
 def _read_whole(response: Any) -> ReceivedReply:
-    """A reply that came in one piece."""
+    """A reply that was not streamed."""
     choice = response.choices[0] if response.choices else None
     message = choice.message if choice else None
     extra = getattr(message, "provider_specific_fields", None) or {}
@@ -209,7 +208,7 @@ def _read_whole(response: Any) -> ReceivedReply:
 
 
 async def _read_stream(stream: Any) -> ReceivedReply:
-    """A reply that came in pieces, put together."""
+    """A streamed reply, put together."""
     pieces: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     model_id = None
     async for chunk in stream:
@@ -239,8 +238,8 @@ def _completion(
     latency_s: float,
     litellm_cost_usd: float | None,
 ) -> Completion:
-    """A reply from its text, and from what the provider said of it."""
-    if facts is None:  # nothing was heard, or in no form that is known
+    """The completion, from litellm's text and the facts that the provider sent."""
+    if facts is None:  # nothing was captured, or nothing of a known form
         facts = wire_formats.Facts(
             usage={},
             finish_reason=received.finish_reason,
@@ -279,7 +278,7 @@ def _unusable(
     cut_off: bool,
     facts: wire_formats.Facts,
 ) -> str | None:
-    """Why a reply that came is none."""
+    """Why a reply is unusable; None where it is usable."""
     if facts.error is not None:
         return clean(failures.error_text(facts.error))
     if finish_reason in BROKEN:

@@ -1,23 +1,23 @@
-"""What a provider really sent, heard where litellm's HTTP clients get their transport.
+"""Captures what a provider really sent, in the transport of litellm's HTTP clients.
 
     install()
-    with listening() as heard:
+    with capture() as captured:
         await litellm.acompletion(...)
-    heard.status, heard.headers, heard.body()
+    captured.status, captured.headers, captured.body()
 
 litellm puts every reply into OpenAI's form, and on the way drops fields, and invents finish reasons
-and token counts. So the facts are read from the bytes (`wire`), and litellm carries the text.
+and token counts. So the facts are read from the bytes (`wire_formats`), and the text is litellm's.
 
-* One seam: `AsyncHTTPHandler.create_async_transport`. Of litellm 1.106.2, the clients of the
+* It replaces `AsyncHTTPHandler.create_async_transport`. In litellm 1.106.2, the clients of the
   `openai` package and litellm's own handlers both get their transport there. That covers OpenAI
   and what is compatible, Anthropic, DeepSeek, Gemini and OpenRouter, streamed and not
-  (tests/test_bench_tap.py).
+  (tests/bench/models/test_http_capture.py).
 * litellm's aiohttp transport stays: it is the default there, finds proxies by itself, and under 32
   requests at once it carried more of them a second than httpx's own (benchmarks/bench_overhead.py).
-  Where DISABLE_AIOHTTP_TRANSPORT turns it off there is no tap, and litellm's objects are read.
-* A context variable says whose request it is, so that any number can be under way.
-* Nothing of a request is kept, so no key is; of a reply's headers, those named here.
-* Bytes are handed on as they come. Of a stream only the lines that tell facts are kept, so that 64k
+  Where DISABLE_AIOHTTP_TRANSPORT turns it off nothing is captured, and litellm's objects are read.
+* A context variable says whose request it is, so that any number can be in flight.
+* Nothing of a request is kept, so no key is. Of a reply's headers, the ones named here are kept.
+* Bytes are passed on as they come. Of a stream only the lines with facts are kept, so that 64k
   tokens in pieces of 300 bytes do not stay in memory; all is dropped with the request.
 """
 
@@ -36,8 +36,8 @@ import httpx
 KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms", "request-id"})
 KEPT_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "x-generation-id")
 MAX_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
-MAX_LINES = 1024  # of a stream that tells facts in every line
-# A field that tells a fact and is neither null nor empty.
+MAX_LINES = 1024  # of a stream with facts in every line
+# A field with a fact, neither null nor empty.
 _FACT_FIELD = re.compile(
     rb'"(?:usage|usageMetadata|finish_reason|finishReason|stop_reason|refusal|error|promptFeedback)"'
     rb'\s*+:\s*+(?!null|"")'
@@ -46,9 +46,9 @@ _FACT_FIELD = re.compile(
 
 @dataclass
 class CapturedReply:
-    """What came back for one request; of several tries or redirects, for the last."""
+    """The reply to one request; of several tries or redirects, the last reply."""
 
-    # whether a request was handed to the network, and who is told when it is
+    # whether a request was handed to the network, and a callback for that moment
     sent: bool = False
     when_sent: Callable[[], None] | None = None
     status: int | None = None
@@ -66,7 +66,7 @@ class CapturedReply:
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
     def body(self) -> bytes:
-        """The reply; of a stream, its first event and those that tell facts."""
+        """The reply; of a stream, its first event and those with facts."""
         if not self.streamed:
             return b"".join(self._chunks)
         lines = [line for line in (self._first, *self._lines, self._rest) if line]
@@ -108,7 +108,7 @@ _current_capture: ContextVar[CapturedReply | None] = ContextVar("tclue_http_capt
 
 @contextmanager
 def capture() -> Iterator[CapturedReply]:
-    """Hear what comes back for the request that this task makes."""
+    """Capture the reply to the request that this task makes."""
     captured = CapturedReply()
     token = _current_capture.set(captured)
     try:
@@ -118,17 +118,17 @@ def capture() -> Iterator[CapturedReply]:
 
 
 class CapturingTransport(httpx.AsyncBaseTransport):
-    """A transport that lets the listener of a request hear its reply."""
+    """A transport that copies each reply to the capture of its request."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request on; its reply is heard as it is read."""
+        """Send a request on; its reply is captured as it is read."""
         captured = _current_capture.get()
         if captured is None:
             return await self._inner.handle_async_request(request)
-        # Bytes as they are meant to be read, a reply that is cut off included.
+        # Uncompressed, so that a reply that is cut off can be read too.
         request.headers["accept-encoding"] = "identity"
         captured._begin_request()
         response = await self._inner.handle_async_request(request)
@@ -156,7 +156,7 @@ class _CapturedStream(httpx.AsyncByteStream):
 
 
 def install() -> None:
-    """Tap the transports that litellm makes from now on; once is enough."""
+    """Capture in the transports that litellm makes from now on; a second call does nothing."""
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
@@ -171,6 +171,6 @@ def install() -> None:
     capturing.capturing = True  # type: ignore[attr-defined]
     handler: Any = AsyncHTTPHandler
     handler.create_async_transport = staticmethod(capturing)
-    # Clients that were made before have no tap.
+    # Clients that were made before do not capture.
     cache: Any = litellm.in_memory_llm_clients_cache
     cache.flush_cache()

@@ -2,7 +2,7 @@
 
 * The prompt is one user message in the checkpoint's own chat template, and is never cut. Where
   prompt and limit do not fit the model's context, the limit shrinks, and a response that reaches it
-  ends with finish reason "context"; a prompt that leaves no room fails.
+  ends with finish reason "context"; a prompt that fills the context fails.
 * Sampling is by temperature alone: top-k, top-p and whatever else `generation_config.json` asks
   for is ignored, except where it says which tokens end a text. Each response has a generator of
   its own, seeded by seed, puzzle and sample, so it does not depend on what shares its batch, but
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
 TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 MAX_TOKENS = 2048
 MAX_ROWS = 256
-# Rows that have ended leave the batch once they are this share of it (a little less, so that the
-# share itself counts).
+# Rows that have ended leave the batch once they are more than this share of it: just below 15%, so
+# that 15% itself is enough.
 MAX_ENDED_SHARE = 0.1499
-# What a checkpoint folder answers by, and so what identifies it.
+# The files of a checkpoint folder that determine its answers, and so identify it.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
@@ -64,7 +64,7 @@ class _PreparedRequest:
 
     request: Request
     prompt: list[int]
-    # most tokens of its response, and what it means to reach that: "length" or "context"
+    # most tokens of its response, and the finish reason at that: "length" or "context"
     limit: int
     at_limit: str
 
@@ -73,7 +73,7 @@ class LocalModel:
     """A checkpoint. Making it reads its configuration and tokenizer; `open` loads the weights."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
-        """Raises UserError where there is no such checkpoint, or it cannot be asked."""
+        """Raises UserError where there is no such checkpoint, or it cannot be used."""
         torch, transformers = _import_libraries()
         folder = Path(name).expanduser()
         self._name = str(folder) if folder.exists() else name
@@ -135,7 +135,7 @@ class LocalModel:
             remaining = remaining[rows:]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Answer a batch; each response as soon as its row ends."""
+        """Complete a batch; yields each completion as soon as its row ends."""
         start = time.perf_counter()
         items = [self._prepare(request) for request in batch]
         for item in items:
@@ -244,7 +244,7 @@ def _import_libraries() -> tuple[Any, Any]:
 
 @contextmanager
 def _one_line_errors(name: str) -> Iterator[None]:
-    """What transformers cannot load is told in one line."""
+    """Turn any error of transformers' loading into a UserError of one line."""
     try:
         yield
     except Exception as error:  # of many kinds, those of safetensors and tokenizers among them

@@ -1,4 +1,4 @@
-"""From a reasoning setting to what a provider is really sent, checked before anything is.
+"""From a reasoning setting to the request that a provider gets, checked before it is sent.
 
     plan(model, Setting("16k", 16_000), Limits())
 
@@ -11,9 +11,9 @@
 * The requests are in litellm's terms, chosen so that it forwards them whole. Left to itself it
   (1.106.2) makes any budget from 8,192 tokens `xhigh` where Claude takes effort alone, drops a
   budget for DeepSeek, sends Gemini an empty configuration for `disabled`, and checks no budget
-  against a limit. `tests/test_reasoning.py` holds what each provider gets.
-* Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that says nothing for
-  that long does not last.
+  against a limit. `tests/bench/models/test_reasoning.py` has what each provider gets.
+* Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that is silent for that
+  long is dropped.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 from tclue.bench.models.registry import Lift, Off, Reasoning, Setting, Temperature
 from tclue.errors import UserError
 
-# Left for the answer when a budget is all that limits thinking.
+# Tokens left for the answer where only a budget limits thinking.
 ANSWER_TOKENS = 4_000
 # The limit of a registered model that does not think: the answers are short, and a provider's own
 # limit may be far too low, or so high that --max-cost would have to reserve dollars a request.
 ANSWER_ONLY_TOKENS = 16_000
 STREAM_ABOVE_TOKENS = 20_000
-# Budgets as effort, for who knows no budgets: up to so many tokens, this level; above, the highest
-# but `max`, which knows no bound.
+# The effort for a budget, where a provider takes only effort: up to so many tokens, this level;
+# above, the highest but `max`, which has no bound.
 _EFFORT = ((4_000, "low"), (12_000, "medium"), (32_000, "high"))
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
 _TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and others read
@@ -40,26 +40,26 @@ _TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and othe
 
 @dataclass(frozen=True)
 class ModelCapabilities:
-    """What is known of a model at its host, before a setting is chosen."""
+    """What a model can do at its host, before a setting is chosen."""
 
     # as the command line names it
     name: str
     # litellm's provider; "self-hosted" for a server of one's own
     provider: str
-    # None where nothing is known of it
+    # None where it is unknown
     reasoning: Reasoning | None
     temperature: Temperature = "any"
-    # most tokens of a response, thinking included; None where nobody says
+    # most tokens of a response, thinking included; None where unknown
     max_output_tokens: int | None = None
     context_tokens: int | None = None
     lift: Lift | None = None
-    # its facts are in the registry: what its requests hold is decided here, not by the provider
+    # whether it is in the registry: then limits are set here, not by the provider
     registered: bool = False
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the command line asks of every request."""
+    """The command line's settings for every request."""
 
     temperature: float | None = None
     max_tokens: int | None = None
@@ -68,9 +68,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class ReasoningPlan:
-    """A variant: what is sent, and how it is shown."""
+    """A variant: its request, its name and its label."""
 
-    # what asks for this variant, how it is shown, and its setting
+    # the name that selects this variant, its label, and its setting
     name: str
     label: str
     setting: str | None
@@ -78,15 +78,15 @@ class ReasoningPlan:
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stream: bool = False
-    # most tokens that a response can have, where anything says so
+    # most tokens that a response can have, where known
     max_output_tokens: int | None = None
-    # the thinking budget that is sent, or that the limit is made of
+    # the thinking budget that is sent, or from which the limit was computed
     budget_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """What a setting comes to: arguments, and the budget if it is one."""
+    """The meaning of a setting: litellm's arguments, and the budget if it is one."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     budget_tokens: int | None = None
@@ -141,12 +141,12 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
 
 
 def _output_limit(model: ModelCapabilities) -> int | None:
-    """Most tokens that the model can be brought to give."""
+    """Most tokens that the model can give, with a lift if it has one."""
     return model.lift.max_output_tokens if model.lift else model.max_output_tokens
 
 
 def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
-    """The limit where none was given."""
+    """The output limit where none was given."""
     if not model.registered or model.provider == "self-hosted":
         return None
     if thinks:
@@ -159,7 +159,7 @@ def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
 def _fit_budget(
     model: ModelCapabilities, budget: int, max_tokens: int | None, name: str
 ) -> tuple[int, int, str | None]:
-    """The budget that fits, the limit of the response, and what there is to note of it."""
+    """The budget that fits, the limit of the response, and a note or None."""
     most, total = _output_limit(model), budget + ANSWER_TOKENS
     if max_tokens is not None:
         if max_tokens < total:
@@ -197,7 +197,7 @@ def _check_temperature(
 def _choice(
     model: ModelCapabilities, setting: Setting | None, max_tokens: int | None, name: str
 ) -> _Choice:
-    """What a setting comes to at a model; `given` is --max-tokens."""
+    """The meaning of a setting for a model; `max_tokens` is --max-tokens."""
     control = model.reasoning
     if setting is None:
         # Where nothing has to be sent to turn thinking off, it is off until it is asked for.
@@ -224,21 +224,21 @@ def _choice(
 
 
 def _has_switch(model: ModelCapabilities, control: Reasoning) -> bool:
-    """Whether thinking can be turned on, and no more be said of it in tokens."""
+    """Whether thinking can be turned on without a level or a budget."""
     return control.kind == "switch" or (
         control.kind == "effort" and model.provider == "self-hosted"
     )
 
 
 def _describe_settings(model: ModelCapabilities, control: Reasoning) -> str:
-    """What a model can be set to, for an error."""
+    """A sentence on the settings of a model, for an error."""
     match control.kind:
         case "none":
             return f"{model.name} has no reasoning that could be set"
         case "always":
             return f"{model.name} always thinks, for as long as it will: it has no settings"
     settings: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
-    # Levels and the switch take one too: it becomes one of theirs, and a limit.
+    # Models with levels or a switch take a budget too: it becomes one of those, and a limit.
     settings += ["a budget such as 16k"]
     settings += ["none"] if control.off else []
     return f"{model.name} can be set to {', '.join(settings)}"
@@ -279,7 +279,7 @@ def _budget(
 
 
 def _level(budget: int, levels: tuple[str, ...]) -> str:
-    """The level for a budget: of those that a model knows, the nearest."""
+    """The effort level nearest to a budget, of those that a model has."""
     ideal = next((level for limit, level in _EFFORT if budget <= limit), "xhigh")
     position = _LEVELS.index(ideal)
     available = [level for level in levels if level != "max"] or list(levels)

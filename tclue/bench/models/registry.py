@@ -8,8 +8,8 @@
 * An alias names weights. A retired one stays listed and is not replaced by another.
 * A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a server of one's own
   calls the weights NAME, or whatever litellm calls a model, with `@SETTING` too.
-* Reading is strict: a key that nobody reads, a value of another type or a name that is not on a
-  list is told with the file, the alias and the key. Nothing here imports litellm.
+* Reading is strict: an unknown key, a value of another type or a name that is not on a
+  list is an error that names the file, the alias and the key. Nothing here imports litellm.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BUDGET = re.compile(r"(\d{1,6})(k?)")
 
 @dataclass(frozen=True)
 class Reasoning:
-    """What the reasoning of some weights can be set to."""
+    """The reasoning settings of some weights."""
 
     kind: ReasoningKind
     # of kind "effort": the levels it knows
@@ -68,11 +68,11 @@ class Lift:
 
 @dataclass(frozen=True)
 class Host:
-    """Someone who serves some weights."""
+    """A provider that serves some weights."""
 
     # litellm's name; what stands before the first slash is the provider
     litellm: str
-    # most tokens of a response, thinking included; None where nobody says
+    # most tokens of a response, thinking included; None where unknown
     max_output_tokens: Count | None = None
     # most tokens of prompt and response together
     context_tokens: Count | None = None
@@ -88,7 +88,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Retired:
-    """That the host no longer serves some weights."""
+    """The end of the host's service for some weights."""
 
     # the first day without them
     on: Day
@@ -105,7 +105,7 @@ class Alias:
     # the name by which their maker, or a model hub, knows them
     weights: str
     reasoning: Reasoning
-    # the first is asked; each other one when asked for by its litellm name
+    # the first is used; the others can be selected by their litellm names
     hosts: Annotated[tuple[Host, ...], MinLen(1)]
     # the day on which the sources were read, and where they are
     checked: Day
@@ -114,7 +114,7 @@ class Alias:
     variants: tuple[str, ...] = ()
     temperature: Temperature = "any"
     retired: Retired | None = None
-    # what a copy of one's own needs; None where the weights are not to be had
+    # what a self-hosted copy needs; None where the weights are not published
     self_hosted: str | None = None
 
     def retired_by(self, day: str) -> bool:
@@ -143,15 +143,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class RegistryMatch:
-    """What a name means."""
+    """What a name on the command line refers to."""
 
     # the name without setting and server's name
     name: str
-    # the alias's name and facts, and who is asked; None for a name that is not registered
+    # the alias's name and facts, and the host; None for a name that is not registered
     alias: str | None = None
     facts: Alias | None = None
     host: Host | None = None
-    # the settings asked for; (None,) where there is none to ask for
+    # the settings that were named; (None,) where there are none
     settings: tuple[Setting | None, ...] = (None,)
     # what a server of one's own calls the weights
     server_name: str | None = None
@@ -176,9 +176,9 @@ def is_served_as(model_id: str, served_as: Iterable[str]) -> bool:
 
 
 def lookup(name: str, registry: Registry) -> RegistryMatch:
-    """What a name on the command line means.
+    """What a name on the command line refers to.
 
-    Raises UserError for a setting that there is none of.
+    Raises UserError for an unknown setting.
     """
     model_name, _, server_name = name.partition("=")
     base, separator, suffix = model_name.rpartition("@")
@@ -215,12 +215,12 @@ def lookup(name: str, registry: Registry) -> RegistryMatch:
 def load(path: Path | None) -> Registry:
     """The shipped registry with the user's own merged over it.
 
-    Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
+    Raises UserError, in one line with the file, the alias and the key, for an invalid file.
     """
     data, user_path = read_toml(SHIPPED), user_file("models.toml", path)
     if user_path is not None:
         data = merged(data, read_toml(user_path))
-    # The shipped one holds by itself, so what is wrong is the other's doing.
+    # The shipped file is valid by itself, so an error is in the user's.
     path = user_path or SHIPPED
     _check_dots(data.get("models"), path)
     registry = read(Registry, data, str(path))

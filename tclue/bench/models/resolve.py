@@ -1,14 +1,14 @@
-"""From a name on the command line to models that can be asked.
+"""From a name on the command line to models that can be used.
 
 * `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` the one
   that this package brings, and `train:RUN@STEP` one that a training run kept (`trained`).
 * An alias of the registry stands for one model or several: its weights at each of its reasoning
   settings. Any other name is litellm's.
-* With `--api-base`, both are asked of that server, spoken to as OpenAI's: an alias under the name
-  of its weights or the one given behind `=`, any other name as it is unless it begins with one of
+* With `--api-base`, both go to that server, in OpenAI's protocol: an alias under the name of its
+  weights or the one given behind `=`, any other name as it is unless it begins with one of
   litellm's providers. The server is sent OPENAI_API_KEY where that is set.
-* An unknown name or variant, a missing key and a retired model are told here, before anything is
-  asked.
+* An unknown name or variant, a missing key and a retired model are errors here, before any
+  request.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 IN_FLIGHT = 32
-# For a server that wants no key: litellm sends none without it.
+# For a server that needs no key: without a key, litellm sends no request.
 NO_KEY = "none"
 
 
 def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     """The models that a name stands for, with the options that concern them: one a variant.
 
-    Raises UserError where there is none, or something is missing to ask it.
+    Raises UserError where there is none, or where it needs something that is missing.
     """
     if name == "random":
         return [RandomModel(options.seed)]
@@ -61,7 +61,7 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
 
 
 def _check_registered(match: RegistryMatch, registry: Registry) -> None:
-    """Refuse what is retired, and what there is no key for, before litellm takes its seconds."""
+    """Refuse a retired model or a missing key, before litellm takes seconds to import."""
     facts, host = match.facts, match.host
     assert facts is not None
     assert host is not None
@@ -76,7 +76,7 @@ def _check_registered(match: RegistryMatch, registry: Registry) -> None:
 
 
 def _self_hosting(facts: Alias) -> str:
-    """What a copy of some weights on a server of one's own needs."""
+    """What a self-hosted copy of some weights needs."""
     if facts.self_hosted is None:
         return "its weights are closed, so nobody else can host a copy"
     return f"a copy behind --api-base needs {facts.self_hosted}"
@@ -152,7 +152,7 @@ def _check_seed(litellm: ModuleType, route: str, name: str, options: BenchOption
 
 
 def prices(route: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
-    """What the costs of a model are counted with; without litellm, its list is not asked."""
+    """The prices of a model's responses; without litellm, its list is not looked up."""
     provider = None
     if litellm is not None:
         _, provider = _provider(litellm, route, options)

@@ -1,4 +1,4 @@
-"""`train:RUN@STEP`: a step that a training run kept, asked like any local checkpoint.
+"""`train:RUN@STEP`: a step that a training run kept, used like any local checkpoint.
 
     tclue bench --models train:tiny-seed1@best,tiny --puzzles easy-test --samples 4
 
@@ -33,7 +33,7 @@ PREFIX = "train:"
 
 
 class TrainedModel(LocalModel):
-    """A kept step. Its weights are looked at once more when they are loaded."""
+    """A kept step. Its weights are hashed once more when they are loaded."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
         """`name` without its prefix. Raises UserError where there is no such run, or no such step.
@@ -80,7 +80,7 @@ def _run_folder(run: str, options: BenchOptions) -> Path:
 
 
 def _iteration(folder: Path, name: str, step: str) -> int:
-    """The iteration that is meant, whose checkpoint is there."""
+    """The iteration that a step's text means; UserError where its checkpoint is missing."""
     kept = checkpoints(folder)
     if step in ("best", "last"):
         manifest = read_manifest(folder)

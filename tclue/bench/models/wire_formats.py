@@ -1,10 +1,10 @@
-"""The facts of a reply, from the bytes that the provider sent (see `tap`).
+"""The facts of a reply, from the bytes that the provider sent (see `http_capture`).
 
-Three forms are told apart by their shape, whoever sent them, whole or as server-sent events:
+Three forms are told apart by their shape, for any provider, whole or as server-sent events:
 
 * `choices`: OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), and
   what speaks like it: DeepSeek, OpenRouter, vLLM and most others;
-* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages); a stream tells
+* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages); a stream has
   the prompt's usage at its start and the rest at its end;
 * `candidates`: Gemini's generateContent (https://ai.google.dev/api/generate-content); a prompt that
   is blocked has none, and says why in `promptFeedback`.
@@ -23,13 +23,13 @@ from typing import Any
 
 @dataclass
 class Facts:
-    """What a reply says of itself; None where it does not."""
+    """The facts of a reply; None where it does not state them."""
 
     # as the provider sent it; of several in a stream, each field's last value
     usage: dict[str, Any] = field(default_factory=dict)
     finish_reason: str | None = None
     model_id: str | None = None
-    # what it says in place of an answer; a reply may be refused without a word
+    # text in place of an answer; a reply may be refused without one
     refusal: str | None = None
     # Gemini blocked the prompt, and this is why
     blocked: str | None = None
@@ -69,7 +69,7 @@ def _finite(text: str) -> float:
 
 
 def _add_event(facts: Facts, event: Mapping[str, Any]) -> bool:
-    """Add what an event tells; whether it has one of the forms."""
+    """Add the facts of an event; returns whether it has one of the forms."""
     error = event.get("error")
     if error:
         facts.error = error if isinstance(error, dict) else {"message": str(error)}

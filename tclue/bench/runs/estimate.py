@@ -1,6 +1,6 @@
-"""`--estimate`: the bill and its spread before anything is sent, and a yes where it is high.
+"""`--estimate`: the bill and its spread before anything is sent, and a question where it is high.
 
-* Only what is missing is counted: a run that is taken up again is billed for its rest.
+* Only missing responses are counted: a run that is resumed is billed for its rest.
 * Where the results folder holds responses of the same variant to the same puzzle file, what is
   missing is taken to be like them. The spread is a 95% interval of the rest's bill, clustered by
   puzzle; it holds both what is not known of the mean and what the rest will differ by. On made-up
@@ -14,7 +14,7 @@
   download, or a secret.
 * The total is the sum of the models' expectations and of their bounds, as if all were dear at once.
 * What counts for the question is the expected total, or its bound where no expectation is known,
-  but no more than `--max-cost`. A bill that nobody can bound is always asked about.
+  but no more than `--max-cost`. A bill without a bound always needs a yes.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Bill:
 
     variant: str
     requests: int
-    # None where nobody knows
+    # None where unknown
     usd: float | None
     # what it lies between; None where there is no bound
     low_usd: float | None
     high_usd: float | None
-    # what it rests on
+    # what the estimate rests on
     basis: str
 
     def __str__(self) -> str:
@@ -80,9 +80,9 @@ def dollars(usd: float) -> str:
 def confirm(
     runs: Sequence[tuple[Model, RunConfig]], puzzles: Sequence[Puzzle], options: BenchOptions
 ) -> None:
-    """Tell the expected bill, and ask for a yes where it is above `--ask-above`.
+    """Print the expected bill, and ask for a yes where it is above `--ask-above`.
 
-    Raises UserError where there is no yes: nobody said it, or nobody can be asked.
+    Raises UserError without a yes: the answer was another, or there is no terminal.
     """
     bills = [estimate(model, config, puzzles, options.results) for model, config in runs]
     total_bill = total(bills)
@@ -107,7 +107,7 @@ def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> 
 
 
 def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
-    """The bill for what a run misses."""
+    """The expected bill for the missing responses of a run."""
     runs = list(_runs_like(config, results))
     this_run = [run for run in runs if run.config.run_name == config.run_name]
     done = {response.pair for run in this_run for response in run.final() if response.scored}
@@ -193,7 +193,7 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
     """The variant's runs on the puzzle file, at whatever other settings."""
     name = config.run_name.rsplit("--", 1)[0]
     for path in sorted(results.glob(f"{name}--*/run.json")):
-        # What cannot be read is nothing to go by. If it is this run, its opening tells.
+        # Unreadable runs are left out. If it is this very run, opening it raises the error.
         with suppress(UserError):
             run = read_run(path.parent, texts=False)
             if (run.config.variant, run.config.puzzle_sha256) == (
@@ -204,7 +204,7 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
 
 
 def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
-    """The known costs of responses at the prices of now, by puzzle."""
+    """The known costs of responses at the present prices, by puzzle."""
     known = [
         (response.puzzle, math.fsum(parts.values()))
         for response in responses

@@ -1,17 +1,17 @@
-"""A run: what is missing, who may be in flight, what is tried again, what is paid, what is kept.
+"""Executes a run: sends the missing requests, limits those in flight, retries, pays, records.
 
-What is missing are the keys of responses without a record that did not fail. As many workers as
-there are slots take them in turn; `throttle` says how many of them may be in flight. A reply is on
-the disk before its slot takes the next. So a process killed at any moment loses only what was in
-flight, and the next one asks for that and no more.
+A request is missing if its key has no record, or only failed ones. As many workers as there are
+slots take the missing requests in turn; `throttle` says how many may be in flight. A completion is
+on the disk before its worker takes the next request. So a process killed at any moment loses only
+what was in flight, and the next one requests that and no more.
 
-* A request that failed and that nobody is paid for is tried again, TRIES times in all, after as
+* A request that failed and is not billed is retried, TRIES times in all, after as
   long as the provider asks for, or after 2, 4, 8, ... seconds, each a fifth more or less by a
   seeded draw. (Ours, not tenacity's: a request that waits gives its slot to others and must stop
   waiting when the run stops, and tenacity's jitter has no seed.)
-* Asking stops at once where `failures` says so, where LOST requests in a row came to nothing, where
-  money or time is used up, or on Ctrl-C. What is in flight then is waited for and recorded, since
-  it is paid for; only when the time is up is it given up, and recorded as failed.
+* Sending stops at once where `failures` says so, where MAX_LOST_IN_A_ROW requests came to nothing,
+  where money or time is used up, or on Ctrl-C. Requests in flight are then waited for and recorded,
+  since they are paid for; only when the time is up are they given up, and recorded as failed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) 
 
 
 class RunExecutor:
-    """One model being asked for what its run misses."""
+    """Sends one model the missing requests of its run."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class RunExecutor:
         budget: Budget | None = None,
         deadline_s: float | None = None,
     ) -> None:
-        """`deadline_s` by the event loop's clock, which must be running."""
+        """`deadline_s` is by the clock of the event loop, which must be running."""
         self._model, self._folder, self._progress = model, folder, progress
         self._config = folder.config
         self._grader = grader(self._config.grader)
@@ -83,15 +83,15 @@ class RunExecutor:
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
         self._lost_in_a_row = 0
-        # for a machine that is paid by the hour: who was in flight when, and seconds of the tries
+        # for a machine that is paid by the hour: its time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
         self._time_shares = TimeShares() if shared else None
         self._compute_s: dict[int, float] = {}
         # how often which error was recorded
         self.errors: Counter[str] = Counter()
-        # why the rest is not asked
+        # why the remaining requests are not sent
         self._stopped: str | None = None
-        # what could not be written, and why
+        # responses that could not be written, and the error
         self._unwritten: list[Response] = []
         self._write_error: UserError | None = None
 
@@ -101,23 +101,23 @@ class RunExecutor:
         return self._gate.throttle.in_flight
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; the first reason is told."""
+        """Send nothing more; the first reason is reported."""
         self._stopped = self._stopped or reason
         self._gate.close()
 
     async def run(self) -> str | None:
-        """Ask and record.
+        """Send the missing requests, and record the responses.
 
-        Returns None, or why the rest was not asked. Raises UserError where the model cannot be
+        Returns None, or why not all were sent. Raises UserError where the model cannot be
         loaded or a record cannot be written.
         """
         if not self._requests:
             return None
         if not self._time_is_up():
-            # In a thread, so that Ctrl-C is heard meanwhile.
+            # In a thread, so that Ctrl-C works meanwhile.
             await asyncio.to_thread(self._model.open)
         if self._time_is_up():
-            # What is sent now would be given up at once, and may be paid for.
+            # A request that is sent now would be given up at once, and may be billed.
             return TIME_IS_UP
         batches = iter(self._model.batches(self._requests))
         done = self._total - len(self._requests)
@@ -145,11 +145,11 @@ class RunExecutor:
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
         while not self._gate.closed and (batch := next(batches, None)):
             await self._run_batch_with_retries(batch)
-            # An answerer that never waits would keep the others, and Ctrl-C, waiting.
+            # A model that never awaits would keep the other workers, and Ctrl-C, waiting.
             await asyncio.sleep(0)
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
-        """Ask a batch until each of its requests has an outcome, or asking is stopped."""
+        """Send a batch until each of its requests has an outcome, or the run is stopped."""
         reserved_usd = await self._reserve(batch)
         if reserved_usd is None:
             return
@@ -185,11 +185,11 @@ class RunExecutor:
             self._gate.wake()
 
     async def _completions(self, batch: Sequence[Request]) -> Completions:
-        """The replies to a batch, or what the end of time leaves of them."""
+        """The completions of a batch, with their time shares; failures after the deadline."""
         async for request, completion in self._until_deadline(batch):
             if self._time_shares:
                 share_s = self._time_shares.finish(id(request), self._loop.time())
-                # Of every try: the machine was busy with each.
+                # The sum over all tries: the machine was busy with each.
                 self._compute_s[id(request)] = share_s + self._compute_s.get(id(request), 0.0)
             yield request, completion
 
@@ -219,7 +219,7 @@ class RunExecutor:
             yield request, completion
 
     async def _reserve(self, batch: Sequence[Request]) -> float | None:
-        """Set aside what a batch may cost; None where asking is stopped first."""
+        """Set aside what a batch may cost; None where the run is stopped first."""
         if self._budget.limit_usd is None:
             return 0.0
         while not self._gate.closed:
@@ -236,7 +236,7 @@ class RunExecutor:
         return None
 
     async def _record(self, request: Request, completion: Completion, reserved_usd: float) -> float:
-        """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
+        """Record a completion, and stop where its failure demands it; returns its cost, at most."""
         if self._time_shares:
             completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
         prompt = request.puzzle.prompt
@@ -248,7 +248,7 @@ class RunExecutor:
         try:
             await self._folder.record(response)
         except UserError as error:
-            # Replies that are under way are paid for: they are waited for before this is told.
+            # Requests in flight are paid for: this is raised only after they have come back.
             self._write_error = self._write_error or error
             self._unwritten.append(response)
             self._gate.close()
@@ -276,7 +276,7 @@ class RunExecutor:
 
 
 def _pause_s(request: Request, tries: int) -> float:
-    """Seconds before the next try, where the provider does not say."""
+    """Seconds before the next try, where the provider names none."""
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * rng.uniform(0.8, 1.2)
     return min(pause_s, LONGEST_PAUSE_S)
@@ -285,7 +285,7 @@ def _pause_s(request: Request, tries: int) -> float:
 def to_record(
     config: RunConfig, request: Request, completion: Completion, grader: Grader, key: str
 ) -> Response:
-    """The record of a reply."""
+    """The record of a completion."""
     grade = None if completion.error else grader.grade(request.puzzle, completion.text)
     parts = cost_parts(config.prices, completion.usage, completion.compute_s)
     return Response(

@@ -1,12 +1,12 @@
-"""`tclue bench`: ask models a puzzle set, one run for each, and sum up.
+"""`tclue bench`: run models on a puzzle set, one run for each, and sum up.
 
     run_models(["random", "hf:out/checkpoint"], BenchOptions(puzzles="easy-test"))
 
 Everything that can be checked is checked before the first request: the options, the puzzles, the
-names, the keys, and that every price is known where money is limited. Models are asked one after
-another. The same call takes up what was interrupted, and asks nothing of a finished run. Prices and
-grader do not shape responses, so other ones given to a run that is there count it anew; not given,
-those of its first call hold.
+names, the keys, and that every price is known where money is limited. Models run one after another.
+The same call resumes what was interrupted, and sends nothing for a finished run. Prices and grader
+do not shape responses, so giving other ones recounts an existing run; if none are given, those of
+its first call stay.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from tclue.secrets import load_env
 
 __all__ = ["BenchOptions", "StopError", "run_models"]
 
-# What of a resolved model `run.json` holds, under the same names.
+# Fields of a resolved model that `run.json` holds, under the same names.
 _RESOLVED = {field.name for field in fields(RunConfig)} - {"model"}
 INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 
 
 class StopError(UserError):
-    """A model could not be asked to the end; what was recorded stays, and is summed up here."""
+    """A run stopped before its end; what was recorded stays, and is summed up here."""
 
     def __init__(self, message: str, summaries: list[Summary]) -> None:
         super().__init__(message)
@@ -63,10 +63,10 @@ class StopError(UserError):
 def run_models(
     models: Sequence[str], options: BenchOptions, progress: RunObserver | None = None
 ) -> list[Summary]:
-    """Ask each model what its run misses, and sum up; one summary a distinct model, in order.
+    """Request the missing responses of each model; one summary for each distinct model, in order.
 
-    Raises UserError for bad input, before anything is asked; StopError where a model could not be
-    asked to the end; SystemExit(130) on Ctrl-C, after one line on how to go on.
+    Raises UserError for bad input, before anything is sent; StopError where a run stopped before
+    its end; SystemExit(130) on Ctrl-C, after one line on how to go on.
     """
     names = [name for name in dict.fromkeys(name.strip() for name in models) if name]
     if not names:
@@ -74,7 +74,7 @@ def run_models(
     load_env()
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
-    # An alias stands for several models; named twice, one is asked once.
+    # An alias stands for several models; a model that is named twice runs once.
     by_name = {
         model.resolved.model or name: model
         for name in names
@@ -85,7 +85,7 @@ def run_models(
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     command = _Command(runs, puzzles, options, progress)
-    # Left at once on a second Ctrl-C: cancelled, or interrupted before there was a loop.
+    # A second Ctrl-C cancels at once; one before there is a loop raises KeyboardInterrupt.
     with suppress(KeyboardInterrupt, asyncio.CancelledError):
         if options.estimate:
             confirm(runs, puzzles, options)
@@ -101,7 +101,7 @@ def run_models(
 
 
 class _Command:
-    """The runs of one command: what they share is the time, the money, and Ctrl-C."""
+    """The runs of one command, which share the time, the money, and Ctrl-C."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class _Command:
         return Budget(self._options.max_cost, spent)
 
     async def run(self) -> list[Summary]:
-        """Ask the models, one after another."""
+        """Run the models, one after another."""
         total_s = self._options.total_timeout_s
         deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
         summaries: list[Summary] = []
@@ -155,7 +155,7 @@ class _Command:
     async def _run(
         self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
     ) -> tuple[Summary, str | None]:
-        """Ask one model: the run's summary, and why it was not asked to the end."""
+        """Run one model; returns its summary, and why it stopped early or None."""
         _recount(folder, config, self._puzzles)
         executor = RunExecutor(
             model, folder, self._puzzles, self._progress, self._budget, deadline_s
@@ -164,7 +164,7 @@ class _Command:
         try:
             stop = await executor.run()
         except BaseException:
-            with suppress(UserError):  # what ended the run is told, not what follows from it
+            with suppress(UserError):  # the error that ended the run is raised, not this one
                 folder.write_json("summary.json", asdict(_summary(folder)))
             raise
         finally:
@@ -206,7 +206,7 @@ class _Command:
 
 
 def _report_failures(model: str, errors: Counter[str]) -> None:
-    """One line on the requests that failed, so that nobody has to open the records to see why."""
+    """Print one line on the requests that failed, to say why without opening the records."""
     if errors:
         ((error, times),) = errors.most_common(1)
         print(
@@ -221,7 +221,7 @@ def _summary(folder: RunFolder) -> Summary:
 
 
 def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
-    """A run that is there, with the prices and the grader that were given now, if any were."""
+    """An existing run's configuration, with the prices and the grader given now, if any."""
     source = config.prices.source
     option = {"hour": "hour_usd", "book": "prices"}.get(source)
     prices_given = source in ("given", "tier", "gpu-hour") or option in config.given
@@ -231,7 +231,7 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
 
 
 def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
-    """Bring a run that is there to the prices and the grader that were given now, if any were."""
+    """Rewrite an existing run by the prices and the grader given now, if any."""
     counted = _recounted(folder.config, config)
     if counted != folder.config:
         by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)

@@ -28,7 +28,7 @@ MOST_CHOICES = 100
 
 @dataclass(frozen=True)
 class AtK:
-    """What k samples of a puzzle come to, over the puzzles with k scored samples or more."""
+    """The scores of k samples, over the puzzles with k scored samples or more."""
 
     k: int
     puzzles: int
@@ -40,12 +40,12 @@ class AtK:
 
 
 def sizes(samples: int) -> list[int]:
-    """The k that are worked out: powers of two below the samples, and the samples themselves."""
+    """The values of k: powers of two below the number of samples, and that number itself."""
     return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
 
 
 def at_k(by_puzzle: Sequence[Sequence[ResponseScores]], k: int) -> AtK:
-    """What k samples come to; `by_puzzle` holds each puzzle's scored marks."""
+    """The scores of k samples; `by_puzzle` holds each puzzle's scored marks."""
     enough = [marks for marks in by_puzzle if len(marks) >= k]
     votes = [consensus([mark.votes for mark in marks], k) for marks in enough]
     solved = [(len(marks), sum(bool(mark.solved) for mark in marks)) for marks in enough]

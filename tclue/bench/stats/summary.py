@@ -1,11 +1,11 @@
-"""What a run's responses add up to: accuracy, solved, their intervals, rates, tokens, dollars.
+"""The summary of a run: accuracy, solved, their intervals, rates, tokens, dollars.
 
 The puzzles are a sample of the puzzles that could be made, so a puzzle is the unit: its samples
 are averaged first, and the spread of those averages gives the error (clustered by puzzle: Miller,
 "Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640). `intervals` has
-the formulas, `samples` what several samples come to, and docs/statistics.md the whole.
+the formulas, `at_k` the scores of several samples, and docs/statistics.md describes all of it.
 
-What failed is never scored: it is counted, and a run with too much of it is incomplete.
+Failed requests are never scored: they are counted, and a run with too many is incomplete.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Summary:
     latency_p95_s: float | None
     # mean US dollars for one response, at the run's prices; None where the cost of any is unknown
     cost_usd: float | None
-    # the same for the whole run, what failed and is known to have been paid for included
+    # the same for the whole run, with the known costs of failed requests
     total_cost_usd: float | None
     # responses whose cost is unknown, and most that they and what failed may have cost in all
     unpriced: int
@@ -91,24 +91,24 @@ class Summary:
     # mean US dollars for one response as litellm makes it, and at today's price book; None likewise
     cost_litellm_usd: float | None
     repriced_usd: float | None
-    # what a reader must know of the cost: the two calculators differ, or one does not know
+    # a note on the cost, for readers: the two calculators differ, or one has no price
     cost_note: str | None
     # the model ids that came back -> responses, and those under which other weights answer
     model_ids: Mapping[str, int]
     served_otherwise: tuple[str, ...]
-    # what a reader must know of how it was asked: a budget that was made smaller, say
+    # notes on the requests, for readers: a budget that was made smaller, say
     notes: tuple[str, ...]
 
 
 def summarize(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Summary:
-    """What the records of a run add up to. Takes them one at a time, and keeps no text."""
+    """The summary of a run's records, which are read one at a time; no text is kept."""
     return summary(tally(config, responses, reprice))
 
 
 def summary(run: Tally) -> Summary:
-    """What a tally adds up to."""
+    """The summary of a tally."""
     config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
     counts = Counter(mark.outcome for mark in run.marks)
     outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
@@ -168,7 +168,7 @@ def _estimates(by_puzzle: list[list[ResponseScores]]) -> tuple[Estimate | None, 
 def _main_estimates(
     by_puzzle: list[list[ResponseScores]],
 ) -> tuple[Estimate | None, Estimate | None]:
-    """The same of the main questions, over the puzzles that ask any."""
+    """Main accuracy and main solved, over the puzzles with any main questions."""
     accuracies = [known_mean([mark.main_accuracy for mark in marks]) for marks in by_puzzle]
     solved = [
         known_mean([None if a is None else float(a == 1) for a in (m.main_accuracy for m in marks)])

@@ -81,7 +81,7 @@ def test_what_goes_before_what(tmp_path: Path) -> None:
     def source(*, name: str = "openai/gpt-5", **options: Any) -> tuple[str, float | None]:
         chosen = BenchOptions(**options)
         prices = prices_for(name, "openai", chosen, litellm)
-        return prices.source, found.prompt_usd_per_million or found.hour_usd
+        return prices.source, prices.prompt_usd_per_million or prices.hour_usd
 
     mine = tmp_path / "mine.toml"
     mine.write_text(ONE)
@@ -111,7 +111,7 @@ def test_a_users_own_book_goes_before_the_shipped_one(no_home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "problem"),
     [
         ("input = 1", "input = nan", "input is NaN: expected a finite number"),
         ("input = 1", "input = -1", "input is -1: expected 0 or more"),
@@ -133,17 +133,17 @@ def test_a_users_own_book_goes_before_the_shipped_one(no_home: Path) -> None:
     ],
 )
 def test_a_book_that_cannot_be_meant_is_refused(
-    tmp_path: Path, old: str, new: str, message: str
+    tmp_path: Path, old: str, new: str, problem: str
 ) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(ONE.replace(old, new))
-    with pytest.raises(UserError, match=re.escape(message)) as caught:
+    with pytest.raises(UserError, match=re.escape(problem)) as caught:
         price_book(path)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
-    if " is " in message and "price is" not in message:
-        assert message.startswith(f"{path}: price.1.{message}")
+    if " is " in problem and "price is" not in problem:
+        assert message.startswith(f"{path}: price.1.{problem}")
 
 
 def test_a_book_or_a_tier_that_is_not_there_is_refused(tmp_path: Path) -> None:
