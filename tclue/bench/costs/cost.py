@@ -4,7 +4,7 @@
 * A hosted model costs its tokens, at the run's prices. Completion tokens hold the reasoning tokens,
   as providers bill them. Where the provider itself says what it billed, that is the cost, unless
   the price was given by hand.
-* A server of one's own costs its tokens at a named tier, or its share of the time of its GPUs.
+* A self-hosted server costs its tokens at a named tier, or its share of the time of its GPUs.
 * An unknown price, or a reply that does not say how many tokens it took, makes the cost None. It
   is never 0, and neither is the price of a model that litellm lists at 0.
 * There are two calculators, ours (the wire's usage at the run's prices) and litellm's (its own
@@ -152,8 +152,7 @@ def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> 
 
     `usage` is what is known of it: the prompt's counts, if the provider sent them first.
     """
-    parts = token_parts(prices, replace(usage, completion_tokens=max_output_tokens))
-    return None if parts is None else math.fsum(parts.values())
+    return repriced(replace(usage, completion_tokens=max_output_tokens), prices)
 
 
 def repriced(usage: Usage, prices: Prices) -> float | None:

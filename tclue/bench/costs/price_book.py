@@ -7,7 +7,7 @@
 * It is read strictly. An invalid price, an unknown field or a missing date is an error of one line
   that names the file and the entry.
 * A run's prices are the first of these that apply: `--price-in` and `--price-out`; `--tier`;
-  `--gpu-hour-usd`; the book; litellm's list; else unknown. A server of one's own (`--api-base`) is
+  `--gpu-hour-usd`; the book; litellm's list; else unknown. A self-hosted server (`--api-base`) is
   priced by the first three alone: its price is not that of the provider whose protocol it speaks.
   A local model is priced by the first three too, and else by the hour of the machine it runs on.
 """
@@ -115,15 +115,11 @@ class PriceBook:
             provider, bare = name.split("/", 1)
         elif provider is not None:
             bare = name.removeprefix(f"{provider}/")
-        return next(
-            (
-                entry
-                for entry in self.price
-                if provider in (None, entry.provider)
-                and any(fnmatchcase(bare, model) for model in entry.models)
-            ),
-            None,
-        )
+        for entry in self.price:
+            matches = any(fnmatchcase(bare, model) for model in entry.models)
+            if matches and provider in (None, entry.provider):
+                return entry
+        return None
 
     def find_tier(self, name: str) -> Tier:
         """The tier of that name; UserError, with the known names, where there is none."""

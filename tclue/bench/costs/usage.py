@@ -15,7 +15,7 @@ Providers count differently, and every difference is money. The keys tell the fo
 * Gemini: `promptTokenCount` holds the cached content; thoughts stand beside the candidates
   (https://ai.google.dev/api/generate-content#UsageMetadata). What is 0 is left out, as in all
   Protocol Buffers' JSON.
-* OpenRouter adds `cost`, in credits, each worth a dollar. With a key of one's own (`is_byok`) that
+* OpenRouter adds `cost`, in credits, each worth a dollar. With the user's own key (`is_byok`) that
   is its fee alone, and the provider bills `upstream_inference_cost` beside it
   (https://openrouter.ai/docs/use-cases/usage-accounting).
 

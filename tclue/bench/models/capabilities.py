@@ -23,9 +23,7 @@ _ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
 def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> ModelCapabilities:
     """The model that the registry describes, at a host or on a self-hosted server."""
     if self_hosted:
-        control = facts.reasoning
-        if control.kind not in ("none", "always"):
-            control = _ANY_SERVER
+        control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
         return ModelCapabilities(name, "self-hosted", control, registered=True)
     return ModelCapabilities(
         name,

@@ -253,7 +253,7 @@ def _completion(
     refusal = facts.refusal or received.refusal
     refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
     text = received.text or refusal or ""
-    # A server of one's own may leave the reason out; only a stream is cut without being noticed.
+    # A self-hosted server may leave the reason out; only a stream is cut without being noticed.
     cut_off = finish_reason is None and streamed
     error = _unusable(text, received.reasoning, refused, finish_reason, cut_off, facts)
     return Completion(

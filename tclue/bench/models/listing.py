@@ -46,7 +46,7 @@ class ModelListing:
     # the first day without them, ISO, and whether it has come
     retired_on: str | None = None
     retired: bool = False
-    # what a copy of one's own needs
+    # what a self-hosted copy needs
     self_hosted: str | None = None
     # the day on which the facts were read, ISO, and their sources
     checked: str | None = None

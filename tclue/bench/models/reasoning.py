@@ -44,7 +44,7 @@ class ModelCapabilities:
 
     # as the command line names it
     name: str
-    # litellm's provider; "self-hosted" for a server of one's own
+    # litellm's provider; "self-hosted" for a self-hosted server
     provider: str
     # None where it is unknown
     reasoning: Reasoning | None
@@ -200,7 +200,7 @@ def _choice(
     """The meaning of a setting for a model; `max_tokens` is --max-tokens."""
     control = model.reasoning
     if setting is None:
-        # Where nothing has to be sent to turn thinking off, it is off until it is asked for.
+        # Where nothing has to be sent to turn thinking off, it is off by default.
         thinks = control is not None and control.kind != "none" and control.off != "unset"
         return _Choice(thinks=thinks)
     if control is None:

@@ -6,7 +6,7 @@
   list. It is the one that `--registry` names, else `tclue/models.toml` in $XDG_CONFIG_HOME
   (~/.config) where there is one.
 * An alias names weights. A retired one stays listed and is not replaced by another.
-* A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a server of one's own
+* A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a self-hosted server
   calls the weights NAME, or whatever litellm calls a model, with `@SETTING` too.
 * Reading is strict: an unknown key, a value of another type or a name that is not on a
   list is an error that names the file, the alias and the key. Nothing here imports litellm.
@@ -153,7 +153,7 @@ class RegistryMatch:
     host: Host | None = None
     # the settings that were named; (None,) where there are none
     settings: tuple[Setting | None, ...] = (None,)
-    # what a server of one's own calls the weights
+    # what a self-hosted server calls the weights
     server_name: str | None = None
 
 
@@ -203,12 +203,7 @@ def lookup(name: str, registry: Registry) -> RegistryMatch:
     variants = facts.variants if base == alias else ()
     defaults = tuple(parse_setting(text) for text in variants) or (None,)
     return RegistryMatch(
-        base,
-        alias,
-        facts,
-        host,
-        (setting,) if setting else defaults,
-        server_name or None,
+        base, alias, facts, host, (setting,) if setting else defaults, server_name or None
     )
 
 

@@ -111,7 +111,7 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
 def _find_route(
     litellm: ModuleType, match: RegistryMatch, registry: Registry, options: BenchOptions
 ) -> tuple[str, ModelCapabilities, tuple[str, ...]]:
-    """Under which name litellm is asked, what is known of the model, the ids it may answer with."""
+    """litellm's name, the capabilities, and the ids with which the model may answer."""
     facts, host = match.facts, match.host
     if facts and host:
         # Closed weights behind a URL: a gateway to their provider, in its own protocol.

@@ -183,7 +183,7 @@ def projected(
 
 @lru_cache
 def typical_tokens() -> dict[str, int]:
-    """Published mean output tokens, by the name that asks for a variant."""
+    """Published mean output tokens, by the name that selects a variant."""
     path = Path(str(files("tclue.bench") / "data" / "typical_output.toml"))
     tokens: dict[str, int] = read_toml(path)["tokens"]
     return tokens
@@ -196,10 +196,8 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
         # Unreadable runs are left out. If it is this very run, opening it raises the error.
         with suppress(UserError):
             run = read_run(path.parent, texts=False)
-            if (run.config.variant, run.config.puzzle_sha256) == (
-                config.variant,
-                config.puzzle_sha256,
-            ):
+            stored = run.config
+            if (stored.variant, stored.puzzle_sha256) == (config.variant, config.puzzle_sha256):
                 yield run
 
 

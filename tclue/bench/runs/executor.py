@@ -326,11 +326,8 @@ def _outcome(finish_reason: str | None, refused: bool, grade: Grade | None) -> O
 def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
     """A recorded response under another grader or other prices; its text stays as it is."""
     parts = cost_parts(config.prices, response.usage, response.compute_s)
-    priced = replace(
-        response,
-        cost_usd=sum(parts.values()) if parts is not None else None,
-        cost_parts=parts,
-    )
+    cost_usd = sum(parts.values()) if parts is not None else None
+    priced = replace(response, cost_usd=cost_usd, cost_parts=parts)
     if not response.scored:
         return priced
     grade = grader.grade(puzzle, response.text)

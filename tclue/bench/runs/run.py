@@ -27,12 +27,7 @@ import tclue
 from tclue.bench.models.model import Model
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import (
-    RunConfig,
-    iter_responses,
-    read_config,
-    spent_usd,
-)
+from tclue.bench.records import RunConfig, iter_responses, read_config, spent_usd
 from tclue.bench.runs.budget import Budget
 from tclue.bench.runs.estimate import confirm
 from tclue.bench.runs.executor import RunExecutor, missing, regrade

@@ -23,7 +23,7 @@ from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, qua
 from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
 from tclue.puzzle.puzzle import BANDS, band
 
-# Share of the responses asked for that may be failed or missing in a run that counts as complete.
+# Share of the requested responses that may be failed or missing in a run that counts as complete.
 MAX_LOST = 0.02
 
 
@@ -46,11 +46,11 @@ class Summary:
     variant: str
     puzzle_set: str
     grader: str
-    # puzzles with a scored response, of those that were to be asked
+    # puzzles with a scored response, of those in the run
     puzzles: int
     puzzles_asked: int
     samples: int
-    # scored responses, of those that were to be asked for
+    # scored responses, of those to be requested
     responses: int
     responses_asked: int
     # requests by their final outcome; those without any record yet are missing
@@ -60,7 +60,7 @@ class Summary:
     rates: Mapping[str, float]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
-    # whether no more than MOST_LOST of the responses asked for are failed or missing
+    # whether no more than MAX_LOST of the requested responses are failed or missing
     complete: bool
     # None where nothing was scored
     accuracy: Estimate | None
