@@ -3,8 +3,8 @@
 * The prompt is one user message in the checkpoint's own chat template, and is never cut. Where
   prompt and limit do not fit the model's context, the limit shrinks, and a response that reaches it
   ends with finish reason "context"; a prompt that fills the context fails.
-* Sampling is by temperature alone: top-k, top-p and all other settings of `generation_config.json`
-  for is ignored, except where it says which tokens end a text. Each response has a generator of
+* Sampling is by temperature alone: top-k, top-p and all else in `generation_config.json` are
+  ignored, except for the tokens that end a text. Each response has a generator of
   its own, seeded by seed, puzzle and sample, so it does not depend on what shares its batch, but
   for rounding: batches of another shape round differently, and a near-tie may fall the other way.
 * Batches are of prompts of like length, padded on the left; a prompt that several rows share is

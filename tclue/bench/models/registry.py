@@ -8,8 +8,8 @@
 * An alias names weights. A retired one stays listed and is not replaced by another.
 * A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a self-hosted server
   calls the weights NAME, or whatever litellm calls a model, with `@SETTING` too.
-* Reading is strict: an unknown key, a value of another type or a name that is not on a
-  list is an error that names the file, the alias and the key. Nothing here imports litellm.
+* Reading is strict: an unknown key, a value of another type or a name that is not on a list is an
+  error that names the file, the alias and the key. Nothing here imports litellm.
 """
 
 from __future__ import annotations

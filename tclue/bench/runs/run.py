@@ -227,17 +227,17 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
 
 def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
     """Rewrite an existing run by the prices and the grader given now, if any."""
-    counted = _recounted(folder.config, config)
-    if counted != folder.config:
-        by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)
+    updated = _recounted(folder.config, config)
+    if updated != folder.config:
+        by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(updated.grader)
         unknown = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
         if unknown:
             raise UserError(
                 f"{folder.path / 'responses.jsonl'}: {min(unknown)} is no puzzle of "
-                f"{counted.puzzle_set}: take the lines with it out"
+                f"{updated.puzzle_set}: take the lines with it out"
             )
         stored = iter_responses(folder.path)
-        folder.rewrite(counted, (regrade(r, counted, by_id[r.puzzle], new_grader) for r in stored))
+        folder.rewrite(updated, (regrade(r, updated, by_id[r.puzzle], new_grader) for r in stored))
 
 
 def configuration(

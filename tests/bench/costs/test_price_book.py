@@ -83,8 +83,8 @@ def test_what_goes_before_what(tmp_path: Path) -> None:
         prices = prices_for(name, "openai", chosen, litellm)
         return prices.source, prices.prompt_usd_per_million or prices.hour_usd
 
-    mine = tmp_path / "mine.toml"
-    mine.write_text(ONE)
+    own_book = tmp_path / "mine.toml"
+    own_book.write_text(ONE)
     given: dict[str, Any] = {"price_in": 7.0, "price_out": 9.0}
     tier: dict[str, Any] = {"tier": "together-8b"}
     gpu: dict[str, Any] = {"gpu_hour_usd": 2.5}
@@ -93,7 +93,7 @@ def test_what_goes_before_what(tmp_path: Path) -> None:
     assert source(**tier, **gpu, **server) == ("tier", 0.2)
     assert source(**gpu, **server) == ("gpu-hour", 2.5)
     assert source(**server) == ("unknown", None)
-    assert source(prices=mine) == ("book", 1.0)
+    assert source(prices=own_book) == ("book", 1.0)
     assert source() == ("book", 1.25)
     assert source(name="openai/gpt-4o") == ("litellm", 2.5)
     assert source(name="openai/no-such-model") == ("unknown", None)

@@ -444,14 +444,14 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         assert process.stderr
-        told = process.stderr.readline()
-        assert "waiting for 3 in flight" in told
+        errors = process.stderr.readline()
+        assert "waiting for 3 in flight" in errors
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        told = process.communicate()[1]
+        errors = process.communicate()[1]
         assert process.returncode == 130
-        assert "the same command asks for the rest" in told.splitlines()[-1]
-        assert "Traceback" not in told
+        assert "the same command asks for the rest" in errors.splitlines()[-1]
+        assert "Traceback" not in errors
         assert len(the_run(results).responses) == 4
         served[0] = -99
         assert bench("m", puzzles, results, api_base=server.url).responses == 12

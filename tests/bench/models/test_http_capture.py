@@ -1,4 +1,4 @@
-"""What is heard of litellm's requests: every provider's bytes, and nothing that was sent."""
+"""The capture of litellm's requests: every provider's bytes, and nothing that was sent."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ KEY = "sk-planted-0123456789abcdef"
 async def captured_reply(
     model: str, base: str, streamed: bool, prompt: str = "x"
 ) -> http_capture.CapturedReply:
-    """What is heard of one request, answered or not."""
+    """The captured reply to one request, whether it succeeds or not."""
     litellm = load_litellm()
     more: dict[str, Any] = {"stream_options": {"include_usage": True}} if streamed else {}
     with http_capture.capture() as captured:
@@ -43,7 +43,7 @@ async def captured_reply(
 @pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_every_provider_is_heard(tmp_path: Path, provider: str, streamed: bool) -> None:
+def test_every_provider_is_captured(tmp_path: Path, provider: str, streamed: bool) -> None:
     _, (puzzle,) = write_puzzles(tmp_path, 1)
     with providing(Settings(Model([puzzle]))) as server:
         base = bases(server)[provider]

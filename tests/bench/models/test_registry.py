@@ -358,9 +358,13 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the list asked the network")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    listed = {one.name: one for one in list_models()}
+    listed = {listing.name: listing for listing in list_models()}
     claude = listed["claude"]
-    assert [one.name for one in claude.variants] == ["claude@none", "claude@16k", "claude@64k"]
+    assert [variant.name for variant in claude.variants] == [
+        "claude@none",
+        "claude@16k",
+        "claude@64k",
+    ]
     assert (claude.keys, claude.key_is_set, claude.needs) == (("ANTHROPIC_API_KEY",), True, None)
     assert claude.prices is not None
     assert claude.prices.prompt_usd_per_million == pytest.approx(2.0)
@@ -368,8 +372,8 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert claude.prices.origin
     assert listed["gpt-5"].needs == "OPENAI_API_KEY"
     assert (listed["o1"].retired, listed["o1"].retired_on) == (True, "2026-10-23")
-    told = json.loads(call(tmp_path, "models", "--json").stdout)
-    assert {one["name"] for one in told} == set(listed)
+    shown_json = json.loads(call(tmp_path, "models", "--json").stdout)
+    assert {listing["name"] for listing in shown_json} == set(listed)
     shown = call(tmp_path, "models").stdout
     assert max(map(len, shown.splitlines())) <= 100
     assert "retired on 2026-10-23; closed weights: no copy to be had" in shown
@@ -379,7 +383,7 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = next(n for n, line in enumerate(lines) if line.startswith("claude "))
     assert lines[at + 1] == "@none, @16k (effort high), @64k (effort xhigh); key is set"
     assert lines[at + 2] == f"$2 in, $10 out ({claude.prices.date}, platform.claude.com)"
-    assert KEY not in shown + json.dumps(told)
+    assert KEY not in shown + json.dumps(shown_json)
 
 
 @pytest.mark.server

@@ -1,4 +1,4 @@
-"""The engine: what stops it, what it waits for, and what it keeps in memory."""
+"""The executor: what stops it, what it waits for, and what it keeps in memory."""
 
 import asyncio
 import errno
@@ -39,7 +39,7 @@ from tclue.puzzle.splits import load_set
 
 
 class Scripted:
-    """An answerer in this process that replies as it is told to."""
+    """A model in this process that yields the given completions."""
 
     def __init__(
         self, completions: Iterable[Completion], slots: int = 4, prices: str = "free"
@@ -63,7 +63,7 @@ class Scripted:
 def ask_all(
     model: Scripted, path: Path, results: Path, samples: int = 1
 ) -> tuple[str | None, Path]:
-    """Ask an answerer of this process: why it stopped, and the run's folder."""
+    """Run a model of this process; returns why it stopped, and the run's folder."""
     options = BenchOptions(puzzles=str(path), results=results, samples=samples)
     puzzles = load_set(str(path))
     config = configuration("scripted", model, options, puzzles)
