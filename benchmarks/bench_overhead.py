@@ -106,7 +106,7 @@ class Instant(BuiltinModel):
         raw = {"prompt_tokens": 500, "completion_tokens": 600, "total_tokens": 1100}
         self._usage = Usage(500, 600, 0, raw=raw)
 
-    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+    async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Reply."""
         for request in batch:
             text = self._texts[request.puzzle.id]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from tclue.bench.models.chat_template import hushed_transformers, prompt_ids
+from tclue.bench.models.chat_template import import_transformers_quietly, prompt_ids
 from tclue.bench.models.local import TINY, LocalModel
 from tclue.bench.models.model import Request
 from tclue.bench.options import BenchOptions
@@ -34,7 +34,7 @@ def shared_loop(puzzles: Sequence[Puzzle], max_tokens: int) -> Run:
     async def tokens() -> int:
         total = 0
         for batch in model.batches([Request(puzzle, 0) for puzzle in puzzles]):
-            async for _, completion in model.ask(batch):
+            async for _, completion in model.complete(batch):
                 total += completion.usage.completion_tokens or 0
         return total
 
@@ -43,7 +43,7 @@ def shared_loop(puzzles: Sequence[Puzzle], max_tokens: int) -> Run:
 
 def continuous_batching(puzzles: Sequence[Puzzle], max_tokens: int) -> Run:
     """transformers' `generate_batch`; the tokens of all responses."""
-    transformers = hushed_transformers()
+    transformers = import_transformers_quietly()
     tokenizer = transformers.AutoTokenizer.from_pretrained(TINY)
     prompts = [prompt_ids(tokenizer, puzzle) for puzzle in puzzles]
     model = transformers.AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).eval()

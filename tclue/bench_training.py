@@ -1,13 +1,13 @@
-"""After training: the base and every kept step are benchmarked, and the board shows the gain.
+"""After training: benchmark the base and every kept step, and put the gain on the board.
 
     then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
 
-* What is asked stands in the training run's `kept.json` (`TrainingRunManifest`): the same
-  puzzles, samples, limits and seed of the base and of each step; first sampled, then greedily.
-* It is `tclue bench` that asks. So the same call, after any interruption, asks what is missing and
-  no more; a step that is best and last is one variant; and what is there is not asked again.
-* The step that counts is the best on the validation puzzles, as training chose it. Reported is what
-  it reaches on the puzzles here, never the best of what was reported.
+* The settings are in the training run's `kept.json` (`TrainingRunManifest`): the same puzzles,
+  samples, limits and seed for the base and for each step; first sampled, then greedily.
+* `tclue bench` sends the requests. So the same call, after any interruption, requests only what is
+  missing; a step that is best and last is one variant; and recorded responses are kept.
+* The step that counts is the best on the validation puzzles, as training chose it. Reported are
+  its scores on the puzzles here, never the best of the reported scores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
 
 @dataclass(frozen=True)
 class GainOverBase:
-    """The best step beside the base, asked in the same way. Accuracies are fractions 0 to 1."""
+    """The best step beside the base, on equal settings. Accuracies are fractions 0 to 1."""
 
     base_accuracy: float
     trained_accuracy: float
@@ -43,7 +43,7 @@ class GainOverBase:
     difference: float
     interval: tuple[float, float]
     p: float
-    # that both have a scored response to
+    # puzzles to which both have a scored response
     puzzles: int
     samples: int
     # share of the responses that answer every question, and the accuracy of those alone
@@ -69,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainingGain:
-    """What training bought."""
+    """The gain of a training run over its base."""
 
     run: str
     base: str
@@ -78,13 +78,13 @@ class TrainingGain:
     last: int
     puzzle_set: str
     sampled: GainOverBase
-    # None where nothing was asked greedily
+    # None without greedy responses
     greedy: GainOverBase | None
     # the base first, then the kept steps in their order
     steps: tuple[Step, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--json`: the sampled gain's numbers stand by themselves."""
+        """For `--json`: the sampled gain's numbers are at the top level."""
         data = asdict(self)
         return {**data.pop("sampled"), **data}
 
@@ -108,88 +108,89 @@ def then_bench(
     board: Path = Path("leaderboards"),
     progress: RunObserver | None = None,
 ) -> TrainingGain:
-    """Ask what is missing of the base and the kept steps of a training run; write the board.
+    """Request the missing responses of a training run's base and kept steps; write the board.
 
-    Raises as `run_models` does: UserError for bad input, StopError where a model could not be asked
-    to the end, SystemExit(130) on Ctrl-C.
+    Raises as `run_models` does: UserError for bad input, StopError where a run stopped before its
+    end, SystemExit(130) on Ctrl-C.
     """
-    kept = read_manifest(run)
-    chosen = kept.last if kept.best is None else kept.best
-    steps = sorted({chosen, kept.last, *kept.steps})
-    models = [kept.base, *(f"{PREFIX}{run.resolve().name}@{step}" for step in steps)]
-    ways = [_options(kept, run, results, greedy=False)]
-    if kept.greedy:
-        ways.append(_options(kept, run, results, greedy=True))
-    _check_base(kept, ways[0])
-    benched = [run_models(models, options, progress) for options in ways]
+    manifest = read_manifest(run)
+    compared = manifest.last if manifest.best is None else manifest.best
+    steps = sorted({compared, manifest.last, *manifest.steps})
+    models = [manifest.base, *(f"{PREFIX}{run.resolve().name}@{step}" for step in steps)]
+    option_sets = [_options(manifest, run, results, greedy=False)]
+    if manifest.greedy:
+        option_sets.append(_options(manifest, run, results, greedy=True))
+    _check_base(manifest, option_sets[0])
+    summary_lists = [run_models(models, options, progress) for options in option_sets]
     leaderboard.write(leaderboard.build(results), board)
-    best = 1 + steps.index(chosen)
-    gains = [_gain(results, summaries[0], summaries[best]) for summaries in benched]
+    best = 1 + steps.index(compared)
+    gains = [_gain(results, summaries[0], summaries[best]) for summaries in summary_lists]
     return TrainingGain(
         run=run.resolve().name,
-        base=kept.base,
-        step=chosen,
-        last=kept.last,
-        puzzle_set=benched[0][0].puzzle_set,
+        base=manifest.base,
+        step=compared,
+        last=manifest.last,
+        puzzle_set=summary_lists[0][0].puzzle_set,
         sampled=gains[0],
-        greedy=gains[1] if kept.greedy else None,
-        steps=_steps(steps, benched[0]),
+        greedy=gains[1] if manifest.greedy else None,
+        steps=_steps(steps, summary_lists[0]),
     )
 
 
-def _options(kept: TrainingRunManifest, run: Path, results: Path, *, greedy: bool) -> BenchOptions:
+def _options(manifest: TrainingRunManifest, run: Path, results: Path, greedy: bool) -> BenchOptions:
     return BenchOptions(
-        puzzles=kept.puzzles,
-        limit=kept.limit,
-        samples=1 if greedy else kept.samples,
-        temperature=0.0 if greedy else kept.temperature,
-        seed=kept.seed,
-        max_tokens=kept.max_tokens,
-        dtype=kept.dtype,
+        puzzles=manifest.puzzles,
+        limit=manifest.limit,
+        samples=1 if greedy else manifest.samples,
+        temperature=0.0 if greedy else manifest.temperature,
+        seed=manifest.seed,
+        max_tokens=manifest.max_tokens,
+        dtype=manifest.dtype,
         results=results,
         runs=run.resolve().parent,
-        **_price(kept),
+        **_price(manifest),
     )
 
 
-def _price(kept: TrainingRunManifest) -> Mapping[str, Any]:
-    """What responses are counted at; where the run does not know, as `tclue bench` would."""
-    price = {name: value for name, value in asdict(kept.price or ResponsePrice()).items() if value}
+def _price(manifest: TrainingRunManifest) -> Mapping[str, Any]:
+    """The options that price responses; none where the run has no price."""
+    prices = asdict(manifest.price or ResponsePrice())
+    price = {name: value for name, value in prices.items() if value}
     return price if price.keys() - {"gpus"} else {}
 
 
-def _check_base(kept: TrainingRunManifest, options: BenchOptions) -> None:
+def _check_base(manifest: TrainingRunManifest, options: BenchOptions) -> None:
     """Refuse a base that is not the one that training began with."""
-    bases = resolve_all(kept.base, options)
+    bases = resolve_all(manifest.base, options)
     if len(bases) != 1:
-        raise UserError(f"{kept.base}: stands for {len(bases)} variants: expected one model")
-    found = bases[0].resolved.checkpoint
-    if kept.base_checkpoint and found != kept.base_checkpoint:
+        raise UserError(f"{manifest.base}: stands for {len(bases)} variants: expected one model")
+    checkpoint = bases[0].resolved.checkpoint
+    if manifest.base_checkpoint and checkpoint != manifest.base_checkpoint:
         raise UserError(
-            f"{kept.base}: is not what training began with: its files have SHA-256 "
-            f"{(found or 'unknown')[:8]}, and had {kept.base_checkpoint[:8]}"
+            f"{manifest.base}: is not what training began with: its files have SHA-256 "
+            f"{(checkpoint or 'unknown')[:8]}, and had {manifest.base_checkpoint[:8]}"
         )
 
 
 def _steps(steps: Sequence[int], summaries: Sequence[Summary]) -> tuple[Step, ...]:
     return tuple(
-        Step(step, one.run, one.accuracy.value if one.accuracy else None, one.cost_usd)
-        for step, one in zip([0, *steps], summaries, strict=True)
+        Step(step, result.run, result.accuracy.value if result.accuracy else None, result.cost_usd)
+        for step, result in zip([0, *steps], summaries, strict=True)
     )
 
 
 def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
-    before, after = (read_tally(results / one.run) for one in (base, trained))
-    found = compare(after, before).accuracy
+    before, after = (read_tally(results / summary.run) for summary in (base, trained))
+    difference = compare(after, before).accuracy
     base_share, base_accuracy = _in_format(before)
     trained_share, trained_accuracy = _in_format(after)
     return GainOverBase(
-        base_accuracy=found.second,
-        trained_accuracy=found.first,
-        difference=found.difference,
-        interval=found.interval,
-        p=found.p,
-        puzzles=found.puzzles,
+        base_accuracy=difference.second,
+        trained_accuracy=difference.first,
+        difference=difference.difference,
+        interval=difference.interval,
+        p=difference.p,
+        puzzles=difference.puzzles,
         samples=base.samples,
         base_in_format=base_share,
         trained_in_format=trained_share,
@@ -202,6 +203,6 @@ def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
 
 def _in_format(run: Tally) -> tuple[float, float | None]:
     """The share of scored responses that answer every question, and the mean accuracy of those."""
-    whole = [mark for mark in run.scored if all(vote.answer is not None for vote in mark.votes)]
-    accuracy = known_mean([mark.accuracy for mark in whole]) if whole else None
-    return len(whole) / len(run.scored), accuracy
+    in_format = [mark for mark in run.scored if all(vote.answer is not None for vote in mark.votes)]
+    accuracy = known_mean([mark.accuracy for mark in in_format]) if in_format else None
+    return len(in_format) / len(run.scored), accuracy

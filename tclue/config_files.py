@@ -1,4 +1,4 @@
-"""The TOML files that a user may have beside the shipped ones, and how any of them is read."""
+"""The user's own TOML files beside the shipped ones; reading and merging TOML files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from tclue.errors import UserError
 
 
-def own_file(name: str, given: Path | None) -> Path | None:
+def user_file(name: str, given: Path | None) -> Path | None:
     """The file that was given, else `tclue/NAME` in $XDG_CONFIG_HOME (~/.config) if it is there."""
     if given is not None:
         return given
-    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tclue" / name
-    return usual if usual.exists() else None
+    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tclue" / name
+    return default if default.exists() else None
 
 
 def read_text(path: Path) -> str:
-    """What a file holds; UserError, naming it, where it cannot be read."""
+    """The text of a file; UserError, naming it, where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -29,7 +29,7 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables that a file holds; UserError, naming it, where it holds none."""
+    """The tables of a TOML file; UserError, naming it, where it is not one."""
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
@@ -37,11 +37,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key; of anything else the upper one."""
-    both = {
+    """Tables merged key by key; other values are taken from `above`."""
+    overlaid = {
         key: merged(below[key], value)
         if isinstance(value, dict) and isinstance(below.get(key), dict)
         else value
         for key, value in above.items()
     }
-    return {**below, **both}
+    return {**below, **overlaid}

@@ -3,14 +3,14 @@
     read(Entry, {"input": 1.25, ...}, "prices.toml, [[price]] 1")
 
 * The dataclass is the format. The type of a field says what its value may be, with a range or a
-  least length in `Annotated`. What several values mean together is checked beside the dataclass.
-* Nothing is converted: "1" is no number, and neither is true. A whole number will do where any
-  number does, a list where a tuple stands; NaN and infinity are no numbers.
-* `__pydantic_config__ = STRICT` in a dataclass refuses fields that it does not have, `OPEN` leaves
-  them unread. It holds for the dataclasses inside it too.
-* What is wrong is told in one line: where, the field, its value, and what was expected.
+  least length in `Annotated`. Callers check what depends on several fields.
+* Nothing is converted: "1" is no number, and neither is true. But a whole number may stand for a
+  float, and a list for a tuple; NaN and infinity are no numbers.
+* `__pydantic_config__ = STRICT` in a dataclass refuses unknown fields, `OPEN` ignores them.
+  It applies to nested dataclasses too.
+* An error is one line: the place, the field, its value, and what was expected.
 
-pydantic does the work. It takes its time to import, so it is imported when something is first read.
+pydantic does the work. Its import is slow, so it happens when something is first read.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ STRICT = {"strict": True, "allow_inf_nan": False, "extra": "forbid"}
 OPEN = {**STRICT, "extra": "ignore"}
 
 _T = TypeVar("_T")
-# TOML's days and times, on their way through JSON: under this name, so that no text is one.
+# The key of TOML's days and times on their way through JSON, so that no text is taken for one.
 _DAY = "\0day"
 
 
 class _DayFormat:
-    """Lets a field take a day that TOML has a type for, and one that is written as a text."""
+    """Lets a field take a TOML day, and a day that is written as a text."""
 
     def __get_pydantic_core_schema__(self, *_: Any) -> Any:
         from pydantic_core import core_schema
@@ -58,7 +58,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 Day = Annotated[datetime.date, _DayFormat()]
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
-# What was expected, by the kind of a fault that pydantic finds.
+# What was expected, by pydantic's error type.
 _EXPECTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -81,45 +81,45 @@ _EXPECTED = {
 
 
 def read(kind: type[_T], data: Any, where: str) -> _T:
-    """Parsed JSON or TOML as a dataclass; `where` it stands is told when something is wrong.
+    """Parsed JSON or TOML as a dataclass; errors begin with `where`.
 
-    Raises UserError, in one line, for the first thing that is wrong.
+    Raises UserError, in one line, for the first error.
     """
     from pydantic import ValidationError
 
-    # By way of JSON, where a list is a tuple, too: among Python's own values it is none, strictly.
+    # By way of JSON, where a list is valid for a tuple; in strict Python values it is not.
     text = json.dumps(data, default=lambda day: {_DAY: str(day)}, ensure_ascii=False)
     try:
         # Half a surrogate pair, which JSON can spell, is replaced as it is in what we write.
         return _adapter(kind).validate_json(text.encode("utf-8", "replace"))
     except ValidationError as error:
-        raise UserError(f"{where}: {_told(error, kind)}") from None
+        raise UserError(f"{where}: {_describe_error(error, kind)}") from None
 
 
 def parse(kind: type[_T], text: bytes, where: str) -> _T:
-    """JSON as a dataclass, as `read` does it, but faster where nothing is wrong."""
+    """JSON as a dataclass, like `read`, but faster for valid text."""
     try:
         return _adapter(kind).validate_json(text)
     except ValueError:
         return read(kind, parse_json(text, where), where)
 
 
-def check(made: Any, named: Callable[[str], str]) -> None:
-    """Refuse a dataclass that code has made, where a value is not what its field says.
+def check(instance: Any, shown_name: Callable[[str], str]) -> None:
+    """Raise UserError where a field of a dataclass instance has a value of another type.
 
-    `named` is what a person calls a field.
+    `shown_name` gives a field's name in the error.
     """
     from pydantic import ValidationError
 
-    for name, hint in get_type_hints(type(made), include_extras=True).items():
+    for name, hint in get_type_hints(type(instance), include_extras=True).items():
         try:
-            _adapter(hint, STRICT).validate_python(getattr(made, name))
+            _adapter(hint, STRICT).validate_python(getattr(instance, name))
         except ValidationError as error:
-            raise UserError(_told(error, hint, named(name))) from None
+            raise UserError(_describe_error(error, hint, shown_name(name))) from None
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; UserError, naming it, where it cannot be read."""
+    """The value of a JSON file; UserError, naming it, where it cannot be read."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -128,18 +128,18 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """What a JSON text says; UserError, saying where it stands, where it is none."""
+    """The value of a JSON text; UserError, beginning with `where`, for other text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON: {error}") from None
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """A hint for a word that is not known: the one that it is like, or all there are."""
-    known = list(known)
-    like = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {like[0]}?" if like else f"expected one of {', '.join(known)}"
+def near(word: str, names: Iterable[str]) -> str:
+    """A hint for an unknown word: the most similar known one, or all of them."""
+    names = list(names)
+    similar = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(names)}"
 
 
 def _adapter(kind: type[_T], config: Any = None) -> TypeAdapter[_T]:
@@ -158,21 +158,21 @@ def _day(value: Any) -> datetime.date:
     return datetime.date.fromisoformat(text)
 
 
-def _told(error: ValidationError, kind: Any, *outer: str) -> str:
-    """The first fault of a value; `outer` is what it is called itself, if anything."""
-    # A misspelt field is also one that is missing: it is the former that is told.
-    fault = min(error.errors(), key=lambda one: one["type"] == "missing")
-    place, fault_type = fault["loc"], fault["type"]
-    # Lists count from 1. In one line, whatever a key may hold.
-    parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in place))
+def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
+    """The first error of a value, in a line; `outer` is the value's own name, if any."""
+    # A misspelt field also makes one missing: the misspelling is reported.
+    fault = min(error.errors(), key=lambda each: each["type"] == "missing")
+    path, fault_type = fault["loc"], fault["type"]
+    # List items count from 1. JSON's escapes keep a key on one line.
+    parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in path))
     key = json.dumps(".".join(parts), ensure_ascii=False)[1:-1] or "all of it"
     if fault_type == "missing":
         return f"{key} is missing"
     if fault_type == "unexpected_keyword_argument":
-        known = [field.name for field in fields(_kind_at(kind, place[:-1]))]
-        return f"unknown field {key}: {near(str(place[-1]), known)}"
+        names = [field.name for field in fields(_kind_at(kind, path[:-1]))]
+        return f"unknown field {key}: {near(str(path[-1]), names)}"
     if fault_type == "literal_error":
-        expected = near(str(fault["input"]), get_args(_kind_at(kind, place)))
+        expected = near(str(fault["input"]), get_args(_kind_at(kind, path)))
     elif fault_type in _EXPECTED:
         expected = f"expected {_EXPECTED[fault_type].format(**fault.get('ctx', {}))}"
     else:
@@ -181,19 +181,19 @@ def _told(error: ValidationError, kind: Any, *outer: str) -> str:
     return f"{key} is {shown if len(shown) <= 80 else shown[:77] + '...'}: {expected}"
 
 
-def _kind_at(kind: Any, place: tuple[str | int, ...]) -> Any:
-    """The type of what stands at a place inside a value, without the None that also may."""
+def _kind_at(kind: Any, path: tuple[str | int, ...]) -> Any:
+    """The type at a path inside a value, without the None of an optional one."""
     if NoneType in get_args(kind):
-        return _kind_at(_inner(kind), place)
-    if not place:
+        return _kind_at(_inner(kind), path)
+    if not path:
         return kind
-    inside = get_type_hints(kind)[str(place[0])] if is_dataclass(kind) else _inner(kind)
-    return _kind_at(inside, place[1:])
+    inside = get_type_hints(kind)[str(path[0])] if is_dataclass(kind) else _inner(kind)
+    return _kind_at(inside, path[1:])
 
 
 def _inner(kind: Any) -> Any:
-    """What a mapping, a tuple, or a union with None holds."""
-    return [one for one in get_args(kind) if one not in (Ellipsis, NoneType)][-1]
+    """The inner type of a mapping, a tuple, or a union with None."""
+    return [part for part in get_args(kind) if part not in (Ellipsis, NoneType)][-1]
 
 
 def _unwrapped(value: Any) -> Any:

@@ -1,8 +1,7 @@
-"""What a training run's folder says and holds: `kept.json`, and a folder for each checkpoint.
+"""A training run's folder: `kept.json`, and a folder for each checkpoint.
 
-`kept.json`, which the trainer writes, names the step that is best and the last one, and what
-`tclue.bench_training` asks of them; a field that it does not have is at the default that
-`TrainingRunManifest` has for it.
+The trainer writes `kept.json`. It names the best step and the last one, and the settings with which
+`tclue.bench_training` benchmarks them; a missing field has its default of `TrainingRunManifest`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from tclue.strict import OPEN, STRICT, read, read_json
 
 @dataclass(frozen=True)
 class ResponsePrice:
-    """What responses are counted at: a tier, a machine's hours or its GPUs'. 0 is not known."""
+    """The price of responses: by a tier, a machine's hours or its GPUs'. 0 is unknown."""
 
     __pydantic_config__ = STRICT
 
@@ -28,13 +27,13 @@ class ResponsePrice:
 
     @property
     def machine_hour_usd(self) -> float:
-        """Dollars for an hour of all GPUs, or of the machine; 0 where it is not known."""
+        """Dollars for an hour of all GPUs, or of the machine; 0 where unknown."""
         return self.gpu_hour_usd * self.gpus or self.hour_usd
 
 
 @dataclass(frozen=True)
 class TrainingRunManifest:
-    """What a training run says of itself: `kept.json`."""
+    """The content of `kept.json`."""
 
     __pydantic_config__ = OPEN
 
@@ -47,7 +46,7 @@ class TrainingRunManifest:
     steps: tuple[int, ...] = ()
     # SHA-256 of the base's files when training began; taken now if None
     base_checkpoint: str | None = None
-    # what every step and the base are asked: a puzzle set, its first so many, a seed
+    # for every step and the base: a puzzle set, the number of its first puzzles, a seed
     puzzles: str = "test"
     limit: int | None = None
     seed: int | None = None
@@ -56,7 +55,7 @@ class TrainingRunManifest:
     temperature: float = 1.0
     max_tokens: int | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
-    # ask once more, greedily
+    # whether to sample greedily too
     greedy: bool = True
     price: ResponsePrice | None = None
     # of the training, for its row on the board
@@ -67,7 +66,7 @@ class TrainingRunManifest:
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What a checkpoint says of itself: `trainer/state.json`; the trainer's own has more."""
+    """The fields read here of a checkpoint's `trainer/state.json`; the file has more."""
 
     __pydantic_config__ = OPEN
 
@@ -77,22 +76,22 @@ class CheckpointState:
 
 
 def read_manifest(folder: Path) -> TrainingRunManifest:
-    """What a training run's folder says was kept; UserError where it says nothing of the kind."""
+    """The manifest in a training run's folder; UserError where there is no valid one."""
     path = folder / "kept.json"
     return read(TrainingRunManifest, read_json(path), str(path))
 
 
 def read_checkpoint_state(checkpoint: Path) -> CheckpointState:
-    """Where training was at a checkpoint; UserError where its folder does not say so."""
+    """The training state of a checkpoint; UserError where there is no valid one."""
     path = checkpoint / "trainer" / "state.json"
     return read(CheckpointState, read_json(path), str(path))
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
     """Iteration -> the folder of its checkpoint, in a training run's folder, first to last."""
-    found = {
+    folders = {
         int(match[1]): path
         for path in folder.glob("step-*")
         if (match := re.fullmatch(r"step-(\d+)", path.name)) and path.is_dir()
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(folders.items()))

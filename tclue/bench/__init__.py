@@ -1,4 +1,4 @@
-"""Asking: models answer puzzles, every response is kept with its grade and its cost."""
+"""Benchmarking: models answer puzzles; each response is recorded with its grade and its cost."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tclue.bench.stats.summary import MOST_LOST
+from tclue.bench.stats.summary import MAX_LOST
 from tclue.board.plot import dollars
 from tclue.board.published_figures import PICTURE, Published, PublishedRow
 from tclue.board.rows import RankedSet
@@ -41,7 +41,7 @@ Each table is one set of puzzles under one grader. Rows are compared within a ta
   is not 0. *Repriced*: the same tokens at the prices of the price book of the date that is given.
 - **Tokens**: mean for one response; those out hold the reasoning.
 - **Puzzles**, **samples**: puzzles with a scored response; times that each was to be asked.
-- **Failed**: requests without a usable reply. They are not scored. Where more than {MOST_LOST:.0%}
+- **Failed**: requests without a usable reply. They are not scored. Where more than {MAX_LOST:.0%}
   failed or are missing, the row is *incomplete*: the same `tclue bench` command asks for them
   again.
 - **{FRONTIER}**: on the frontier. No other row of the table is as accurate for less, or more

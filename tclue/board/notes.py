@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tclue.bench.stats.summary import MOST_LOST, Summary
+from tclue.bench.stats.summary import MAX_LOST, Summary
 from tclue.board.plot import dollars
 
 
@@ -20,7 +20,7 @@ def _incomplete(run: Summary) -> str | None:
         for count, what in ((run.outcomes["failed"], "failed"), (run.missing, "missing"))
         if count
     ]
-    return f"incomplete: {', '.join(lost)} of {run.responses_asked}, more than {MOST_LOST:.0%}"
+    return f"incomplete: {', '.join(lost)} of {run.responses_asked}, more than {MAX_LOST:.0%}"
 
 
 def _served(run: Summary) -> str | None:

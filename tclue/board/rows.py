@@ -75,7 +75,7 @@ class Row:
     @property
     def like_neighbour(self) -> bool:
         """Whether its difference from its neighbour on the frontier may be chance."""
-        return self.neighbour is not None and not self.neighbour.accuracy.told_apart
+        return self.neighbour is not None and not self.neighbour.accuracy.significant
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,7 @@ def show_comparison(comparison: Comparison) -> None:
     console.print(table)
     left_out = comparison.left_out
     rest = f"; {left_out} that only one has are left out" if left_out else ""
-    apart = "are told apart" if comparison.accuracy.told_apart else "are not told apart"
+    apart = "are told apart" if comparison.accuracy.significant else "are not told apart"
     console.print(
         f"{comparison.puzzles} puzzles of {comparison.puzzle_set}, grader {comparison.grader}"
         f"{rest}: the two {apart} by accuracy",
@@ -329,7 +329,7 @@ def show_board(board: Board) -> None:
         for row in ranked.rows:
             if row.base and row.config.trained:
                 gain = f"{row.label}: {difference(row.base.accuracy)} above its base"
-                console.print(f"{gain} ({row.config.trained.told})", markup=False)
+                console.print(f"{gain} ({row.config.trained.describe()})", markup=False)
         console.print()
     if any(row.on_frontier for ranked in board.sets for row in ranked.rows):
         console.print("* on the frontier: nothing in its table beats it at its cost or less")

@@ -61,7 +61,7 @@ def test_the_name_changes_with_what_shapes_responses_and_with_nothing_else(
         replace(base, grader="published"),
         replace(base, commit="0" * 40, versions={}, given=("seed",)),
     ]
-    other = [
+    others = [
         replace(base, model="solver"),
         replace(base, seed=1),
         replace(base, samples=2),
@@ -73,7 +73,7 @@ def test_the_name_changes_with_what_shapes_responses_and_with_nothing_else(
         replace(base, checkpoint="0" * 64),
     ]
     assert {changed.run_name for changed in same} == {base.run_name}
-    assert len({changed.run_name for changed in [base, *other]}) == 1 + len(other)
+    assert len({changed.run_name for changed in [base, *others]}) == 1 + len(others)
 
 
 def test_a_finished_run_is_left_alone(finished: tuple[Path, Path, Path]) -> None:
@@ -87,19 +87,19 @@ def test_a_finished_run_is_left_alone(finished: tuple[Path, Path, Path]) -> None
 def test_a_torn_last_line_is_mended(finished: tuple[Path, Path, Path], cut: int) -> None:
     puzzles, results, folder = finished
     path = folder / "responses.jsonl"
-    *whole, last, _ = path.read_bytes().split(b"\n")
-    path.write_bytes(b"".join(line + b"\n" for line in whole) + last[:cut])
+    *complete, last, _ = path.read_bytes().split(b"\n")
+    path.write_bytes(b"".join(line + b"\n" for line in complete) + last[:cut])
     assert len(read_run(folder).responses) == 4  # a reader meanwhile leaves it out
     bench("random", puzzles, results)
     run = read_run(folder)
     assert [response.pair for response in run.responses[:4]] == [
-        (json.loads(line)["puzzle"], 0) for line in whole
+        (json.loads(line)["puzzle"], 0) for line in complete
     ]
     assert len({response.pair for response in run.responses}) == 5 == len(run.responses)
 
 
 @pytest.mark.parametrize(
-    ("rubbish", "told"),
+    ("rubbish", "message"),
     [
         ("not json", "not JSON"),
         ("[]", "all of it is []: expected fields with values"),
@@ -110,13 +110,13 @@ def test_a_torn_last_line_is_mended(finished: tuple[Path, Path, Path], cut: int)
     ],
 )
 def test_a_line_that_no_run_wrote_is_named(
-    finished: tuple[Path, Path, Path], rubbish: str, told: str
+    finished: tuple[Path, Path, Path], rubbish: str, message: str
 ) -> None:
     puzzles, results, folder = finished
     path = folder / "responses.jsonl"
     lines = path.read_text().split("\n")
     path.write_text("\n".join([lines[0], rubbish, *lines[1:]]))
-    with pytest.raises(UserError, match=re.escape(f"responses.jsonl, line 2: {told}")):
+    with pytest.raises(UserError, match=re.escape(f"responses.jsonl, line 2: {message}")):
         bench("random", puzzles, results)
 
 
@@ -130,11 +130,11 @@ def test_a_damaged_configuration_is_named(finished: tuple[Path, Path, Path]) -> 
 def test_a_price_that_is_none_is_named(finished: tuple[Path, Path, Path]) -> None:
     puzzles, results, folder = finished
     data = json.loads((folder / "run.json").read_text())
-    told = r"run\.json: prices\.completion_usd_per_million is .*: expected "
+    message = r"run\.json: prices\.completion_usd_per_million is .*: expected "
     for price in ("NaN", "-1", '"3"'):
         data["prices"]["completion_usd_per_million"] = json.loads(price)
         (folder / "run.json").write_text(json.dumps(data))
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             bench("random", puzzles, results)
 
 
@@ -156,10 +156,10 @@ def test_two_processes_do_not_write_one_run(finished: tuple[Path, Path, Path]) -
     puzzles, results, _ = finished
     with RunFolder(results, config(results)):
         second = spawn("random", puzzles, results)
-        _, told = second.communicate()
+        _, errors = second.communicate()
     assert second.returncode == 2
-    assert "another process is writing this run" in told
-    assert len(told.strip().splitlines()) == 1
+    assert "another process is writing this run" in errors
+    assert len(errors.strip().splitlines()) == 1
     bench("random", puzzles, results)  # the lock went with its holder
 
 
@@ -199,10 +199,10 @@ def test_killed_over_and_over_nothing_is_lost_or_doubled(tmp_path: Path) -> None
 
 
 def full_disk_told(process: "subprocess.Popen[str]", reason: str) -> None:
-    _, told = process.communicate()
-    last = told.strip().splitlines()[-1]
-    assert process.returncode == 2, told
-    assert "Traceback" not in told
+    _, errors = process.communicate()
+    last = errors.strip().splitlines()[-1]
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
     assert "cannot be written" in last
     assert reason in last
     assert "the same command asks for the rest" in last
@@ -220,12 +220,12 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     full_disk_told(process, "File too large")
-    kept = the_run(results).responses
-    assert 0 < len(kept) < 20
+    recorded = the_run(results).responses
+    assert 0 < len(recorded) < 20
     (folder,) = results.iterdir()
     assert (folder / "responses.jsonl").read_bytes().endswith(b"}\n")
     bench("random", puzzles, results)
-    assert the_run(results).responses[: len(kept)] == kept
+    assert the_run(results).responses[: len(recorded)] == recorded
     assert len(the_run(results).responses) == 20
 
 
@@ -239,13 +239,13 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("needs to mount a file system of 32 kB, which only root may do")
     try:
         full_disk_told(spawn("random", puzzles, disk / "results"), "No space left on device")
-        kept = the_run(disk / "results").responses
-        assert 0 < len(kept) < 60
+        recorded = the_run(disk / "results").responses
+        assert 0 < len(recorded) < 60
         shutil.copytree(disk / "results", tmp_path / "results")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     bench("random", puzzles, tmp_path / "results")
-    assert the_run(tmp_path / "results").responses[: len(kept)] == kept
+    assert the_run(tmp_path / "results").responses[: len(recorded)] == recorded
     assert len(the_run(tmp_path / "results").responses) == 60
 
 
@@ -288,12 +288,17 @@ def test_a_folder_of_another_format_is_told_and_left_alone(
     finished: tuple[Path, Path, Path],
 ) -> None:
     puzzles, results, folder = finished
-    for found, told in ((None, "of format 1, which an older version"), (3, "of format 3, which")):
+    for version, message in (
+        (None, "of format 1, which an older version"),
+        (3, "of format 3, which"),
+    ):
         data = json.loads((folder / "run.json").read_text())
         del data["format"]
-        (folder / "run.json").write_text(json.dumps(data | ({"format": found} if found else {})))
+        (folder / "run.json").write_text(
+            json.dumps(data | ({"format": version} if version else {}))
+        )
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        with pytest.raises(UserError, match=rf"run\.json: {told}.*move the folder away"):
+        with pytest.raises(UserError, match=rf"run\.json: {message}.*move the folder away"):
             bench("random", puzzles, results)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         (folder / "run.json").write_text(json.dumps(data | {"format": 2}))
@@ -332,14 +337,14 @@ def test_keys_hang_on_what_shapes_a_response_and_on_nothing_else(
         replace(base, grader="published", timeout_s=1.0, concurrency=1, stream=True),
         replace(base, request={**base.request, "stream": True, "stream_options": {"x": 1}}),
     ]
-    other = [
+    others = [
         replace(base, model="solver"),
         replace(base, seed=1),
         replace(base, api_base="http://localhost:1/v1"),
         replace(base, request={**base.request, "thinking": {"budget_tokens": 1}}),
     ]
-    assert {one.response_key()("a prompt", 0) for one in same} == {key}
-    keys = [one.response_key()("a prompt", 0) for one in other]
+    assert {config.response_key()("a prompt", 0) for config in same} == {key}
+    keys = [config.response_key()("a prompt", 0) for config in others]
     keys += [base.response_key()("a prompt", 1), base.response_key()("another", 0)]
     assert len({key, *keys}) == 1 + len(keys)
     recorded = the_run(finished[1]).responses
@@ -357,10 +362,13 @@ def test_a_record_of_another_key_is_asked_again(finished: tuple[Path, Path, Path
 
 def test_responses_one_after_another_without_texts(finished: tuple[Path, Path, Path]) -> None:
     _, _, folder = finished
-    whole, light = list(iter_responses(folder)), list(iter_responses(folder, texts=False))
-    assert all(response.text for response in whole)
-    assert not any(response.text for response in light)
-    assert [replace(response, text="") for response in whole] == light
+    with_texts, without_texts = (
+        list(iter_responses(folder)),
+        list(iter_responses(folder, texts=False)),
+    )
+    assert all(response.text for response in with_texts)
+    assert not any(response.text for response in without_texts)
+    assert [replace(response, text="") for response in with_texts] == without_texts
 
 
 def test_a_run_written_before_keeps_its_name_and_its_keys(

@@ -12,8 +12,8 @@ import transformers
 
 from tclue.bench.models.chat_template import (
     end_tokens,
-    hushed_transformers,
-    no_template,
+    import_transformers_quietly,
+    missing_template_error,
     prompt_ids,
 )
 from tclue.bench.models.decode import DecodingRow
@@ -38,7 +38,7 @@ from tclue_grpo.step import TrainState
 
 def build(config: Config, log: Path | None = None) -> TrainState:
     """All that an iteration needs, with the base's weights; vLLM's output goes to `log`."""
-    hushed_transformers()  # standard error shows the run's own progress
+    import_transformers_quietly()  # standard error shows the run's own progress
     on_gpu = torch.cuda.is_available()
     base = resolve_base(config.model.base)
     tokenizer = load_tokenizer(base)
@@ -60,7 +60,7 @@ def load_tokenizer(base: str) -> Any:
     """A checkpoint's tokenizer; UserError if it has no chat template."""
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(fetch(base))
     if not tokenizer.chat_template:
-        raise no_template(base)
+        raise missing_template_error(base)
     return tokenizer
 
 

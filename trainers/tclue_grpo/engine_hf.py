@@ -24,7 +24,7 @@ from tclue_grpo.hf_files import load_weights
 from tclue_grpo.rollout import Finish, Sample, SamplingRequest
 
 # Finished rows are removed from the batch once they are more than this share of it.
-LEAVE_SHARE = 0.25
+MAX_ENDED_SHARE = 0.25
 
 
 @dataclass
@@ -94,7 +94,7 @@ class HFEngine:
 
         prompts = [request.prompt for request in requests]
         rows = [row for group in groups for row in group]
-        for _ in decode(self.module, prompts, rows, draw, self.ends, LEAVE_SHARE):
+        for _ in decode(self.module, prompts, rows, draw, self.ends, MAX_ENDED_SHARE):
             pass  # the rows hold the results
         return [
             [Sample(row.ids, row.logprobs, cast(Finish, row.finish)) for row in group]

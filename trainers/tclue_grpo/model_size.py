@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tclue.bench.models.chat_template import no_template
+from tclue.bench.models.chat_template import missing_template_error
 from tclue.bench.models.local import TINY
 from tclue.config_files import read_toml
 from tclue.errors import UserError
@@ -118,7 +118,7 @@ def check_base(base: str) -> None:
     settings = folder / "tokenizer_config.json"
     has_template = "chat_template" in read_json(settings)
     if not has_template and not (folder / "chat_template.jinja").exists():
-        raise no_template(base)
+        raise missing_template_error(base)
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"{base}: has no .safetensors file: weights in other formats are not loaded, because "

@@ -4,11 +4,11 @@
 * A hosted model costs its tokens, at the run's prices. Completion tokens hold the reasoning tokens,
   as providers bill them. Where the provider itself says what it billed, that is the cost, unless
   the price was given by hand.
-* A server of one's own costs its tokens at a named tier, or its share of the time of its GPUs.
+* A self-hosted server costs its tokens at a named tier, or its share of the time of its GPUs.
 * An unknown price, or a reply that does not say how many tokens it took, makes the cost None. It
   is never 0, and neither is the price of a model that litellm lists at 0.
 * There are two calculators, ours (the wire's usage at the run's prices) and litellm's (its own
-  reading of the usage, at its own list). Both are recorded, and where they differ it is said.
+  reading of the usage, at its own list). Both are recorded, and a difference is reported.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Prices:
     source: Literal["free", "hour", "gpu-hour", "tier", "given", "book", "litellm", "unknown"]
     # day of the price, ISO: of the book's entry, or on which it was looked up or given
     date: str
-    # where it stands: a page, a tier's name, litellm and its version; None where it was given
+    # source of the price: a page, a tier's name, litellm's version; None where the user gave it
     origin: str | None = None
-    # dollars per million tokens; None where tokens are not paid for, or nobody knows
+    # dollars per million tokens; None where tokens are not paid for, or it is unknown
     prompt_usd_per_million: NotNegative | None = None
     # of prompt tokens read from a cache, and written to one that lasts 5 minutes or an hour
     cached_usd_per_million: NotNegative | None = None
@@ -135,16 +135,16 @@ def worst_case_usd(
     """
     if prices.source == "free":
         return 0.0
-    kinds = (
+    prompt_prices = (
         prices.prompt_usd_per_million,
         prices.cache_write_5m_usd_per_million,
         prices.cache_write_1h_usd_per_million,
     )
-    completion = prices.completion_usd_per_million
-    if kinds[0] is None or completion is None or max_output_tokens is None:
+    completion_price = prices.completion_usd_per_million
+    if prompt_prices[0] is None or completion_price is None or max_output_tokens is None:
         return None
-    dearest = max(kind for kind in kinds if kind is not None)
-    return (prompt_tokens * dearest + max_output_tokens * completion) / 1e6
+    dearest = max(price for price in prompt_prices if price is not None)
+    return (prompt_tokens * dearest + max_output_tokens * completion_price) / 1e6
 
 
 def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> float | None:
@@ -152,8 +152,7 @@ def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> 
 
     `usage` is what is known of it: the prompt's counts, if the provider sent them first.
     """
-    parts = token_parts(prices, replace(usage, completion_tokens=max_output_tokens))
-    return None if parts is None else math.fsum(parts.values())
+    return repriced(replace(usage, completion_tokens=max_output_tokens), prices)
 
 
 def repriced(usage: Usage, prices: Prices) -> float | None:
@@ -168,7 +167,7 @@ def agree(ours_usd: float, theirs_usd: float) -> bool:
 
 
 class Billed(Protocol):
-    """What of a recorded response two calculators are compared by."""
+    """The fields of a recorded response by which the two calculators are compared."""
 
     @property
     def usage(self) -> Usage:
@@ -180,14 +179,14 @@ class Billed(Protocol):
 
     @property
     def cost_litellm_usd(self) -> float | None:
-        """What litellm makes it."""
+        """The cost by litellm's calculator; None where unknown."""
 
 
 def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
-    """Where the calculators differ on a run, or one does not know, in words; else None.
+    """A note that the calculators differ on a run, or that one has no price; None if they agree.
 
     Responses are compared one by one, so that errors cannot cancel. Prices that were given by hand,
-    and those of a machine or a tier, are nobody else's to know: these are not compared.
+    and those of a machine or a tier, have no second source, so they are not compared.
     """
     responses = list(responses)
     if not responses:
@@ -205,15 +204,15 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
     ]
     if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")
-    for name, theirs in (
+    for name, pairs in (
         ("the provider", [(ours, reported) for ours, reported, _ in bills if reported is not None]),
         ("litellm", [(ours, litellm) for ours, _, litellm in bills if litellm is not None]),
     ):
-        both = [(mine, other) for mine, other in theirs if mine is not None]
-        if differing := sum(not agree(mine, other) for mine, other in both):
-            ours_usd, theirs_usd = (math.fsum(column) for column in zip(*both, strict=True))
+        known = [(ours, theirs) for ours, theirs in pairs if ours is not None]
+        if differing := sum(not agree(ours, theirs) for ours, theirs in known):
+            ours_usd, theirs_usd = (math.fsum(column) for column in zip(*known, strict=True))
             notes.append(
-                f"calculators differ on {differing} of {len(both)} responses: ${ours_usd:.6g} "
+                f"calculators differ on {differing} of {len(known)} responses: ${ours_usd:.6g} "
                 f"by our prices, ${theirs_usd:.6g} by {name}"
             )
     unknown = sum(litellm is None for _, _, litellm in bills)

@@ -1,7 +1,7 @@
-"""litellm's side of the bill: its price list, and its own calculator.
+"""litellm's price list, and its own cost calculator.
 
-It is the second opinion: its reading of the usage, at its prices. An unknown price and a price of 0
-are both "unknown" here, for it lists 0 where it does not know.
+The calculator gives a second figure: litellm's reading of the usage, at its prices. A price of 0
+counts as unknown here, because litellm lists 0 where it has no price.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
 
     def price(field: str) -> float | None:
         """Dollars per million tokens, without the noise of the list's dollars per token."""
-        found = info.get(field)
-        return round(found * 1e6, 6) if found else None
+        usd_per_token = info.get(field)
+        return round(usd_per_token * 1e6, 6) if usd_per_token else None
 
     prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
     if not prompt and not completion:
@@ -47,9 +47,9 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
 
 
 def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:
-    """What litellm's calculator makes of its own usage object; None where it does not know.
+    """The cost of litellm's usage object by its own calculator; None where it has no price.
 
-    `name` as litellm routes it, `usage` a `litellm.Usage` as litellm read it from the reply.
+    `name` is litellm's name of the model, `usage` the `litellm.Usage` that it read from the reply.
     """
     if usage is None or not (usage.prompt_tokens or usage.completion_tokens):
         return None

@@ -4,10 +4,10 @@
 
 * The shipped book is `data/prices.toml`, whose head says what its fields mean. A user's own file of
   the same form goes before it: `--prices FILE`, else `$XDG_CONFIG_HOME/tclue/prices.toml`.
-* It is read strictly. A price that is no price, a field that is none, a missing date: one line that
-  names the file and the entry.
-* What a run is counted with, in this order: `--price-in` and `--price-out`; `--tier`;
-  `--gpu-hour-usd`; the book; litellm's list; else unknown. A server of one's own (`--api-base`) is
+* It is read strictly. An invalid price, an unknown field or a missing date is an error of one line
+  that names the file and the entry.
+* A run's prices are the first of these that apply: `--price-in` and `--price-out`; `--tier`;
+  `--gpu-hour-usd`; the book; litellm's list; else unknown. A self-hosted server (`--api-base`) is
   priced by the first three alone: its price is not that of the provider whose protocol it speaks.
   A local model is priced by the first three too, and else by the hour of the machine it runs on.
 """
@@ -27,7 +27,7 @@ from annotated_types import MinLen
 from tclue.bench.costs.cost import HOUR_USD, Prices, today
 from tclue.bench.costs.litellm_costs import list_prices
 from tclue.bench.options import BenchOptions
-from tclue.config_files import own_file, read_toml
+from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
 from tclue.strict import STRICT, Day, NotNegative, Text, read
 
@@ -36,13 +36,13 @@ SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
 @dataclass(frozen=True)
 class Entry:
-    """What a provider takes for some models, in dollars per million tokens."""
+    """A provider's prices for some models, in dollars per million tokens."""
 
     provider: Text
     models: Annotated[tuple[str, ...], MinLen(1)]
     input: NotNegative
     output: NotNegative
-    # day, and who says so
+    # day of the price, and the page that states it
     date: Day
     source: Text
     # None where the provider has no such price, or does not state it
@@ -70,10 +70,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tier:
-    """What a serverless host takes for any model of a size, in dollars per million tokens."""
+    """A serverless host's prices for any model of a size, in dollars per million tokens."""
 
     name: Text
-    # number of parameters, in words
+    # number of parameters, as a text
     parameters: Text
     input: NotNegative
     output: NotNegative
@@ -95,7 +95,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Prices, in the file's own words; the first entry that fits holds."""
+    """The prices of a file, under its own field names; the first entry that matches is used."""
 
     __pydantic_config__ = STRICT
 
@@ -115,32 +115,28 @@ class PriceBook:
             provider, bare = name.split("/", 1)
         elif provider is not None:
             bare = name.removeprefix(f"{provider}/")
-        return next(
-            (
-                entry
-                for entry in self.price
-                if provider in (None, entry.provider)
-                and any(fnmatchcase(bare, model) for model in entry.models)
-            ),
-            None,
-        )
+        for entry in self.price:
+            matches = any(fnmatchcase(bare, model) for model in entry.models)
+            if matches and provider in (None, entry.provider):
+                return entry
+        return None
 
     def find_tier(self, name: str) -> Tier:
-        """The tier of a name; UserError, with the names there are, where there is none."""
+        """The tier of that name; UserError, with the known names, where there is none."""
         for tier in self.tier:
             if tier.name == name:
                 return tier
-        known = ", ".join(tier.name for tier in self.tier)
-        raise UserError(f"--tier is {name!r}: expected one of {known}")
+        names = ", ".join(tier.name for tier in self.tier)
+        raise UserError(f"--tier is {name!r}: expected one of {names}")
 
 
 def prices_for(
     name: str, provider: str | None, options: BenchOptions, litellm: ModuleType | None
 ) -> Prices:
-    """What a hosted model's responses are counted with.
+    """The prices of a hosted model's responses.
 
-    `name` and `provider` as litellm routes them; without litellm, its list is not asked. Raises
-    UserError for a tier that there is not, or a price book that cannot be read.
+    `name` and `provider` are litellm's; without litellm, its list is not looked up. Raises
+    UserError for an unknown tier, or a price book that cannot be read.
     """
     if options.price_in is not None:
         return Prices(
@@ -163,7 +159,7 @@ def prices_for(
 
 
 def local_prices(options: BenchOptions) -> Prices:
-    """What a local model's responses are counted with: the machine's hours, unless said otherwise.
+    """The prices of a local model's responses: the machine's hours, if no option says otherwise.
 
     Raises UserError as `prices_for` does.
     """
@@ -175,11 +171,11 @@ def local_prices(options: BenchOptions) -> Prices:
 
 def price_book(path: Path | None = None) -> PriceBook:
     """The shipped book with the user's own before it; UserError where one cannot be read."""
-    own, shipped = own_file("prices.toml", path), _read_shipped()
-    if own is None:
+    user_path, shipped = user_file("prices.toml", path), _read_shipped()
+    if user_path is None:
         return shipped
-    user = read_book(own)
-    return PriceBook(user.price + shipped.price, user.tier + shipped.tier)
+    user_book = read_book(user_path)
+    return PriceBook(user_book.price + shipped.price, user_book.tier + shipped.tier)
 
 
 @lru_cache
@@ -188,11 +184,11 @@ def _read_shipped() -> PriceBook:
 
 
 def read_book(path: Path) -> PriceBook:
-    """Read a price book; UserError, in one line, for whatever in it cannot be meant."""
+    """Read a price book; UserError, in one line, for an invalid entry."""
     book = read(PriceBook, read_toml(path), str(path))
     names = [f"{entry.provider}/{model}" for entry in book.price for model in entry.models]
     names += [tier.name for tier in book.tier]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}: {twice[0]} has two prices: expected one")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise UserError(f"{path}: {duplicates[0]} has two prices: expected one")
     return book

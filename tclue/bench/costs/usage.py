@@ -1,6 +1,6 @@
 """From the usage that a provider sent, in its own form, to token counts with one meaning.
 
-Providers count differently, and every difference is money. The form is told from its keys:
+Providers count differently, and every difference is money. The keys tell the form:
 
 * OpenAI's chat form (also OpenRouter, DeepSeek, Together, Fireworks, Groq, vLLM): `prompt_tokens`
   holds cached and cache-written tokens, `completion_tokens` the reasoning
@@ -10,16 +10,16 @@ Providers count differently, and every difference is money. The form is told fro
 * OpenAI's Responses form: the same counts under `input_tokens` and `output_tokens`.
 * Anthropic: "total input tokens in a request is the summation of input_tokens,
   cache_creation_input_tokens, and cache_read_input_tokens"; thinking is a part of `output_tokens`
-  (https://platform.claude.com/docs/en/api/messages). Cache writes of which no lifetime is told are
-  of 5 minutes, the default.
+  (https://platform.claude.com/docs/en/api/messages). Cache writes without a stated
+  lifetime last 5 minutes, the default.
 * Gemini: `promptTokenCount` holds the cached content; thoughts stand beside the candidates
   (https://ai.google.dev/api/generate-content#UsageMetadata). What is 0 is left out, as in all
   Protocol Buffers' JSON.
-* OpenRouter adds `cost`, in credits, each worth a dollar. With a key of one's own (`is_byok`) that
+* OpenRouter adds `cost`, in credits, each worth a dollar. With the user's own key (`is_byok`) that
   is its fee alone, and the provider bills `upstream_inference_cost` beside it
   (https://openrouter.ai/docs/use-cases/usage-accounting).
 
-What is not said is None, never 0, and so is a prompt of 0 tokens, which some servers send for
+A missing count is None, never 0, and so is a prompt of 0 tokens, which some servers send for
 "not counted".
 """
 
@@ -32,11 +32,11 @@ from typing import Any
 
 from tclue.bench.costs.cost import Usage
 
-# No count, and no cost; some of what is larger could not be multiplied by a price.
-_NO_COUNT = 10**12
+# Such a number is no count or cost; still larger ones could not be multiplied by a price.
+_TOO_LARGE = 10**12
 
 
-def read_usage(raw: Mapping[str, Any] | None, *, whole: bool = True) -> Usage:
+def read_usage(raw: Mapping[str, Any] | None, *, complete: bool = True) -> Usage:
     """The token counts of a usage object as it came over the wire; `raw` is kept.
 
     `whole=False` is for an answer that was cut off: of it, only the prompt's counts are final
@@ -52,7 +52,7 @@ def read_usage(raw: Mapping[str, Any] | None, *, whole: bool = True) -> Usage:
         usage = _chat(raw)
     if not usage.prompt_tokens:
         usage = Usage()
-    elif not whole:
+    elif not complete:
         usage = replace(usage, completion_tokens=None, reasoning_tokens=None, reported_usd=None)
     return replace(usage, raw=dict(raw))
 
@@ -67,8 +67,8 @@ def usage_from_litellm(usage: Any) -> Usage:
         return Usage()
     # By way of JSON, where a NaN is null: no record could hold one.
     raw = json.loads(usage.model_dump_json(exclude_none=True))
-    read = read_usage(raw)
-    if not read.prompt_tokens:
+    counts = read_usage(raw)
+    if not counts.prompt_tokens:
         return Usage()
     # Anthropic's cache writes stay where litellm puts them.
     written = _count(raw, "cache_creation_input_tokens")
@@ -76,10 +76,10 @@ def usage_from_litellm(usage: Any) -> Usage:
     lifetimes = _part(details, "cache_creation_token_details")
     hour = _count(lifetimes, "ephemeral_1h_input_tokens")
     if written:
-        read = replace(
-            read, cache_write_5m_tokens=written - (hour or 0), cache_write_1h_tokens=hour
+        counts = replace(
+            counts, cache_write_5m_tokens=written - (hour or 0), cache_write_1h_tokens=hour
         )
-    return read
+    return counts
 
 
 def _chat(raw: Mapping[str, Any]) -> Usage:
@@ -117,14 +117,14 @@ def _responses(raw: Mapping[str, Any]) -> Usage:
 
 def _anthropic(raw: Mapping[str, Any]) -> Usage:
     fresh = _count(raw, "input_tokens")
-    read = _count(raw, "cache_read_input_tokens")
-    written = _count(raw, "cache_creation_input_tokens")
+    cache_read = _count(raw, "cache_read_input_tokens")
+    cache_written = _count(raw, "cache_creation_input_tokens")
     hour = _count(_part(raw, "cache_creation"), "ephemeral_1h_input_tokens")
     return Usage(
-        prompt_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        prompt_tokens=None if fresh is None else fresh + (cache_read or 0) + (cache_written or 0),
         completion_tokens=_count(raw, "output_tokens"),
-        cached_tokens=read,
-        cache_write_5m_tokens=None if written is None else written - (hour or 0),
+        cached_tokens=cache_read,
+        cache_write_5m_tokens=None if cache_written is None else cache_written - (hour or 0),
         cache_write_1h_tokens=hour,
         reasoning_tokens=_count(_part(raw, "output_tokens_details"), "thinking_tokens"),
     )
@@ -137,7 +137,7 @@ def _gemini(raw: Mapping[str, Any]) -> Usage:
     completion = None
     if candidates is not None or total is not None:
         completion = (candidates or 0) + (thoughts or 0)
-    # Vertex has counted the thoughts among the candidates; its total then has no room for them.
+    # Vertex has counted the thoughts among the candidates; its total then leaves them out.
     if prompt is not None and candidates is not None and total == prompt + tools + candidates:
         completion = candidates
     return Usage(
@@ -159,14 +159,14 @@ def _reported(raw: Mapping[str, Any]) -> float | None:
 def _dollars(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 <= value < _NO_COUNT else None
+    return float(value) if 0 <= value < _TOO_LARGE else None
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    """A count of tokens; None where there is none, or what is there is no count."""
+    """A count of tokens; None where it is missing or invalid."""
     value = raw.get(name)
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _NO_COUNT
-    return value if good else None
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_LARGE
+    return value if valid else None
 
 
 def _part(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
-"""What litellm's map says of a model that is not registered, and of a server of one's own.
+"""What litellm's map says of a model that is not registered, and of a self-hosted server.
 
 The map says whether a model reasons and how many tokens it gives. How a provider is told how much
-to reason is known here, by provider; what is not known cannot be set.
+to reason is known here, by provider; where it is not known, it cannot be set.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from tclue.bench.models.registry import Alias, Host, Level, Off, Reasoning, Temp
 
 # Anthropic's least budget: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 _LEAST_CLAUDE_BUDGET = 1024
-# A server may serve anything: levels and the switch are passed on, and it heeds what it knows.
+# A server may serve any model: levels and the switch are passed on, and it uses what it knows.
 _ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
 
 
 def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> ModelCapabilities:
-    """The model that the registry describes, at a host or on a server of one's own."""
+    """The model that the registry describes, at a host or on a self-hosted server."""
     if self_hosted:
-        control = facts.reasoning
-        if control.kind not in ("none", "always"):
-            control = _ANY_SERVER
+        control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
         return ModelCapabilities(name, "self-hosted", control, registered=True)
     return ModelCapabilities(
         name,
@@ -40,20 +38,20 @@ def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> Mod
 
 
 def unregistered(
-    litellm: ModuleType, name: str, routed: str, api_base: str | None
+    litellm: ModuleType, name: str, route: str, api_base: str | None
 ) -> tuple[ModelCapabilities, tuple[str, ...]]:
     """The model that litellm's map describes, and the ids it may answer with.
 
-    Raises litellm.BadRequestError where litellm does not know who serves it.
+    Raises litellm.BadRequestError where litellm does not know the provider.
     """
-    model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=api_base)
-    info = _info(litellm, routed)
+    model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=api_base)
+    info = _info(litellm, route)
     if api_base and not info and provider in ("openai", *litellm.openai_compatible_providers):
         return ModelCapabilities(name, "self-hosted", _ANY_SERVER), ()
     control, temperature = _control(model_id, provider, info)
     if info.get("supports_reasoning") and control is None:
-        taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
-        effort = "reasoning_effort" in taken
+        params = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
+        effort = "reasoning_effort" in params
         control = Reasoning("effort", ("low", "medium", "high")) if effort else Reasoning("always")
     model = ModelCapabilities(
         name,
@@ -63,14 +61,14 @@ def unregistered(
         info.get("max_output_tokens"),
         info.get("max_input_tokens"),
     )
-    # A dated snapshot of the same name is the same model; what a server is called is its owner's.
+    # A dated snapshot of a name is the same model; a self-hosted server may use any name.
     return model, () if api_base else (model_id, f"{model_id}-2*", f"{model_id}@2*")
 
 
-def _info(litellm: ModuleType, routed: str) -> Mapping[str, Any]:
+def _info(litellm: ModuleType, route: str) -> Mapping[str, Any]:
     """The map's own entry, with flags that litellm's reading of it leaves out."""
     try:
-        key = litellm.get_model_info(routed)["key"]
+        key = litellm.get_model_info(route)["key"]
     except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
         return {}
     entry: Mapping[str, Any] = litellm.model_cost.get(key, {})
@@ -85,7 +83,7 @@ def _is_claude(model_id: str, provider: str) -> bool:
 def _control(
     model_id: str, provider: str, info: Mapping[str, Any]
 ) -> tuple[Reasoning | None, Temperature]:
-    """How reasoning is set, None where that is not known; and what temperatures are taken."""
+    """How reasoning is set, None where unknown; and which temperatures are accepted."""
     if provider == "openrouter":
         # It translates for every provider behind it, and the map lists few of its models.
         return Reasoning("effort", ("low", "medium", "high"), "disabled"), "any"

@@ -1,6 +1,6 @@
-"""What `hf:` and trainers have in common: the tokens of a prompt, those that end a text, seeds.
+"""Code that `hf:` and trainers share: the tokens of a prompt, those that end a text, seeds.
 
-Nothing heavy is imported: what is asked is handed in.
+Nothing heavy is imported: tokenizers and configurations are arguments.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
 
 
 def seed_of(name: str) -> int:
-    """A seed for whatever is drawn for a response, from what the response is known by."""
+    """The seed of a response's random draws, from a text that identifies the response."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
 
 
-def end_tokens(settings: Any, tokenizer: Any) -> set[int]:
+def end_tokens(generation_config: Any, tokenizer: Any) -> set[int]:
     """The tokens that end a text, by a generation configuration (or None) and the tokenizer."""
-    found = settings.eos_token_id if settings else None
-    several = found if isinstance(found, list) else [found]
-    return {end for end in (*several, tokenizer.eos_token_id) if end is not None}
+    configured = generation_config.eos_token_id if generation_config else None
+    token_ids = configured if isinstance(configured, list) else [configured]
+    return {token for token in (*token_ids, tokenizer.eos_token_id) if token is not None}
 
 
-def check_hub_name(name: str, told: str) -> None:
-    """Refuse a name that no folder has and no model on the hub can have; `told` names it."""
+def check_hub_name(name: str, shown_name: str) -> None:
+    """Refuse a name that is no folder's and cannot be a hub model's; errors say `shown_name`."""
     if Path(name).expanduser().is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise UserError(f"{told}: no such folder, and not a hub name such as owner/model")
+        raise UserError(f"{shown_name}: no such folder, and not a hub name such as owner/model")
 
 
-def no_template(name: str) -> UserError:
-    """What a person is told of a checkpoint that cannot be asked."""
+def missing_template_error(name: str) -> UserError:
+    """The error for a checkpoint without a chat template."""
     return UserError(
         f"{name}: its tokenizer has no chat template: expected an instruction-tuned "
         "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
     )
 
 
-def hushed_transformers() -> Any:
+def import_transformers_quietly() -> Any:
     """transformers, without its and its plug-ins' bars and warnings on standard error."""
-    # else a thread asks the hub to convert weights that are no safetensors
+    # Otherwise a thread has the hub convert weights that are not safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    # It is imported where it is installed, and says that its kernels are for another torch.
+    # transformers imports torchao if installed, which warns that its kernels fit another torch.
     logging.getLogger("torchao").setLevel(logging.ERROR)
     import transformers
 
-    quiet: Any = transformers.logging
-    quiet.set_verbosity_error()
-    quiet.disable_progress_bar()
+    logs: Any = transformers.logging
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
     return transformers

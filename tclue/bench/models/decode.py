@@ -1,14 +1,14 @@
 """Decoding by transformers: many rows together, a token of each a step, for `hf:` and trainers.
 
-    for ended in decode(model, prompts, rows, draw, ends, leave_share=0.15):
+    for ended in decode(model, prompts, rows, draw, end_ids, max_ended_share=0.15):
         ...
 
 * A prompt that several rows share is computed once; then its keys and values are repeated.
-* Rows that have ended leave the batch together, once they are more than `leave_share` of it: to
-  take them out copies the keys and values of those that stay.
+* Rows that have ended leave the batch together, once they are more than `max_ended_share` of it:
+  taking them out copies the keys and values of those that stay.
 * Keys and values grow in place here, where transformers' own cache copies all of them at each
   token. A buffer is made a little longer than what it holds, and the keys and values are a view of
-  it; when it is full, a longer one takes its place. Only layers that hold every token are changed:
+  it; when it is full, a longer one replaces it. Only layers that hold every token are changed:
   sliding windows and the like stay what they were.
 * How a token is drawn is the caller's: `hf:` draws by exponential races, one generator a response,
   and the trainer inverts the cumulative distribution at one uniform number a token.
@@ -34,9 +34,9 @@ from transformers.cache_utils import DynamicLayer
 
 from tclue.errors import UserError
 
-# What transformers calls the keys and values that it is handed: the second until 5.23.
+# Names of transformers' argument for the keys and values; the second was used until 5.23.
 CACHE_NAMES = ("cache", "past_key_values")
-# A new buffer has room for so many tokens more, and for this share of what it holds.
+# A new buffer can take so many tokens more, and this share of its content.
 MARGIN_TOKENS, MARGIN_SHARE = 32, 0.25
 
 # From logits [row, vocab], the numbers of the rows, and how many tokens each has, to the next
@@ -46,9 +46,9 @@ Draw = Callable[[Tensor, list[int], int], tuple[Tensor, Tensor | None]]
 
 @dataclass
 class DecodingRow:
-    """A response in the making."""
+    """A response that is being decoded."""
 
-    # which of the prompts it goes on from
+    # index of its prompt
     prompt: int
     # most tokens it may take, and the finish reason of one that has reached that
     max_tokens: int
@@ -60,12 +60,12 @@ class DecodingRow:
     # its share of the wall time: each step's, divided by the rows that go on
     compute_s: float = 0.0
 
-    def extend(self, token: int, logprob: float | None, ends: Container[int]) -> None:
-        """Add a token; one of `ends` is the last."""
+    def extend(self, token: int, logprob: float | None, end_ids: Container[int]) -> None:
+        """Add a token; one of `end_ids` is the last."""
         self.ids.append(token)
         if logprob is not None:
             self.logprobs.append(logprob)
-        if token in ends:
+        if token in end_ids:
             self.finish = "stop"
         elif len(self.ids) >= self.max_tokens:
             self.finish = self.at_limit
@@ -76,8 +76,8 @@ def decode(
     prompts: Sequence[list[int]],
     rows: Sequence[DecodingRow],
     draw: Draw,
-    ends: Container[int],
-    leave_share: float,
+    end_ids: Container[int],
+    max_ended_share: float,
     context: int = sys.maxsize,
 ) -> Iterator[list[DecodingRow]]:
     """Decode rows to their ends; yields the rows that each step ended.
@@ -98,19 +98,20 @@ def decode(
                 mask = torch.cat([mask, torch.ones_like(tokens[:, None])], dim=1)
                 logits, cache = next_token_logits(model, tokens[:, None], mask, context, cache)
             tokens, logprobs = draw(logits, numbers, step)
-            going = [(i, row) for i, n in enumerate(numbers) if (row := rows[n]).finish is None]
-            drawn, said = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
-            for place, row in going:
-                row.extend(drawn[place], said[place] if said else None, ends)
-            left = [place for place, row in going if row.finish is None]
-            if left and len(numbers) - len(left) > leave_share * len(numbers):
-                kept = torch.tensor(left, device=tokens.device)
-                cache.batch_select_indices(kept)
-                tokens, mask, numbers = tokens[kept], mask[kept], [numbers[i] for i in left]
-        for _, row in going:
-            row.compute_s += (time.perf_counter() - start) / len(going)
-        yield [row for _, row in going if row.finish is not None]
-        if not left:
+            active = [(i, row) for i, n in enumerate(numbers) if (row := rows[n]).finish is None]
+            token_ids, row_logprobs = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
+            for index, row in active:
+                row.extend(token_ids[index], row_logprobs[index] if row_logprobs else None, end_ids)
+            unfinished = [index for index, row in active if row.finish is None]
+            if unfinished and len(numbers) - len(unfinished) > max_ended_share * len(numbers):
+                indices = torch.tensor(unfinished, device=tokens.device)
+                cache.batch_select_indices(indices)
+                tokens, mask = tokens[indices], mask[indices]
+                numbers = [numbers[index] for index in unfinished]
+        for _, row in active:
+            row.compute_s += (time.perf_counter() - start) / len(active)
+        yield [row for _, row in active if row.finish is not None]
+        if not unfinished:
             return
 
 
@@ -125,9 +126,9 @@ def _prefill(
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     logits, cache = next_token_logits(model, ids, mask, context, None)
     if len(prompts) < len(prompt_of):
-        at = torch.tensor(prompt_of, device=device)
-        cache.batch_select_indices(at)
-        logits, mask = logits[at], mask[at]
+        indices = torch.tensor(prompt_of, device=device)
+        cache.batch_select_indices(indices)
+        logits, mask = logits[indices], mask[indices]
     use_growing_cache(cache)
     return logits, mask, cache
 
@@ -138,11 +139,11 @@ def next_token_logits(
     """The logits [row, vocab] after these tokens [row, token], and the longer keys and values.
 
     `mask` [row, position] is 1 for what is real; no position reaches `context`.
-    Not every architecture takes positions, or can leave out the logits that nobody needs: such an
+    Not every architecture takes positions, or can leave out unneeded logits: such an
     argument is then left out. The cache is not: without it every token but the first is wrong.
     """
-    takes = _parameters(model.__class__)
-    cache_name = next((name for name in CACHE_NAMES if name in takes), None)
+    accepted = _parameters(model.__class__)
+    cache_name = next((name for name in CACHE_NAMES if name in accepted), None)
     if cache_name is None:
         raise UserError(
             f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model that "
@@ -155,7 +156,7 @@ def next_token_logits(
         attention_mask=mask,
         use_cache=True,
         **{cache_name: cache},
-        **{name: value for name, value in optional.items() if name in takes},
+        **{name: value for name, value in optional.items() if name in accepted},
     )
     return output.logits[:, -1], getattr(output, cache_name)
 
@@ -176,13 +177,13 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append; returns all that is held."""
         assert self.keys is not None
         assert self.values is not None
-        held = self.keys.shape[-2]
-        end = held + key_states.shape[-2]
+        length = self.keys.shape[-2]
+        end = length + key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < end:
-            more = end - held + MARGIN_TOKENS + int(MARGIN_SHARE * end)
-            self._buffers = pad(self.keys, (0, 0, 0, more)), pad(self.values, (0, 0, 0, more))
+            added = end - length + MARGIN_TOKENS + int(MARGIN_SHARE * end)
+            self._buffers = pad(self.keys, (0, 0, 0, added)), pad(self.values, (0, 0, 0, added))
         keys, values = self._buffers
-        keys[:, :, held:end], values[:, :, held:end] = key_states, value_states
+        keys[:, :, length:end], values[:, :, length:end] = key_states, value_states
         self.keys, self.values = keys[:, :, :end], values[:, :, :end]
         return self.keys, self.values
 

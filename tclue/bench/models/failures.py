@@ -1,18 +1,18 @@
-"""What came back in place of an answer, told apart, and what is to be done.
+"""Kinds of failed requests, and what to do about each.
 
 A failure is of one kind:
 
-* "again": nothing was answered and nobody is paid. No connection, or one that was lost before a
+* "again": there was no answer and nothing was billed. No connection, or one that was lost before a
   reply and within AT_WORK_S; 408, 409, 425, 429; 5xx, Anthropic's 529 "overloaded" among them.
   Another try may help.
 * "maybe-paid": a time-out, a connection that was lost later, a stream that was cut, a body that
-  cannot be read, an error within a 200. It may have been paid for, so it is not tried again behind
-  the user's back: it is recorded as failed, with the most it may have cost, and the same command
-  asks again.
-* "stop": asking on makes no sense before somebody does something: a key, money, a day's quota, a
-  model's name, a setting.
+  cannot be read, an error within a 200. It may have been billed, so it is not retried without
+  the user's knowledge: it is recorded as failed, with the most it may have cost, and the same
+  command retries it.
+* "stop": more requests make no sense before the user mends something: a key, money, a day's quota,
+  a model's name, a setting.
 * "refused": a refusal that comes as an error. It is the model's doing, and scored.
-* "failed": this request alone cannot be answered, a prompt that is too long above all.
+* "failed": only this request cannot be answered, usually because its prompt is too long.
 
 Sources, as of 2026-11: https://platform.openai.com/docs/guides/error-codes,
 https://docs.claude.com/en/api/errors, https://api-docs.deepseek.com/quick_start/error_codes,
@@ -31,7 +31,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 LONGEST_WAIT_S = 300.0
-# A server that is lost later was at work on a reply: proxies drop connections that are silent for
+# After so long, a lost server was working on a reply: proxies drop connections that are silent for
 # minutes, as those of reasoning models are, and the provider may bill what it finished.
 AT_WORK_S = 10.0
 
@@ -56,12 +56,12 @@ class Failure:
     """Why there is no answer."""
 
     kind: FailureKind
-    # what to do first, where asking on makes no sense
+    # for kind "stop": what the user is to do first
     to_do: str | None = None
     # seconds that the provider asks to wait, where it does
     wait_s: float | None = None
-    # whether it says that too much was asked at once
-    limited: bool = False
+    # whether the reply is a rate limit's (429)
+    rate_limited: bool = False
 
 
 KEY = Failure("stop", "the key is not accepted: check the environment variable that holds it")
@@ -97,7 +97,7 @@ _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 
 def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) -> Failure:
     """The failure of a reply with an error status; `now_s` is the time, for a Retry-After date."""
-    wait_s = wait_asked_s(headers, body, now_s)
+    wait_s = retry_after_s(headers, body, now_s)
     if _MONEY.search(body):
         return MONEY
     match status:
@@ -105,7 +105,7 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
             return KEY
         # OpenRouter: with a time to wait, it is only the money in flight that is short.
         case 402:
-            return MONEY if wait_s is None else _again(wait_s, limited=True)
+            return MONEY if wait_s is None else _again(wait_s, rate_limited=True)
         case 403:
             return Failure("refused") if _FLAGGED.search(body) else RIGHTS
         case 404:
@@ -115,9 +115,9 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
         case 429 if _TOO_LARGE.search(body):
             return Failure("failed")
         case 408 | 409 | 425 | 429:
-            return _again(wait_s, limited=status == 429)
+            return _again(wait_s, rate_limited=status == 429)
     if status >= 500:
-        return _again(wait_s, limited=False)
+        return _again(wait_s, rate_limited=False)
     for pattern, failure in (
         (_KEY_WRONG, KEY),
         (_MODEL, MODEL),
@@ -129,14 +129,14 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
     return Failure("failed")
 
 
-def _again(wait_s: float | None, limited: bool) -> Failure:
+def _again(wait_s: float | None, rate_limited: bool) -> Failure:
     if wait_s is not None and wait_s > LONGEST_WAIT_S:
         minutes = math.ceil(wait_s / 60)
         return Failure("stop", f"the provider asks to wait {minutes} minutes: try again then")
-    return Failure("again", wait_s=wait_s, limited=limited)
+    return Failure("again", wait_s=wait_s, rate_limited=rate_limited)
 
 
-def wait_asked_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
+def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
     """Seconds that a reply asks to wait, by its headers (a number or a date) or Gemini's body."""
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
@@ -174,18 +174,18 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was made of, and so on."""
+    """An error, its cause, the cause of that, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def error_text(error: Any) -> str:
-    """What an error object says, with its code where it has one."""
+    """The message of an error object, with its code where it has one."""
     if not isinstance(error, Mapping):
         return str(error)
-    said = error.get("message") or json.dumps(error)
+    message = error.get("message") or json.dumps(error)
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     code = error.get("code") or error.get("type")
-    return " ".join(str(part) for part in (code and f"{code}:", said, raw) if part)
+    return " ".join(str(part) for part in (code and f"{code}:", message, raw) if part)

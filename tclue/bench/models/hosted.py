@@ -1,14 +1,13 @@
-"""Hosted models, and any OpenAI-compatible server: litellm carries a request, and no more.
+"""Hosted models, and any OpenAI-compatible server, through litellm, which only sends a request.
 
-* One request a sample, sent once: trying again is the engine's, where it is counted. Neither
-  temperature nor limit nor seed is sent unless it was given, and none is dropped silently: a model
-  that does not take one is not asked. With several samples, the seed that is sent goes up by one
-  with each.
-* litellm gives the text. The facts (usage, finish reason, model id, refusal, an error within a
-  reply) are read from what the provider sent (`tap`, `wire`), because litellm invents what a reply
-  leaves out: zero tokens, an estimate of them when streaming, a finish reason for a stream that was
-  cut. Where nothing could be heard they are litellm's, but for what it invents.
-* What failed is told apart in `failures`.
+* Each sample is one request, sent once: the executor retries, and counts that. Temperature, limit
+  and seed are sent only if they were given, and none is dropped silently: a model that does not
+  take one gets no requests. Each further sample is sent a seed that is one higher.
+* The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
+  reply) are read from what the provider sent (`http_capture`, `wire_formats`), because litellm
+  invents what a reply leaves out: zero tokens, an estimate of them when streaming, a finish reason
+  for a stream that was cut. Where nothing was captured, litellm's facts are used, less inventions.
+* `failures` says what kind a failed request is.
 * litellm asks the network for nothing of its own, reads no `.env` file, and logs nothing.
 """
 
@@ -33,7 +32,7 @@ from tclue.bench.models.model import Completion, Request, ResolvedModel
 from tclue.errors import UserError
 from tclue.secrets import clean
 
-# Requests are prepared in turns where replies take so long; where they come faster there is no time
+# Requests are prepared in turns where replies take at least so long; faster replies leave no time
 # between them to send in.
 TURNS_FROM_S = 0.1
 LONGEST_TURN_S = 0.05  # that a request's preparation keeps the next one waiting
@@ -62,7 +61,7 @@ class HostedModel:
     """A model that litellm reaches."""
 
     def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
-        """`name` as litellm routes it; `key` only where a server needs none and litellm does."""
+        """`name` is litellm's; `key` is for a server that needs none, as litellm needs one."""
         self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
@@ -75,48 +74,48 @@ class HostedModel:
             # Retrying is done here, where it can be counted; this turns off the client's own too.
             "num_retries": 0,
         }
-        self._preparing = asyncio.Lock()
+        self._preparation_lock = asyncio.Lock()
         # of the last reply
         self._latency_s = TURNS_FROM_S
 
     def open(self) -> None:
         """Nothing to load."""
 
-    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
+    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
-        return [[ask] for ask in asks]
+        return [[request] for request in requests]
 
-    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+    async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
-        for ask in batch:
-            yield ask, await self._answer(ask)
+        for request in batch:
+            yield request, await self._complete_request(request)
 
-    async def _answer(self, ask: Request) -> Completion:
-        seed = None if self.resolved.seed is None else self.resolved.seed + ask.sample
-        messages = [{"role": "user", "content": ask.puzzle.prompt}]
+    async def _complete_request(self, request: Request) -> Completion:
+        seed = None if self.resolved.seed is None else self.resolved.seed + request.sample
+        messages = [{"role": "user", "content": request.puzzle.prompt}]
         start = time.perf_counter()
-        with http_capture.capture() as heard:
+        with http_capture.capture() as captured:
             try:
                 async with asyncio.timeout(self.resolved.timeout_s):
-                    async with self._turn(heard):
+                    async with self._turn(captured):
                         start = time.perf_counter()
                         response = await self._litellm.acompletion(
                             messages=messages, seed=seed, **self._arguments
                         )
                     streamed = self.resolved.request.get("stream", self.resolved.stream)
-                    carried = await _streamed(response) if streamed else _whole(response)
+                    received = await _read_stream(response) if streamed else _read_whole(response)
             except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
-                return self._failed(heard, error, time.perf_counter() - start)
+                return self._failed_completion(captured, error, time.perf_counter() - start)
         latency_s = self._latency_s = time.perf_counter() - start
-        facts = wire_formats.read(heard.body())
+        facts = wire_formats.read(captured.body())
         # Another server's price is not that of the provider whose protocol it speaks.
-        theirs = None if self.resolved.api_base else carried.usage
-        theirs_usd = litellm_usd(self._litellm, self._name, theirs)
-        return _reply(carried, facts, streamed, latency_s, theirs_usd)
+        litellm_usage = None if self.resolved.api_base else received.usage
+        litellm_cost_usd = litellm_usd(self._litellm, self._name, litellm_usage)
+        return _completion(received, facts, streamed, latency_s, litellm_cost_usd)
 
     @asynccontextmanager
-    async def _turn(self, heard: http_capture.CapturedReply) -> AsyncIterator[None]:
-        """One request at a time is prepared, until it is sent.
+    async def _turn(self, captured: http_capture.CapturedReply) -> AsyncIterator[None]:
+        """Prepare one request at a time, until it is sent.
 
         That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
         ready, and the replies come one after another; all at once, each would wait for the last.
@@ -124,52 +123,52 @@ class HostedModel:
         if self._latency_s < TURNS_FROM_S:
             yield
             return
-        await self._preparing.acquire()
-        held = True
+        await self._preparation_lock.acquire()
+        holding = True
 
-        def let_go() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._preparing.release()
+        def release() -> None:
+            nonlocal holding
+            if holding:
+                holding = False
+                self._preparation_lock.release()
 
-        heard.when_sent = let_go
-        # Where there is no tap, nobody says when.
-        timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, let_go)
+        captured.when_sent = release
+        # Without a capturing transport, nothing reports that the request was sent.
+        timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, release)
         try:
             yield
         finally:
             timer.cancel()
-            let_go()
+            release()
 
-    def _failed(
-        self, heard: http_capture.CapturedReply, error: Exception, latency_s: float
+    def _failed_completion(
+        self, captured: http_capture.CapturedReply, error: Exception, latency_s: float
     ) -> Completion:
-        """What is left of a request that raised."""
-        body = heard.body()
+        """The completion of a request that raised an error."""
+        body = captured.body()
         facts = wire_formats.read(body)
-        said = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
-        if heard.status is not None and heard.status >= 400:
-            whole = body.decode("utf-8", "replace")
-            failure = failures.of_status(heard.status, heard.headers, whole, time.time())
+        message = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
+        if captured.status is not None and captured.status >= 400:
+            text = body.decode("utf-8", "replace")
+            failure = failures.of_status(captured.status, captured.headers, text, time.time())
             # Some providers' own code is the status once more.
-            said = f"{heard.status}: {said.removeprefix(f'{heard.status}: ')}"
-        elif heard.status is not None:
+            message = f"{captured.status}: {message.removeprefix(f'{captured.status}: ')}"
+        elif captured.status is not None:
             failure = MAYBE_PAID
         elif isinstance(error, self._litellm.UnsupportedParamsError):
             failure = failures.SETTING
         else:
-            failure = failures.of_exception(error, heard.sent, latency_s)
+            failure = failures.of_exception(error, captured.sent, latency_s)
         if failure == MAYBE_PAID and _timed_out(error):
-            said = f"no whole reply within {self.resolved.timeout_s:g} s (--timeout)"
+            message = f"no whole reply within {self.resolved.timeout_s:g} s (--timeout)"
         if failure.kind == "refused":
             return Completion(
                 refused=True, finish_reason="content_filter", usage=Usage(), latency_s=latency_s
             )
-        usage = read_usage(facts.usage, whole=False) if facts else Usage()
+        usage = read_usage(facts.usage, complete=False) if facts else Usage()
         model_id = facts.model_id if facts else None
         return Completion(
-            error=said, failure=failure, usage=usage, latency_s=latency_s, model_id=model_id
+            error=message, failure=failure, usage=usage, latency_s=latency_s, model_id=model_id
         )
 
 
@@ -193,8 +192,8 @@ class ReceivedReply:
     model_id: str | None
 
 
-def _whole(response: Any) -> ReceivedReply:
-    """A reply that came in one piece."""
+def _read_whole(response: Any) -> ReceivedReply:
+    """A reply that was not streamed."""
     choice = response.choices[0] if response.choices else None
     message = choice.message if choice else None
     extra = getattr(message, "provider_specific_fields", None) or {}
@@ -208,17 +207,17 @@ def _whole(response: Any) -> ReceivedReply:
     )
 
 
-async def _streamed(stream: Any) -> ReceivedReply:
-    """A reply that came in pieces, put together."""
+async def _read_stream(stream: Any) -> ReceivedReply:
+    """A streamed reply, put together."""
     pieces: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     model_id = None
     async for chunk in stream:
         hidden = getattr(chunk, "_hidden_params", {})
         model_id = hidden.get("provider_response_model") or model_id
         for choice in chunk.choices:
-            for name, found in pieces.items():
-                found.append(getattr(choice.delta, name, None) or "")
-    text, reasoning = ("".join(found) for found in pieces.values())
+            for name, texts in pieces.items():
+                texts.append(getattr(choice.delta, name, None) or "")
+    text, reasoning = ("".join(texts) for texts in pieces.values())
     return ReceivedReply(
         text=text,
         reasoning=reasoning or None,
@@ -232,39 +231,39 @@ async def _streamed(stream: Any) -> ReceivedReply:
     )
 
 
-def _reply(
-    carried: ReceivedReply,
+def _completion(
+    received: ReceivedReply,
     facts: wire_formats.Facts | None,
     streamed: bool,
     latency_s: float,
-    theirs_usd: float | None,
+    litellm_cost_usd: float | None,
 ) -> Completion:
-    """A reply from its text, and from what the provider said of it."""
-    if facts is None:  # nothing was heard, or in no form that is known
+    """The completion, from litellm's text and the facts that the provider sent."""
+    if facts is None:  # nothing was captured, or nothing of a known form
         facts = wire_formats.Facts(
             usage={},
-            finish_reason=carried.finish_reason,
-            model_id=carried.model_id,
-            refusal=carried.refusal,
+            finish_reason=received.finish_reason,
+            model_id=received.model_id,
+            refusal=received.refusal,
         )
-        usage = usage_from_litellm(carried.usage)
+        usage = usage_from_litellm(received.usage)
     else:
-        usage = read_usage(facts.usage, whole=facts.finish_reason is not None)
-    reason = facts.blocked or facts.finish_reason
-    refusal = facts.refusal or carried.refusal
-    refused = bool(refusal or facts.blocked or reason in REFUSED)
-    text = carried.text or refusal or ""
-    # A server of one's own may leave the reason out; only a stream is cut without being noticed.
-    cut = reason is None and streamed
-    error = _unusable(text, carried.reasoning, refused, reason, cut, facts)
+        usage = read_usage(facts.usage, complete=facts.finish_reason is not None)
+    finish_reason = facts.blocked or facts.finish_reason
+    refusal = facts.refusal or received.refusal
+    refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
+    text = received.text or refusal or ""
+    # A self-hosted server may leave the reason out; only a stream is cut without being noticed.
+    cut_off = finish_reason is None and streamed
+    error = _unusable(text, received.reasoning, refused, finish_reason, cut_off, facts)
     return Completion(
         text="" if error else text,
-        reasoning=None if error else carried.reasoning,
-        finish_reason=reason,
+        reasoning=None if error else received.reasoning,
+        finish_reason=finish_reason,
         usage=usage,
         latency_s=latency_s,
-        litellm_usd=theirs_usd if usage.raw else None,
-        model_id=facts.model_id or carried.model_id,
+        litellm_usd=litellm_cost_usd if usage.raw else None,
+        model_id=facts.model_id or received.model_id,
         refused=refused,
         error=error,
         failure=MAYBE_PAID if error else None,
@@ -275,19 +274,19 @@ def _unusable(
     text: str,
     reasoning: str | None,
     refused: bool,
-    reason: str | None,
-    cut: bool,
+    finish_reason: str | None,
+    cut_off: bool,
     facts: wire_formats.Facts,
 ) -> str | None:
-    """Why a reply that came is none."""
+    """Why a reply is unusable; None where it is usable."""
     if facts.error is not None:
         return clean(failures.error_text(facts.error))
-    if reason in BROKEN:
-        return f"the provider broke off ({reason})"
-    if cut:
+    if finish_reason in BROKEN:
+        return f"the provider broke off ({finish_reason})"
+    if cut_off:
         return "the reply was cut off: it has no finish reason"
     # Reasoning without an answer, or cut off before one, is the model's doing; nothing at all is
     # the provider's.
-    if not (text or reasoning or refused or reason in TRUNCATED):
+    if not (text or reasoning or refused or finish_reason in TRUNCATED):
         return "the reply holds no text"
     return None

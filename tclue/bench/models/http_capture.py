@@ -1,23 +1,23 @@
-"""What a provider really sent, heard where litellm's HTTP clients get their transport.
+"""Captures what a provider really sent, in the transport of litellm's HTTP clients.
 
     install()
-    with listening() as heard:
+    with capture() as captured:
         await litellm.acompletion(...)
-    heard.status, heard.headers, heard.body()
+    captured.status, captured.headers, captured.body()
 
 litellm puts every reply into OpenAI's form, and on the way drops fields, and invents finish reasons
-and token counts. So the facts are read from the bytes (`wire`), and litellm carries the text.
+and token counts. So the facts are read from the bytes (`wire_formats`), and the text is litellm's.
 
-* One seam: `AsyncHTTPHandler.create_async_transport`. Of litellm 1.106.2, the clients of the
+* It replaces `AsyncHTTPHandler.create_async_transport`. In litellm 1.106.2, the clients of the
   `openai` package and litellm's own handlers both get their transport there. That covers OpenAI
   and what is compatible, Anthropic, DeepSeek, Gemini and OpenRouter, streamed and not
   (tests/bench/models/test_http_capture.py).
 * litellm's aiohttp transport stays: it is the default there, finds proxies by itself, and under 32
   requests at once it carried more of them a second than httpx's own (benchmarks/bench_overhead.py).
-  Where DISABLE_AIOHTTP_TRANSPORT turns it off there is no tap, and litellm's objects are read.
-* A context variable says whose request it is, so that any number can be under way.
-* Nothing of a request is kept, so no key is; of a reply's headers, those named here.
-* Bytes are handed on as they come. Of a stream only the lines that tell facts are kept, so that 64k
+  Where DISABLE_AIOHTTP_TRANSPORT turns it off nothing is captured, and litellm's objects are read.
+* A context variable says whose request it is, so that any number can be in flight.
+* Nothing of a request is kept, so no key is. Of a reply's headers, the ones named here are kept.
+* Bytes are passed on as they come. Of a stream only the lines with facts are kept, so that 64k
   tokens in pieces of 300 bytes do not stay in memory; all is dropped with the request.
 """
 
@@ -35,10 +35,10 @@ import httpx
 
 KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms", "request-id"})
 KEPT_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "x-generation-id")
-MOST_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
-MOST_LINES = 1024  # of a stream that tells facts in every line
-# A field that tells a fact and is neither null nor empty.
-_TELLING = re.compile(
+MAX_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
+MAX_LINES = 1024  # of a stream with facts in every line
+# A field with a fact, neither null nor empty.
+_FACT_FIELD = re.compile(
     rb'"(?:usage|usageMetadata|finish_reason|finishReason|stop_reason|refusal|error|promptFeedback)"'
     rb'\s*+:\s*+(?!null|"")'
 )
@@ -46,9 +46,9 @@ _TELLING = re.compile(
 
 @dataclass
 class CapturedReply:
-    """What came back for one request; of several tries or redirects, for the last."""
+    """The reply to one request; of several tries or redirects, the last reply."""
 
-    # whether a request was handed to the network, and who is told when it is
+    # whether a request was handed to the network, and a callback for that moment
     sent: bool = False
     when_sent: Callable[[], None] | None = None
     status: int | None = None
@@ -56,7 +56,7 @@ class CapturedReply:
     headers: dict[str, str] = field(default_factory=dict)
     _chunks: list[bytes] = field(default_factory=list)
     _size: int = 0
-    _lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    _lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
     _first: bytes | None = None
     _rest: bytes = b""
 
@@ -66,20 +66,20 @@ class CapturedReply:
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
     def body(self) -> bytes:
-        """The reply; of a stream, its first event and those that tell facts."""
+        """The reply; of a stream, its first event and those with facts."""
         if not self.streamed:
             return b"".join(self._chunks)
         lines = [line for line in (self._first, *self._lines, self._rest) if line]
         return b"\n\n".join(lines)
 
-    def _begin(self) -> None:
+    def _begin_request(self) -> None:
         self.sent, self.status, self.headers = True, None, {}
         self._chunks, self._size, self._first, self._rest = [], 0, None, b""
         self._lines.clear()
         if self.when_sent:
             self.when_sent()
 
-    def _answered(self, status: int, headers: httpx.Headers) -> None:
+    def _begin_response(self, status: int, headers: httpx.Headers) -> None:
         self.status = status
         self.headers = {
             name: value
@@ -87,10 +87,10 @@ class CapturedReply:
             if name in KEPT_HEADERS or name.startswith(KEPT_PREFIXES)
         }
 
-    def _hear(self, chunk: bytes) -> None:
+    def _add_chunk(self, chunk: bytes) -> None:
         if not self.streamed:
             self._size += len(chunk)
-            if self._size <= MOST_BYTES:
+            if self._size <= MAX_BYTES:
                 self._chunks.append(chunk)
             return
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -99,42 +99,42 @@ class CapturedReply:
                 continue
             if self._first is None:
                 self._first = line
-            elif _TELLING.search(line):
+            elif _FACT_FIELD.search(line):
                 self._lines.append(line)
 
 
-_listener: ContextVar[CapturedReply | None] = ContextVar("tclue_tap", default=None)
+_current_capture: ContextVar[CapturedReply | None] = ContextVar("tclue_http_capture", default=None)
 
 
 @contextmanager
 def capture() -> Iterator[CapturedReply]:
-    """Hear what comes back for the request that this task makes."""
-    heard = CapturedReply()
-    token = _listener.set(heard)
+    """Capture the reply to the request that this task makes."""
+    captured = CapturedReply()
+    token = _current_capture.set(captured)
     try:
-        yield heard
+        yield captured
     finally:
-        _listener.reset(token)
+        _current_capture.reset(token)
 
 
 class CapturingTransport(httpx.AsyncBaseTransport):
-    """A transport that lets the listener of a request hear its reply."""
+    """A transport that copies each reply to the capture of its request."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request on; its reply is heard as it is read."""
-        heard = _listener.get()
-        if heard is None:
+        """Send a request on; its reply is captured as it is read."""
+        captured = _current_capture.get()
+        if captured is None:
             return await self._inner.handle_async_request(request)
-        # Bytes as they are meant to be read, a reply that is cut off included.
+        # Uncompressed, so that a reply that is cut off can be read too.
         request.headers["accept-encoding"] = "identity"
-        heard._begin()
+        captured._begin_request()
         response = await self._inner.handle_async_request(request)
-        heard._answered(response.status_code, response.headers)
+        captured._begin_response(response.status_code, response.headers)
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _Listened(response.stream, heard)
+        response.stream = _CapturedStream(response.stream, captured)
         return response
 
     async def aclose(self) -> None:
@@ -142,13 +142,13 @@ class CapturingTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class _Listened(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, heard: CapturedReply) -> None:
-        self._inner, self._heard = inner, heard
+class _CapturedStream(httpx.AsyncByteStream):
+    def __init__(self, inner: httpx.AsyncByteStream, captured: CapturedReply) -> None:
+        self._inner, self._captured = inner, captured
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
-            self._heard._hear(chunk)
+            self._captured._add_chunk(chunk)
             yield chunk
 
     async def aclose(self) -> None:
@@ -156,21 +156,21 @@ class _Listened(httpx.AsyncByteStream):
 
 
 def install() -> None:
-    """Tap the transports that litellm makes from now on; once is enough."""
+    """Capture in the transports that litellm makes from now on; a second call does nothing."""
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    make = AsyncHTTPHandler.create_async_transport
-    if getattr(make, "tapped", False):
+    create_transport = AsyncHTTPHandler.create_async_transport
+    if getattr(create_transport, "capturing", False):
         return
 
-    def tapped(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
-        inner = make(*args, **kwargs)
+    def capturing(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
+        inner = create_transport(*args, **kwargs)
         return inner and CapturingTransport(inner)
 
-    tapped.tapped = True  # type: ignore[attr-defined]
+    capturing.capturing = True  # type: ignore[attr-defined]
     handler: Any = AsyncHTTPHandler
-    handler.create_async_transport = staticmethod(tapped)
-    # Clients that were made before have no tap.
+    handler.create_async_transport = staticmethod(capturing)
+    # Clients that were made before do not capture.
     cache: Any = litellm.in_memory_llm_clients_cache
     cache.flush_cache()

@@ -1,6 +1,6 @@
-"""`tclue models`: what can be asked, at what price, and what it still needs.
+"""`tclue models`: the models, their prices, and what each still needs.
 
-Of a key it says whether it is set, and nothing else. Asks no network.
+Of a key it says only whether it is set. It uses no network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tclue.bench.options import BenchOptions
 class VariantListing:
     """A reasoning setting that an alias stands for."""
 
-    # what asks for it alone, and how it is shown
+    # the name that selects it alone, and its label
     name: str
     label: str
     notes: tuple[str, ...]
@@ -34,21 +34,21 @@ class ModelListing:
     # what it is
     about: str
     variants: tuple[VariantListing, ...] = ()
-    # name of the weights, and of who serves them: the first is asked
+    # name of the weights, and litellm's names at each host: the first is used
     weights: str | None = None
     hosts: tuple[str, ...] = ()
     # at the first host; None for what is not paid by the token
     prices: Prices | None = None
-    # what it needs, where that is not there; of keys, any one
+    # what it needs that is missing; of keys, any one
     needs: str | None = None
     keys: tuple[str, ...] = ()
     key_is_set: bool | None = None
     # the first day without them, ISO, and whether it has come
     retired_on: str | None = None
     retired: bool = False
-    # what a copy of one's own needs
+    # what a self-hosted copy needs
     self_hosted: str | None = None
-    # the day on which the facts were read, ISO, and where
+    # the day on which the facts were read, ISO, and their sources
     checked: str | None = None
     sources: tuple[str, ...] = ()
 
@@ -56,7 +56,7 @@ class ModelListing:
 def list_models(registry_file: Path | None = None) -> list[ModelListing]:
     """The built-in names, the kinds of names, and the registry's aliases.
 
-    Raises UserError where a registry file is not one.
+    Raises UserError for an invalid registry file.
     """
     registry = load(registry_file)
     torch = find_spec("torch") is not None and find_spec("transformers") is not None
@@ -93,7 +93,7 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Mod
     return ModelListing(
         name,
         facts.about,
-        tuple(VariantListing(one.name, one.label, one.notes) for one in plans),
+        tuple(VariantListing(variant.name, variant.label, variant.notes) for variant in plans),
         facts.weights,
         tuple(host.litellm for host in facts.hosts),
         price,

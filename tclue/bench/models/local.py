@@ -2,9 +2,9 @@
 
 * The prompt is one user message in the checkpoint's own chat template, and is never cut. Where
   prompt and limit do not fit the model's context, the limit shrinks, and a response that reaches it
-  ends with finish reason "context"; a prompt that leaves no room fails.
-* Sampling is by temperature alone: top-k, top-p and whatever else `generation_config.json` asks
-  for is ignored, except where it says which tokens end a text. Each response has a generator of
+  ends with finish reason "context"; a prompt that fills the context fails.
+* Sampling is by temperature alone: top-k, top-p and all else in `generation_config.json` are
+  ignored, except for the tokens that end a text. Each response has a generator of
   its own, seeded by seed, puzzle and sample, so it does not depend on what shares its batch, but
   for rounding: batches of another shape round differently, and a near-tie may fall the other way.
 * Batches are of prompts of like length, padded on the left; a prompt that several rows share is
@@ -33,8 +33,8 @@ from tclue.bench.costs.price_book import local_prices
 from tclue.bench.models.chat_template import (
     check_hub_name,
     end_tokens,
-    hushed_transformers,
-    no_template,
+    import_transformers_quietly,
+    missing_template_error,
     prompt_ids,
     seed_of,
 )
@@ -51,20 +51,20 @@ if TYPE_CHECKING:
 TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 MAX_TOKENS = 2048
 MAX_ROWS = 256
-# Rows that have ended leave the batch once they are this share of it (a little less, so that the
-# share itself counts).
-LEAVE_SHARE = 0.1499
-# What a checkpoint folder answers by, and so what identifies it.
+# Rows that have ended leave the batch once they are more than this share of it: just below 15%, so
+# that 15% itself is enough.
+MAX_ENDED_SHARE = 0.1499
+# The files of a checkpoint folder that determine its answers, and so identify it.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _PreparedRequest:
     """A request, and the tokens of its prompt."""
 
     request: Request
     prompt: list[int]
-    # most tokens of its response, and what it means to reach that: "length" or "context"
+    # most tokens of its response, and the finish reason at that: "length" or "context"
     limit: int
     at_limit: str
 
@@ -73,21 +73,21 @@ class LocalModel:
     """A checkpoint. Making it reads its configuration and tokenizer; `open` loads the weights."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
-        """Raises UserError where there is no such checkpoint, or it cannot be asked."""
-        torch, transformers = _libraries()
+        """Raises UserError where there is no such checkpoint, or it cannot be used."""
+        torch, transformers = _import_libraries()
         folder = Path(name).expanduser()
         self._name = str(folder) if folder.exists() else name
         if folder.exists():
             _check_folder(name, folder)
         else:
             check_hub_name(name, f"hf:{name}")
-        with _told(name):
+        with _one_line_errors(name):
             config = transformers.AutoConfig.from_pretrained(self._name, trust_remote_code=False)
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(
                 self._name, trust_remote_code=False
             )
         if not self._tokenizer.chat_template:
-            raise no_template(f"hf:{name}")
+            raise missing_template_error(f"hf:{name}")
         self._config = config.get_text_config()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
@@ -112,99 +112,99 @@ class LocalModel:
 
     def open(self) -> None:
         """Load the weights."""
-        _, transformers = _libraries()
-        with _told(self._name):
+        _, transformers = _import_libraries()
+        with _one_line_errors(self._name):
             self._model = transformers.AutoModelForCausalLM.from_pretrained(
                 self._name, dtype=self._dtype, use_safetensors=True, trust_remote_code=False
             )
         self._model.to(self._device).eval()
-        self._ends = end_tokens(self._model.generation_config, self._tokenizer)
+        self._end_ids = end_tokens(self._model.generation_config, self._tokenizer)
 
-    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
+    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Requests of like length together, the longest first, as many as memory allows."""
         from tclue.bench.models.memory import kv_cache_capacity_tokens
 
         assert self.resolved.max_tokens is not None
-        lengths = {ask.puzzle.id: len(prompt_ids(self._tokenizer, ask.puzzle)) for ask in asks}
-        left = sorted(asks, key=lambda ask: (-lengths[ask.puzzle.id], ask.puzzle.id, ask.sample))
+        lengths = {r.puzzle.id: len(prompt_ids(self._tokenizer, r.puzzle)) for r in requests}
+        remaining = sorted(requests, key=lambda r: (-lengths[r.puzzle.id], r.puzzle.id, r.sample))
         capacity = kv_cache_capacity_tokens(self._config, self._dtype, self._device)
-        while left:
-            longest = lengths[left[0].puzzle.id] + self.resolved.max_tokens
+        while remaining:
+            longest = lengths[remaining[0].puzzle.id] + self.resolved.max_tokens
             rows = self.resolved.concurrency or max(1, min(MAX_ROWS, capacity // longest))
-            yield left[:rows]
-            left = left[rows:]
+            yield remaining[:rows]
+            remaining = remaining[rows:]
 
-    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Answer a batch; each response as soon as its row ends."""
+    async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+        """Complete a batch; yields each completion as soon as its row ends."""
         start = time.perf_counter()
-        asked = [self._asked(request) for request in batch]
-        for one in asked:
-            if one.limit < 1:
-                yield one.request, self._no_room(one)
-        fitting = [one for one in asked if one.limit >= 1]
+        items = [self._prepare(request) for request in batch]
+        for item in items:
+            if item.limit < 1:
+                yield item.request, self._too_long(item)
+        fitting = [item for item in items if item.limit >= 1]
         if not fitting:
             return
         rows = self._rows(fitting)
-        requests = {id(row): one for row, one in zip(rows, fitting, strict=True)}
+        item_of_row = {id(row): item for row, item in zip(rows, fitting, strict=True)}
         steps = self._decode(fitting, rows)
         loop = asyncio.get_running_loop()
         while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
             for row in ended:
-                one = requests[id(row)]
-                yield one.request, self._completion(one, row, time.perf_counter() - start)
+                item = item_of_row[id(row)]
+                yield item.request, self._completion(item, row, time.perf_counter() - start)
 
-    def _asked(self, request: Request) -> _Asked:
+    def _prepare(self, request: Request) -> _PreparedRequest:
         assert self.resolved.max_tokens is not None
         prompt = prompt_ids(self._tokenizer, request.puzzle)
-        room = self._context - len(prompt) if self._context else self.resolved.max_tokens
-        limit = min(self.resolved.max_tokens, room)
+        available = self._context - len(prompt) if self._context else self.resolved.max_tokens
+        limit = min(self.resolved.max_tokens, available)
         at_limit = "length" if limit == self.resolved.max_tokens else "context"
-        return _Asked(request, prompt, limit, at_limit)
+        return _PreparedRequest(request, prompt, limit, at_limit)
 
     @property
     def _context(self) -> int | None:
         """Most tokens of prompt and response together; None where the model has no such limit."""
         return getattr(self._config, "max_position_embeddings", None)
 
-    def _no_room(self, asked: _Asked) -> Completion:
-        tokens = len(asked.prompt)
+    def _too_long(self, item: _PreparedRequest) -> Completion:
+        tokens = len(item.prompt)
         return Completion(
             usage=Usage(prompt_tokens=tokens),
             error=f"the prompt has {tokens} tokens: the model's context is {self._context}",
         )
 
-    def _completion(self, asked: _Asked, row: DecodingRow, latency_s: float) -> Completion:
+    def _completion(self, item: _PreparedRequest, row: DecodingRow, latency_s: float) -> Completion:
         ids = row.ids[:-1] if row.finish == "stop" else row.ids
         return Completion(
             text=self._tokenizer.decode(ids, skip_special_tokens=True),
             finish_reason=row.finish,
-            usage=Usage(len(asked.prompt), len(row.ids)),
+            usage=Usage(len(item.prompt), len(row.ids)),
             latency_s=latency_s,
             compute_s=row.compute_s,
         )
 
-    def _rows(self, asked: Sequence[_Asked]) -> list[DecodingRow]:
+    def _rows(self, items: Sequence[_PreparedRequest]) -> list[DecodingRow]:
         """A row for each request; samples of one puzzle go on from one prompt."""
         from tclue.bench.models.decode import DecodingRow
 
-        puzzles = list(dict.fromkeys(one.request.puzzle.id for one in asked))
-        place = {puzzle: i for i, puzzle in enumerate(puzzles)}
-        return [DecodingRow(place[one.request.puzzle.id], one.limit, one.at_limit) for one in asked]
+        ids = [item.request.puzzle.id for item in items]
+        index = {puzzle: i for i, puzzle in enumerate(dict.fromkeys(ids))}
+        return [DecodingRow(index[p], i.limit, i.at_limit) for p, i in zip(ids, items, strict=True)]
 
     def _decode(
-        self, asked: Sequence[_Asked], rows: Sequence[DecodingRow]
+        self, items: Sequence[_PreparedRequest], rows: Sequence[DecodingRow]
     ) -> Iterator[list[DecodingRow]]:
         """Decode rows together; yields those that each step ended."""
         from tclue.bench.models.decode import decode
 
-        prompts = list({one.request.puzzle.id: one.prompt for one in asked}.values())
-        generators = [self._generator(one.request) for one in asked]
+        prompts = list({item.request.puzzle.id: item.prompt for item in items}.values())
+        generators = [self._generator(item.request) for item in items]
 
         def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
-            return self._pick(logits, [generators[number] for number in numbers]), None
+            return self._next_tokens(logits, [generators[number] for number in numbers]), None
 
         context = self._context or sys.maxsize
-        return decode(self._model, prompts, rows, draw, self._ends, LEAVE_SHARE, context)
+        return decode(self._model, prompts, rows, draw, self._end_ids, MAX_ENDED_SHARE, context)
 
     def _generator(self, request: Request) -> torch.Generator:
         import torch
@@ -212,7 +212,7 @@ class LocalModel:
         seed = seed_of(f"{self.resolved.seed}/{request.puzzle.id}/{request.sample}")
         return torch.Generator(self._device).manual_seed(seed)
 
-    def _pick(self, logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+    def _next_tokens(self, logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """The next tokens [row], of logits [row, vocab]."""
         import torch
 
@@ -231,11 +231,11 @@ class LocalModel:
         return (logits.double() / temperature - torch.stack(draws).log()).argmax(-1)
 
 
-def _libraries() -> tuple[Any, Any]:
+def _import_libraries() -> tuple[Any, Any]:
     try:
         import torch
 
-        return torch, hushed_transformers()
+        return torch, import_transformers_quietly()
     except ImportError:
         raise UserError(
             "hf: models need torch and transformers: pip install 'tclue[local]'"
@@ -243,8 +243,8 @@ def _libraries() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """What transformers cannot load is told in one line."""
+def _one_line_errors(name: str) -> Iterator[None]:
+    """Turn any error of transformers' loading into a UserError of one line."""
     try:
         yield
     except Exception as error:  # of many kinds, those of safetensors and tokenizers among them

@@ -1,4 +1,4 @@
-"""How much memory there is, and how many tokens' keys and values fit into it."""
+"""The size of the memory, and how many tokens' keys and values fit into it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def kv_cache_capacity_tokens(config: Any, dtype: Any, device: str) -> int:
     """Tokens whose keys and values fit the share of memory that they may take.
 
     `config` is a text model's configuration, `dtype` torch's. On a CPU it is a share of all memory,
-    not of what is free: batches of another size round differently, and a run that goes on is to
-    have the numbers of one that was not interrupted.
+    not of what is free: batches of another size round differently, and a resumed run is to have
+    the numbers of one that was not interrupted.
     """
     import torch
 

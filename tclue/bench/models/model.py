@@ -66,8 +66,7 @@ class CheckpointOrigin:
     seconds: float | None = None
     cost_usd: float | None = None
 
-    @property
-    def told(self) -> str:
+    def describe(self) -> str:
         """A sentence for a reader of the board."""
         words = [f"step {self.step} of training run {self.run}"]
         if self.base:
@@ -134,7 +133,7 @@ class Model(Protocol):
     def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """The requests in the groups and order in which `ask` takes them."""
 
-    def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+    def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer each request of a batch, as each is done; the engine tries again, not it."""
 
 
@@ -154,15 +153,15 @@ class BuiltinModel:
 
     def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
-        return [[ask] for ask in asks]
+        return [[complete] for complete in asks]
 
-    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+    async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Work out each answer."""
-        for ask in batch:
+        for request in batch:
             start = time.perf_counter()
-            answers = self.answers(ask)
+            answers = self.answers(request)
             yield (
-                ask,
+                request,
                 Completion(
                     text=answer_lines(answers),
                     finish_reason="stop",
@@ -172,7 +171,7 @@ class BuiltinModel:
                 ),
             )
 
-    def answers(self, ask: Request) -> Mapping[str, str]:
+    def answers(self, complete: Request) -> Mapping[str, str]:
         """Letter to answer; empty where there is none."""
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""From a reasoning setting to what a provider is really sent, checked before anything is.
+"""From a reasoning setting to the request that a provider gets, checked before it is sent.
 
     plan(model, Setting("16k", 16_000), Limits())
 
@@ -11,9 +11,9 @@
 * The requests are in litellm's terms, chosen so that it forwards them whole. Left to itself it
   (1.106.2) makes any budget from 8,192 tokens `xhigh` where Claude takes effort alone, drops a
   budget for DeepSeek, sends Gemini an empty configuration for `disabled`, and checks no budget
-  against a limit. `tests/bench/models/test_reasoning.py` holds what each provider gets.
-* Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that says nothing for
-  that long does not last.
+  against a limit. `tests/bench/models/test_reasoning.py` has what each provider gets.
+* Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that is silent for that
+  long is dropped.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 from tclue.bench.models.registry import Lift, Off, Reasoning, Setting, Temperature
 from tclue.errors import UserError
 
-# Left for the answer when a budget is all that limits thinking.
+# Tokens left for the answer where only a budget limits thinking.
 ANSWER_TOKENS = 4_000
 # The limit of a registered model that does not think: the answers are short, and a provider's own
 # limit may be far too low, or so high that --max-cost would have to reserve dollars a request.
-ALONE_TOKENS = 16_000
+ANSWER_ONLY_TOKENS = 16_000
 STREAM_ABOVE_TOKENS = 20_000
-# Budgets as effort, for who knows no budgets: up to so many tokens, this level; above, the highest
-# but `max`, which knows no bound.
+# The effort for a budget, where a provider takes only effort: up to so many tokens, this level;
+# above, the highest but `max`, which has no bound.
 _EFFORT = ((4_000, "low"), (12_000, "medium"), (32_000, "high"))
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
 _TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and others read
@@ -40,26 +40,26 @@ _TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and othe
 
 @dataclass(frozen=True)
 class ModelCapabilities:
-    """What is known of a model at its host, before a setting is chosen."""
+    """What a model can do at its host, before a setting is chosen."""
 
     # as the command line names it
     name: str
-    # litellm's provider; "self-hosted" for a server of one's own
+    # litellm's provider; "self-hosted" for a self-hosted server
     provider: str
-    # None where nothing is known of it
+    # None where it is unknown
     reasoning: Reasoning | None
     temperature: Temperature = "any"
-    # most tokens of a response, thinking included; None where nobody says
+    # most tokens of a response, thinking included; None where unknown
     max_output_tokens: int | None = None
     context_tokens: int | None = None
     lift: Lift | None = None
-    # its facts are in the registry: what its requests hold is decided here, not by the provider
+    # whether it is in the registry: then limits are set here, not by the provider
     registered: bool = False
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the command line asks of every request."""
+    """The command line's settings for every request."""
 
     temperature: float | None = None
     max_tokens: int | None = None
@@ -68,9 +68,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class ReasoningPlan:
-    """A variant: what is sent, and how it is shown."""
+    """A variant: its request, its name and its label."""
 
-    # what asks for this variant, how it is shown, and its setting
+    # the name that selects this variant, its label, and its setting
     name: str
     label: str
     setting: str | None
@@ -78,15 +78,15 @@ class ReasoningPlan:
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stream: bool = False
-    # most tokens that a response can have, where anything says so
+    # most tokens that a response can have, where known
     max_output_tokens: int | None = None
-    # the thinking budget that is sent, or that the limit is made of
+    # the thinking budget that is sent, or from which the limit was computed
     budget_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """What a setting comes to: arguments, and the budget if it is one."""
+    """The meaning of a setting: litellm's arguments, and the budget if it is one."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     budget_tokens: int | None = None
@@ -105,20 +105,20 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
     contradicts what it takes.
     """
     name = f"{model.name}@{setting.text}" if setting else model.name
-    limit, given = model.max_output_tokens, limits.max_tokens
-    if given is not None and (most := _most(model)) is not None and given > most:
-        raise UserError(f"--max-tokens is {given}: {model.name} gives at most {most} tokens")
-    choice = _choice(model, setting, given, name)
+    limit, max_tokens = model.max_output_tokens, limits.max_tokens
+    if max_tokens is not None and (most := _output_limit(model)) is not None and max_tokens > most:
+        raise UserError(f"--max-tokens is {max_tokens}: {model.name} gives at most {most} tokens")
+    choice = _choice(model, setting, max_tokens, name)
     _check_temperature(model, limits.temperature, choice.thinks, name)
-    total = choice.total_tokens or given or _usual(model, choice.thinks)
+    total = choice.total_tokens or max_tokens or _default_limit(model, choice.thinks)
     notes, headers = choice.notes, None
     if model.lift and limit is not None and (total or 0) > limit:
         headers = {model.lift.header: model.lift.value}
         notes += (f"the output limit is lifted by {model.lift.header}: {model.lift.value}",)
     most_tokens = total or limit or model.context_tokens
     # Anthropic's requests always hold a limit: litellm puts in the model's highest.
-    asked = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
-    stream = limits.stream or (asked or 0) > STREAM_ABOVE_TOKENS
+    expected = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
+    stream = limits.stream or (expected or 0) > STREAM_ABOVE_TOKENS
     request = {
         "temperature": limits.temperature,
         "max_tokens": total,
@@ -140,34 +140,34 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
     )
 
 
-def _most(model: ModelCapabilities) -> int | None:
-    """Most tokens that the model can be brought to give."""
+def _output_limit(model: ModelCapabilities) -> int | None:
+    """Most tokens that the model can give, with a lift if it has one."""
     return model.lift.max_output_tokens if model.lift else model.max_output_tokens
 
 
-def _usual(model: ModelCapabilities, thinks: bool) -> int | None:
-    """The limit where none was given."""
+def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
+    """The output limit where none was given."""
     if not model.registered or model.provider == "self-hosted":
         return None
     if thinks:
         return model.max_output_tokens
     # Prompt and answer share the context.
     half = model.context_tokens and model.context_tokens // 2
-    return min(ALONE_TOKENS, model.max_output_tokens or ALONE_TOKENS, half or ALONE_TOKENS)
+    return min(filter(None, (ANSWER_ONLY_TOKENS, model.max_output_tokens, half)))
 
 
-def _fitted(
-    model: ModelCapabilities, budget: int, given: int | None, name: str
+def _fit_budget(
+    model: ModelCapabilities, budget: int, max_tokens: int | None, name: str
 ) -> tuple[int, int, str | None]:
-    """The budget that fits, the limit of the response, and what there is to note of it."""
-    most, total = _most(model), budget + ANSWER_TOKENS
-    if given is not None:
-        if given < total:
+    """The budget that fits, the limit of the response, and a note or None."""
+    most, total = _output_limit(model), budget + ANSWER_TOKENS
+    if max_tokens is not None:
+        if max_tokens < total:
             raise UserError(
-                f"{name}: --max-tokens is {given}, and a budget of {budget} with {ANSWER_TOKENS} "
-                f"for the answer takes {total}"
+                f"{name}: --max-tokens is {max_tokens}, and a budget of {budget} with "
+                f"{ANSWER_TOKENS} for the answer takes {total}"
             )
-        return budget, given, None
+        return budget, max_tokens, None
     if most is None:
         return budget, total, "the output limit is not known: the budget was not checked"
     if budget > most:
@@ -183,24 +183,24 @@ def _fitted(
 
 
 def _check_temperature(
-    model: ModelCapabilities, given: float | None, thinks: bool, name: str
+    model: ModelCapabilities, temperature: float | None, thinks: bool, name: str
 ) -> None:
-    demanded = model.temperature == "one" or (model.temperature != "any" and thinks)
-    if demanded and given not in (None, 1):
+    only_one = model.temperature == "one" or (model.temperature != "any" and thinks)
+    if only_one and temperature not in (None, 1):
         when = "while it thinks " if model.temperature == "one-when-thinking" else ""
         raise UserError(
-            f"{name}: --temperature is {given:g}, and {when}the model takes none but 1: leave it "
-            "out"
+            f"{name}: --temperature is {temperature:g}, and {when}the model takes none but 1: "
+            "leave it out"
         )
 
 
 def _choice(
-    model: ModelCapabilities, setting: Setting | None, given: int | None, name: str
+    model: ModelCapabilities, setting: Setting | None, max_tokens: int | None, name: str
 ) -> _Choice:
-    """What a setting comes to at a model; `given` is --max-tokens."""
+    """The meaning of a setting for a model; `max_tokens` is --max-tokens."""
     control = model.reasoning
     if setting is None:
-        # Where nothing has to be sent to turn thinking off, it is off until it is asked for.
+        # Where nothing has to be sent to turn thinking off, it is off by default.
         thinks = control is not None and control.kind != "none" and control.off != "unset"
         return _Choice(thinks=thinks)
     if control is None:
@@ -211,56 +211,56 @@ def _choice(
         if control.kind == "none":
             return _Choice(thinks=False)
         if control.off is None:
-            known = _settings(model, control)
-            raise UserError(f"{name}: its thinking cannot be turned off; {known}")
+            settings = _describe_settings(model, control)
+            raise UserError(f"{name}: its thinking cannot be turned off; {settings}")
         return _Choice(_off(model, control.off), thinks=False)
     if setting.budget_tokens is not None:
-        return _budget(model, control, setting.budget_tokens, given, name)
+        return _budget(model, control, setting.budget_tokens, max_tokens, name)
     if setting.text == "on" and _has_switch(model, control):
         return _Choice(_switch(model, on=True))
     if control.kind != "effort" or setting.text not in control.levels:
-        raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
+        raise UserError(f"unknown variant {name!r}: {_describe_settings(model, control)}")
     return _Choice(_effort(model, setting.text))
 
 
 def _has_switch(model: ModelCapabilities, control: Reasoning) -> bool:
-    """Whether thinking can be turned on, and no more be said of it in tokens."""
+    """Whether thinking can be turned on without a level or a budget."""
     return control.kind == "switch" or (
         control.kind == "effort" and model.provider == "self-hosted"
     )
 
 
-def _settings(model: ModelCapabilities, control: Reasoning) -> str:
-    """What a model can be set to, for an error."""
+def _describe_settings(model: ModelCapabilities, control: Reasoning) -> str:
+    """A sentence on the settings of a model, for an error."""
     match control.kind:
         case "none":
             return f"{model.name} has no reasoning that could be set"
         case "always":
             return f"{model.name} always thinks, for as long as it will: it has no settings"
-    known: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
-    # Levels and the switch take one too: it becomes one of theirs, and a limit.
-    known += ["a budget such as 16k"]
-    known += ["none"] if control.off else []
-    return f"{model.name} can be set to {', '.join(known)}"
+    settings: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
+    # Models with levels or a switch take a budget too: it becomes one of those, and a limit.
+    settings += ["a budget such as 16k"]
+    settings += ["none"] if control.off else []
+    return f"{model.name} can be set to {', '.join(settings)}"
 
 
 def _budget(
-    model: ModelCapabilities, control: Reasoning, asked: int, given: int | None, name: str
+    model: ModelCapabilities, control: Reasoning, requested: int, max_tokens: int | None, name: str
 ) -> _Choice:
     """A budget, in the provider's own terms."""
     if control.kind in ("none", "always"):
-        raise UserError(f"unknown variant {name!r}: {_settings(model, control)}")
+        raise UserError(f"unknown variant {name!r}: {_describe_settings(model, control)}")
     low, high = control.min_budget or 1, control.max_budget
-    if asked < low or (high is not None and asked > high):
+    if requested < low or (high is not None and requested > high):
         bounds = f"{low} to {high}" if high is not None else f"{low} or more"
-        raise UserError(f"{name}: a budget of {asked}: {model.name} takes {bounds}")
-    budget, total, note = _fitted(model, asked, given, name)
+        raise UserError(f"{name}: a budget of {requested}: {model.name} takes {bounds}")
+    budget, total, note = _fit_budget(model, requested, max_tokens, name)
     if budget < low:
         raise UserError(
             f"{name}: {model.name} gives at most {total} tokens, which with {ANSWER_TOKENS} for "
             f"the answer leaves a budget of {budget}: it takes {low} or more"
         )
-    shown = () if budget == asked else (f"{budget / 1000:g}k sent",)
+    shown = () if budget == requested else (f"{budget / 1000:g}k sent",)
     notes = (note,) if note else ()
     if control.kind == "budget":
         arguments: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}
@@ -279,11 +279,11 @@ def _budget(
 
 
 def _level(budget: int, levels: tuple[str, ...]) -> str:
-    """The level for a budget: of those that a model knows, the nearest."""
-    wanted = next((level for most, level in _EFFORT if budget <= most), "xhigh")
-    at = _LEVELS.index(wanted)
-    known = [level for level in levels if level != "max"] or list(levels)
-    return min(known, key=lambda level: abs(_LEVELS.index(level) - at))
+    """The effort level nearest to a budget, of those that a model has."""
+    ideal = next((level for limit, level in _EFFORT if budget <= limit), "xhigh")
+    position = _LEVELS.index(ideal)
+    available = [level for level in levels if level != "max"] or list(levels)
+    return min(available, key=lambda level: abs(_LEVELS.index(level) - position))
 
 
 def _effort(model: ModelCapabilities, level: str) -> dict[str, Any]:

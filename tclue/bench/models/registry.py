@@ -6,10 +6,10 @@
   list. It is the one that `--registry` names, else `tclue/models.toml` in $XDG_CONFIG_HOME
   (~/.config) where there is one.
 * An alias names weights. A retired one stays listed and is not replaced by another.
-* A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a server of one's own
+* A name is `ALIAS`, `ALIAS@SETTING`, either with `=NAME` behind it where a self-hosted server
   calls the weights NAME, or whatever litellm calls a model, with `@SETTING` too.
-* Reading is strict: a key that nobody reads, a value of another type or a name that is not on a
-  list is told with the file, the alias and the key. Nothing here imports litellm.
+* Reading is strict: an unknown key, a value of another type or a name that is not on a list is an
+  error that names the file, the alias and the key. Nothing here imports litellm.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import MinLen
 
-from tclue.config_files import merged, own_file, read_toml
+from tclue.config_files import merged, read_toml, user_file
 from tclue.errors import UserError
 from tclue.strict import STRICT, Count, Day, read
 
@@ -45,7 +45,7 @@ _BUDGET = re.compile(r"(\d{1,6})(k?)")
 
 @dataclass(frozen=True)
 class Reasoning:
-    """What the reasoning of some weights can be set to."""
+    """The reasoning settings of some weights."""
 
     kind: ReasoningKind
     # of kind "effort": the levels it knows
@@ -68,11 +68,11 @@ class Lift:
 
 @dataclass(frozen=True)
 class Host:
-    """Someone who serves some weights."""
+    """A provider that serves some weights."""
 
     # litellm's name; what stands before the first slash is the provider
     litellm: str
-    # most tokens of a response, thinking included; None where nobody says
+    # most tokens of a response, thinking included; None where unknown
     max_output_tokens: Count | None = None
     # most tokens of prompt and response together
     context_tokens: Count | None = None
@@ -88,7 +88,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Retired:
-    """That the host no longer serves some weights."""
+    """The end of the host's service for some weights."""
 
     # the first day without them
     on: Day
@@ -105,7 +105,7 @@ class Alias:
     # the name by which their maker, or a model hub, knows them
     weights: str
     reasoning: Reasoning
-    # the first is asked; each other one when asked for by its litellm name
+    # the first is used; the others can be selected by their litellm names
     hosts: Annotated[tuple[Host, ...], MinLen(1)]
     # the day on which the sources were read, and where they are
     checked: Day
@@ -114,7 +114,7 @@ class Alias:
     variants: tuple[str, ...] = ()
     temperature: Temperature = "any"
     retired: Retired | None = None
-    # what a copy of one's own needs; None where the weights are not to be had
+    # what a self-hosted copy needs; None where the weights are not published
     self_hosted: str | None = None
 
     def retired_by(self, day: str) -> bool:
@@ -143,17 +143,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class RegistryMatch:
-    """What a name means."""
+    """What a name on the command line refers to."""
 
     # the name without setting and server's name
     name: str
-    # the alias's name and facts, and who is asked; None for a name that is not registered
+    # the alias's name and facts, and the host; None for a name that is not registered
     alias: str | None = None
     facts: Alias | None = None
     host: Host | None = None
-    # the settings asked for; (None,) where there is none to ask for
+    # the settings that were named; (None,) where there are none
     settings: tuple[Setting | None, ...] = (None,)
-    # what a server of one's own calls the weights
+    # what a self-hosted server calls the weights
     server_name: str | None = None
 
 
@@ -161,8 +161,8 @@ def parse_setting(text: str) -> Setting | None:
     """The setting that a text names, or None."""
     if text in ("none", "on", *get_args(Level)):
         return Setting(text)
-    if found := _BUDGET.fullmatch(text):
-        tokens = int(found[1]) * (1000 if found[2] else 1)
+    if match := _BUDGET.fullmatch(text):
+        tokens = int(match[1]) * (1000 if match[2] else 1)
         return Setting(text, tokens) if tokens else None
     return None
 
@@ -176,15 +176,15 @@ def is_served_as(model_id: str, served_as: Iterable[str]) -> bool:
 
 
 def lookup(name: str, registry: Registry) -> RegistryMatch:
-    """What a name on the command line means.
+    """What a name on the command line refers to.
 
-    Raises UserError for a setting that there is none of.
+    Raises UserError for an unknown setting.
     """
-    asked, _, server_name = name.partition("=")
-    base, at, suffix = asked.rpartition("@")
-    if not at or not (base in registry.models or parse_setting(suffix)):
+    model_name, _, server_name = name.partition("=")
+    base, separator, suffix = model_name.rpartition("@")
+    if not separator or not (base in registry.models or parse_setting(suffix)):
         # Some providers' own names hold an @.
-        base, suffix = asked, ""
+        base, suffix = model_name, ""
     setting = parse_setting(suffix)
     by_host = {host.litellm: alias for alias, m in registry.models.items() for host in m.hosts}
     alias = base if base in registry.models else by_host.get(base)
@@ -197,31 +197,26 @@ def lookup(name: str, registry: Registry) -> RegistryMatch:
     if suffix and setting is None:
         listed = ", ".join(f"{base}@{text}" for text in facts.variants) or f"{base} alone"
         raise UserError(
-            f"unknown variant {asked!r}: its variants are {listed}; a budget is written as 16k"
+            f"unknown variant {model_name!r}: its variants are {listed}; a budget is written as 16k"
         )
     # A host's own name means what it means there: one model, as its provider sets it.
     variants = facts.variants if base == alias else ()
     defaults = tuple(parse_setting(text) for text in variants) or (None,)
     return RegistryMatch(
-        base,
-        alias,
-        facts,
-        host,
-        (setting,) if setting else defaults,
-        server_name or None,
+        base, alias, facts, host, (setting,) if setting else defaults, server_name or None
     )
 
 
-def load(given: Path | None) -> Registry:
+def load(path: Path | None) -> Registry:
     """The shipped registry with the user's own merged over it.
 
-    Raises UserError, in one line with the file, the alias and the key, for what cannot be meant.
+    Raises UserError, in one line with the file, the alias and the key, for an invalid file.
     """
-    data, own = read_toml(SHIPPED), own_file("models.toml", given)
-    if own is not None:
-        data = merged(data, read_toml(own))
-    # The shipped one holds by itself, so what is wrong is the other's doing.
-    path = own or SHIPPED
+    data, user_path = read_toml(SHIPPED), user_file("models.toml", path)
+    if user_path is not None:
+        data = merged(data, read_toml(user_path))
+    # The shipped file is valid by itself, so an error is in the user's.
+    path = user_path or SHIPPED
     _check_dots(data.get("models"), path)
     registry = read(Registry, data, str(path))
     for alias, facts in registry.models.items():

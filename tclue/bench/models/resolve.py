@@ -1,14 +1,14 @@
-"""From a name on the command line to models that can be asked.
+"""From a name on the command line to models that can be used.
 
 * `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` the one
   that this package brings, and `train:RUN@STEP` one that a training run kept (`trained`).
 * An alias of the registry stands for one model or several: its weights at each of its reasoning
   settings. Any other name is litellm's.
-* With `--api-base`, both are asked of that server, spoken to as OpenAI's: an alias under the name
-  of its weights or the one given behind `=`, any other name as it is unless it begins with one of
+* With `--api-base`, both go to that server, in OpenAI's protocol: an alias under the name of its
+  weights or the one given behind `=`, any other name as it is unless it begins with one of
   litellm's providers. The server is sent OPENAI_API_KEY where that is set.
-* An unknown name or variant, a missing key and a retired model are told here, before anything is
-  asked.
+* An unknown name or variant, a missing key and a retired model are errors here, before any
+  request.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 IN_FLIGHT = 32
-# For a server that wants no key: litellm sends none without it.
+# For a server that needs no key: without a key, litellm sends no request.
 NO_KEY = "none"
 
 
 def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     """The models that a name stands for, with the options that concern them: one a variant.
 
-    Raises UserError where there is none, or something is missing to ask it.
+    Raises UserError where there is none, or where it needs something that is missing.
     """
     if name == "random":
         return [RandomModel(options.seed)]
@@ -54,35 +54,35 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
 
         return [TrainedModel(name.removeprefix("train:"), options)]
     registry = load(options.registry)
-    found = lookup(name, registry)
-    if found.facts and not options.api_base:
-        _check_registered(found, registry)
-    return _hosted(found, registry, options)
+    match = lookup(name, registry)
+    if match.facts and not options.api_base:
+        _check_registered(match, registry)
+    return _hosted_models(match, registry, options)
 
 
-def _check_registered(found: RegistryMatch, registry: Registry) -> None:
-    """Refuse what is retired, and what there is no key for, before litellm takes its seconds."""
-    facts, host = found.facts, found.host
+def _check_registered(match: RegistryMatch, registry: Registry) -> None:
+    """Refuse a retired model or a missing key, before litellm takes seconds to import."""
+    facts, host = match.facts, match.host
     assert facts is not None
     assert host is not None
     if facts.retired and facts.retired_by(today()):
         raise UserError(
-            f"{found.name} is retired: {host.provider} serves it no more since {facts.retired.on}, "
-            f"and recommends {facts.retired.successor}; {_copy(facts)}"
+            f"{match.name} is retired: {host.provider} serves it no more since {facts.retired.on}, "
+            f"and recommends {facts.retired.successor}; {_self_hosting(facts)}"
         )
     variables = registry.keys.get(host.provider, ())
     if variables and not any(map(key_is_set, variables)):
-        raise _no_key(found.name, variables)
+        raise _missing_key_error(match.name, variables)
 
 
-def _copy(facts: Alias) -> str:
-    """What a copy of some weights on a server of one's own needs."""
+def _self_hosting(facts: Alias) -> str:
+    """What a self-hosted copy of some weights needs."""
     if facts.self_hosted is None:
         return "its weights are closed, so nobody else can host a copy"
     return f"a copy behind --api-base needs {facts.self_hosted}"
 
 
-def _no_key(name: str, variables: Sequence[str]) -> UserError:
+def _missing_key_error(name: str, variables: Sequence[str]) -> UserError:
     return UserError(f"{name}: no key: set {' or '.join(variables)} in the environment")
 
 
@@ -91,47 +91,47 @@ def key_is_set(variable: str) -> bool:
     return bool(os.environ.get(variable))
 
 
-def _hosted(found: RegistryMatch, registry: Registry, options: BenchOptions) -> list[Model]:
+def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptions) -> list[Model]:
     from tclue.bench.models.hosted import HostedModel, load_litellm
 
     litellm = load_litellm()
-    routed, model, served_as = _routed(litellm, found, registry, options)
-    checked = found.host is not None and found.host.provider in registry.keys
-    missing = [] if checked and not options.api_base else missing_keys(litellm, routed)
+    route, model, served_as = _find_route(litellm, match, registry, options)
+    key_checked = match.host is not None and match.host.provider in registry.keys
+    missing = [] if key_checked and not options.api_base else missing_keys(litellm, route)
     if missing and not options.api_base:
-        raise _no_key(found.name, missing)
+        raise _missing_key_error(match.name, missing)
     limits = Limits(options.temperature, options.max_tokens, options.stream)
-    plans = [plan(model, setting, limits) for setting in found.settings]
-    _check_seed(litellm, routed, found.name, options)
-    priced = prices(routed, options, litellm)
-    resolved = [_resolved(one, routed, found, served_as, priced, options) for one in plans]
-    return [HostedModel(routed, one, NO_KEY if missing else None) for one in resolved]
+    plans = [plan(model, setting, limits) for setting in match.settings]
+    _check_seed(litellm, route, match.name, options)
+    priced = prices(route, options, litellm)
+    resolved = [_resolved(one, route, match, served_as, priced, options) for one in plans]
+    return [HostedModel(route, one, NO_KEY if missing else None) for one in resolved]
 
 
-def _routed(
-    litellm: ModuleType, found: RegistryMatch, registry: Registry, options: BenchOptions
+def _find_route(
+    litellm: ModuleType, match: RegistryMatch, registry: Registry, options: BenchOptions
 ) -> tuple[str, ModelCapabilities, tuple[str, ...]]:
-    """Under which name litellm is asked, what is known of the model, the ids it may answer with."""
-    facts, host = found.facts, found.host
+    """litellm's name, the capabilities, and the ids with which the model may answer."""
+    facts, host = match.facts, match.host
     if facts and host:
         # Closed weights behind a URL: a gateway to their provider, in its own protocol.
-        own_server = options.api_base and (facts.self_hosted or found.server_name)
+        own_server = options.api_base and (facts.self_hosted or match.server_name)
         if not own_server:
-            model = capabilities.registered(found.name, facts, host, self_hosted=False)
+            model = capabilities.registered(match.name, facts, host, self_hosted=False)
             return host.litellm, model, host.served_as
-        served = found.server_name or facts.weights
-        model = capabilities.registered(found.name, facts, host, self_hosted=True)
+        served = match.server_name or facts.weights
+        model = capabilities.registered(match.name, facts, host, self_hosted=True)
         return f"openai/{served}", model, (served,)
-    routed = found.name
-    if options.api_base and routed.split("/")[0] not in litellm.provider_list:
-        routed = f"openai/{routed}"
+    route = match.name
+    if options.api_base and route.split("/")[0] not in litellm.provider_list:
+        route = f"openai/{route}"
     try:
-        return routed, *capabilities.unregistered(litellm, found.name, routed, options.api_base)
+        return route, *capabilities.unregistered(litellm, match.name, route, options.api_base)
     except litellm.BadRequestError:
-        if like := difflib.get_close_matches(found.name, registry.models, 1):
-            raise UserError(f"unknown model {found.name!r}: did you mean {like[0]}?") from None
+        if similar := difflib.get_close_matches(match.name, registry.models, 1):
+            raise UserError(f"unknown model {match.name!r}: did you mean {similar[0]}?") from None
         raise UserError(
-            f"unknown model {found.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, "
+            f"unknown model {match.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, "
             "train:RUN@STEP, an alias that `tclue models` lists, a name that litellm knows such as "
             "openai/gpt-5-mini, or --api-base URL and that server's name"
         ) from None
@@ -143,29 +143,29 @@ def missing_keys(litellm: ModuleType, name: str) -> list[str]:
     return [variable for variable in missing if variable.endswith("_KEY")]
 
 
-def _check_seed(litellm: ModuleType, routed: str, name: str, options: BenchOptions) -> None:
+def _check_seed(litellm: ModuleType, route: str, name: str, options: BenchOptions) -> None:
     """Refuse a seed that litellm would not send."""
-    model_id, provider = _provider(litellm, routed, options)
-    taken = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
-    if options.seed is not None and taken and "seed" not in taken:
+    model_id, provider = _provider(litellm, route, options)
+    supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
+    if options.seed is not None and supported and "seed" not in supported:
         raise UserError(f"{name}: {provider} takes no seed: leave --seed out")
 
 
-def prices(routed: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
-    """What the costs of a model are counted with; without litellm, its list is not asked."""
+def prices(route: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
+    """The prices of a model's responses; without litellm, its list is not looked up."""
     provider = None
     if litellm is not None:
-        _, provider = _provider(litellm, routed, options)
-    return prices_for(routed, provider, options, litellm)
+        _, provider = _provider(litellm, route, options)
+    return prices_for(route, provider, options, litellm)
 
 
-def _provider(litellm: ModuleType, routed: str, options: BenchOptions) -> tuple[str, str]:
+def _provider(litellm: ModuleType, route: str, options: BenchOptions) -> tuple[str, str]:
     """The provider's own name for a model, and the provider; a registry may name one wrongly."""
     try:
-        model_id, provider, _, _ = litellm.get_llm_provider(routed, api_base=options.api_base)
+        model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=options.api_base)
     except litellm.BadRequestError:
         raise UserError(
-            f"{routed}: {routed.split('/')[0]!r} is no provider of litellm's; if a registry file "
+            f"{route}: {route.split('/')[0]!r} is no provider of litellm's; if a registry file "
             "names it as a host's `litellm`, put it right there"
         ) from None
     return model_id, provider

@@ -1,10 +1,10 @@
-"""The facts of a reply, from the bytes that the provider sent (see `tap`).
+"""The facts of a reply, from the bytes that the provider sent (see `http_capture`).
 
-Three forms are told apart by their shape, whoever sent them, whole or as server-sent events:
+Three forms are told apart by their shape, for any provider, whole or as server-sent events:
 
 * `choices`: OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), and
   what speaks like it: DeepSeek, OpenRouter, vLLM and most others;
-* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages); a stream tells
+* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages); a stream has
   the prompt's usage at its start and the rest at its end;
 * `candidates`: Gemini's generateContent (https://ai.google.dev/api/generate-content); a prompt that
   is blocked has none, and says why in `promptFeedback`.
@@ -23,13 +23,13 @@ from typing import Any
 
 @dataclass
 class Facts:
-    """What a reply says of itself; None where it does not."""
+    """The facts of a reply; None where it does not state them."""
 
     # as the provider sent it; of several in a stream, each field's last value
     usage: dict[str, Any] = field(default_factory=dict)
     finish_reason: str | None = None
     model_id: str | None = None
-    # what it says in place of an answer; a reply may be refused without a word
+    # text in place of an answer; a reply may be refused without one
     refusal: str | None = None
     # Gemini blocked the prompt, and this is why
     blocked: str | None = None
@@ -39,10 +39,10 @@ class Facts:
 
 def read(body: bytes) -> Facts | None:
     """The facts of a reply or of its events; None where it has none of the forms."""
-    facts, known = Facts(), False
+    facts, recognised = Facts(), False
     for event in _events(body):
-        known |= _take(facts, event)
-    return facts if known else None
+        recognised |= _add_event(facts, event)
+    return facts if recognised else None
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
@@ -53,10 +53,10 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
         parts = [body]
     for part in parts:
         try:
-            found = json.loads(part, parse_constant=_finite, parse_float=_finite)
+            parsed = json.loads(part, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError):
             continue  # "[DONE]", or nothing that can be read
-        for event in found if isinstance(found, list) else [found]:
+        for event in parsed if isinstance(parsed, list) else [parsed]:
             if isinstance(event, dict):
                 yield event
 
@@ -68,14 +68,14 @@ def _finite(text: str) -> float:
     return value
 
 
-def _take(facts: Facts, event: Mapping[str, Any]) -> bool:
-    """Add what an event tells; whether it has one of the forms."""
+def _add_event(facts: Facts, event: Mapping[str, Any]) -> bool:
+    """Add the facts of an event; returns whether it has one of the forms."""
     error = event.get("error")
     if error:
         facts.error = error if isinstance(error, dict) else {"message": str(error)}
     match event:
         case {"choices": list(choices)}:
-            _take_choices(facts, event, choices)
+            _add_choices(facts, event, choices)
         case {"type": "message"} | {"type": "message_start", "message": dict()}:
             message = event.get("message", event)
             facts.model_id = _text(message.get("model")) or facts.model_id
@@ -85,13 +85,13 @@ def _take(facts: Facts, event: Mapping[str, Any]) -> bool:
             facts.finish_reason = _text(delta.get("stop_reason")) or facts.finish_reason
             _add_usage(facts, event.get("usage"))
         case {"candidates": list()} | {"promptFeedback": dict()} | {"usageMetadata": dict()}:
-            _take_candidates(facts, event)
+            _add_candidates(facts, event)
         case _:
             return error is not None
     return True
 
 
-def _take_choices(facts: Facts, event: Mapping[str, Any], choices: list[Any]) -> None:
+def _add_choices(facts: Facts, event: Mapping[str, Any], choices: list[Any]) -> None:
     facts.model_id = _text(event.get("model")) or facts.model_id
     _add_usage(facts, event.get("usage"))
     choice = choices[0] if choices and isinstance(choices[0], dict) else {}
@@ -103,7 +103,7 @@ def _take_choices(facts: Facts, event: Mapping[str, Any], choices: list[Any]) ->
         facts.refusal = (facts.refusal or "") + refusal
 
 
-def _take_candidates(facts: Facts, event: Mapping[str, Any]) -> None:
+def _add_candidates(facts: Facts, event: Mapping[str, Any]) -> None:
     facts.model_id = _text(event.get("modelVersion")) or facts.model_id
     _add_usage(facts, event.get("usageMetadata"))
     candidates = event.get("candidates") or [{}]

@@ -1,13 +1,13 @@
-"""`--max-cost`: money is set aside before a request is sent, so that the limit is never passed.
+"""`--max-cost`: money is set aside before a request is sent, so that the limit is never exceeded.
 
 * What is set aside is the most that a request can cost: its prompt, and as many output tokens as
   it may take, at the run's prices. A prompt has at most a token for every two of its bytes here
   (English text has one for about four).
 * Where no output limit is known, and for prices by the hour, it is twice the dearest response so
-  far. The first request then goes alone, with all the money that is left; the limit may be passed
+  far. The first request then goes alone, with all the money that is left; the limit may be exceeded
   by what it, or a response more than twice as dear as any before, costs beyond that.
-* When a response is recorded, what was set aside gives way to what it cost. Where that is not
-  known, what was set aside counts as spent.
+* When a response is recorded, its cost replaces the amount that was set aside. Where the cost is
+  not known, that amount counts as spent.
 * What earlier invocations of the same runs spent counts.
 """
 
@@ -16,9 +16,9 @@ from __future__ import annotations
 from tclue.bench.costs.cost import Prices, Usage, at_most_usd, worst_case_usd
 from tclue.bench.models.model import ResolvedModel
 
-BYTES_A_TOKEN = 2
-TOKENS_AROUND = 64  # what a chat format adds to a prompt
-FACTOR = 2.0  # on the dearest response so far, where the most that one may cost is not known
+BYTES_PER_TOKEN = 2
+CHAT_FORMAT_TOKENS = 64  # what a chat format adds to a prompt
+SAFETY_FACTOR = 2.0  # on the dearest response so far, where the most that one may cost is not known
 
 
 class Budget:
@@ -34,41 +34,41 @@ class Budget:
 
     @property
     def left_usd(self) -> float:
-        """Neither spent nor set aside; only of a budget with a limit."""
+        """Dollars neither spent nor set aside; only for a budget with a limit."""
         assert self.limit_usd is not None
         return self.limit_usd - self.spent_usd - self.reserved_usd
 
-    def reserve(self, most_usd: float | None) -> float | None:
-        """Set aside what a request costs at most, and return it; None where it is not there.
+    def reserve(self, max_usd: float | None) -> float | None:
+        """Set aside what a request costs at most, and return it; None where too little is left.
 
-        `most_usd` None, where nobody knows: all that is left, if nothing else is set aside.
+        `max_usd` None, where unknown: all that is left, if nothing else is set aside.
         """
         if self.limit_usd is None:
             return 0.0
-        if most_usd is None:
+        if max_usd is None:
             if self.open or self.left_usd <= 0:
                 return None
-            most_usd = self.left_usd
-        # A sum of the same numbers in another order may differ in its last digits. What is free is
-        # asked though more than all is spent.
-        if most_usd and most_usd > self.left_usd + 1e-12:
+            max_usd = self.left_usd
+        # A sum of the same numbers in another order may differ in its last digits. Free requests
+        # are sent even where more than the limit is spent.
+        if max_usd and max_usd > self.left_usd + 1e-12:
             return None
-        self.reserved_usd += most_usd
+        self.reserved_usd += max_usd
         self.open += 1
-        return most_usd
+        return max_usd
 
     def settle(self, reserved_usd: float, cost_usd: float) -> None:
-        """What was set aside is free again, and this was spent."""
+        """Release an amount that was set aside, and count what was spent of it."""
         if self.limit_usd is None:
             return
         self.open -= 1
-        # Not what rounding leaves of a sum and its parts.
+        # Exactly 0 at the end, without rounding errors.
         self.reserved_usd = self.reserved_usd - reserved_usd if self.open else 0.0
         self.spent_usd += cost_usd
 
-    def told(self, most_usd: float | None) -> str:
-        """Why no more is asked, in a line."""
-        next_ = "" if most_usd is None else f", and the next request may cost ${most_usd:.4f}"
+    def exhausted_message(self, max_usd: float | None) -> str:
+        """Why no more requests are sent, in a line."""
+        next_ = "" if max_usd is None else f", and the next request may cost ${max_usd:.4f}"
         return (
             f"--max-cost {self.limit_usd:g} leaves nothing to ask with: ${self.spent_usd:.4f} is "
             f"spent{next_}; a larger one goes on"
@@ -85,16 +85,16 @@ class Ceiling:
             self._output_tokens = 0  # however many there are
         self._dearest_usd = 0.0
 
-    def most_usd(self, prompt: str, usage: Usage | None = None) -> float | None:
-        """Dollars; None where nobody knows yet. `usage` is what a reply that was cut off told."""
+    def max_usd(self, prompt: str, usage: Usage | None = None) -> float | None:
+        """Dollars; None where not known yet. `usage` is that of a reply that was cut off."""
         if usage and (known_usd := at_most_usd(self._prices, usage, self._output_tokens)):
             return known_usd
-        tokens = len(prompt.encode("utf-8", "replace")) // BYTES_A_TOKEN + TOKENS_AROUND
-        most_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
-        if most_usd is not None:
-            return most_usd
-        return self._dearest_usd * FACTOR or None
+        tokens = len(prompt.encode("utf-8", "replace")) // BYTES_PER_TOKEN + CHAT_FORMAT_TOKENS
+        max_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
+        if max_usd is not None:
+            return max_usd
+        return self._dearest_usd * SAFETY_FACTOR or None
 
-    def saw(self, cost_usd: float | None) -> None:
-        """A response cost so much."""
+    def count_cost(self, cost_usd: float | None) -> None:
+        """Count the cost of a response."""
         self._dearest_usd = max(self._dearest_usd, cost_usd or 0.0)

@@ -1,6 +1,6 @@
-"""`--estimate`: the bill and its spread before anything is sent, and a yes where it is high.
+"""`--estimate`: the bill and its spread before anything is sent, and a question where it is high.
 
-* Only what is missing is counted: a run that is taken up again is billed for its rest.
+* Only missing responses are counted: a run that is resumed is billed for its rest.
 * Where the results folder holds responses of the same variant to the same puzzle file, what is
   missing is taken to be like them. The spread is a 95% interval of the rest's bill, clustered by
   puzzle; it holds both what is not known of the mean and what the rest will differ by. On made-up
@@ -14,7 +14,7 @@
   download, or a secret.
 * The total is the sum of the models' expectations and of their bounds, as if all were dear at once.
 * What counts for the question is the expected total, or its bound where no expectation is known,
-  but no more than `--max-cost`. A bill that nobody can bound is always asked about.
+  but no more than `--max-cost`. A bill without a bound always needs a yes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
-CHARACTERS_A_TOKEN = 3.3
+CHARACTERS_PER_TOKEN = 3.3
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Bill:
 
     variant: str
     requests: int
-    # None where nobody knows
+    # None where unknown
     usd: float | None
     # what it lies between; None where there is no bound
     low_usd: float | None
     high_usd: float | None
-    # what it rests on
+    # what the estimate rests on
     basis: str
 
     def __str__(self) -> str:
@@ -80,37 +80,37 @@ def dollars(usd: float) -> str:
 def confirm(
     runs: Sequence[tuple[Model, RunConfig]], puzzles: Sequence[Puzzle], options: BenchOptions
 ) -> None:
-    """Tell the expected bill, and ask for a yes where it is above `--ask-above`.
+    """Print the expected bill, and ask for a yes where it is above `--ask-above`.
 
-    Raises UserError where there is no yes: nobody said it, or nobody can be asked.
+    Raises UserError without a yes: the answer was another, or there is no terminal.
     """
-    bills = [estimate(answerer, config, puzzles, options.results) for answerer, config in runs]
-    whole = total(bills)
-    for line in [*map(str, bills), f"in all: {whole.amount}"]:
+    bills = [estimate(model, config, puzzles, options.results) for model, config in runs]
+    total_bill = total(bills)
+    for line in [*map(str, bills), f"in all: {total_bill.amount}"]:
         print(f"estimate: {line}", file=sys.stderr)
-    _ask(whole, options, sys.stdin)
+    _confirm_total(total_bill, options, sys.stdin)
 
 
-def _ask(whole: Bill, options: BenchOptions, answers: TextIO) -> None:
-    usd = whole.high_usd if whole.usd is None else whole.usd
+def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> None:
+    usd = total_bill.high_usd if total_bill.usd is None else total_bill.usd
     if options.max_cost is not None:
         usd = options.max_cost if usd is None else min(usd, options.max_cost)
     if options.yes or (usd is not None and usd <= options.ask_above_usd):
         return
-    said = "a bill of unknown size" if usd is None else dollars(usd)
-    said += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
+    reason = "a bill of unknown size" if usd is None else dollars(usd)
+    reason += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
     if not answers.isatty():
-        raise UserError(f"--estimate: {said}, and nobody is there to be asked: --yes says it")
-    print(f"{said}: go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise UserError(f"--estimate: {reason}, and nobody is there to be asked: --yes says it")
+    print(f"{reason}: go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if answers.readline().strip().lower() not in ("y", "yes"):
         raise UserError("--estimate: nothing was sent")
 
 
-def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
-    """The bill for what a run misses."""
+def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
+    """The expected bill for the missing responses of a run."""
     runs = list(_runs_like(config, results))
-    own = [run for run in runs if run.config.run_name == config.run_name]
-    done = {response.pair for run in own for response in run.final() if response.scored}
+    this_run = [run for run in runs if run.config.run_name == config.run_name]
+    done = {response.pair for run in this_run for response in run.final() if response.scored}
     rest = [
         puzzle
         for puzzle in puzzles
@@ -126,14 +126,14 @@ def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], resu
         return bill(0.0, 0.0, 0.0, "nothing is missing" if not rest else "free")
     costs = _costs((response for run in runs for response in run.final()), prices)
     if len(costs) > 1:
-        known = sum(map(len, costs))
-        basis = f"as {known} responses to {len(costs)} puzzles were"
+        count = sum(map(len, costs))
+        basis = f"as {count} responses to {len(costs)} puzzles were"
         return bill(*projected(costs, len(rest), config.samples), basis)
     if prices.source in ("hour", "gpu-hour"):
         return bill(None, None, None, "paid by the time, and no earlier run to go by")
     if not prices.known:
         return bill(None, None, None, "nobody knows its price")
-    limit = answerer.resolved.max_tokens or answerer.resolved.max_output_tokens
+    limit = model.resolved.max_tokens or model.resolved.max_output_tokens
     tokens = [likely_tokens(puzzle.prompt) for puzzle in rest]
     bounds = (
         _sum(repriced(Usage(count, 0), prices) for count in tokens),
@@ -142,8 +142,8 @@ def estimate(answerer: Model, config: RunConfig, puzzles: Sequence[Puzzle], resu
     output = typical_tokens().get(config.model)
     if output is None:
         basis = "nobody knows how long its answers are"
-        told = basis if limit is None else f"{basis}: at most {limit} tokens"
-        return bill(None, *bounds, told)
+        basis += "" if limit is None else f": at most {limit} tokens"
+        return bill(None, *bounds, basis)
     output = min(output, limit or output)
     usd = _sum(repriced(Usage(count, output), prices) for count in tokens)
     return bill(usd, *bounds, f"{output} output tokens each, the published mean")
@@ -159,7 +159,7 @@ def total(bills: Sequence[Bill]) -> Bill:
 
 def likely_tokens(prompt: str) -> int:
     """About how many tokens a prompt has."""
-    return math.ceil(len(prompt) / CHARACTERS_A_TOKEN)
+    return math.ceil(len(prompt) / CHARACTERS_PER_TOKEN)
 
 
 def projected(
@@ -183,7 +183,7 @@ def projected(
 
 @lru_cache
 def typical_tokens() -> dict[str, int]:
-    """Published mean output tokens, by the name that asks for a variant."""
+    """Published mean output tokens, by the name that selects a variant."""
     path = Path(str(files("tclue.bench") / "data" / "typical_output.toml"))
     tokens: dict[str, int] = read_toml(path)["tokens"]
     return tokens
@@ -193,18 +193,16 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
     """The variant's runs on the puzzle file, at whatever other settings."""
     name = config.run_name.rsplit("--", 1)[0]
     for path in sorted(results.glob(f"{name}--*/run.json")):
-        # What cannot be read is nothing to go by. If it is this run, its opening tells.
+        # Unreadable runs are left out. If it is this very run, opening it raises the error.
         with suppress(UserError):
             run = read_run(path.parent, texts=False)
-            if (run.config.variant, run.config.puzzle_sha256) == (
-                config.variant,
-                config.puzzle_sha256,
-            ):
+            stored = run.config
+            if (stored.variant, stored.puzzle_sha256) == (config.variant, config.puzzle_sha256):
                 yield run
 
 
 def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
-    """The known costs of responses at the prices of now, by puzzle."""
+    """The known costs of responses at the present prices, by puzzle."""
     known = [
         (response.puzzle, math.fsum(parts.values()))
         for response in responses

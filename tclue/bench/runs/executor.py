@@ -1,17 +1,17 @@
-"""A run: what is missing, who may be in flight, what is tried again, what is paid, what is kept.
+"""Executes a run: sends the missing requests, limits those in flight, retries, pays, records.
 
-What is missing are the keys of responses without a record that did not fail. As many workers as
-there are slots take them in turn; `throttle` says how many of them may be in flight. A reply is on
-the disk before its slot takes the next. So a process killed at any moment loses only what was in
-flight, and the next one asks for that and no more.
+A request is missing if its key has no record, or only failed ones. As many workers as there are
+slots take the missing requests in turn; `throttle` says how many may be in flight. A completion is
+on the disk before its worker takes the next request. So a process killed at any moment loses only
+what was in flight, and the next one requests that and no more.
 
-* A request that failed and that nobody is paid for is tried again, TRIES times in all, after as
+* A request that failed and is not billed is retried, TRIES times in all, after as
   long as the provider asks for, or after 2, 4, 8, ... seconds, each a fifth more or less by a
   seeded draw. (Ours, not tenacity's: a request that waits gives its slot to others and must stop
   waiting when the run stops, and tenacity's jitter has no seed.)
-* Asking stops at once where `failures` says so, where LOST requests in a row came to nothing, where
-  money or time is used up, or on Ctrl-C. What is in flight then is waited for and recorded, since
-  it is paid for; only when the time is up is it given up, and recorded as failed.
+* Sending stops at once where `failures` says so, where MAX_LOST_IN_A_ROW requests came to nothing,
+  where money or time is used up, or on Ctrl-C. Requests in flight are then waited for and recorded,
+  since they are paid for; only when the time is up are they given up, and recorded as failed.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ from tclue.puzzle.puzzle import Puzzle
 TRIES = 6
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
-LOST = 20
+MAX_LOST_IN_A_ROW = 20
 TIME_IS_UP = "the time is up"
+Completions = AsyncIterator[tuple[Request, Completion]]
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
@@ -55,44 +56,44 @@ def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) 
 
 
 class RunExecutor:
-    """One model being asked for what its run misses."""
+    """Sends one model the missing requests of its run."""
 
     def __init__(
         self,
-        answerer: Model,
+        model: Model,
         folder: RunFolder,
         puzzles: Sequence[Puzzle],
         progress: RunObserver,
         budget: Budget | None = None,
         deadline_s: float | None = None,
     ) -> None:
-        """`deadline_s` by the event loop's clock, which must be running."""
-        self._answerer, self._folder, self._progress = answerer, folder, progress
+        """`deadline_s` is by the clock of the event loop, which must be running."""
+        self._model, self._folder, self._progress = model, folder, progress
         self._config = folder.config
-        self._judge = grader(self._config.grader)
+        self._grader = grader(self._config.grader)
         self._key = self._config.response_key()
-        self._asks = missing(puzzles, self._config, folder.done)
+        self._requests = missing(puzzles, self._config, folder.done)
         self._total = len(puzzles) * self._config.samples
         self._budget = budget or Budget(None)
-        self._ceiling = Ceiling(self._config.prices, answerer.resolved)
-        self._ceiling.saw(folder.dearest_usd)
+        self._ceiling = Ceiling(self._config.prices, model.resolved)
+        self._ceiling.count_cost(folder.dearest_usd)
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
-        self._slots = max(1, min(answerer.resolved.slots, len(self._asks)))
+        self._slots = max(1, min(model.resolved.slots, len(self._requests)))
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
-        self._lost = 0
-        # for a machine that is paid by the hour: who was in flight when, and seconds of the tries
+        self._lost_in_a_row = 0
+        # for a machine that is paid by the hour: its time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
-        self._clock = TimeShares() if shared else None
+        self._time_shares = TimeShares() if shared else None
         self._compute_s: dict[int, float] = {}
         # how often which error was recorded
         self.errors: Counter[str] = Counter()
-        # why the rest is not asked
+        # why the remaining requests are not sent
         self._stopped: str | None = None
-        # what could not be written, and why
+        # responses that could not be written, and the error
         self._unwritten: list[Response] = []
-        self._broken: UserError | None = None
+        self._write_error: UserError | None = None
 
     @property
     def in_flight(self) -> int:
@@ -100,26 +101,26 @@ class RunExecutor:
         return self._gate.throttle.in_flight
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; the first reason is told."""
+        """Send nothing more; the first reason is reported."""
         self._stopped = self._stopped or reason
         self._gate.close()
 
     async def run(self) -> str | None:
-        """Ask and record.
+        """Send the missing requests, and record the responses.
 
-        Returns None, or why the rest was not asked. Raises UserError where the model cannot be
+        Returns None, or why not all were sent. Raises UserError where the model cannot be
         loaded or a record cannot be written.
         """
-        if not self._asks:
+        if not self._requests:
             return None
-        if not self._late():
-            # In a thread, so that Ctrl-C is heard meanwhile.
-            await asyncio.to_thread(self._answerer.open)
-        if self._late():
-            # What is sent now would be given up at once, and may be paid for.
+        if not self._time_is_up():
+            # In a thread, so that Ctrl-C works meanwhile.
+            await asyncio.to_thread(self._model.open)
+        if self._time_is_up():
+            # A request that is sent now would be given up at once, and may be billed.
             return TIME_IS_UP
-        batches = iter(self._answerer.batches(self._asks))
-        done = self._total - len(self._asks)
+        batches = iter(self._model.batches(self._requests))
+        done = self._total - len(self._requests)
         self._progress.start(self._config.variant, done, self._total, self._folder.spent_usd)
         timer = None
         if self._deadline_s is not None:
@@ -134,21 +135,21 @@ class RunExecutor:
             if timer:
                 timer.cancel()
             self._progress.stop()
-        if self._broken:
-            raise UserError(f"{self._broken}{self._folder.rescue(self._unwritten)}")
+        if self._write_error:
+            raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
         return self._stopped
 
-    def _late(self) -> bool:
+    def _time_is_up(self) -> bool:
         return self._deadline_s is not None and self._loop.time() >= self._deadline_s
 
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
         while not self._gate.closed and (batch := next(batches, None)):
             await self._run_batch_with_retries(batch)
-            # An answerer that never waits would keep the others, and Ctrl-C, waiting.
+            # A model that never awaits would keep the other workers, and Ctrl-C, waiting.
             await asyncio.sleep(0)
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
-        """Ask a batch until each of its requests has an outcome, or asking is stopped."""
+        """Send a batch until each of its requests has an outcome, or the run is stopped."""
         reserved_usd = await self._reserve(batch)
         if reserved_usd is None:
             return
@@ -159,156 +160,156 @@ class RunExecutor:
                 round_ = await self._gate.enter()
                 if round_ is None:
                     return
-                again: list[Request] = []
+                to_retry: list[Request] = []
                 failure: Failure | None = None
                 try:
-                    async for ask, reply in self._replies(batch):
-                        failure = failure or reply.failure
-                        if reply.failure and reply.failure.kind == "again" and tries < TRIES:
-                            again.append(ask)
+                    async for request, completion in self._completions(batch):
+                        failure = failure or completion.failure
+                        retryable = completion.failure and completion.failure.kind == "again"
+                        if retryable and tries < TRIES:
+                            to_retry.append(request)
                         else:
                             if tries > 1:
-                                reply = replace(reply, tries=tries)
-                            cost_usd += await self._record(ask, reply, share_usd)
+                                completion = replace(completion, tries=tries)
+                            cost_usd += await self._record(request, completion, share_usd)
                 finally:
                     self._gate.leave(round_, failure)
-                    self._tell_pace()
-                if not again:
+                    self._report_pace()
+                if not to_retry:
                     return
-                asked_s = failure.wait_s if failure else None
-                await self._gate.pause(_pause_s(first, tries) if asked_s is None else asked_s)
-                batch = again
+                wait_s = failure.wait_s if failure else None
+                await self._gate.pause(_pause_s(first, tries) if wait_s is None else wait_s)
+                batch = to_retry
         finally:
             self._budget.settle(reserved_usd, cost_usd)
             self._gate.wake()
 
-    async def _replies(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """The replies to a batch, or what the end of time leaves of them."""
-        async for ask, reply in self._in_time(batch):
-            if self._clock:
-                share_s = self._clock.finish(id(ask), self._loop.time())
-                # Of every try: the machine was busy with each.
-                self._compute_s[id(ask)] = share_s + self._compute_s.get(id(ask), 0.0)
-            yield ask, reply
+    async def _completions(self, batch: Sequence[Request]) -> Completions:
+        """The completions of a batch, with their time shares; failures after the deadline."""
+        async for request, completion in self._until_deadline(batch):
+            if self._time_shares:
+                share_s = self._time_shares.finish(id(request), self._loop.time())
+                # The sum over all tries: the machine was busy with each.
+                self._compute_s[id(request)] = share_s + self._compute_s.get(id(request), 0.0)
+            yield request, completion
 
-    async def _in_time(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        left, start_s = list(batch), self._loop.time()
-        if self._clock:
-            for ask in batch:
-                self._clock.start(id(ask), self._loop.time())
-        replies = aiter(self._answerer.ask(batch))
-        while left:
+    async def _until_deadline(self, batch: Sequence[Request]) -> Completions:
+        pending, start_s = list(batch), self._loop.time()
+        if self._time_shares:
+            for request in batch:
+                self._time_shares.start(id(request), self._loop.time())
+        completions = aiter(self._model.complete(batch))
+        while pending:
             try:
                 async with asyncio.timeout_at(self._deadline_s):
-                    ask, reply = await anext(replies)
+                    request, completion = await anext(completions)
             except StopAsyncIteration:
                 return
             except TimeoutError:
                 if self._config.prices.source not in ("free", "hour"):
-                    for ask in left:
-                        yield (
-                            ask,
-                            Completion(
-                                error="given up at --total-timeout",
-                                failure=MAYBE_PAID,
-                                latency_s=self._loop.time() - start_s,
-                            ),
-                        )
+                    given_up = Completion(
+                        error="given up at --total-timeout",
+                        failure=MAYBE_PAID,
+                        latency_s=self._loop.time() - start_s,
+                    )
+                    for request in pending:
+                        yield request, given_up
                 return
-            left.remove(ask)
-            yield ask, reply
+            pending.remove(request)
+            yield request, completion
 
     async def _reserve(self, batch: Sequence[Request]) -> float | None:
-        """Set aside what a batch may cost; None where asking is stopped first."""
+        """Set aside what a batch may cost; None where the run is stopped first."""
         if self._budget.limit_usd is None:
             return 0.0
         while not self._gate.closed:
-            most = [self._ceiling.most_usd(ask.puzzle.prompt) for ask in batch]
-            known = [usd for usd in most if usd is not None]
-            most_usd = sum(known) if len(known) == len(most) else None
-            reserved_usd = self._budget.reserve(most_usd)
+            limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
+            known_limits = [usd for usd in limits if usd is not None]
+            max_usd = sum(known_limits) if len(known_limits) == len(limits) else None
+            reserved_usd = self._budget.reserve(max_usd)
             if reserved_usd is not None:
                 return reserved_usd
             if not self._budget.open:
-                self.stop(self._budget.told(most_usd))
+                self.stop(self._budget.exhausted_message(max_usd))
                 return None
             await self._gate.change(None)
         return None
 
-    async def _record(self, ask: Request, reply: Completion, reserved_usd: float) -> float:
-        """Keep a reply, and stop where it says so: the dollars that it cost, at most."""
-        if self._clock:
-            reply = replace(reply, compute_s=self._compute_s.pop(id(ask)))
-        prompt = ask.puzzle.prompt
-        response = to_record(self._config, ask, reply, self._judge, self._key(prompt, ask.sample))
-        if response.cost_usd is None and (not reply.error or reply.failure == MAYBE_PAID):
-            at_most_usd = self._ceiling.most_usd(prompt, reply.usage) or reserved_usd or None
+    async def _record(self, request: Request, completion: Completion, reserved_usd: float) -> float:
+        """Record a completion, and stop where its failure demands it; returns its cost, at most."""
+        if self._time_shares:
+            completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
+        prompt = request.puzzle.prompt
+        key = self._key(prompt, request.sample)
+        response = to_record(self._config, request, completion, self._grader, key)
+        if response.cost_usd is None and (not completion.error or completion.failure == MAYBE_PAID):
+            at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
         try:
             await self._folder.record(response)
         except UserError as error:
-            # Replies that are under way are paid for: they are waited for before this is told.
-            self._broken = self._broken or error
+            # Requests in flight are paid for: this is raised only after they have come back.
+            self._write_error = self._write_error or error
             self._unwritten.append(response)
             self._gate.close()
             return spent_usd(response)
-        self._ceiling.saw(response.cost_usd)
+        self._ceiling.count_cost(response.cost_usd)
         self._progress.advance(response)
-        if reply.error:
-            self.errors[reply.error] += 1
-        self._stop_if_told(reply)
+        if completion.error:
+            self.errors[completion.error] += 1
+        self._stop_if_hopeless(completion)
         return spent_usd(response)
 
-    def _stop_if_told(self, reply: Completion) -> None:
-        failure = reply.failure
+    def _stop_if_hopeless(self, completion: Completion) -> None:
+        failure, error = completion.failure, completion.error
         if failure and failure.kind == "stop":
-            self.stop(f"{failure.to_do} ({reply.error})")
+            self.stop(f"{failure.to_do} ({error})")
         lost = failure is not None and failure.kind in ("again", "maybe-paid")
-        self._lost = self._lost + 1 if lost else 0
-        if self._lost >= LOST:
-            self.stop(f"{LOST} requests in a row came to nothing (the last: {reply.error})")
+        self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
+        if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
+            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row came to nothing (the last: {error})")
 
-    def _tell_pace(self) -> None:
+    def _report_pace(self) -> None:
         if self._gate.throttle.limit != self._pace:
             self._pace = self._gate.throttle.limit
             self._progress.pace(self._pace)
 
 
-def _pause_s(ask: Request, tries: int) -> float:
-    """Seconds before the next try, where the provider does not say."""
-    dice = Random(f"{ask.puzzle.id}/{ask.sample}")
-    pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * dice.uniform(0.8, 1.2)
+def _pause_s(request: Request, tries: int) -> float:
+    """Seconds before the next try, where the provider names none."""
+    rng = Random(f"{request.puzzle.id}/{request.sample}")
+    pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * rng.uniform(0.8, 1.2)
     return min(pause_s, LONGEST_PAUSE_S)
 
 
 def to_record(
-    config: RunConfig, ask: Request, reply: Completion, judge: Grader, key: str
+    config: RunConfig, request: Request, completion: Completion, grader: Grader, key: str
 ) -> Response:
-    """The record of a reply."""
-    grade = None if reply.error else judge.grade(ask.puzzle, reply.text)
-    parts = cost_parts(config.prices, reply.usage, reply.compute_s)
+    """The record of a completion."""
+    grade = None if completion.error else grader.grade(request.puzzle, completion.text)
+    parts = cost_parts(config.prices, completion.usage, completion.compute_s)
     return Response(
-        puzzle=ask.puzzle.id,
-        sample=ask.sample,
-        outcome=_outcome(reply.finish_reason, reply.refused, grade),
-        grader=judge.name,
+        puzzle=request.puzzle.id,
+        sample=request.sample,
+        outcome=_outcome(completion.finish_reason, completion.refused, grade),
+        grader=grader.name,
         grade=grade,
-        text=reply.text,
-        reasoning=reply.reasoning,
-        finish_reason=reply.finish_reason,
-        usage=reply.usage,
-        latency_s=reply.latency_s,
-        compute_s=reply.compute_s,
+        text=completion.text,
+        reasoning=completion.reasoning,
+        finish_reason=completion.finish_reason,
+        usage=completion.usage,
+        latency_s=completion.latency_s,
+        compute_s=completion.compute_s,
         cost_usd=sum(parts.values()) if parts is not None else None,
         cost_parts=parts,
-        cost_litellm_usd=reply.litellm_usd,
-        tries=reply.tries,
-        model_id=reply.model_id,
-        error=reply.error,
+        cost_litellm_usd=completion.litellm_usd,
+        tries=completion.tries,
+        model_id=completion.model_id,
+        error=completion.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         key=key,
-        num_clues=ask.puzzle.num_clues,
-        difficulty=ask.puzzle.difficulty,
+        num_clues=request.puzzle.num_clues,
+        difficulty=request.puzzle.difficulty,
     )
 
 
@@ -322,17 +323,14 @@ def _outcome(finish_reason: str | None, refused: bool, grade: Grade | None) -> O
     return "answered" if grade.answered else "unparsed"
 
 
-def regrade(response: Response, config: RunConfig, puzzle: Puzzle, judge: Grader) -> Response:
+def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
     """A recorded response under another grader or other prices; its text stays as it is."""
     parts = cost_parts(config.prices, response.usage, response.compute_s)
-    priced = replace(
-        response,
-        cost_usd=sum(parts.values()) if parts is not None else None,
-        cost_parts=parts,
-    )
+    cost_usd = sum(parts.values()) if parts is not None else None
+    priced = replace(response, cost_usd=cost_usd, cost_parts=parts)
     if not response.scored:
         return priced
-    grade = judge.grade(puzzle, response.text)
+    grade = grader.grade(puzzle, response.text)
     refused = response.outcome == "refused"
     outcome = _outcome(response.finish_reason, refused, grade)
-    return replace(priced, outcome=outcome, grader=judge.name, grade=grade)
+    return replace(priced, outcome=outcome, grader=grader.name, grade=grade)

@@ -1,12 +1,12 @@
-"""`tclue bench`: ask models a puzzle set, one run for each, and sum up.
+"""`tclue bench`: run models on a puzzle set, one run for each, and sum up.
 
     run_models(["random", "hf:out/checkpoint"], BenchOptions(puzzles="easy-test"))
 
 Everything that can be checked is checked before the first request: the options, the puzzles, the
-names, the keys, and that every price is known where money is limited. Models are asked one after
-another. The same call takes up what was interrupted, and asks nothing of a finished run. Prices and
-grader do not shape responses, so other ones given to a run that is there count it anew; not given,
-those of its first call hold.
+names, the keys, and that every price is known where money is limited. Models run one after another.
+The same call resumes what was interrupted, and sends nothing for a finished run. Prices and grader
+do not shape responses, so giving other ones recounts an existing run; if none are given, those of
+its first call stay.
 """
 
 from __future__ import annotations
@@ -27,12 +27,7 @@ import tclue
 from tclue.bench.models.model import Model, ModelSettings
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import (
-    RunConfig,
-    iter_responses,
-    read_config,
-    spent_usd,
-)
+from tclue.bench.records import RunConfig, iter_responses, read_config, spent_usd
 from tclue.bench.runs.budget import Budget
 from tclue.bench.runs.estimate import confirm
 from tclue.bench.runs.executor import RunExecutor, missing, regrade
@@ -52,7 +47,7 @@ INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 
 
 class StopError(UserError):
-    """A model could not be asked to the end; what was recorded stays, and is summed up here."""
+    """A run stopped before its end; what was recorded stays, and is summed up here."""
 
     def __init__(self, message: str, summaries: list[Summary]) -> None:
         super().__init__(message)
@@ -62,10 +57,10 @@ class StopError(UserError):
 def run_models(
     models: Sequence[str], options: BenchOptions, progress: RunObserver | None = None
 ) -> list[Summary]:
-    """Ask each model what its run misses, and sum up; one summary a distinct model, in order.
+    """Request the missing responses of each model; one summary for each distinct model, in order.
 
-    Raises UserError for bad input, before anything is asked; StopError where a model could not be
-    asked to the end; SystemExit(130) on Ctrl-C, after one line on how to go on.
+    Raises UserError for bad input, before anything is sent; StopError where a run stopped before
+    its end; SystemExit(130) on Ctrl-C, after one line on how to go on.
     """
     names = [name for name in dict.fromkeys(name.strip() for name in models) if name]
     if not names:
@@ -73,19 +68,18 @@ def run_models(
     load_env()
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
-    # An alias stands for several models; named twice, one is asked once.
-    answerers = {
-        answerer.resolved.model or name: answerer
+    # An alias stands for several models; a model that is named twice runs once.
+    by_name = {
+        model.resolved.model or name: model
         for name in names
-        for answerer in resolve_all(name, options)
+        for model in resolve_all(name, options)
     }
     runs = [
-        (answerer, configuration(name, answerer, options, puzzle_set))
-        for name, answerer in answerers.items()
+        (model, configuration(name, model, options, puzzle_set)) for name, model in by_name.items()
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     command = _Command(runs, puzzles, options, progress)
-    # Left at once on a second Ctrl-C: cancelled, or interrupted before there was a loop.
+    # A second Ctrl-C cancels at once; one before there is a loop raises KeyboardInterrupt.
     with suppress(KeyboardInterrupt, asyncio.CancelledError):
         if options.estimate:
             confirm(runs, puzzles, options)
@@ -101,7 +95,7 @@ def run_models(
 
 
 class _Command:
-    """The runs of one command: what they share is the time, the money, and Ctrl-C."""
+    """The runs of one command, which share the time, the money, and Ctrl-C."""
 
     def __init__(
         self,
@@ -112,11 +106,11 @@ class _Command:
     ) -> None:
         self._runs, self._puzzles, self._options = runs, puzzles, options
         self._progress = progress or RunProgress(sys.stderr)
-        self._budget = self._money()
-        self._asking: RunExecutor | None = None
+        self._budget = self._make_budget()
+        self._executor: RunExecutor | None = None
         self.interrupted = False
 
-    def _money(self) -> Budget:
+    def _make_budget(self) -> Budget:
         """The budget, with what earlier invocations of these runs spent."""
         if self._options.max_cost is None:
             return Budget(None)
@@ -124,7 +118,7 @@ class _Command:
         for _, config in self._runs:
             folder, prices = self._options.results / config.run_name, config.prices
             if (folder / "run.json").exists():
-                prices = _counted(read_config(folder), config).prices
+                prices = _recounted(read_config(folder), config).prices
                 spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
             if not prices.known:
                 raise UserError(
@@ -134,15 +128,15 @@ class _Command:
         return Budget(self._options.max_cost, spent)
 
     async def run(self) -> list[Summary]:
-        """Ask the models, one after another."""
+        """Run the models, one after another."""
         total_s = self._options.total_timeout_s
         deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
         summaries: list[Summary] = []
         stops: list[str] = []
-        with self._heeding_interrupts():
-            for answerer, config in self._runs:
+        with self._interrupt_handler():
+            for model, config in self._runs:
                 with RunFolder(self._options.results, config) as folder:
-                    summary, stop = await self._run(answerer, config, folder, deadline_s)
+                    summary, stop = await self._run(model, config, folder, deadline_s)
                 if self.interrupted:
                     return summaries
                 summaries.append(summary)
@@ -153,42 +147,42 @@ class _Command:
         return summaries
 
     async def _run(
-        self, answerer: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
+        self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
     ) -> tuple[Summary, str | None]:
-        """Ask one model: the run's summary, and why it was not asked to the end."""
-        _count_anew(folder, config, self._puzzles)
-        asking = RunExecutor(
-            answerer, folder, self._puzzles, self._progress, self._budget, deadline_s
+        """Run one model; returns its summary, and why it stopped early or None."""
+        _recount(folder, config, self._puzzles)
+        executor = RunExecutor(
+            model, folder, self._puzzles, self._progress, self._budget, deadline_s
         )
-        self._asking = asking
+        self._executor = executor
         try:
-            stop = await asking.run()
+            stop = await executor.run()
         except BaseException:
-            with suppress(UserError):  # what ended the run is told, not what follows from it
+            with suppress(UserError):  # the error that ended the run is raised, not this one
                 folder.write_json("summary.json", asdict(_summary(folder)))
             raise
         finally:
-            self._asking = None
-            _tell_failed(config.model, asking.errors)
+            self._executor = None
+            _report_failures(config.model, executor.errors)
         summary = _summary(folder)
         folder.write_json("summary.json", asdict(summary))
-        left = len(missing(self._puzzles, config, folder.done))
-        told = f"{config.model}: {stop}; {left} of {summary.responses_asked} are left"
-        return summary, told if stop else None
+        remaining = len(missing(self._puzzles, config, folder.done))
+        message = f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
+        return summary, message if stop else None
 
     @contextmanager
-    def _heeding_interrupts(self) -> Iterator[None]:
+    def _interrupt_handler(self) -> Iterator[None]:
         """Ctrl-C stops sending, and what is in flight is waited for; a second one does not wait."""
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
         assert main
 
         def interrupt() -> None:
-            if self.interrupted or not self._asking or not self._asking.in_flight:
+            if self.interrupted or not self._executor or not self._executor.in_flight:
                 main.cancel()
             else:
-                self._asking.stop("interrupted")
+                self._executor.stop("interrupted")
                 print(
-                    f"stopping: waiting for {self._asking.in_flight} in flight, which are paid "
+                    f"stopping: waiting for {self._executor.in_flight} in flight, which are paid "
                     "for; Ctrl-C again leaves at once",
                     file=sys.stderr,
                 )
@@ -205,8 +199,8 @@ class _Command:
             loop.remove_signal_handler(signal.SIGINT)
 
 
-def _tell_failed(model: str, errors: Counter[str]) -> None:
-    """One line on the requests that failed, so that nobody has to open the records to see why."""
+def _report_failures(model: str, errors: Counter[str]) -> None:
+    """Print one line on the requests that failed, to say why without opening the records."""
     if errors:
         ((error, times),) = errors.most_common(1)
         print(
@@ -220,29 +214,29 @@ def _summary(folder: RunFolder) -> Summary:
     return summarize(folder.config, iter_responses(folder.path, texts=False))
 
 
-def _counted(before: RunConfig, config: RunConfig) -> RunConfig:
-    """A run that is there, with the prices and the grader that were given now, if any were."""
+def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
+    """An existing run's configuration, with the prices and the grader given now, if any."""
     source = config.prices.source
-    asked = {"hour": "hour_usd", "book": "prices"}.get(source)
-    priced = source in ("given", "tier", "gpu-hour") or asked in config.given
-    if priced and not config.prices.same_as(before.prices):
-        before = replace(before, prices=config.prices)
-    return replace(before, grader=config.grader) if "grader" in config.given else before
+    option = {"hour": "hour_usd", "book": "prices"}.get(source)
+    prices_given = source in ("given", "tier", "gpu-hour") or option in config.given
+    if prices_given and not config.prices.same_as(recorded.prices):
+        recorded = replace(recorded, prices=config.prices)
+    return replace(recorded, grader=config.grader) if "grader" in config.given else recorded
 
 
-def _count_anew(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
-    """Bring a run that is there to the prices and the grader that were given now, if any were."""
-    counted = _counted(folder.config, config)
-    if counted != folder.config:
-        by_id, judge = {puzzle.id: puzzle for puzzle in puzzles}, grader(counted.grader)
-        strange = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
-        if strange:
+def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
+    """Rewrite an existing run by the prices and the grader given now, if any."""
+    updated = _recounted(folder.config, config)
+    if updated != folder.config:
+        by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(updated.grader)
+        unknown = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
+        if unknown:
             raise UserError(
-                f"{folder.path / 'responses.jsonl'}: {min(strange)} is no puzzle of "
-                f"{counted.puzzle_set}: take the lines with it out"
+                f"{folder.path / 'responses.jsonl'}: {min(unknown)} is no puzzle of "
+                f"{updated.puzzle_set}: take the lines with it out"
             )
-        before = iter_responses(folder.path)
-        folder.rewrite(counted, (regrade(r, counted, by_id[r.puzzle], judge) for r in before))
+        stored = iter_responses(folder.path)
+        folder.rewrite(updated, (regrade(r, updated, by_id[r.puzzle], new_grader) for r in stored))
 
 
 def configuration(

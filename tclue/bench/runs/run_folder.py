@@ -1,12 +1,12 @@
-"""A run folder that is written: locked, appended to, taken up where it was left.
+"""A run folder open for writing: locked, appended to, resumed where it was left.
 
-* A line is on the disk before whoever records it goes on (`durable`). What a killed process left
-  of its last line is cut off when the run is taken up again.
+* A line is on the disk before `record` returns (`tclue.journal`). An incomplete last line of a
+  killed process is cut off when the run is resumed.
 * One process writes a run at a time: it holds a lock on the folder.
 * `responses.jsonl` is only ever appended to, but for one case: other prices or another grader
-  change what its lines count, and then it is written anew and put in place of the old at once.
+  change what its lines count, and then a new file replaces the old one at once.
 * An open folder keeps keys and counts in memory, and no texts.
-* No line holds a secret: whatever equals the value of a key in the environment is masked (`keys`).
+* No line holds a secret: the values of the environment's keys are masked (`tclue.secrets`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _USAGE = tuple(f.name for f in fields(Usage))
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """A write that fails, for a full disk above all, is told in one line."""
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Turn an error of writing, such as a full disk, into a UserError of one line."""
     try:
         yield
     except OSError as error:
@@ -45,13 +45,13 @@ class RunFolder:
     """A run folder open for writing: a context manager that holds the folder's lock."""
 
     def __init__(self, results: Path, config: RunConfig) -> None:
-        """Make the folder of a configuration, or take up the one that is there.
+        """Make the folder of a configuration, or open the existing one.
 
         Raises UserError where another process writes it, it is of another format or another run,
-        or it cannot be written or read. Nothing that is there is changed then.
+        or it cannot be written or read. Nothing in it is changed then.
         """
         self.path = results / config.run_name
-        with _told(self.path):
+        with _one_line_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._folder = locked(
                 self.path,
@@ -82,7 +82,7 @@ class RunFolder:
         # dollars that the attempts have cost, at most where that is not known; the dearest of them
         self.spent_usd, self.dearest_usd = 0.0, 0.0
         self._count(iter_responses(self.path, texts=False))
-        with _told(self._file):
+        with _one_line_errors(self._file):
             self._journal = Journal(self._file)
             os.fsync(self._folder)
 
@@ -106,22 +106,22 @@ class RunFolder:
         It is on the disk when this returns. Raises UserError where it cannot be written; what was
         recorded before stays.
         """
-        with _told(self._file):
+        with _one_line_errors(self._file):
             await self._journal.add(self._line(response))
         self._count([response])
 
     def append(self, response: Response) -> None:
-        """The same, outside of an event loop."""
-        with _told(self._file):
+        """Write a response outside of an event loop."""
+        with _one_line_errors(self._file):
             _, failed = self._journal.append([self._line(response)])
             if failed:
                 raise failed
         self._count([response])
 
     def rescue(self, responses: Sequence[Response]) -> str:
-        """Write what could not be written, here or in the system's folder for temporary files.
+        """Write responses after an error, here or in the system's folder for temporary files.
 
-        Returns a sentence on it, for whoever is told why; nothing where nothing is left over.
+        Returns a sentence on it for the error message; "" where all could be written here.
         """
         lines = [self._line(response) for response in responses]
         done, failed = self._journal.append(lines)
@@ -135,8 +135,8 @@ class RunFolder:
         return f". {len(lines) - done} more responses are in {path}: append it to that file first"
 
     def rewrite(self, config: RunConfig, responses: Iterable[Response]) -> None:
-        """Put the same responses, counted anew, in place of those that are there."""
-        with _told(self._file):
+        """Replace the configuration and all responses by recounted ones."""
+        with _one_line_errors(self._file):
             self._journal.replace(map(self._line, responses))
         self.write_json("run.json", config.to_dict())
         self.config, self.spent_usd, self.dearest_usd = config, 0.0, 0.0
@@ -145,7 +145,7 @@ class RunFolder:
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the folder's small files, whole or not at all."""
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        with _told(self.path / name):
+        with _one_line_errors(self.path / name):
             replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
 
     def _line(self, response: Response) -> bytes:

@@ -1,4 +1,4 @@
-"""How a person follows a run: a bar with time left and dollars, or plain lines in a log."""
+"""Progress of a run: a bar with time left and dollars, or plain lines in a log."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class RunObserver(Protocol):
-    """What the engine tells while it runs."""
+    """The events that the executor reports."""
 
     def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
-        """A run begins, with so many of its requests answered and paid for already."""
+        """A run begins, with so many of its requests done and dollars spent already."""
 
     def advance(self, response: Response) -> None:
         """A response was recorded."""
 
     def pace(self, limit: int) -> None:
-        """So many requests may be in flight now."""
+        """The limit of requests in flight has changed."""
 
     def stop(self) -> None:
         """The run has ended, or was broken off."""
@@ -40,7 +40,7 @@ class RunProgress:
         """Begin to count."""
         self._variant, self._done, self._total = variant, done, total
         self._failed, self._spent_usd = 0, spent_usd
-        # of the responses that this invocation got, for what the rest may cost
+        # number and cost of this invocation's responses, to project the cost of the rest
         self._new, self._new_usd = 0, 0.0
         self._all_priced = True
         self._limit: int | None = None
@@ -72,12 +72,12 @@ class RunProgress:
         self._show()
 
     def pace(self, limit: int) -> None:
-        """Show how many are in flight, once that is fewer than was asked for."""
+        """Show the limit of requests in flight from now on."""
         self._limit = limit
         self._show()
 
     def stop(self) -> None:
-        """Leave the last count."""
+        """Leave the last count on the screen."""
         if self._bar:
             self._bar.stop()
             self._bar = None
@@ -107,8 +107,8 @@ class RunProgress:
         if not self._all_priced:
             return "cost unknown"
         spent = f"${self._spent_usd:.4f}"
-        left = self._total - self._done
-        if not left or not self._new_usd:
+        remaining = self._total - self._done
+        if not remaining or not self._new_usd:
             return spent
-        projected_usd = self._spent_usd + left * self._new_usd / self._new
+        projected_usd = self._spent_usd + remaining * self._new_usd / self._new
         return f"{spent} of about ${projected_usd:.{2 if projected_usd >= 1 else 4}f}"

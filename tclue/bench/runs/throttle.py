@@ -2,14 +2,14 @@
 
 As TCP does (Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
 
-* it starts with as many as the user asks for, and never has more;
-* a 429 halves the limit, but once a round: those that were sent before it was halved say nothing
-  new;
+* the limit starts at the user's number, and never exceeds it;
+* a 429 halves the limit, but once a round: later 429s to requests from before the halving say
+  nothing new;
 * an answer raises it by 1/limit, so by one a round;
-* after a 5xx it does not grow before a whole round went well;
-* where the provider says how long to wait, nobody of that model is sent before then.
+* after a 5xx it does not grow until a whole round has succeeded;
+* where the provider says how long to wait, no request of that model is sent before then.
 
-`Throttle` is the arithmetic, with a clock that is given. `Gate` makes tasks wait for it.
+`Throttle` is the arithmetic, with a clock as an argument. `Gate` makes tasks wait for it.
 """
 
 from __future__ import annotations
@@ -24,58 +24,58 @@ from tclue.bench.models.failures import Failure
 class Throttle:
     """The limit of one model."""
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
-        """`most` requests at once; `clock` in seconds, from anywhere."""
-        self._most = most
-        self._limit = float(most)
+    def __init__(self, max_in_flight: int, clock: Callable[[], float]) -> None:
+        """At most `max_in_flight` requests at once; `clock` counts seconds from any origin."""
+        self._max_in_flight = max_in_flight
+        self._limit = float(max_in_flight)
         self._clock = clock
         self._in_flight = 0
         self._round = 0
-        # answers that are to come before the limit grows again
-        self._quiet = 0
+        # answers to come before the limit grows again
+        self._answers_before_growth = 0
         self._closed_until_s = -math.inf
 
     @property
     def limit(self) -> int:
-        """How many may be in flight."""
+        """How many requests may be in flight."""
         return int(self._limit)
 
     @property
     def in_flight(self) -> int:
-        """How many are."""
+        """How many requests are in flight."""
         return self._in_flight
 
     def wait_s(self) -> float | None:
-        """Seconds until one may start, 0 for now; None where one must end first."""
+        """Seconds until a request may start, 0 for now; None where one must end first."""
         if self._in_flight >= self.limit:
             return None
         return max(0.0, self._closed_until_s - self._clock())
 
     def start(self) -> int:
-        """One is sent; the round it belongs to is returned, for `done`."""
+        """Count a request that is sent; returns its round, for `done`."""
         self._in_flight += 1
         return self._round
 
     def done(self, round_: int, failure: Failure | None) -> None:
-        """One has come back, answered or not."""
+        """Count a request that has come back, with its failure if any."""
         self._in_flight -= 1
         if failure is None:
-            if self._quiet:
-                self._quiet -= 1
+            if self._answers_before_growth:
+                self._answers_before_growth -= 1
             else:
-                self._limit = min(self._most, self._limit + 1 / self._limit)
+                self._limit = min(self._max_in_flight, self._limit + 1 / self._limit)
             return
-        if failure.limited and round_ == self._round:
+        if failure.rate_limited and round_ == self._round:
             self._limit = max(1.0, self._limit / 2)
             self._round += 1
-        elif failure.kind == "again" and not failure.limited:
-            self._quiet = self.limit
+        elif failure.kind == "again" and not failure.rate_limited:
+            self._answers_before_growth = self.limit
         if failure.wait_s is not None:
             self._closed_until_s = max(self._closed_until_s, self._clock() + failure.wait_s)
 
 
 class Gate:
-    """Where the tasks of a model wait until they may send; once closed, they may not."""
+    """Makes the tasks of a model wait until they may send; a closed gate lets none send."""
 
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
@@ -104,7 +104,7 @@ class Gate:
             await self.change(left_s)
 
     def close(self) -> None:
-        """Let nobody in any more; who waits leaves at once."""
+        """Let no more tasks in; waiting ones return at once."""
         self.closed = True
         self.wake()
 
@@ -123,7 +123,7 @@ class Gate:
                 self._waiting.remove(future)
 
     def wake(self) -> None:
-        """Let those who wait look again."""
+        """Let waiting tasks check again."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             _set(future)

@@ -1,12 +1,12 @@
 """Wall time, divided among the requests that share a machine.
 
-At each instant the time is shared evenly by the requests in flight. So a request's share hangs on
-its company, and the shares add up to the time in which anything was in flight: what a machine
-costs by the hour is divided without a rest. (In queueing theory: processor sharing.)
+At each instant the time is shared evenly by the requests in flight. So a request's share depends
+on the others, and the shares add up to the time in which anything was in flight: the machine's
+cost by the hour is divided without a remainder. (In queueing theory: processor sharing.)
 
-    clock.start(request, now); ...; seconds = clock.finish(request, now)
+    time_shares.start(request, now); ...; seconds = time_shares.finish(request, now)
 
-It holds no clock of its own: `now` is any count of seconds that does not go back.
+It has no clock of its own: `now` is any count of seconds that never decreases.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ class TimeShares:
     """The shares of one machine's time."""
 
     def __init__(self) -> None:
-        # Seconds that a request in flight from the beginning would have been given by `_now`.
+        # The share by `_now` of a request that was in flight from the beginning.
         self._given_s = 0.0
         self._now = 0.0
         self._given_at_start: dict[Hashable, float] = {}
 
     def start(self, request: Hashable, now: float) -> None:
-        """A request is in flight from now on."""
+        """Count a request as in flight from now on."""
         if request in self._given_at_start:
             raise ValueError(f"{request!r} is in flight already")
         self._advance(now)
         self._given_at_start[request] = self._given_s
 
     def finish(self, request: Hashable, now: float) -> float:
-        """It is no more; returns its share, in seconds."""
+        """Count a request as no longer in flight; returns its share, in seconds."""
         self._advance(now)
         return self._given_s - self._given_at_start.pop(request)
 

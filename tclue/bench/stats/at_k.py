@@ -28,7 +28,7 @@ MOST_CHOICES = 100
 
 @dataclass(frozen=True)
 class AtK:
-    """What k samples of a puzzle come to, over the puzzles with k scored samples or more."""
+    """The scores of k samples, over the puzzles with k scored samples or more."""
 
     k: int
     puzzles: int
@@ -40,12 +40,12 @@ class AtK:
 
 
 def sizes(samples: int) -> list[int]:
-    """The k that are worked out: powers of two below the samples, and the samples themselves."""
+    """The values of k: powers of two below the number of samples, and that number itself."""
     return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
 
 
 def at_k(by_puzzle: Sequence[Sequence[ResponseScores]], k: int) -> AtK:
-    """What k samples come to; `by_puzzle` holds each puzzle's scored marks."""
+    """The scores of k samples; `by_puzzle` holds each puzzle's scored marks."""
     enough = [marks for marks in by_puzzle if len(marks) >= k]
     votes = [consensus([mark.votes for mark in marks], k) for marks in enough]
     solved = [(len(marks), sum(bool(mark.solved) for mark in marks)) for marks in enough]
@@ -78,8 +78,8 @@ def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
 def vote(votes: Sequence[Vote]) -> float:
     """The chance that the answer with most votes is right, ties broken by lot."""
     counts = Counter(vote.answer for vote in votes if vote.answer is not None)
-    most = max(counts.values(), default=0)
-    leading = {answer for answer, count in counts.items() if count == most}
+    highest = max(counts.values(), default=0)
+    leading = {answer for answer, count in counts.items() if count == highest}
     right = any(vote.right and vote.answer in leading for vote in votes)
     return right / len(leading) if leading else 0.0
 
@@ -90,8 +90,8 @@ def choices(n: int, k: int) -> tuple[tuple[int, ...], ...]:
     if math.comb(n, k) <= MOST_CHOICES:
         return tuple(combinations(range(n), k))
     # Sorted by draws, not `sample`: only `random()` is the same in every version of Python.
-    dice = random.Random(f"{k} of {n}")
+    rng = random.Random(f"{k} of {n}")
     return tuple(
-        tuple(sorted(range(n), key=[dice.random() for _ in range(n)].__getitem__)[:k])
+        tuple(sorted(range(n), key=[rng.random() for _ in range(n)].__getitem__)[:k])
         for _ in range(MOST_CHOICES)
     )

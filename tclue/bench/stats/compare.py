@@ -1,14 +1,14 @@
 """Two runs on the same puzzles, compared puzzle by puzzle: `tclue compare RUN RUN`.
 
-What is compared are the puzzles' means over their samples. Both runs meet the same easy and hard
-puzzles, so their differences spread less than their scores: a paired comparison tells apart what
-two intervals side by side cannot (Miller, 2024, section 4.2, https://arxiv.org/abs/2411.00640).
+The puzzles' means over their samples are compared. Both runs have the same easy and hard puzzles,
+so their differences spread less than their scores: a paired comparison detects differences that
+two intervals side by side do not (Miller, 2024, section 4.2, https://arxiv.org/abs/2411.00640).
 
 * The interval is mean +- t(n-1, 0.975) s / sqrt(n) over the n differences, and p is that of the
   paired t test: p < 0.05 exactly where the interval leaves out 0. Its coverage on scores like these
-  is simulated in tests/bench/stats/test_compare.py. It is 0.94 to 0.96 from 64 puzzles, rare events
-  included.
-* Where all differences are equal, t has nothing to go by. The share of puzzles that would differ
+  is simulated in tests/bench/stats/test_compare.py: 0.94 to 0.96 from 64 puzzles on, also for
+  rare events.
+* Where all differences are equal, t cannot be computed. The share of puzzles that would differ
   from that is then at most u = t^2 / (n + t^2), the upper score bound of none of n, and such a
   puzzle's difference may be anything from -1 to 1.
 * Puzzles needed: n = (1.96 + 0.84)^2 s^2 / d^2 + 1.96^2 / 2, so that a difference like the one
@@ -32,7 +32,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two means over the same puzzles, the first less the second, from -1 to 1."""
+    """The difference of two means over the same puzzles, first less second, from -1 to 1."""
 
     first: float
     second: float
@@ -42,11 +42,11 @@ class Difference:
     # two-sided
     p: float
     puzzles: int
-    # that would tell such a difference apart in 80% of trials; None where there is none
+    # puzzles that detect such a difference in 80% of trials; None where there is no difference
     puzzles_needed: int | None
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
@@ -69,20 +69,21 @@ class Comparison:
 def compare(first: Tally, second: Tally) -> Comparison:
     """Compare two runs.
 
-    Raises UserError where they cannot be: other puzzles, another grader, none in common.
+    Raises UserError where they differ in puzzles or grader, or have no scored puzzle in common.
     """
-    one, other = first.config, second.config
-    _comparable(one, other)
+    config = first.config
+    _check_comparable(config, second.config)
+    runs = config.run_name, second.config.run_name
     scores = puzzle_scores(first), puzzle_scores(second)
-    found = compare_scores(*scores)
-    if not found:
-        raise UserError(f"{one.run_name} and {other.run_name} have no scored puzzle in common")
-    accuracy, solved = found
+    differences = compare_scores(*scores)
+    if not differences:
+        raise UserError(f"{runs[0]} and {runs[1]} have no scored puzzle in common")
+    accuracy, solved = differences
     return Comparison(
-        runs=(one.run_name, other.run_name),
-        variants=(one.variant, other.variant),
-        puzzle_set=one.puzzle_set,
-        grader=one.grader,
+        runs=runs,
+        variants=(config.variant, second.config.variant),
+        puzzle_set=config.puzzle_set,
+        grader=config.grader,
         puzzles=accuracy.puzzles,
         left_out=len(scores[0].keys() ^ scores[1].keys()),
         accuracy=accuracy,
@@ -90,16 +91,16 @@ def compare(first: Tally, second: Tally) -> Comparison:
     )
 
 
-def _comparable(one: RunConfig, other: RunConfig) -> None:
-    if one.puzzle_sha256 != other.puzzle_sha256:
-        sets = [f"{c.puzzle_set} ({c.puzzle_sha256[:8]})" for c in (one, other)]
+def _check_comparable(first: RunConfig, second: RunConfig) -> None:
+    if first.puzzle_sha256 != second.puzzle_sha256:
+        sets = [f"{config.puzzle_set} ({config.puzzle_sha256[:8]})" for config in (first, second)]
         raise UserError(
             f"the runs were asked different puzzles, {sets[0]} and {sets[1]}: expected two runs on "
             "one puzzle file"
         )
-    if one.grader != other.grader:
+    if first.grader != second.grader:
         raise UserError(
-            f"the runs were graded by {one.grader} and by {other.grader}: expected one grader; "
+            f"the runs were graded by {first.grader} and by {second.grader}: expected one grader; "
             "`tclue bench --grader` with a run's options grades it anew, and asks nothing"
         )
 
@@ -137,7 +138,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
 
 
 def puzzles_needed(difference: float, deviation: float) -> int | None:
-    """Puzzles that tell such a difference apart with POWER; None where there is no difference."""
+    """Puzzles that detect such a difference with POWER; None where there is no difference."""
     if difference == 0:
         return None
     normal = NormalDist()

@@ -58,7 +58,7 @@ TEXTS = {"text": "string", "reasoning_text": "string"}
 def build(results: Path, *, texts: bool = False) -> pandas.DataFrame:
     """The frame of every run below a results folder, or of one run folder.
 
-    Columns are COLUMNS, and TEXTS where asked for; shares are 0 to 1, costs US dollars, times
+    Columns are COLUMNS, and TEXTS if `texts`; shares are 0 to 1, costs US dollars, times
     seconds. Raises UserError, naming the file and the line, where records cannot be read.
     """
     folders = [results] if (results / "run.json").is_file() else run_folders(results)
@@ -79,10 +79,10 @@ def _rows(folder: Path, texts: bool) -> Iterator[dict[str, Any]]:
 
 
 def _row(name: str, config: RunConfig, response: Response) -> dict[str, Any]:
-    """What columns hold that have a name of the run's configuration, the response, or its parts."""
+    """The columns, by name from the run's configuration, the response, its usage and its grade."""
     usage = {name: getattr(response.usage, name) for name in COLUMNS if name.endswith("_tokens")}
     grade = vars(response.grade) if response.grade else {}
-    said = {**vars(response), **usage, **grade, **vars(config), "run": name}
+    values = {**vars(response), **usage, **grade, **vars(config), "run": name}
     if (main := grade.get("main_accuracy")) is not None:
-        said["main_solved"] = main == 1
-    return {column: said.get(column) for column in COLUMNS}
+        values["main_solved"] = main == 1
+    return {column: values.get(column) for column in COLUMNS}

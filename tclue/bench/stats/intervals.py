@@ -66,7 +66,7 @@ def mean_interval(values: Sequence[float]) -> Estimate | None:
 def rate_interval(values: Sequence[float], coins: float = math.inf) -> Estimate | None:
     """A mean of rates in [0, 1] with its score interval; None without values.
 
-    `coins` is how many outcomes a value may stand for at most: 1 where it is the chance of one.
+    `coins` is the most outcomes that a value can stand for: 1 where it is the chance of one.
     """
     if not values:
         return None
@@ -76,7 +76,7 @@ def rate_interval(values: Sequence[float], coins: float = math.inf) -> Estimate 
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean; 0 for a single value and for equal ones."""
+    """The standard error of the mean; 0 for a single value and for equal ones."""
     if min(values) == max(values):
         return 0.0
     center = mean(values)
@@ -97,9 +97,9 @@ def _score_interval(p: float, effective: float, n: int) -> Estimate:
 
 @lru_cache
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """The t that a two-sided interval takes, for whole degrees of freedom from 1.
+    """The t of a two-sided interval, for whole degrees of freedom from 1.
 
-    By halving, on Student's distribution as a finite series (Abramowitz and Stegun, 26.7.3-4).
+    By bisection, on Student's distribution as a finite series (Abramowitz and Stegun, 26.7.3-4).
     """
     low, high = 0.0, 2.0
     while t_inside(high, freedom) < confidence:

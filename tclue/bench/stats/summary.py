@@ -1,11 +1,11 @@
-"""What a run's responses add up to: accuracy, solved, their intervals, rates, tokens, dollars.
+"""The summary of a run: accuracy, solved, their intervals, rates, tokens, dollars.
 
 The puzzles are a sample of the puzzles that could be made, so a puzzle is the unit: its samples
 are averaged first, and the spread of those averages gives the error (clustered by puzzle: Miller,
 "Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640). `intervals` has
-the formulas, `samples` what several samples come to, and docs/statistics.md the whole.
+the formulas, `at_k` the scores of several samples, and docs/statistics.md describes all of it.
 
-What failed is never scored: it is counted, and a run with too much of it is incomplete.
+Failed requests are never scored: they are counted, and a run with too many is incomplete.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, qua
 from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
 from tclue.puzzle.puzzle import BANDS, band
 
-# Share of the responses asked for that may be failed or missing in a run that counts as complete.
-MOST_LOST = 0.02
+# Share of the requested responses that may be failed or missing in a run that counts as complete.
+MAX_LOST = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Summary:
     variant: str
     puzzle_set: str
     grader: str
-    # puzzles with a scored response, of those that were to be asked
+    # puzzles with a scored response, of those in the run
     puzzles: int
     puzzles_asked: int
     samples: int
-    # scored responses, of those that were to be asked for
+    # scored responses, of those to be requested
     responses: int
     responses_asked: int
     # requests by their final outcome; those without any record yet are missing
@@ -60,7 +60,7 @@ class Summary:
     rates: Mapping[str, float]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
-    # whether no more than MOST_LOST of the responses asked for are failed or missing
+    # whether no more than MAX_LOST of the requested responses are failed or missing
     complete: bool
     # None where nothing was scored
     accuracy: Estimate | None
@@ -83,7 +83,7 @@ class Summary:
     latency_p95_s: float | None
     # mean US dollars for one response, at the run's prices; None where the cost of any is unknown
     cost_usd: float | None
-    # the same for the whole run, what failed and is known to have been paid for included
+    # the same for the whole run, with the known costs of failed requests
     total_cost_usd: float | None
     # responses whose cost is unknown, and most that they and what failed may have cost in all
     unpriced: int
@@ -91,29 +91,29 @@ class Summary:
     # mean US dollars for one response as litellm makes it, and at today's price book; None likewise
     cost_litellm_usd: float | None
     repriced_usd: float | None
-    # what a reader must know of the cost: the two calculators differ, or one does not know
+    # a note on the cost, for readers: the two calculators differ, or one has no price
     cost_note: str | None
     # the model ids that came back -> responses, and those under which other weights answer
     model_ids: Mapping[str, int]
     served_otherwise: tuple[str, ...]
-    # what a reader must know of how it was asked: a budget that was made smaller, say
+    # notes on the requests, for readers: a budget that was made smaller, say
     notes: tuple[str, ...]
 
 
 def summarize(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Summary:
-    """What the records of a run add up to. Takes them one at a time, and keeps no text."""
+    """The summary of a run's records, which are read one at a time; no text is kept."""
     return summary(tally(config, responses, reprice))
 
 
 def summary(run: Tally) -> Summary:
-    """What a tally adds up to."""
+    """The summary of a tally."""
     config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
     counts = Counter(mark.outcome for mark in run.marks)
     outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
-    asked = config.puzzles * config.samples
-    lost = asked - len(scored)
+    requested = config.puzzles * config.samples
+    lost = requested - len(scored)
     accuracy, solved = _estimates(by_puzzle)
     main_accuracy, main_solved = _main_estimates(by_puzzle)
     cost_usd = known_mean([mark.cost_usd for mark in scored])
@@ -127,12 +127,12 @@ def summary(run: Tally) -> Summary:
         puzzles_asked=config.puzzles,
         samples=config.samples,
         responses=len(scored),
-        responses_asked=asked,
+        responses_asked=requested,
         outcomes=outcomes,
-        missing=asked - len(run.marks),
+        missing=requested - len(run.marks),
         rates={k: n / len(run.marks) if run.marks else 0.0 for k, n in outcomes.items()},
         failed_attempts=run.failed_attempts,
-        complete=lost <= MOST_LOST * asked,
+        complete=lost <= MAX_LOST * requested,
         accuracy=accuracy,
         solved=solved,
         main_accuracy=main_accuracy,
@@ -155,7 +155,7 @@ def summary(run: Tally) -> Summary:
         cost_note=agreement(config.prices, scored),
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
-        notes=config.notes + ((config.trained.told,) if config.trained else ()),
+        notes=config.notes + ((config.trained.describe(),) if config.trained else ()),
     )
 
 
@@ -168,7 +168,7 @@ def _estimates(by_puzzle: list[list[ResponseScores]]) -> tuple[Estimate | None, 
 def _main_estimates(
     by_puzzle: list[list[ResponseScores]],
 ) -> tuple[Estimate | None, Estimate | None]:
-    """The same of the main questions, over the puzzles that ask any."""
+    """Main accuracy and main solved, over the puzzles with any main questions."""
     accuracies = [known_mean([mark.main_accuracy for mark in marks]) for marks in by_puzzle]
     solved = [
         known_mean([None if a is None else float(a == 1) for a in (m.main_accuracy for m in marks)])
@@ -187,9 +187,9 @@ def _by_difficulty(by_puzzle: list[list[ResponseScores]]) -> tuple[DifficultyGro
         ("difficulty", name, [marks for marks in by_puzzle if marks[0].difficulty == name])
         for name in named
     ]
-    counted = [(marks[0].num_clues, marks) for marks in by_puzzle]
+    with_clues = [(marks[0].num_clues, marks) for marks in by_puzzle]
     for name in BANDS:
-        inside = [marks for clues, marks in counted if clues is not None and band(clues) == name]
+        inside = [marks for clues, marks in with_clues if clues is not None and band(clues) == name]
         groups.append(("clues", name, inside))
     return tuple(
         DifficultyGroup(split, name, len(inside), *_estimates(inside))

@@ -1,7 +1,7 @@
-"""What the numbers of a run are made of: one mark for each response, without its texts.
+"""The scores and costs of a run's responses: one mark for each, without its texts.
 
 Records come one at a time, in the order in which they were written, and each leaves a small mark;
-so a run of any size is summed up without its texts ever being in memory together.
+so a run of any size is summarized without its texts ever being in memory together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_RAW: Mapping[str, Any] = {}
 
 
 class Vote(NamedTuple):
-    """What one response says to one question."""
+    """The answer of one response to one question."""
 
     letter: str
     # None where it commits to no option
@@ -44,7 +44,7 @@ class ResponseScores(NamedTuple):
     votes: tuple[Vote, ...]
     num_clues: int | None
     difficulty: str | None
-    # less what the provider sent
+    # without `raw`
     usage: Usage
     latency_s: float
     cost_usd: float | None
@@ -66,7 +66,7 @@ class ResponseScores(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """A run's marks: what its summary, its comparisons and its row are worked out from."""
+    """A run's marks, from which its summary, its comparisons and its row are computed."""
 
     config: RunConfig
     # one for each pair of puzzle and sample that has any record, in their order: the first that
@@ -74,9 +74,9 @@ class Tally:
     marks: tuple[ResponseScores, ...]
     # attempts that failed, those that succeeded later included
     failed_attempts: int
-    # US dollars that attempts cost which failed all the same
+    # US dollars that failed attempts are known to have cost
     failed_usd: float
-    # most US dollars that the attempts without a known cost may have cost, failed ones above all
+    # most US dollars that the attempts without a known cost may have cost, mostly failed ones
     at_most_usd: float
 
     @property
@@ -93,9 +93,9 @@ class Tally:
 def tally(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Tally:
-    """Take in the records of a run, whatever their order, but for that of attempts at one pair."""
+    """Tally the records of a run, in any order but for that of attempts at one pair."""
     chosen: dict[tuple[str, int], ResponseScores] = {}
-    # Most votes are like one before: kept once.
+    # Most votes equal an earlier one, which is then reused.
     votes: dict[Vote, Vote] = {}
     failed, failed_usd, at_most = 0, [], []
     for response in responses:
@@ -104,8 +104,8 @@ def tally(
             failed_usd.append(response.cost_usd or 0.0)
         if response.cost_usd is None and response.at_most_usd:
             at_most.append(response.at_most_usd)
-        kept = chosen.get(response.pair)
-        if kept is None or not kept.scored:
+        previous = chosen.get(response.pair)
+        if previous is None or not previous.scored:
             repriced = reprice(config, response) if reprice and response.scored else None
             chosen[response.pair] = _mark(response, repriced, votes)
     marks = tuple(chosen[pair] for pair in sorted(chosen))
@@ -116,7 +116,7 @@ def _mark(
     response: Response, repriced_usd: float | None, votes: dict[Vote, Vote]
 ) -> ResponseScores:
     grade = response.grade
-    said = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
+    own_votes = [Vote(k, v, k in grade.right) for k, v in grade.answers.items()] if grade else []
     return ResponseScores(
         puzzle=response.puzzle,
         sample=response.sample,
@@ -124,7 +124,7 @@ def _mark(
         accuracy=grade.accuracy if grade else None,
         solved=grade.solved if grade else None,
         main_accuracy=grade.main_accuracy if grade else None,
-        votes=tuple(votes.setdefault(vote, vote) for vote in said),
+        votes=tuple(votes.setdefault(vote, vote) for vote in own_votes),
         num_clues=response.num_clues,
         difficulty=response.difficulty,
         usage=replace(response.usage, raw=_NO_RAW),

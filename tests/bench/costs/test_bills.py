@@ -65,8 +65,8 @@ def gemini_usage(raw: dict[str, Any]) -> Any:
 def bill(name: str, raw: dict[str, Any], parts: dict[str, float]) -> Usage:
     """Check the parts of a bill, which are those that were worked out by hand."""
     usage = read_usage(raw)
-    found = cost_parts(prices(name), usage, None)
-    assert found == pytest.approx(parts, abs=1e-12)
+    cost = cost_parts(prices(name), usage, None)
+    assert cost == pytest.approx(parts, abs=1e-12)
     assert usage.raw == raw
     return usage
 
@@ -107,9 +107,9 @@ def test_openai_with_reasoning_and_cached_tokens(
     usage = bill(name, OPENAI, parts)
     assert (usage.prompt_tokens, usage.completion_tokens) == (2006, 14736)
     assert (usage.cached_tokens, usage.reasoning_tokens) == (1920, 13888)
-    theirs = litellm_usd(litellm, name, chat_usage(litellm, OPENAI))
-    assert theirs is not None
-    assert agree(sum(parts.values()), theirs)
+    litellm_cost_usd = litellm_usd(litellm, name, chat_usage(litellm, OPENAI))
+    assert litellm_cost_usd is not None
+    assert agree(sum(parts.values()), litellm_cost_usd)
 
 
 ANTHROPIC = {
@@ -140,9 +140,9 @@ def test_anthropic_with_thinking_and_both_kinds_of_cache_writes(litellm: ModuleT
     assert (usage.prompt_tokens, usage.completion_tokens) == (9300, 14516)
     assert (usage.cached_tokens, usage.reasoning_tokens) == (5000, 13000)
     assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == (1000, 2000)
-    theirs = litellm_usd(litellm, name, anthropic_usage(ANTHROPIC))
-    assert theirs is not None
-    assert agree(0.15876, theirs)
+    litellm_cost_usd = litellm_usd(litellm, name, anthropic_usage(ANTHROPIC))
+    assert litellm_cost_usd is not None
+    assert agree(0.15876, litellm_cost_usd)
 
 
 def test_anthropics_cache_writes_of_no_stated_lifetime_last_5_minutes(litellm: ModuleType) -> None:
@@ -150,9 +150,9 @@ def test_anthropics_cache_writes_of_no_stated_lifetime_last_5_minutes(litellm: M
     # As above, but 3000 x 2.5 / 1e6 = 0.0075 for the writes.
     parts = {k: v for k, v in ANTHROPIC_PARTS.items() if k != "cache_write_1h_usd"}
     bill("anthropic/claude-sonnet-5-5", raw, parts | {"cache_write_5m_usd": 0.0075})
-    theirs = litellm_usd(litellm, "anthropic/claude-sonnet-5-5", anthropic_usage(raw))
-    assert theirs is not None
-    assert agree(0.15576, theirs)
+    litellm_cost_usd = litellm_usd(litellm, "anthropic/claude-sonnet-5-5", anthropic_usage(raw))
+    assert litellm_cost_usd is not None
+    assert agree(0.15576, litellm_cost_usd)
 
 
 def test_a_historical_model_has_a_price_that_litellm_has_forgotten(litellm: ModuleType) -> None:
@@ -175,10 +175,10 @@ DEEPSEEK = {
 }
 
 
-@pytest.mark.parametrize("said", ["both", "hits alone"])
-def test_deepseek_with_reasoning_content_and_cache_hits(litellm: ModuleType, said: str) -> None:
+@pytest.mark.parametrize("fields", ["both", "hits alone"])
+def test_deepseek_with_reasoning_content_and_cache_hits(litellm: ModuleType, fields: str) -> None:
     raw = dict(DEEPSEEK)
-    if said == "hits alone":
+    if fields == "hits alone":
         del raw["prompt_tokens_details"]
     # 0.28 a million for a miss, 0.028 for a hit, 0.42 out.
     #   105 x 0.28 / 1e6 = 0.0000294; 1024 x 0.028 / 1e6 = 0.000028672;
@@ -187,9 +187,9 @@ def test_deepseek_with_reasoning_content_and_cache_hits(litellm: ModuleType, sai
     parts = {"prompt_usd": 0.0000294, "cached_usd": 0.000028672, "completion_usd": 0.00546756}
     usage = bill(name, raw, parts)
     assert (usage.cached_tokens, usage.reasoning_tokens) == (1024, 12500)
-    theirs = litellm_usd(litellm, name, chat_usage(litellm, raw))
-    assert theirs is not None
-    assert agree(0.005525632, theirs)
+    litellm_cost_usd = litellm_usd(litellm, name, chat_usage(litellm, raw))
+    assert litellm_cost_usd is not None
+    assert agree(0.005525632, litellm_cost_usd)
 
 
 GEMINI = {
@@ -211,9 +211,9 @@ def test_gemini_with_thoughts(litellm: ModuleType) -> None:
     parts = {"prompt_usd": 0.00144, "cached_usd": 0.000256, "completion_usd": 0.1}
     usage = bill(name, GEMINI, parts)
     assert (usage.completion_tokens, usage.reasoning_tokens) == (10000, 9300)
-    theirs = litellm_usd(litellm, name, gemini_usage(GEMINI))
-    assert theirs is not None
-    assert agree(0.101696, theirs)
+    litellm_cost_usd = litellm_usd(litellm, name, gemini_usage(GEMINI))
+    assert litellm_cost_usd is not None
+    assert agree(0.101696, litellm_cost_usd)
 
 
 def test_gemini_that_thought_until_its_limit(litellm: ModuleType) -> None:
@@ -221,9 +221,9 @@ def test_gemini_that_thought_until_its_limit(litellm: ModuleType) -> None:
     raw = {"promptTokenCount": 1000, "thoughtsTokenCount": 8192, "totalTokenCount": 9192}
     name = "gemini/gemini-2.5-flash"
     bill(name, raw, {"prompt_usd": 0.0003, "completion_usd": 0.02048})
-    theirs = litellm_usd(litellm, name, gemini_usage(raw))
-    assert theirs is not None
-    assert agree(0.02078, theirs)
+    litellm_cost_usd = litellm_usd(litellm, name, gemini_usage(raw))
+    assert litellm_cost_usd is not None
+    assert agree(0.02078, litellm_cost_usd)
 
 
 OPENROUTER = {
@@ -288,7 +288,7 @@ def test_a_streamed_answer_that_was_cut_off_has_a_most_that_it_can_cost() -> Non
         "cache_read_input_tokens": 5000,
         "output_tokens": 2,
     }
-    usage = read_usage(start, whole=False)
+    usage = read_usage(start, complete=False)
     sonnet = prices("anthropic/claude-sonnet-5-5")
     assert (usage.prompt_tokens, usage.completion_tokens) == (6300, None)
     assert cost_parts(sonnet, usage, None) is None
@@ -362,14 +362,14 @@ def test_openais_other_form_holds_the_cache_in_its_input() -> None:
 
 
 def test_litellms_object_reads_as_the_wire_does(litellm: ModuleType) -> None:
-    for raw, theirs in (
+    for raw, litellm_usage in (
         (OPENAI, chat_usage(litellm, OPENAI)),
         (DEEPSEEK, chat_usage(litellm, DEEPSEEK)),
         (ANTHROPIC, anthropic_usage(ANTHROPIC)),
         (GEMINI, gemini_usage(GEMINI)),
         (OPENROUTER, chat_usage(litellm, OPENROUTER)),
     ):
-        ours, fallback = read_usage(raw), usage_from_litellm(theirs)
+        usage, fallback = read_usage(raw), usage_from_litellm(litellm_usage)
         for name in (
             "prompt_tokens",
             "completion_tokens",
@@ -379,14 +379,14 @@ def test_litellms_object_reads_as_the_wire_does(litellm: ModuleType) -> None:
             "cache_write_5m_tokens",
             "cache_write_1h_tokens",
         ):
-            assert (getattr(ours, name) or 0) == (getattr(fallback, name) or 0), (name, raw)
+            assert (getattr(usage, name) or 0) == (getattr(fallback, name) or 0), (name, raw)
     assert usage_from_litellm(None) == usage_from_litellm(litellm.Usage()) == Usage()
 
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf])
 def test_what_no_record_could_hold_is_not_taken_over(litellm: ModuleType, cost: float) -> None:
-    theirs = usage_from_litellm(litellm.Usage(5, 1, 6, cost=cost))
-    assert (theirs.prompt_tokens, theirs.reported_usd) == (5, None)
-    json.dumps(theirs.raw, allow_nan=False)
-    odd = read_usage({"prompt_tokens": 5, "completion_tokens": 10**400, "cost": 10**400})
-    assert (odd.completion_tokens, odd.reported_usd) == (None, None)
+    usage = usage_from_litellm(litellm.Usage(5, 1, 6, cost=cost))
+    assert (usage.prompt_tokens, usage.reported_usd) == (5, None)
+    json.dumps(usage.raw, allow_nan=False)
+    oversized = read_usage({"prompt_tokens": 5, "completion_tokens": 10**400, "cost": 10**400})
+    assert (oversized.completion_tokens, oversized.reported_usd) == (None, None)

@@ -56,9 +56,9 @@ def test_the_shipped_book_and_litellms_list_agree_on_what_both_have() -> None:
     for entry in read_book(SHIPPED).price:
         for model in entry.models:
             name = f"{entry.provider}/{model}"
-            theirs = list_prices(litellm, name)
-            same = replace(entry.prices, source="litellm", date=theirs.date, origin=theirs.origin)
-            if theirs.source != "unknown" and theirs != same:
+            listed = list_prices(litellm, name)
+            same = replace(entry.prices, source="litellm", date=listed.date, origin=listed.origin)
+            if listed.source != "unknown" and listed != same:
                 differing.add(name)
     assert not differing
 
@@ -80,11 +80,11 @@ def test_what_goes_before_what(tmp_path: Path) -> None:
 
     def source(*, name: str = "openai/gpt-5", **options: Any) -> tuple[str, float | None]:
         chosen = BenchOptions(**options)
-        found = prices_for(name, "openai", chosen, litellm)
-        return found.source, found.prompt_usd_per_million or found.hour_usd
+        prices = prices_for(name, "openai", chosen, litellm)
+        return prices.source, prices.prompt_usd_per_million or prices.hour_usd
 
-    mine = tmp_path / "mine.toml"
-    mine.write_text(ONE)
+    own_book = tmp_path / "mine.toml"
+    own_book.write_text(ONE)
     given: dict[str, Any] = {"price_in": 7.0, "price_out": 9.0}
     tier: dict[str, Any] = {"tier": "together-8b"}
     gpu: dict[str, Any] = {"gpu_hour_usd": 2.5}
@@ -93,7 +93,7 @@ def test_what_goes_before_what(tmp_path: Path) -> None:
     assert source(**tier, **gpu, **server) == ("tier", 0.2)
     assert source(**gpu, **server) == ("gpu-hour", 2.5)
     assert source(**server) == ("unknown", None)
-    assert source(prices=mine) == ("book", 1.0)
+    assert source(prices=own_book) == ("book", 1.0)
     assert source() == ("book", 1.25)
     assert source(name="openai/gpt-4o") == ("litellm", 2.5)
     assert source(name="openai/no-such-model") == ("unknown", None)
@@ -104,14 +104,14 @@ def test_a_users_own_book_goes_before_the_shipped_one(no_home: Path) -> None:
     no_home.parent.mkdir(parents=True)
     no_home.write_text(ONE)
     book = price_book()
-    mine, theirs = book.find("gpt-5-nano", "openai"), book.find("o1", "openai")
-    assert mine is not None
-    assert theirs is not None
-    assert (mine.source, mine.output, theirs.input) == ("my contract", 8.5, 15.0)
+    own_entry, shipped_entry = book.find("gpt-5-nano", "openai"), book.find("o1", "openai")
+    assert own_entry is not None
+    assert shipped_entry is not None
+    assert (own_entry.source, own_entry.output, shipped_entry.input) == ("my contract", 8.5, 15.0)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "problem"),
     [
         ("input = 1", "input = nan", "input is NaN: expected a finite number"),
         ("input = 1", "input = -1", "input is -1: expected 0 or more"),
@@ -133,17 +133,17 @@ def test_a_users_own_book_goes_before_the_shipped_one(no_home: Path) -> None:
     ],
 )
 def test_a_book_that_cannot_be_meant_is_refused(
-    tmp_path: Path, old: str, new: str, said: str
+    tmp_path: Path, old: str, new: str, problem: str
 ) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(ONE.replace(old, new))
-    with pytest.raises(UserError, match=re.escape(said)) as caught:
+    with pytest.raises(UserError, match=re.escape(problem)) as caught:
         price_book(path)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
-    if " is " in said and "price is" not in said:
-        assert message.startswith(f"{path}: price.1.{said}")
+    if " is " in problem and "price is" not in problem:
+        assert message.startswith(f"{path}: price.1.{problem}")
 
 
 def test_a_book_or_a_tier_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_prices_of_litellms_list_know_cached_tokens() -> None:
     usage = litellm.Usage(
         prompt_tokens=1000, completion_tokens=200, prompt_tokens_details={"cached_tokens": 400}
     )
-    found = litellm_usd(litellm, "openai/gpt-4o", usage)
-    assert found == pytest.approx(sum(expected.values()))
+    cost = litellm_usd(litellm, "openai/gpt-4o", usage)
+    assert cost == pytest.approx(sum(expected.values()))
     for free_or_unlisted in ("ollama/llama3", "openai/no-such-model"):
         assert list_prices(litellm, free_or_unlisted).source == "unknown"
         assert litellm_usd(litellm, free_or_unlisted, usage) is None

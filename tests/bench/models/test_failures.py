@@ -38,67 +38,71 @@ def gemini(quota: str, delay: str | None = None) -> dict[str, Any]:
     }
 
 
-def said(message: str, **more: Any) -> dict[str, Any]:
+def error(message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"message": message, **more}}
 
 
 @pytest.mark.parametrize(
     ("status", "body", "failure"),
     [
-        (401, said("Incorrect API key provided"), KEY),
-        (400, said("API key not valid.", details=[{"reason": "API_KEY_INVALID"}]), KEY),
-        (400, said("API key expired. Please renew the API key."), KEY),
-        (403, said("no permission for this resource"), RIGHTS),
-        (402, said("Insufficient Balance"), MONEY),
-        (402, said("This request requires more credits"), MONEY),
-        (429, said("You exceeded your current quota", code="insufficient_quota"), MONEY),
-        (400, said("Your credit balance is too low to access the Anthropic API."), MONEY),
+        (401, error("Incorrect API key provided"), KEY),
+        (400, error("API key not valid.", details=[{"reason": "API_KEY_INVALID"}]), KEY),
+        (400, error("API key expired. Please renew the API key."), KEY),
+        (403, error("no permission for this resource"), RIGHTS),
+        (402, error("Insufficient Balance"), MONEY),
+        (402, error("This request requires more credits"), MONEY),
+        (429, error("You exceeded your current quota", code="insufficient_quota"), MONEY),
+        (400, error("Your credit balance is too low to access the Anthropic API."), MONEY),
         (429, gemini("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "36s"), DAY),
-        (404, said("The model `x` does not exist", code="model_not_found"), MODEL),
-        (400, said("Model Not Exist"), MODEL),
-        (400, said("x is not a valid model ID"), MODEL),
-        (400, said("Unsupported parameter: 'temperature'", code="unsupported_parameter"), SETTING),
-        (400, said("Unsupported value: 'temperature'", code="unsupported_value"), SETTING),
-        (400, said("seed: Extra inputs are not permitted"), SETTING),
+        (404, error("The model `x` does not exist", code="model_not_found"), MODEL),
+        (400, error("Model Not Exist"), MODEL),
+        (400, error("x is not a valid model ID"), MODEL),
+        (400, error("Unsupported parameter: 'temperature'", code="unsupported_parameter"), SETTING),
+        (400, error("Unsupported value: 'temperature'", code="unsupported_value"), SETTING),
+        (400, error("seed: Extra inputs are not permitted"), SETTING),
     ],
 )
 def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
-    found = of_status(status, {}, json.dumps(body), NOW_S)
-    assert found == failure
-    assert found.kind == "stop"
-    assert found.to_do
+    classified = of_status(status, {}, json.dumps(body), NOW_S)
+    assert classified == failure
+    assert classified.kind == "stop"
+    assert classified.to_do
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "wait_s", "limited"),
+    ("status", "headers", "body", "wait_s", "rate_limited"),
     [
-        (429, {}, said("Rate limit reached"), None, True),
-        (429, {"retry-after": "7"}, said("Rate limit reached"), 7.0, True),
-        (429, {"retry-after-ms": "250", "retry-after": "1"}, said(""), 0.25, True),
-        (503, {"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}, said(""), 9.0, False),
-        (503, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, said(""), 0.0, False),
-        (429, {"retry-after": "soon"}, said(""), None, True),
+        (429, {}, error("Rate limit reached"), None, True),
+        (429, {"retry-after": "7"}, error("Rate limit reached"), 7.0, True),
+        (429, {"retry-after-ms": "250", "retry-after": "1"}, error(""), 0.25, True),
+        (503, {"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}, error(""), 9.0, False),
+        (503, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, error(""), 0.0, False),
+        (429, {"retry-after": "soon"}, error(""), None, True),
         (429, {}, gemini("GenerateRequestsPerMinutePerProjectPerModel", "34.5s"), 34.5, True),
         # OpenRouter: money that is in flight, not money that is gone.
-        (402, {"retry-after": "2"}, said("in-flight budget"), 2.0, True),
-        (529, {}, said("Overloaded", type="overloaded_error"), None, False),
-        (408, {}, said(""), None, False),
-        (409, {}, said(""), None, False),
-        (500, {}, said(""), None, False),
+        (402, {"retry-after": "2"}, error("in-flight budget"), 2.0, True),
+        (529, {}, error("Overloaded", type="overloaded_error"), None, False),
+        (408, {}, error(""), None, False),
+        (409, {}, error(""), None, False),
+        (500, {}, error(""), None, False),
         (502, {}, "<html>Bad Gateway</html>", None, False),
     ],
 )
 def test_what_may_pass(
-    status: int, headers: dict[str, str], body: Any, wait_s: float | None, limited: bool
+    status: int, headers: dict[str, str], body: Any, wait_s: float | None, rate_limited: bool
 ) -> None:
-    found = of_status(status, headers, json.dumps(body), NOW_S)
-    assert (found.kind, found.wait_s, found.limited) == ("again", wait_s, limited)
+    classified = of_status(status, headers, json.dumps(body), NOW_S)
+    assert (classified.kind, classified.wait_s, classified.rate_limited) == (
+        "again",
+        wait_s,
+        rate_limited,
+    )
 
 
 def test_too_long_a_wait_stops_the_model() -> None:
-    found = of_status(429, {"retry-after": "7201"}, "", NOW_S)
-    assert found.kind == "stop"
-    assert "121 minutes" in (found.to_do or "")
+    classified = of_status(429, {"retry-after": "7201"}, "", NOW_S)
+    assert classified.kind == "stop"
+    assert "121 minutes" in (classified.to_do or "")
 
 
 @pytest.mark.parametrize(
@@ -106,15 +110,15 @@ def test_too_long_a_wait_stops_the_model() -> None:
     [
         (
             400,
-            said("maximum context length", code="context_length_exceeded"),
+            error("maximum context length", code="context_length_exceeded"),
             "failed",
         ),
-        (400, said("prompt is too long: 9 tokens > 8 maximum"), "failed"),
-        (413, said("Request exceeds the maximum size"), "failed"),
-        (429, said("Request too large for gpt-x on tokens per min (TPM)"), "failed"),
-        (400, said("The response was filtered", code="content_filter"), "refused"),
-        (400, said("Invalid prompt: usage policy", code="invalid_prompt"), "refused"),
-        (403, said("Your input was flagged", metadata={"reasons": ["violence"]}), "refused"),
+        (400, error("prompt is too long: 9 tokens > 8 maximum"), "failed"),
+        (413, error("Request exceeds the maximum size"), "failed"),
+        (429, error("Request too large for gpt-x on tokens per min (TPM)"), "failed"),
+        (400, error("The response was filtered", code="content_filter"), "refused"),
+        (400, error("Invalid prompt: usage policy", code="invalid_prompt"), "refused"),
+        (403, error("Your input was flagged", metadata={"reasons": ["violence"]}), "refused"),
     ],
 )
 def test_what_concerns_one_request_alone(status: int, body: Any, kind: str) -> None:

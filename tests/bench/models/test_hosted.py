@@ -47,16 +47,16 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that a retry would have waited; it waits none."""
-    asked: list[float] = []
+    pauses: list[float] = []
 
     async def nap(self: Gate, seconds: float) -> None:
-        asked.append(seconds)
+        pauses.append(seconds)
 
     monkeypatch.setattr(Gate, "pause", nap)
-    return asked
+    return pauses
 
 
-def one(tmp_path: Path, answer: Answer, **options: Any) -> tuple[Summary, Response, Server]:
+def bench_one(tmp_path: Path, answer: Answer, **options: Any) -> tuple[Summary, Response, Server]:
     """What becomes of one request that is answered so."""
     puzzles, _ = write_puzzles(tmp_path, 1)
     with serving(lambda _: answer) as server:
@@ -73,8 +73,8 @@ def text(tmp_path: Path) -> str:
 
 @pytest.mark.server
 def test_an_answer_with_all_that_is_known_of_it(tmp_path: Path) -> None:
-    reply = Answer(completion(text(tmp_path), reasoning_content="hm"))
-    summary, response, server = one(tmp_path, reply, price_in=3.0, price_out=15.0)
+    answer = Answer(completion(text(tmp_path), reasoning_content="hm"))
+    summary, response, server = bench_one(tmp_path, answer, price_in=3.0, price_out=15.0)
     assert (response.outcome, response.finish_reason) == ("answered", "stop")
     assert response.grade is not None
     assert response.grade.solved
@@ -123,7 +123,7 @@ def test_what_is_given_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_what_is_the_models_doing_is_scored(tmp_path: Path, answer: Answer, outcome: str) -> None:
     streamed = isinstance(answer.body, bytes)
-    summary, response, server = one(tmp_path, answer, stream=streamed)
+    summary, response, server = bench_one(tmp_path, answer, stream=streamed)
     assert response.outcome == outcome
     assert response.grade is not None
     assert response.grade.accuracy == 0
@@ -155,7 +155,7 @@ def test_rubbish_fails_once_and_is_not_scored(
     tmp_path: Path, answer: Answer, naps: list[float]
 ) -> None:
     streamed = answer.headers.get("Content-Type") == "text/event-stream"
-    summary, response, server = one(tmp_path, answer, stream=streamed)
+    summary, response, server = bench_one(tmp_path, answer, stream=streamed)
     assert response.outcome == "failed"
     assert response.error
     assert "\n" not in response.error
@@ -168,8 +168,8 @@ def test_rubbish_fails_once_and_is_not_scored(
 
 def flaky(*failures: Answer) -> Callable[[dict[str, Any]], Answer]:
     """A server that fails so often before it answers."""
-    left = list(failures)
-    return lambda _: left.pop(0) if left else Answer(completion("A. x"))
+    remaining = list(failures)
+    return lambda _: remaining.pop(0) if remaining else Answer(completion("A. x"))
 
 
 @pytest.mark.server
@@ -229,7 +229,7 @@ def test_a_server_that_is_not_there(
 def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> None:
     slow = Answer({"error": {"message": "slow"}}, 429, {"Retry-After": "86400"})
     with pytest.raises(StopError, match="asks to wait 1440 minutes: try again then"):
-        one(tmp_path, slow)
+        bench_one(tmp_path, slow)
     assert naps == []
 
 
@@ -241,14 +241,14 @@ def test_a_server_that_hangs_is_given_up(
     tmp_path: Path, streamed: bool, slow: dict[str, Any]
 ) -> None:
     # litellm imports more at its first request: that takes its time here, not below.
-    one(tmp_path, Answer(completion("A. x")))
+    bench_one(tmp_path, Answer(completion("A. x")))
     puzzles, (puzzle, *_) = write_puzzles(tmp_path, 3)
-    reply = stream({"content": "A. x"}) if streamed else Answer(completion("A. x"))
-    late = replace(reply, **slow)
+    answer = stream({"content": "A. x"}) if streamed else Answer(completion("A. x"))
+    late = replace(answer, **slow)
     # On a busy machine the other two may be too late as well: they need no more than more time.
     for timeout_s in (2.5, 10.0, 40.0):
         results = tmp_path / f"late{timeout_s:g}"
-        with serving(lambda b: late if prompt_of(b) == puzzle.prompt else reply) as server:
+        with serving(lambda b: late if prompt_of(b) == puzzle.prompt else answer) as server:
             options = {"api_base": server.url, "stream": streamed, "timeout_s": timeout_s}
             summary = bench("m", puzzles, results, **options)
         if summary.responses == 2:
@@ -261,7 +261,7 @@ def test_a_server_that_hangs_is_given_up(
 
 @pytest.mark.server
 @pytest.mark.parametrize(
-    ("status", "message", "told"),
+    ("status", "message", "to_do"),
     [
         (401, f"Incorrect API key provided: {KEY}", "the key is not accepted"),
         (401, "Incorrect API key provided: sk-plant***********cdef.", "the key is not accepted"),
@@ -275,16 +275,16 @@ def test_a_wrong_key_stops_the_model_and_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
     status: int,
     message: str,
-    told: str,
+    to_do: str,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     puzzles, all_puzzles = write_puzzles(tmp_path, 12)
     right = gold(all_puzzles)
-    left = [5]  # a key that is taken back after five answers
+    remaining = [5]  # a key that is taken back after five answers
 
     def behave(body: dict[str, Any]) -> Answer:
-        left[0] -= 1
-        if left[0] >= 0:
+        remaining[0] -= 1
+        if remaining[0] >= 0:
             return Answer(completion(right(prompt_of(body))))
         return Answer({"error": {"message": message, "code": message}}, status)
 
@@ -292,11 +292,11 @@ def test_a_wrong_key_stops_the_model_and_says_what_to_do(
         options = BenchOptions(
             puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url, concurrency=2
         )
-        with pytest.raises(StopError, match=told) as stopped:
+        with pytest.raises(StopError, match=to_do) as stopped:
             run_models(["m", "random"], options, Silent())
         assert len(server.bodies) <= 5 + 2
         assert [summary.responses for summary in stopped.value.summaries] == [5, 12]
-        left[0] = 99
+        remaining[0] = 99
         run_models(["m"], options, Silent())
         assert len(server.bodies) <= 12 + 2
     files = [path for path in (tmp_path / "r").rglob("*") if path.is_file()]
@@ -310,7 +310,7 @@ def test_a_wrong_key_stops_the_model_and_says_what_to_do(
 def test_streams_are_put_together(tmp_path: Path) -> None:
     head, tail = text(tmp_path)[:9], text(tmp_path)[9:]
     pieces = [{"reasoning_content": "h"}, {"reasoning_content": "m"}, {"content": head}]
-    _, response, server = one(tmp_path, stream(*pieces, {"content": tail}), stream=True)
+    _, response, server = bench_one(tmp_path, stream(*pieces, {"content": tail}), stream=True)
     assert server.bodies[0]["stream_options"] == {"include_usage": True}
     assert response.text == text(tmp_path)
     assert (response.reasoning, response.finish_reason) == ("hm", "stop")
@@ -322,9 +322,9 @@ def test_streams_are_put_together(tmp_path: Path) -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True])
 def test_tokens_that_were_not_told_are_unknown(tmp_path: Path, streamed: bool) -> None:
-    whole = {k: v for k, v in completion(text(tmp_path)).items() if k != "usage"}
-    reply = stream({"content": text(tmp_path)}, usage=False) if streamed else Answer(whole)
-    summary, response, _ = one(tmp_path, reply, stream=streamed, price_in=1.0, price_out=1.0)
+    data = {k: v for k, v in completion(text(tmp_path)).items() if k != "usage"}
+    answer = stream({"content": text(tmp_path)}, usage=False) if streamed else Answer(data)
+    summary, response, _ = bench_one(tmp_path, answer, stream=streamed, price_in=1.0, price_out=1.0)
     assert response.outcome == "answered"
     assert response.usage.prompt_tokens is None
     assert (response.cost_usd, summary.cost_usd) == (None, None)
@@ -344,7 +344,7 @@ def test_another_price_counts_anew_without_asking(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("no-such-model", "unknown model 'no-such-model': expected random, solver, hf:"),
         ("openai/gpt-5-mini", "no key: set OPENAI_API_KEY in the environment"),
@@ -352,11 +352,11 @@ def test_another_price_counts_anew_without_asking(tmp_path: Path) -> None:
     ],
 )
 def test_unknown_names_and_missing_keys_are_told_before_anything_is_asked(
-    tmp_path: Path, name: str, told: str
+    tmp_path: Path, name: str, message: str
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         run_models(["random", name], options, Silent())
     assert not (tmp_path / "r").exists()
 
@@ -444,14 +444,14 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         assert process.stderr
-        told = process.stderr.readline()
-        assert "waiting for 3 in flight" in told
+        errors = process.stderr.readline()
+        assert "waiting for 3 in flight" in errors
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        told = process.communicate()[1]
+        errors = process.communicate()[1]
         assert process.returncode == 130
-        assert "the same command asks for the rest" in told.splitlines()[-1]
-        assert "Traceback" not in told
+        assert "the same command asks for the rest" in errors.splitlines()[-1]
+        assert "Traceback" not in errors
         assert len(the_run(results).responses) == 4
         served[0] = -99
         assert bench("m", puzzles, results, api_base=server.url).responses == 12
@@ -459,13 +459,13 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize(("at_work_s", "asked"), [(0.05, 1), (60.0, executor.TRIES)])
+@pytest.mark.parametrize(("at_work_s", "sent"), [(0.05, 1), (60.0, executor.TRIES)])
 def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
     tmp_path: Path,
     naps: list[float],
     monkeypatch: pytest.MonkeyPatch,
     at_work_s: float,
-    asked: int,
+    sent: int,
 ) -> None:
     monkeypatch.setattr("tclue.bench.models.failures.AT_WORK_S", at_work_s)
 
@@ -477,7 +477,7 @@ def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
     options = {"price_in": 1.0, "price_out": 1.0, "max_tokens": 100}
     with serving(behave) as server:
         bench("m", path, tmp_path / "r", api_base=server.url, **options)
-    assert (len(server.bodies), len(naps)) == (asked, asked - 1)
+    assert (len(server.bodies), len(naps)) == (sent, sent - 1)
     (response,) = the_run(tmp_path / "r").responses
     assert response.outcome == "failed"
-    assert bool(response.at_most_usd) == (asked == 1)
+    assert bool(response.at_most_usd) == (sent == 1)

@@ -1,4 +1,4 @@
-"""What is heard of litellm's requests: every provider's bytes, and nothing that was sent."""
+"""The capture of litellm's requests: every provider's bytes, and nothing that was sent."""
 
 import asyncio
 from pathlib import Path
@@ -15,15 +15,15 @@ from tclue.bench.models.hosted import load_litellm
 KEY = "sk-planted-0123456789abcdef"
 
 
-async def asked(
+async def captured_reply(
     model: str, base: str, streamed: bool, prompt: str = "x"
 ) -> http_capture.CapturedReply:
-    """What is heard of one request, answered or not."""
+    """The captured reply to one request, whether it succeeds or not."""
     litellm = load_litellm()
     more: dict[str, Any] = {"stream_options": {"include_usage": True}} if streamed else {}
-    with http_capture.capture() as heard:
+    with http_capture.capture() as captured:
         try:
-            reply = await litellm.acompletion(
+            response = await litellm.acompletion(
                 model=model,
                 messages=[{"role": "user", "content": prompt}],
                 api_base=base,
@@ -33,40 +33,40 @@ async def asked(
                 **more,
             )
             if streamed:
-                async for _ in reply:
+                async for _ in response:
                     pass
         except litellm.exceptions.RateLimitError:
             pass
-    return heard
+    return captured
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_every_provider_is_heard(tmp_path: Path, provider: str, streamed: bool) -> None:
+def test_every_provider_is_captured(tmp_path: Path, provider: str, streamed: bool) -> None:
     _, (puzzle,) = write_puzzles(tmp_path, 1)
     with providing(Settings(Model([puzzle]))) as server:
         base = bases(server)[provider]
-        heard = asyncio.run(asked(MODELS[provider], base, streamed, puzzle.prompt))
-    assert (heard.sent, heard.status, heard.streamed) == (True, 200, streamed)
-    assert heard.headers["x-request-id"].startswith("req_")
+        captured = asyncio.run(captured_reply(MODELS[provider], base, streamed, puzzle.prompt))
+    assert (captured.sent, captured.status, captured.streamed) == (True, 200, streamed)
+    assert captured.headers["x-request-id"].startswith("req_")
     usage = b"usageMetadata" if provider == "gemini" else b'"usage"'
-    assert usage in heard.body()
-    assert KEY not in repr(heard)
+    assert usage in captured.body()
+    assert KEY not in repr(captured)
 
 
 @pytest.mark.server
 def test_headers_that_matter_and_no_others() -> None:
-    told = {"Retry-After": "3", "X-RateLimit-Remaining-Requests": "7", "Set-Cookie": "me=1"}
-    with serving(lambda _: Answer({"error": {"message": "slow"}}, 429, told)) as server:
-        heard = asyncio.run(asked("openai/m", server.url, False))
-    assert heard.status == 429
-    assert heard.headers == {
+    headers = {"Retry-After": "3", "X-RateLimit-Remaining-Requests": "7", "Set-Cookie": "me=1"}
+    with serving(lambda _: Answer({"error": {"message": "slow"}}, 429, headers)) as server:
+        captured = asyncio.run(captured_reply("openai/m", server.url, False))
+    assert captured.status == 429
+    assert captured.headers == {
         "content-type": "application/json",
         "retry-after": "3",
         "x-ratelimit-remaining-requests": "7",
     }
-    assert b"slow" in heard.body()
+    assert b"slow" in captured.body()
 
 
 @pytest.mark.server
@@ -77,12 +77,12 @@ def test_requests_at_the_same_time_do_not_mix() -> None:
     async def run() -> list[http_capture.CapturedReply]:
         prompts = [f"this is {i}." for i in range(20)]
         return await asyncio.gather(
-            *[asked("openai/m", server.url, False, prompt) for prompt in prompts]
+            *[captured_reply("openai/m", server.url, False, prompt) for prompt in prompts]
         )
 
     with serving(behave) as server:
-        for i, heard in enumerate(asyncio.run(run())):
-            assert f"this is {i}.".encode() in heard.body()
+        for i, captured in enumerate(asyncio.run(run())):
+            assert f"this is {i}.".encode() in captured.body()
 
 
 @pytest.mark.slow
@@ -91,26 +91,26 @@ def test_of_a_long_stream_only_what_tells_facts_is_kept() -> None:
     pieces = [{"content": f"piece {i} "} for i in range(3000)]
     answer = stream(*pieces)
     with serving(lambda _: answer) as server:
-        heard = asyncio.run(asked("openai/m", server.url, True))
+        captured = asyncio.run(captured_reply("openai/m", server.url, True))
     assert len(answer.body) > 300_000
-    assert len(heard.body()) < 2_000
-    assert b"piece 0 " in heard.body()
-    assert b'"prompt_tokens": 1000' in heard.body()
+    assert len(captured.body()) < 2_000
+    assert b"piece 0 " in captured.body()
+    assert b'"prompt_tokens": 1000' in captured.body()
 
 
 def test_lines_that_come_in_parts() -> None:
-    heard = http_capture.CapturedReply(headers={"content-type": "text/event-stream"})
-    whole = b'data: {"a": 1}\n\ndata: {"usage": null}\n\r\ndata: {"usage": {"b": 2}}\r\n\n'
-    for i in range(len(whole)):
-        heard._hear(whole[i : i + 1])
-    assert heard.body().split(b"\n\n") == [b'data: {"a": 1}', b'data: {"usage": {"b": 2}}\r']
+    captured = http_capture.CapturedReply(headers={"content-type": "text/event-stream"})
+    stream = b'data: {"a": 1}\n\ndata: {"usage": null}\n\r\ndata: {"usage": {"b": 2}}\r\n\n'
+    for i in range(len(stream)):
+        captured._add_chunk(stream[i : i + 1])
+    assert captured.body().split(b"\n\n") == [b'data: {"a": 1}', b'data: {"usage": {"b": 2}}\r']
 
 
 @pytest.mark.server
 def test_nobody_listens_outside() -> None:
     async def run() -> http_capture.CapturedReply:
         litellm = load_litellm()
-        with http_capture.capture() as heard:
+        with http_capture.capture() as captured:
             pass
         await litellm.acompletion(
             model="openai/m",
@@ -118,7 +118,7 @@ def test_nobody_listens_outside() -> None:
             api_base=server.url,
             api_key="none",
         )
-        return heard
+        return captured
 
     with serving(lambda _: Answer(completion("A. x"))) as server:
         assert not asyncio.run(run()).sent

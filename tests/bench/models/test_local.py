@@ -85,7 +85,7 @@ def texts(run: Run) -> dict[tuple[str, int], str]:
 def test_a_text_does_not_depend_on_its_batch(
     checkpoint: Path, puzzles: Path, tmp_path: Path, samples: int, temperature: float
 ) -> None:
-    found = []
+    all_texts = []
     for rows in (1, 4, 18):
         results = tmp_path / str(rows)
         options = {"samples": samples, "concurrency": rows, "max_tokens": 24}
@@ -93,9 +93,9 @@ def test_a_text_does_not_depend_on_its_batch(
         assert summary.responses == 6 * samples
         run = the_run(results)
         assert run.config.temperature == temperature  # the default
-        found.append(texts(run))
-    assert found[0] == found[1] == found[2]
-    assert len(set(found[0].values())) > 4
+        all_texts.append(texts(run))
+    assert all_texts[0] == all_texts[1] == all_texts[2]
+    assert len(set(all_texts[0].values())) > 4
     ends = {response.usage.completion_tokens for response in run.responses}
     assert len(ends) > 1  # rows left the batch while others went on
 
@@ -117,8 +117,8 @@ def test_greedy_is_what_transformers_generates(
             tokenizer.decode(prompt) == f"<|start|>user\n{puzzle.prompt}<|end|><|start|>assistant\n"
         )
         ids = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=30)
-        said = tokenizer.decode(ids[0, len(prompt) :], skip_special_tokens=True)
-        assert by_id[puzzle.id, 0] == said
+        generated = tokenizer.decode(ids[0, len(prompt) :], skip_special_tokens=True)
+        assert by_id[puzzle.id, 0] == generated
 
 
 def test_sampling_follows_the_softmax(checkpoint: Path) -> None:
@@ -129,7 +129,7 @@ def test_sampling_follows_the_softmax(checkpoint: Path) -> None:
     chances = torch.tensor([0.5, 0.3, 0.2, 0.0])
     logits = chances.log().repeat(4000, 1) * 0.5 + 7.0
     generators = [model._generator(Request(puzzle, sample)) for sample in range(4000)]
-    counts = torch.bincount(model._pick(logits, generators), minlength=4) / 4000
+    counts = torch.bincount(model._next_tokens(logits, generators), minlength=4) / 4000
     assert counts.tolist() == pytest.approx(chances.tolist(), abs=0.03)
     assert counts[3] == 0
 
@@ -138,8 +138,8 @@ def test_seeds_and_samples_differ(checkpoint: Path, puzzles: Path, tmp_path: Pat
     for seed in (0, 1):
         options = {"samples": 2, "seed": seed, "max_tokens": 24, "limit": 2}
         bench(f"hf:{checkpoint}", puzzles, tmp_path / str(seed), **options)
-    one, other = (texts(the_run(tmp_path / str(seed))) for seed in (0, 1))
-    assert len({*one.values(), *other.values()}) == 8
+    first, second = (texts(the_run(tmp_path / str(seed))) for seed in (0, 1))
+    assert len({*first.values(), *second.values()}) == 8
 
 
 def test_what_is_recorded(checkpoint: Path, puzzles: Path, tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_a_broken_off_run_is_taken_up(checkpoint: Path, puzzles: Path, tmp_path:
     (path,) = (tmp_path / "part").glob("*/responses.jsonl")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))
     bench(f"hf:{checkpoint}", puzzles, tmp_path / "part", **options)
-    whole, part = the_run(tmp_path / "whole"), the_run(tmp_path / "part")
-    assert part.responses[:5] == whole.responses[:5]
-    assert texts(part) == texts(whole)
+    unbroken, resumed = the_run(tmp_path / "whole"), the_run(tmp_path / "part")
+    assert resumed.responses[:5] == unbroken.responses[:5]
+    assert texts(resumed) == texts(unbroken)
 
 
 def test_other_weights_are_another_run(checkpoint: Path, puzzles: Path, tmp_path: Path) -> None:
@@ -201,20 +201,20 @@ def test_the_context_ends_a_text_and_is_never_cut_from_a_prompt(
     (short / "config.json").write_text(json.dumps(config | {"max_position_embeddings": context}))
     bench(f"hf:{short}", puzzles, tmp_path / "r", max_tokens=4)
     for response in the_run(tmp_path / "r").responses:
-        room = context - (response.usage.prompt_tokens or 0)
-        if room < 1:
+        available = context - (response.usage.prompt_tokens or 0)
+        if available < 1:
             assert response.outcome == "failed"
             assert f"the model's context is {context}" in (response.error or "")
-        elif room < 4:
+        elif available < 4:
             assert (response.outcome, response.finish_reason) == ("truncated", "context")
-            assert response.usage.completion_tokens == room
+            assert response.usage.completion_tokens == available
         else:
             assert response.finish_reason == "length"
     outcomes = [response.outcome for response in the_run(tmp_path / "r").responses]
     assert sorted(set(outcomes)) == ["failed", "truncated"]
 
 
-def told(model: str, puzzles: Path, results: Path) -> str:
+def error_of(model: str, puzzles: Path, results: Path) -> str:
     with pytest.raises(UserError) as error:
         run_models([model], BenchOptions(puzzles=str(puzzles), results=results), Silent())
     assert "\n" not in str(error.value)
@@ -224,34 +224,34 @@ def told(model: str, puzzles: Path, results: Path) -> str:
 def test_what_cannot_be_asked(checkpoint: Path, puzzles: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(checkpoint, tmp_path / "bare")
     (bare / "chat_template.jinja").unlink()
-    assert "no chat template" in told(f"hf:{bare}", puzzles, tmp_path / "r")
+    assert "no chat template" in error_of(f"hf:{bare}", puzzles, tmp_path / "r")
     pickled = shutil.copytree(checkpoint, tmp_path / "pickled")
     weights = transformers.AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
     torch.save(weights, pickled / "pytorch_model.bin")
     (pickled / "model.safetensors").unlink()
-    assert "no .safetensors file" in told(f"hf:{pickled}", puzzles, tmp_path / "r")
+    assert "no .safetensors file" in error_of(f"hf:{pickled}", puzzles, tmp_path / "r")
     (pickled / "adapter.safetensors").write_bytes(b"")
-    assert "cannot be loaded" in told(f"hf:{pickled}", puzzles, tmp_path / "pickled-results")
+    assert "cannot be loaded" in error_of(f"hf:{pickled}", puzzles, tmp_path / "pickled-results")
     (pickled / "config.json").unlink()
-    assert "no config.json" in told(f"hf:{pickled}", puzzles, tmp_path / "r")
+    assert "no config.json" in error_of(f"hf:{pickled}", puzzles, tmp_path / "r")
     coded = shutil.copytree(checkpoint, tmp_path / "coded")
     config = json.loads((coded / "config.json").read_text())
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
     (coded / "config.json").write_text(json.dumps(config))
     (coded / "own.py").write_text("raise SystemExit('code of a checkpoint was run')")
-    assert "cannot be loaded" in told(f"hf:{coded}", puzzles, tmp_path / "r")
+    assert "cannot be loaded" in error_of(f"hf:{coded}", puzzles, tmp_path / "r")
     assert not (tmp_path / "r").exists()
     torn = shutil.copytree(checkpoint, tmp_path / "torn")
     (torn / "model.safetensors").write_bytes(b"rubbish" * 9)
-    assert "cannot be loaded" in told(f"hf:{torn}", puzzles, tmp_path / "r")
+    assert "cannot be loaded" in error_of(f"hf:{torn}", puzzles, tmp_path / "r")
 
 
 def test_a_hub_name_that_cannot_be_had(
     puzzles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert "no such folder" in told("hf:./nothing", puzzles, tmp_path / "r")
-    assert "hf:nobody/nothing" in told("hf:nobody/nothing", puzzles, tmp_path / "r")
+    assert "no such folder" in error_of("hf:./nothing", puzzles, tmp_path / "r")
+    assert "hf:nobody/nothing" in error_of("hf:nobody/nothing", puzzles, tmp_path / "r")
 
 
 def test_a_model_that_takes_no_cache_is_refused() -> None:

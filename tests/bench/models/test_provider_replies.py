@@ -65,40 +65,40 @@ def test_replies_in_every_shape(tmp_path: Path, provider: str, streamed: bool) -
                 price_out=15.0,
             )
             (response,) = the_run(tmp_path / shape).responses
-            said = server.settings.model.reply(puzzle.prompt, None)
-            problems = differences(provider, response, said)
+            reply = server.settings.model.reply(puzzle.prompt, None)
+            problems = differences(provider, response, reply)
             assert not problems, (shape, problems, response)
         assert [entry.whole for entry in server.ledger.entries] == [True] * len(shapes)
         assert {entry.streamed for entry in server.ledger.entries} == {streamed}
 
 
-def differences(provider: str, response: Response, said: Reply) -> list[str]:
+def differences(provider: str, response: Response, reply: Reply) -> list[str]:
     """Where a record is not what was served."""
-    hidden = said.finish == "refusal" and provider in HIDES_REFUSAL
+    hidden = reply.finish == "refusal" and provider in HIDES_REFUSAL
     writes = provider in TELLS_CACHE_WRITES
-    told = said.tells_usage
+    usage_sent = reply.tells_usage
     usage = response.usage
-    dollars = (said.prompt_tokens * 3 + said.completion_tokens * 15) / 1e6
+    dollars = (reply.prompt_tokens * 3 + reply.completion_tokens * 15) / 1e6
     compared = {
         "error": (response.error, None),
-        "outcome": (response.outcome, said.outcome),
-        "text": (response.text, "" if hidden else said.text),
-        "reasoning": (response.reasoning, None if provider in HIDES_REASONING else said.reasoning),
+        "outcome": (response.outcome, reply.outcome),
+        "text": (response.text, "" if hidden else reply.text),
+        "reasoning": (response.reasoning, None if provider in HIDES_REASONING else reply.reasoning),
         "model": (response.model_id, SERVED_AS[provider]),
-        "prompt": (usage.prompt_tokens, said.prompt_tokens if told else None),
-        "completion": (usage.completion_tokens, said.completion_tokens if told else None),
-        "cached": (usage.cached_tokens or 0, said.cached_tokens),
-        "5m": (usage.cache_write_5m_tokens or 0, said.cache_write_5m_tokens if writes else 0),
-        "1h": (usage.cache_write_1h_tokens or 0, said.cache_write_1h_tokens if writes else 0),
+        "prompt": (usage.prompt_tokens, reply.prompt_tokens if usage_sent else None),
+        "completion": (usage.completion_tokens, reply.completion_tokens if usage_sent else None),
+        "cached": (usage.cached_tokens or 0, reply.cached_tokens),
+        "5m": (usage.cache_write_5m_tokens or 0, reply.cache_write_5m_tokens if writes else 0),
+        "1h": (usage.cache_write_1h_tokens or 0, reply.cache_write_1h_tokens if writes else 0),
         "reported": (
             usage.reported_usd,
-            cost_usd(said) if provider == "openrouter" and told else None,
+            cost_usd(reply) if provider == "openrouter" and usage_sent else None,
         ),
-        "cost": (response.cost_usd, pytest.approx(dollars) if told else None),
+        "cost": (response.cost_usd, pytest.approx(dollars) if usage_sent else None),
     }
     # Anthropic does not tell its reasoning tokens.
     if provider != "anthropic":
-        compared["reasoning tokens"] = (usage.reasoning_tokens or 0, said.reasoning_tokens)
+        compared["reasoning tokens"] = (usage.reasoning_tokens or 0, reply.reasoning_tokens)
     return [f"{name}: {is_} for {ought}" for name, (is_, ought) in compared.items() if is_ != ought]
 
 

@@ -45,20 +45,24 @@ def thinking(budget: int) -> dict[str, Any]:
 
 
 def test_a_budget_leaves_room_for_the_answer() -> None:
-    one = planned(CLAUDE, "16k")
-    assert (one.name, one.label, one.notes) == ("claude-x@16k", "claude-x@16k", ())
-    assert one.request == {"max_tokens": 20_000, "thinking": thinking(16_000)}
-    assert (one.stream, one.budget_tokens, one.max_output_tokens) == (False, 16_000, 20_000)
+    chosen = planned(CLAUDE, "16k")
+    assert (chosen.name, chosen.label, chosen.notes) == ("claude-x@16k", "claude-x@16k", ())
+    assert chosen.request == {"max_tokens": 20_000, "thinking": thinking(16_000)}
+    assert (chosen.stream, chosen.budget_tokens, chosen.max_output_tokens) == (
+        False,
+        16_000,
+        20_000,
+    )
 
 
 def test_a_budget_as_large_as_the_limit_is_made_smaller_and_shown_so() -> None:
-    one = planned(CLAUDE, "64k")
-    assert (one.name, one.label) == ("claude-x@64k", "claude-x@64k (60k sent)")
-    assert one.request["thinking"] == thinking(64_000 - ANSWER_TOKENS)
-    assert one.request["max_tokens"] == one.max_output_tokens == 64_000
-    assert one.request["stream_options"] == {"include_usage": True}
-    assert one.stream
-    assert "60000, not 64000" in one.notes[0]
+    chosen = planned(CLAUDE, "64k")
+    assert (chosen.name, chosen.label) == ("claude-x@64k", "claude-x@64k (60k sent)")
+    assert chosen.request["thinking"] == thinking(64_000 - ANSWER_TOKENS)
+    assert chosen.request["max_tokens"] == chosen.max_output_tokens == 64_000
+    assert chosen.request["stream_options"] == {"include_usage": True}
+    assert chosen.stream
+    assert "60000, not 64000" in chosen.notes[0]
     # The last one that fits, and the first that does not.
     assert planned(CLAUDE, "60k").label == "claude-x@60k"
     assert planned(CLAUDE, "60001").label == "claude-x@60001 (60k sent)"
@@ -66,18 +70,18 @@ def test_a_budget_as_large_as_the_limit_is_made_smaller_and_shown_so() -> None:
 
 def test_a_header_lifts_a_limit_only_where_that_is_needed() -> None:
     model = replace(CLAUDE, lift=Lift("anthropic-beta", "output-128k", 128_000))
-    one = planned(model, "64k")
-    assert one.label == "claude-x@64k"
-    assert one.request["max_tokens"] == 68_000
-    assert one.request["extra_headers"] == {"anthropic-beta": "output-128k"}
-    assert "anthropic-beta: output-128k" in one.notes[0]
+    chosen = planned(model, "64k")
+    assert chosen.label == "claude-x@64k"
+    assert chosen.request["max_tokens"] == 68_000
+    assert chosen.request["extra_headers"] == {"anthropic-beta": "output-128k"}
+    assert "anthropic-beta: output-128k" in chosen.notes[0]
     assert "extra_headers" not in planned(model, "16k").request
     assert "extra_headers" in planned(model, "none", max_tokens=65_000).request
     assert planned(model, "128k").label == "claude-x@128k (124k sent)"
 
 
 @pytest.mark.parametrize(
-    ("model", "text", "limits", "told"),
+    ("model", "text", "limits", "message"),
     [
         (CLAUDE, "65k", {}, "claude-x gives at most 64000 tokens, thinking and answer together"),
         (CLAUDE, "1023", {}, "claude-x takes 1024 or more"),
@@ -101,11 +105,11 @@ def test_a_header_lifts_a_limit_only_where_that_is_needed() -> None:
     ],
 )
 def test_what_contradicts_is_told_in_a_line(
-    model: ModelCapabilities, text: str | None, limits: dict[str, Any], told: str
+    model: ModelCapabilities, text: str | None, limits: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
         planned(model, text, **limits)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -120,23 +124,23 @@ def test_temperature_as_the_provider_demands() -> None:
     ("text", "level"), [("2k", "low"), ("8k", "medium"), ("16k", "high"), ("64k", "high")]
 )
 def test_budgets_where_only_effort_is_known(text: str, level: str) -> None:
-    one = planned(EFFORT, text)
-    assert one.label == f"o9@{text} (effort {level})"
-    assert one.request["reasoning_effort"] == level
-    assert one.request["max_tokens"] == int(text[:-1]) * 1000 + ANSWER_TOKENS
-    assert "there are no budgets here" in one.notes[0]
-    both = replace(EFFORT, reasoning=Reasoning("effort", ("low", "high", "xhigh", "max")))
-    assert planned(both, "64k").label == "o9@64k (effort xhigh)"
-    assert planned(both, "96k").label == "o9@96k (effort xhigh)"
-    assert planned(both, "98k").label == "o9@98k (96k sent, effort xhigh)"
+    chosen = planned(EFFORT, text)
+    assert chosen.label == f"o9@{text} (effort {level})"
+    assert chosen.request["reasoning_effort"] == level
+    assert chosen.request["max_tokens"] == int(text[:-1]) * 1000 + ANSWER_TOKENS
+    assert "there are no budgets here" in chosen.notes[0]
+    many_levels = replace(EFFORT, reasoning=Reasoning("effort", ("low", "high", "xhigh", "max")))
+    assert planned(many_levels, "64k").label == "o9@64k (effort xhigh)"
+    assert planned(many_levels, "96k").label == "o9@96k (effort xhigh)"
+    assert planned(many_levels, "98k").label == "o9@98k (96k sent, effort xhigh)"
 
 
 def test_budgets_where_only_on_and_off_are_known() -> None:
-    one = planned(SWITCH, "16k")
-    assert (one.label, one.request["thinking"]) == ("ds@16k (on)", {"type": "enabled"})
-    assert one.request["max_tokens"] == 20_000
-    assert "the output limit is not known" in one.notes[0]
-    assert "there are no budgets here" in one.notes[1]
+    chosen = planned(SWITCH, "16k")
+    assert (chosen.label, chosen.request["thinking"]) == ("ds@16k (on)", {"type": "enabled"})
+    assert chosen.request["max_tokens"] == 20_000
+    assert "the output limit is not known" in chosen.notes[0]
+    assert "there are no budgets here" in chosen.notes[1]
 
 
 def test_limits_that_nobody_gave() -> None:
@@ -165,8 +169,8 @@ def test_limits_that_nobody_gave() -> None:
 def test_long_requests_are_streamed(
     model: ModelCapabilities, limits: dict[str, Any], streamed: bool
 ) -> None:
-    one = planned(model, None, **limits)
-    assert one.stream == streamed == ("stream_options" in one.request)
+    chosen = planned(model, None, **limits)
+    assert chosen.stream == streamed == ("stream_options" in chosen.request)
 
 
 def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -175,16 +179,16 @@ def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
     refusal = Answer({"error": {"message": "no"}}, 400)
     messages = [{"role": "user", "content": "hi"}]
 
-    async def ask(url: str) -> None:
-        reply = await litellm.acompletion(
+    async def send(url: str) -> None:
+        response = await litellm.acompletion(
             model=name, messages=messages, api_base=url, api_key="k", num_retries=0, **request
         )
         if request.get("stream"):
             # Gemini is not asked before the first piece is.
-            await anext(reply)
+            await anext(response)
 
     with serving(lambda _: refusal) as server, suppress(litellm.BadRequestError, litellm.APIError):
-        asyncio.run(ask(server.url))
+        asyncio.run(send(server.url))
     return server.bodies[0], server.headers[0]
 
 
@@ -219,14 +223,14 @@ def alias_body(alias: str, text: str | None, host: int = 0, **limits: Any) -> di
     ],
 )
 def test_what_the_providers_get(alias: str, text: str | None, sent: dict[str, Any]) -> None:
-    got = alias_body(alias, text)
-    assert got | sent == got
+    sent_body = alias_body(alias, text)
+    assert sent_body | sent == sent_body
     if "thinking" not in sent and text == "none":
-        assert "thinking" not in got
-    assert "temperature" not in got
+        assert "thinking" not in sent_body
+    assert "temperature" not in sent_body
     # A stream of OpenAI's tells its usage only when asked.
-    if got.get("stream") and "gpt" in got["model"]:
-        assert got["stream_options"] == {"include_usage": True}
+    if sent_body.get("stream") and "gpt" in sent_body["model"]:
+        assert sent_body["stream_options"] == {"include_usage": True}
 
 
 @pytest.mark.server
@@ -249,8 +253,8 @@ def test_what_gemini_gets(alias: str, text: str, budget: int, limit: int) -> Non
 def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     facts = load(None).models["claude-3.7"]
     model = capabilities.registered("claude-3.7", facts, facts.hosts[0], self_hosted=False)
-    got, headers = body(facts.hosts[0].litellm, dict(planned(model, "64k").request))
-    assert (got["thinking"], got["max_tokens"]) == (thinking(64_000), 68_000)
+    sent_body, headers = body(facts.hosts[0].litellm, dict(planned(model, "64k").request))
+    assert (sent_body["thinking"], sent_body["max_tokens"]) == (thinking(64_000), 68_000)
     assert "output-128k-2025-02-19" in headers["anthropic-beta"]
 
 
@@ -276,8 +280,8 @@ def test_what_the_providers_of_unregistered_models_get(
 ) -> None:
     model, served_as = capabilities.unregistered(hosted.load_litellm(), name, name, None)
     assert served_as[0] == name.partition("/")[2]
-    got = body(name, dict(planned(model, text).request))[0]
-    assert got | sent == got
+    sent_body = body(name, dict(planned(model, text).request))[0]
+    assert sent_body | sent == sent_body
 
 
 @pytest.mark.server
@@ -291,5 +295,5 @@ def test_what_the_providers_of_unregistered_models_get(
     ],
 )
 def test_what_a_server_of_ones_own_gets(text: str, sent: dict[str, Any]) -> None:
-    got = body("openai/own", dict(planned(SERVER, text).request))[0]
-    assert got | sent == got
+    sent_body = body("openai/own", dict(planned(SERVER, text).request))[0]
+    assert sent_body | sent == sent_body

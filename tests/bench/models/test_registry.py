@@ -53,7 +53,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
-def mine(tmp_path: Path, text: str = MINE) -> Path:
+def user_registry(tmp_path: Path, text: str = MINE) -> Path:
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -85,7 +85,7 @@ def test_the_settings_of_a_name() -> None:
     shipped = load(None)
 
     def settings(name: str) -> list[str | None]:
-        return [one.text if one else None for one in lookup(name, shipped).settings]
+        return [setting.text if setting else None for setting in lookup(name, shipped).settings]
 
     assert settings("claude") == ["none", "16k", "64k"]
     assert settings("claude@24k") == ["24k"]
@@ -93,12 +93,12 @@ def test_the_settings_of_a_name() -> None:
     assert settings("deepseek-r1") == [None]
     assert settings("openai/gpt-5.6-luna@xhigh") == ["xhigh"]
     assert settings("openai/gpt-5.6-luna") == [None]
-    found = lookup("qwen-2.5-14b=served/name@x", shipped)
-    assert (found.alias, found.server_name) == ("qwen-2.5-14b", "served/name@x")
+    match = lookup("qwen-2.5-14b=served/name@x", shipped)
+    assert (match.alias, match.server_name) == ("qwen-2.5-14b", "served/name@x")
     # A host's own name finds the facts; a name with an @ of its own is left whole.
-    found = lookup("novita/deepseek/deepseek-r1-turbo", shipped)
-    assert found.host is not None
-    assert (found.alias, found.host.max_output_tokens) == ("deepseek-r1", 16_000)
+    match = lookup("novita/deepseek/deepseek-r1-turbo", shipped)
+    assert match.host is not None
+    assert (match.alias, match.host.max_output_tokens) == ("deepseek-r1", 16_000)
     assert lookup("vertex_ai/claude-sonnet-4-5@20250929", shipped).name.endswith("@20250929")
     with pytest.raises(UserError, match=r"unknown variant 'claude@16kk'.*claude@none, claude@16k"):
         lookup("claude@16kk", shipped)
@@ -106,7 +106,7 @@ def test_the_settings_of_a_name() -> None:
 
 def test_budgets_as_they_are_written() -> None:
     budgets = {text: parse_setting(text) for text in ("16k", "1024", "0", "0k", "1.5k", "k", "-1")}
-    assert [one and one.budget_tokens for one in budgets.values()] == [16_000, 1024, *[None] * 5]
+    assert [s and s.budget_tokens for s in budgets.values()] == [16_000, 1024, *[None] * 5]
 
 
 def test_served_as() -> None:
@@ -120,12 +120,12 @@ def test_served_as() -> None:
 def test_ones_own_file_is_merged_key_by_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = mine(tmp_path, MINE + '[models.claude]\nvariants = ["32k"]\n')
-    both, shipped = load(path), load(None)
-    assert both.models["claude"].variants == ("32k",)
-    assert both.models["claude"].hosts == shipped.models["claude"].hosts
-    assert both.models["mine"].hosts[0].provider == "corner"
-    assert both.keys["openai"] == shipped.keys["openai"]
+    path = user_registry(tmp_path, MINE + '[models.claude]\nvariants = ["32k"]\n')
+    merged, shipped = load(path), load(None)
+    assert merged.models["claude"].variants == ("32k",)
+    assert merged.models["claude"].hosts == shipped.models["claude"].hosts
+    assert merged.models["mine"].hosts[0].provider == "corner"
+    assert merged.keys["openai"] == shipped.keys["openai"]
     usual = tmp_path / "config" / "tclue" / "models.toml"
     usual.parent.mkdir(parents=True)
     usual.write_text(MINE, encoding="utf-8")
@@ -139,7 +139,7 @@ def test_ones_own_file_is_merged_key_by_key(
 
 def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    path = mine(tmp_path, text.split("```toml\n")[1].split("```")[0])
+    path = user_registry(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
     model = capabilities.registered("mine", facts, facts.hosts[0], self_hosted=False)
     assert [plan(model, parse_setting(v), Limits()).label for v in facts.variants] == [
@@ -150,7 +150,7 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("weights =", "wieghts =", "unknown field models.mine.wieghts: did you mean weights?"),
         ("off =", "of =", "unknown field models.mine.reasoning.of: did you mean off?"),
@@ -182,30 +182,30 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         (MINE, "models = 3", "models is 3: expected fields with values"),
     ],
 )
-def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_typo_is_told_in_a_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in MINE
-    path = mine(tmp_path, MINE.replace(old, new))
+    path = user_registry(tmp_path, MINE.replace(old, new))
     with pytest.raises(UserError) as error:
         load(path)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_provider_that_there_is_not_is_told(tmp_path: Path) -> None:
-    path = str(mine(tmp_path, MINE.replace("corner/", "opneai/")))
+    path = str(user_registry(tmp_path, MINE.replace("corner/", "opneai/")))
     for command in (["models"], ["bench", "--models", "mine"]):
-        said = refused(call(tmp_path, *command, "--registry", path))
-        assert said.startswith("opneai/mine: 'opneai' is no provider of litellm's")
+        error = refused(call(tmp_path, *command, "--registry", path))
+        assert error.startswith("opneai/mine: 'opneai' is no provider of litellm's")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    said = refused(call(tmp_path, "models", "--registry", "nowhere.toml"))
-    assert said == "nowhere.toml: cannot be read: No such file or directory"
+    error = refused(call(tmp_path, "models", "--registry", "nowhere.toml"))
+    assert error == "nowhere.toml: cannot be read: No such file or directory"
 
 
-def setups(name: str, **options: Any) -> list[Any]:
-    return [one.resolved for one in resolve_all(name, BenchOptions(**options))]
+def resolved_models(name: str, **options: Any) -> list[Any]:
+    return [model.resolved for model in resolve_all(name, BenchOptions(**options))]
 
 
 def test_an_alias_is_one_model_a_variant(
@@ -213,26 +213,26 @@ def test_an_alias_is_one_model_a_variant(
 ) -> None:
     on_day("2026-11-29")  # the last one of claude-4.5
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    none, small, large = setups("claude")
-    assert [one.model for one in (none, small, large)] == [
+    none, small, large = resolved_models("claude")
+    assert [resolved.model for resolved in (none, small, large)] == [
         "claude@none",
         "claude@16k",
         "claude@64k",
     ]
-    assert [one.reasoning for one in (none, small, large)] == ["none", "16k", "64k"]
+    assert [resolved.reasoning for resolved in (none, small, large)] == ["none", "16k", "64k"]
     assert large.variant == "claude@64k (effort xhigh)"
     assert large.request["model"] == "anthropic/claude-sonnet-5-5"
     assert (large.stream, large.max_tokens, large.max_output_tokens) == (True, 68_000, 68_000)
     assert is_served_as("claude-sonnet-5-5", large.served_as)
     assert not is_served_as("claude-sonnet-5", large.served_as)
     assert large.notes
-    (one,) = setups("claude-4.5@64k")
-    assert one.variant == "claude-4.5@64k (60k sent)"
-    assert KEY not in repr(setups("claude"))
+    (resolved,) = resolved_models("claude-4.5@64k")
+    assert resolved.variant == "claude-4.5@64k (60k sent)"
+    assert KEY not in repr(resolved_models("claude"))
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("claude", {}, "claude: no key: set ANTHROPIC_API_KEY in the environment"),
         ("gemini-2.5", {}, "no key: set GEMINI_API_KEY or GOOGLE_API_KEY"),
@@ -250,20 +250,20 @@ def test_an_alias_is_one_model_a_variant(
     ],
 )
 def test_what_cannot_be_asked_is_told(
-    name: str, options: dict[str, Any], told: str | None, on_day: Callable[[str], None]
+    name: str, options: dict[str, Any], message: str | None, on_day: Callable[[str], None]
 ) -> None:
     on_day("2026-11-24")  # gemini-2.5 has a week left
-    if told is None:
-        assert setups(name, **options)
+    if message is None:
+        assert resolved_models(name, **options)
         return
     with pytest.raises(UserError) as error:
-        setups(name, **options)
-    assert told in str(error.value)
+        resolved_models(name, **options)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("day", "told"),
+    ("day", "message"),
     [
         ("2026-12-10", "gpt-5: no key: set OPENAI_API_KEY"),
         ("2026-12-11", "gpt-5 is retired: openai serves it no more since 2026-12-11"),
@@ -271,22 +271,22 @@ def test_what_cannot_be_asked_is_told(
     ],
 )
 def test_a_model_is_asked_until_its_day_comes(
-    day: str, told: str, on_day: Callable[[str], None]
+    day: str, message: str, on_day: Callable[[str], None]
 ) -> None:
     on_day(day)
-    with pytest.raises(UserError, match=told):
-        setups("gpt-5")
-    (gpt,) = (one for one in list_models() if one.name == "gpt-5")
-    assert gpt.retired == ("is retired" in told)
+    with pytest.raises(UserError, match=message):
+        resolved_models("gpt-5")
+    (gpt,) = (listing for listing in list_models() if listing.name == "gpt-5")
+    assert gpt.retired == ("is retired" in message)
 
 
 def test_what_is_retired_says_what_a_copy_needs(tmp_path: Path) -> None:
     gone = '[models.llama-3.1-8b.retired]\non = 2026-01-01\nsuccessor = "Llama 9"\n'
-    path = mine(tmp_path, gone.replace("llama-3.1-8b", '"llama-3.1-8b"'))
+    path = user_registry(tmp_path, gone.replace("llama-3.1-8b", '"llama-3.1-8b"'))
     with pytest.raises(UserError, match="a copy behind --api-base needs 16 GB of GPU memory"):
-        setups("llama-3.1-8b", registry=path)
-    (one,) = setups("llama-3.1-8b", registry=path, api_base="http://127.0.0.1:1/v1")
-    assert one.variant == "llama-3.1-8b (self-hosted)"
+        resolved_models("llama-3.1-8b", registry=path)
+    (resolved,) = resolved_models("llama-3.1-8b", registry=path, api_base="http://127.0.0.1:1/v1")
+    assert resolved.variant == "llama-3.1-8b (self-hosted)"
 
 
 def test_a_model_on_its_way_out_is_asked_and_noted(
@@ -294,8 +294,8 @@ def test_a_model_on_its_way_out_is_asked_and_noted(
 ) -> None:
     monkeypatch.setenv("DEEPINFRA_API_KEY", KEY)
     soon = '[models."llama-3.1-8b".retired]\non = 9999-01-01\nsuccessor = "Llama 9"\n'
-    (one,) = setups("llama-3.1-8b", registry=mine(tmp_path, soon))
-    assert one.notes == ("served until 9999-01-01, then retired",)
+    (resolved,) = resolved_models("llama-3.1-8b", registry=user_registry(tmp_path, soon))
+    assert resolved.notes == ("served until 9999-01-01, then retired",)
 
 
 @pytest.mark.server
@@ -313,12 +313,12 @@ def test_a_copy_on_ones_own_server(
     tmp_path: Path, name: str, model: str, sent: dict[str, Any]
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
-    reply = Answer({**completion("A. x"), "model": model})
-    with serving(lambda _: reply) as server:
+    answer = Answer({**completion("A. x"), "model": model})
+    with serving(lambda _: answer) as server:
         options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url)
         run_models([name], options, Silent())
-    (got,) = server.bodies
-    assert {key: value for key, value in got.items() if key != "messages"} == {
+    (body,) = server.bodies
+    assert {key: value for key, value in body.items() if key != "messages"} == {
         "model": model,
         **sent,
     }
@@ -358,9 +358,13 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the list asked the network")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    listed = {one.name: one for one in list_models()}
+    listed = {listing.name: listing for listing in list_models()}
     claude = listed["claude"]
-    assert [one.name for one in claude.variants] == ["claude@none", "claude@16k", "claude@64k"]
+    assert [variant.name for variant in claude.variants] == [
+        "claude@none",
+        "claude@16k",
+        "claude@64k",
+    ]
     assert (claude.keys, claude.key_is_set, claude.needs) == (("ANTHROPIC_API_KEY",), True, None)
     assert claude.prices is not None
     assert claude.prices.prompt_usd_per_million == pytest.approx(2.0)
@@ -368,8 +372,8 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert claude.prices.origin
     assert listed["gpt-5"].needs == "OPENAI_API_KEY"
     assert (listed["o1"].retired, listed["o1"].retired_on) == (True, "2026-10-23")
-    told = json.loads(call(tmp_path, "models", "--json").stdout)
-    assert {one["name"] for one in told} == set(listed)
+    shown_json = json.loads(call(tmp_path, "models", "--json").stdout)
+    assert {listing["name"] for listing in shown_json} == set(listed)
     shown = call(tmp_path, "models").stdout
     assert max(map(len, shown.splitlines())) <= 100
     assert "retired on 2026-10-23; closed weights: no copy to be had" in shown
@@ -379,7 +383,7 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = next(n for n, line in enumerate(lines) if line.startswith("claude "))
     assert lines[at + 1] == "@none, @16k (effort high), @64k (effort xhigh); key is set"
     assert lines[at + 2] == f"$2 in, $10 out ({claude.prices.date}, platform.claude.com)"
-    assert KEY not in shown + json.dumps(told)
+    assert KEY not in shown + json.dumps(shown_json)
 
 
 @pytest.mark.server
@@ -393,8 +397,8 @@ def test_the_registry_is_read_without_litellm() -> None:
 
 
 def test_a_hosts_own_name_is_one_model_as_its_provider_sets_it() -> None:
-    found = lookup("anthropic/claude-sonnet-4-6", load(None))
-    assert (found.alias, found.settings) == ("claude-4.6", (None,))
+    match = lookup("anthropic/claude-sonnet-4-6", load(None))
+    assert (match.alias, match.settings) == ("claude-4.6", (None,))
     assert [s.text for s in lookup("claude-4.6", load(None)).settings if s] == [
         "none",
         "16k",

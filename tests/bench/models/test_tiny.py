@@ -61,17 +61,17 @@ def test_the_shipped_tokenizer_is_the_one_that_the_script_builds(tokenizer: Any)
 
 
 def test_prompts_and_transcripts_come_back_unchanged(tokenizer: Any, made: list[Made]) -> None:
-    for one in made:
-        for text in (one.puzzle.prompt, transcript.careful(one.puzzle, one.case)):
+    for item in made:
+        for text in (item.puzzle.prompt, transcript.careful(item.puzzle, item.case)):
             assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_a_one_player_prompt_is_near_100_tokens_and_no_bytes(
     tokenizer: Any, made: list[Made]
 ) -> None:
-    encoded = [tokenizer.encode(one.puzzle.prompt) for one in made]
+    encoded = [tokenizer.encode(item.puzzle.prompt) for item in made]
     assert 70 < sum(map(len, encoded)) / len(encoded) < 110
-    texts = [one.puzzle.prompt for one in made] + [
+    texts = [item.puzzle.prompt for item in made] + [
         transcript.careful(p.puzzle, p.case) for p in made
     ]
     ids = {i for text in texts for i in tokenizer.encode(text)}
@@ -107,36 +107,36 @@ def test_chat_template(tokenizer: Any) -> None:
 
 def test_careful_and_hasty_transcripts_answer_everything_right(made: list[Made]) -> None:
     sound = grader("sound")
-    for one in made:
-        assert sound.grade(one.puzzle, transcript.careful(one.puzzle, one.case)).solved
-        hasty = examples.HASTY_START + transcript.answer_block(one.puzzle)
-        assert sound.grade(one.puzzle, hasty).solved
+    for item in made:
+        assert sound.grade(item.puzzle, transcript.careful(item.puzzle, item.case)).solved
+        hasty = examples.HASTY_START + transcript.answer_block(item.puzzle)
+        assert sound.grade(item.puzzle, hasty).solved
 
 
 def test_every_line_follows_from_what_stands_before_it(made: list[Made]) -> None:
     """A case that fits a line's clue or rule and its premises has the line's facts."""
-    for one in made:
-        deduction = transcript.Deduction(one.puzzle, one.case)
-        known: transcript.Facts = {}
+    for item in made:
+        deduction = transcript.Deduction(item.puzzle, item.case)
+        derived: transcript.Facts = {}
         for step in deduction.solve():
-            assert step.premises.items() <= known.items()
+            assert step.premises.items() <= derived.items()
             if step.constraint:
                 assert step.constraint.gives(step.premises).items() >= step.facts.items()
-            assert not step.facts.keys() & known.keys()
-            known |= step.facts
-        assert all(deduction._truth(unknown) == value for unknown, value in known.items())
+            assert not step.facts.keys() & derived.keys()
+            derived |= step.facts
+        assert all(deduction._truth(unknown) == value for unknown, value in derived.items())
 
 
 def test_rules_allow_what_happened(made: list[Made]) -> None:
-    for one in made:
-        deduction = transcript.Deduction(one.puzzle, one.case)
+    for item in made:
+        deduction = transcript.Deduction(item.puzzle, item.case)
         for constraint in [*deduction.clues, *deduction.rules]:
             row = tuple(deduction._truth(unknown) for unknown in constraint.unknowns)
             assert row in constraint.allowed
 
 
 def test_most_puzzles_need_no_trial(made: list[Made]) -> None:
-    solved = [transcript.Deduction(one.puzzle, one.case).solve() for one in made]
+    solved = [transcript.Deduction(item.puzzle, item.case).solve() for item in made]
     trials = sum(any(step.constraint is None for step in steps) for steps in solved)
     assert 0 < trials < len(made) / 2
 
@@ -153,9 +153,9 @@ def test_a_renamed_puzzle_has_the_transcript_of_its_own(tmp_path: Path, tokenize
         prompt, careful = (
             tokenizer.decode(exchange[ids]) for ids in (source.prompt, source.careful)
         )
-        asked = Puzzle.from_prompt(prompt)
-        (case,) = prove(asked, scope="history").cases
-        puzzle = Puzzle(prompt=prompt, solution=asked.answers(case))
+        renamed = Puzzle.from_prompt(prompt)
+        (case,) = prove(renamed, scope="history").cases
+        puzzle = Puzzle(prompt=prompt, solution=renamed.answers(case))
         assert careful == transcript.careful(puzzle, case)
 
 
@@ -167,11 +167,11 @@ def test_a_shipped_prompt_is_never_drawn(
     prompts = {tokenizer.decode(s.prompt) for s in pool}
     unchanged = np.arange(len(tokenizer), dtype=np.int16)
     monkeypatch.setattr(stream.renamer, "draw", lambda random: unchanged)
-    kept, dropped = sorted(prompts)
+    allowed, dropped = sorted(prompts)
     stream.kept_out = frozenset({prompt_hash(dropped)})
     for _ in range(20):
         example = stream.draw(examples.Mix(0.5, 0.5))
-        assert tokenizer.decode(example.ids[1 : example.start - 2]) == kept
+        assert tokenizer.decode(example.ids[1 : example.start - 2]) == allowed
 
 
 # Training
@@ -192,8 +192,8 @@ def test_an_untrained_model_already_copies() -> None:
     model = train.build_model(tokenizer, hidden=160, layers=2)
     text = torch.randint(len(tokenizer), (4, 60))
     with torch.inference_mode():
-        said = model(input_ids=text.repeat(1, 2)).logits[:, 60:-1].argmax(-1)
-    assert (said == text[:, 1:]).float().mean() > 0.6
+        predicted = model(input_ids=text.repeat(1, 2)).logits[:, 60:-1].argmax(-1)
+    assert (predicted == text[:, 1:]).float().mean() > 0.6
 
 
 @pytest.mark.slow
@@ -249,5 +249,5 @@ def test_its_answers_are_in_format_and_better_than_chance() -> None:
     puzzles = list(load_set("easy-val").puzzles)[:64]
     done, _ = measure.respond(CHECKPOINT, puzzles, samples=2, start="", seed=1, max_tokens=450)
     # 98.6% of 512 on all of easy-val; 122 of 128 leaves room for another machine's rounding.
-    assert sum(one.in_format for one in done) >= 122
-    assert sum(one.accuracy for one in done) / len(done) > 0.53
+    assert sum(item.in_format for item in done) >= 122
+    assert sum(item.accuracy for item in done) / len(done) > 0.53

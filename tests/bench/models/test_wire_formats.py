@@ -42,7 +42,7 @@ def test_what_has_none_of_the_forms(rubbish: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "fields",
     [
         {"choices": []},
         {"choices": [5]},
@@ -52,8 +52,8 @@ def test_what_has_none_of_the_forms(rubbish: bytes) -> None:
         {"type": "message", "stop_reason": ["x"], "usage": 3},
     ],
 )
-def test_odd_fields_are_unknown(odd: dict[str, Any]) -> None:
-    facts = read(body(odd))
+def test_odd_fields_are_unknown(fields: dict[str, Any]) -> None:
+    facts = read(body(fields))
     assert facts is not None
     assert (facts.finish_reason, facts.model_id, facts.usage) == (None, None, {})
 
@@ -100,7 +100,7 @@ def test_what_an_anthropic_stream_tells_at_its_start_and_at_its_end() -> None:
     assert (cut.finish_reason, cut.usage["input_tokens"]) == (None, 9)
     delta = {"stop_reason": "model_context_window_exceeded"}
     events.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 70}})
-    whole = read(sse(*events))
-    assert whole is not None
-    assert whole.finish_reason == "model_context_window_exceeded"
-    assert whole.usage == {"input_tokens": 9, "output_tokens": 70}
+    facts = read(sse(*events))
+    assert facts is not None
+    assert facts.finish_reason == "model_context_window_exceeded"
+    assert facts.usage == {"input_tokens": 9, "output_tokens": 70}

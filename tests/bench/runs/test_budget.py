@@ -19,7 +19,7 @@ from bench_support import (
 
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.model import ResolvedModel
-from tclue.bench.runs.budget import FACTOR, Budget, Ceiling
+from tclue.bench.runs.budget import SAFETY_FACTOR, Budget, Ceiling
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 
@@ -52,19 +52,19 @@ def test_the_most_that_a_request_may_cost() -> None:
     prices = Prices("given", "", prompt_usd_per_million=10.0, completion_usd_per_million=100.0)
     limited = Ceiling(prices, ResolvedModel(variant="m", prices=prices, max_tokens=1000))
     # 400 bytes: 200 tokens at most, and 64 around them.
-    assert limited.most_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
+    assert limited.max_usd("x" * 400) == pytest.approx((264 * 10 + 1000 * 100) / 1e6)
     # Of a stream that was cut off, the provider has told the prompt.
-    cut = limited.most_usd("x" * 400, Usage(prompt_tokens=90))
-    assert cut == pytest.approx((90 * 10 + 1000 * 100) / 1e6)
-    known = Ceiling(prices, ResolvedModel(variant="m", prices=prices, max_output_tokens=2000))
-    assert known.most_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
+    cut_off_usd = limited.max_usd("x" * 400, Usage(prompt_tokens=90))
+    assert cut_off_usd == pytest.approx((90 * 10 + 1000 * 100) / 1e6)
+    bounded = Ceiling(prices, ResolvedModel(variant="m", prices=prices, max_output_tokens=2000))
+    assert bounded.max_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
     unknown = Ceiling(prices, ResolvedModel(variant="m", prices=prices))
-    assert unknown.most_usd("x") is None
-    unknown.saw(0.25)
-    unknown.saw(0.1)
-    assert unknown.most_usd("x") == 0.25 * FACTOR
+    assert unknown.max_usd("x") is None
+    unknown.count_cost(0.25)
+    unknown.count_cost(0.1)
+    assert unknown.max_usd("x") == 0.25 * SAFETY_FACTOR
     assert (
-        Ceiling(Prices("free", ""), ResolvedModel(variant="m", prices=prices)).most_usd("x") == 0.0
+        Ceiling(Prices("free", ""), ResolvedModel(variant="m", prices=prices)).max_usd("x") == 0.0
     )
 
 
@@ -95,13 +95,13 @@ def test_a_run_stops_before_the_money_and_goes_on_with_more(
         with pytest.raises(StopError, match="--max-cost 2 leaves nothing to ask with") as stopped:
             run_models(["m"], options(2.0), Silent())
         (summary,) = stopped.value.summaries
-        asked = len(server.bodies)
-        assert asked == summary.responses
-        assert 1 <= asked * REPLY_USD <= 2.0
+        requests = len(server.bodies)
+        assert requests == summary.responses
+        assert 1 <= requests * REPLY_USD <= 2.0
         # What is spent counts: no more is asked with the same.
         with pytest.raises(StopError, match=r"\$\d\.\d+ is spent"):
             run_models(["m"], options(2.0), Silent())
-        assert len(server.bodies) == asked
+        assert len(server.bodies) == requests
         run_models(["m"], options(50.0), Silent())
         assert len(server.bodies) == 12
         # A finished run needs no money.
@@ -111,25 +111,25 @@ def test_a_run_stops_before_the_money_and_goes_on_with_more(
 @pytest.mark.server
 def test_where_no_limit_is_known_the_first_goes_alone(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 8)
-    lock, in_flight, seen, several = threading.Lock(), [0], [], threading.Event()
+    lock, in_flight, in_flight_at_start, overlapping = threading.Lock(), [0], [], threading.Event()
 
     def behave(_: dict[str, Any]) -> Answer:
         with lock:
             in_flight[0] += 1
-            seen.append(in_flight[0])
-            number = len(seen)
+            in_flight_at_start.append(in_flight[0])
+            number = len(in_flight_at_start)
         if in_flight[0] > 1:
-            several.set()
+            overlapping.set()
         # The first two would see others that are sent beside them; the next one waits for another.
-        several.wait(0.1 if number <= 2 else 300)
+        overlapping.wait(0.1 if number <= 2 else 300)
         with lock:
             in_flight[0] -= 1
         return Answer(completion("A. x"))
 
     with serving(behave) as server:
         bench("m", path, tmp_path / "r", api_base=server.url, max_cost=9.0, **PRICES)
-    assert seen[:2] == [1, 1]
-    assert max(seen) > 1
+    assert in_flight_at_start[:2] == [1, 1]
+    assert max(in_flight_at_start) > 1
 
 
 @pytest.mark.server

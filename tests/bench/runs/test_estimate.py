@@ -33,14 +33,14 @@ def server() -> Iterator[Server]:
 
 
 @contextmanager
-def terminal(said: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def terminal(typed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A real terminal on standard input, at which this was typed."""
-    ours, theirs = os.openpty()
-    os.write(ours, said.encode())
-    with os.fdopen(theirs) as screen:
+    controller, device = os.openpty()
+    os.write(controller, typed.encode())
+    with os.fdopen(device) as screen:
         monkeypatch.setattr(sys, "stdin", screen)
         yield
-    os.close(ours)
+    os.close(controller)
 
 
 @pytest.mark.server
@@ -48,18 +48,18 @@ def test_nothing_is_sent_where_nobody_can_say_yes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 3)
-    with server() as asked:
-        options = {"api_base": asked.url, "estimate": True, "max_tokens": 100, **PRICED}
+    with server() as endpoint:
+        options = {"api_base": endpoint.url, "estimate": True, "max_tokens": 100, **PRICED}
         with pytest.raises(UserError, match="is above --ask-above 5, and nobody is there to be"):
             bench("m", puzzles, tmp_path / "r", **options)
-        assert not asked.bodies
+        assert not endpoint.bodies
         assert not list(tmp_path.glob("r/*/responses.jsonl"))
-        said = capsys.readouterr().err.splitlines()
-        assert said[0].startswith("estimate: m: 3 requests, at most $")
-        assert said[0].endswith("(nobody knows how long its answers are: at most 100 tokens)")
-        assert said[1].startswith("estimate: in all: at most $")
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith("estimate: m: 3 requests, at most $")
+        assert lines[0].endswith("(nobody knows how long its answers are: at most 100 tokens)")
+        assert lines[1].startswith("estimate: in all: at most $")
         bench("m", puzzles, tmp_path / "r", yes=True, **options)
-    assert len(asked.bodies) == 3
+    assert len(endpoint.bodies) == 3
 
 
 @pytest.mark.server
@@ -72,14 +72,14 @@ def test_a_person_is_asked(
     sent: int,
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 2)
-    with server() as asked, terminal(typed, monkeypatch):
-        options = {"api_base": asked.url, "estimate": True, **PRICED}
+    with server() as endpoint, terminal(typed, monkeypatch):
+        options = {"api_base": endpoint.url, "estimate": True, **PRICED}
         if sent:
             bench("m", puzzles, tmp_path / "r", **options)
         else:
             with pytest.raises(UserError, match="nothing was sent"):
                 bench("m", puzzles, tmp_path / "r", **options)
-    assert len(asked.bodies) == sent
+    assert len(endpoint.bodies) == sent
     # Without an output limit there is no bound.
     assert "a bill of unknown size: go on? [y/N] " in capsys.readouterr().err
 
@@ -87,13 +87,13 @@ def test_a_person_is_asked(
 @pytest.mark.server
 def test_a_small_bill_is_told_and_not_asked_about(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 2)
-    with server() as asked:
-        options = {"api_base": asked.url, "estimate": True, "max_tokens": 100}
+    with server() as endpoint:
+        options = {"api_base": endpoint.url, "estimate": True, "max_tokens": 100}
         bench("m", puzzles, tmp_path / "r", price_in=1.0, price_out=2.0, **options)
         # A price that nobody knows is no small one, but for a limit on what is spent.
         with pytest.raises(UserError, match="a bill of unknown size, and nobody is there"):
             bench("other", puzzles, tmp_path / "r", **options)
-    assert len(asked.bodies) == 2
+    assert len(endpoint.bodies) == 2
 
 
 @pytest.mark.server
@@ -101,14 +101,14 @@ def test_a_run_that_is_taken_up_is_billed_for_its_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 4)
-    with server() as asked:
-        options = {"api_base": asked.url, **PRICED}
+    with server() as endpoint:
+        options = {"api_base": endpoint.url, **PRICED}
         bench("m", puzzles, tmp_path / "r", limit=2, **options)
         # Another run of the same variant: its responses are what there is to go by.
         with pytest.raises(UserError, match=r"\$24\.00 is above --ask-above 5"):
             bench("m", puzzles, tmp_path / "r", samples=2, estimate=True, **options)
-        told = "estimate: m: 8 requests, $24.00 (as 2 responses to 2 puzzles were)"
-        assert told in capsys.readouterr().err
+        line = "estimate: m: 8 requests, $24.00 (as 2 responses to 2 puzzles were)"
+        assert line in capsys.readouterr().err
         (run,) = (tmp_path / "r").glob("*/responses.jsonl")
         lines = run.read_bytes().splitlines(keepends=True)
         run.write_bytes(lines[0])
@@ -118,25 +118,25 @@ def test_a_run_that_is_taken_up_is_billed_for_its_rest(
         assert "m: 0 requests, $0 (nothing is missing)" in capsys.readouterr().err.replace(
             ".00", ""
         )
-    assert len(asked.bodies) == 3
+    assert len(endpoint.bodies) == 3
 
 
 def hosted(
-    model: str, prices: Prices, **resolved: Any
+    name: str, prices: Prices, **resolved: Any
 ) -> tuple[RandomModel, RunConfig, Sequence[Puzzle]]:
     """A model that is asked 64 puzzles, without asking it."""
     puzzle_set = load_set("easy-test")
-    answerer = RandomModel()
-    answerer.resolved = ResolvedModel(variant=model, prices=prices, **resolved)
-    config = configuration(model, answerer, BenchOptions(limit=64), puzzle_set)
-    return answerer, config, puzzle_set.puzzles[:64]
+    named = RandomModel()
+    named.resolved = ResolvedModel(variant=name, prices=prices, **resolved)
+    config = configuration(name, named, BenchOptions(limit=64), puzzle_set)
+    return named, config, puzzle_set.puzzles[:64]
 
 
 @pytest.mark.slow
 def test_a_published_mean_is_the_expectation_where_there_is_no_run(tmp_path: Path) -> None:
     prices = Prices("book", "", prompt_usd_per_million=3.0, completion_usd_per_million=15.0)
-    answerer, config, puzzles = hosted("claude-3.7@16k", prices, max_output_tokens=20_000)
-    bill = estimate(answerer, config, puzzles, tmp_path)
+    model, config, puzzles = hosted("claude-3.7@16k", prices, max_output_tokens=20_000)
+    bill = estimate(model, config, puzzles, tmp_path)
     prompt_usd = sum(likely_tokens(puzzle.prompt) for puzzle in puzzles) * 3 / 1e6
     assert bill.usd == pytest.approx(prompt_usd + 64 * 14516 * 15 / 1e6)
     assert bill.low_usd == pytest.approx(prompt_usd)
@@ -144,42 +144,42 @@ def test_a_published_mean_is_the_expectation_where_there_is_no_run(tmp_path: Pat
     assert bill.basis == "14516 output tokens each, the published mean"
     assert str(bill).startswith("claude-3.7@16k: 64 requests, $14.0")
     # Not above the limit; and without a limit, without a bound.
-    answerer.resolved = replace(answerer.resolved, max_output_tokens=1000)
-    short = estimate(answerer, config, puzzles, tmp_path)
+    model.resolved = replace(model.resolved, max_output_tokens=1000)
+    short = estimate(model, config, puzzles, tmp_path)
     assert short.usd == short.high_usd
-    answerer.resolved = replace(answerer.resolved, max_output_tokens=None)
-    assert estimate(answerer, config, puzzles, tmp_path).amount.endswith(", without a bound")
+    model.resolved = replace(model.resolved, max_output_tokens=None)
+    assert estimate(model, config, puzzles, tmp_path).amount.endswith(", without a bound")
 
 
 def test_time_and_nothing_known_are_not_guessed(tmp_path: Path) -> None:
-    answerer, config, puzzles = hosted("m", Prices("gpu-hour", "", hour_usd=2.5, gpus=1))
-    assert estimate(answerer, config, puzzles, tmp_path).amount == "unknown"
-    answerer, config, puzzles = hosted("m", Prices("unknown", ""))
-    unknown = estimate(answerer, config, puzzles, tmp_path)
+    model, config, puzzles = hosted("m", Prices("gpu-hour", "", hour_usd=2.5, gpus=1))
+    assert estimate(model, config, puzzles, tmp_path).amount == "unknown"
+    model, config, puzzles = hosted("m", Prices("unknown", ""))
+    unknown = estimate(model, config, puzzles, tmp_path)
     assert (unknown.amount, unknown.basis) == ("unknown", "nobody knows its price")
-    answerer, config, puzzles = hosted("m", Prices("free", ""))
-    free = estimate(answerer, config, puzzles, tmp_path)
+    model, config, puzzles = hosted("m", Prices("free", ""))
+    free = estimate(model, config, puzzles, tmp_path)
     assert free.amount == "$0.00"
     assert total([free, unknown]).amount == "unknown"
-    some = Bill("a", 1, 2.0, 1.0, 4.0, "")
-    assert total([some, some, free]).amount == "$4.00, between $2.00 and $8.00"
-    assert total([some, replace(some, usd=None)]).amount == "at most $8.00"
+    bill = Bill("a", 1, 2.0, 1.0, 4.0, "")
+    assert total([bill, bill, free]).amount == "$4.00, between $2.00 and $8.00"
+    assert total([bill, replace(bill, usd=None)]).amount == "at most $8.00"
 
 
 def test_the_interval_holds_the_rests_bill() -> None:
-    dice = random.Random(5)
+    rng = random.Random(5)
 
     def draw(puzzles: int, samples: int) -> list[list[float]]:
         """Responses that differ by puzzle, as real ones do, and less from sample to sample."""
-        means = [dice.lognormvariate(0, 0.5) for _ in range(puzzles)]
-        return [[mean * dice.lognormvariate(0, 0.3) for _ in range(samples)] for mean in means]
+        means = [rng.lognormvariate(0, 0.5) for _ in range(puzzles)]
+        return [[mean * rng.lognormvariate(0, 0.3) for _ in range(samples)] for mean in means]
 
-    held = 0
+    covered = 0
     for _ in range(300):
         expected, low, high = projected(draw(48, 1), 256, 4)
         assert low < expected < high
-        held += low <= sum(map(sum, draw(64, 4))) <= high
-    assert 0.91 <= held / 300 <= 0.99
+        covered += low <= sum(map(sum, draw(64, 4))) <= high
+    assert 0.91 <= covered / 300 <= 0.99
 
 
 def test_the_spread_narrows_with_what_is_known() -> None:

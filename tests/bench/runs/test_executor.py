@@ -1,4 +1,4 @@
-"""The engine: what stops it, what it waits for, and what it keeps in memory."""
+"""The executor: what stops it, what it waits for, and what it keeps in memory."""
 
 import asyncio
 import errno
@@ -39,68 +39,70 @@ from tclue.puzzle.splits import load_set
 
 
 class Scripted:
-    """An answerer in this process that replies as it is told to."""
+    """A model in this process that yields the given completions."""
 
-    def __init__(self, replies: Iterable[Completion], slots: int = 4, prices: str = "free") -> None:
+    def __init__(
+        self, completions: Iterable[Completion], slots: int = 4, prices: str = "free"
+    ) -> None:
         self.resolved = ResolvedModel(
             variant="scripted",
             prices=Prices(prices, "", hour_usd=3600.0),  # type: ignore[arg-type]
             slots=slots,
         )
-        self._replies = iter(replies)
-        self.asked = 0
+        self._completions = iter(completions)
+        self.requests_sent = 0
 
     def open(self) -> None: ...
 
-    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        return [[ask] for ask in asks]
+    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
+        return [[request] for request in requests]
 
-    async def ask(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        for ask in batch:
-            self.asked += 1
+    async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+        for request in batch:
+            self.requests_sent += 1
             await asyncio.sleep(0.01)
-            yield ask, next(self._replies)
+            yield request, next(self._completions)
 
 
 def ask_all(
-    answerer: Scripted, path: Path, results: Path, samples: int = 1
+    model: Scripted, path: Path, results: Path, samples: int = 1
 ) -> tuple[str | None, Path]:
-    """Ask an answerer of this process: why it stopped, and the run's folder."""
+    """Run a model of this process; returns why it stopped, and the run's folder."""
     options = BenchOptions(puzzles=str(path), results=results, samples=samples)
     puzzles = load_set(str(path))
-    config = configuration("scripted", answerer, options, puzzles)
+    config = configuration("scripted", model, options, puzzles)
 
     async def run(folder: RunFolder) -> str | None:
-        return await RunExecutor(answerer, folder, puzzles.puzzles, Silent()).run()
+        return await RunExecutor(model, folder, puzzles.puzzles, Silent()).run()
 
     with RunFolder(results, config) as folder:
         return asyncio.run(run(folder)), folder.path
 
 
-def always(reply: Completion) -> Iterable[Completion]:
+def always(completion: Completion) -> Iterable[Completion]:
     while True:
-        yield reply
+        yield completion
 
 
 def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 12)
-    lost = Completion(error="gone", failure=Failure("maybe-paid"))
-    answerer = Scripted(always(lost))
-    told, folder = ask_all(answerer, path, tmp_path / "r", samples=4)
-    assert told == "20 requests in a row came to nothing (the last: gone)"
-    assert executor.LOST <= answerer.asked < executor.LOST + 4
+    failed = Completion(error="gone", failure=Failure("maybe-paid"))
+    model = Scripted(always(failed))
+    stop, folder = ask_all(model, path, tmp_path / "r", samples=4)
+    assert stop == "20 requests in a row came to nothing (the last: gone)"
+    assert executor.MAX_LOST_IN_A_ROW <= model.requests_sent < executor.MAX_LOST_IN_A_ROW + 4
     assert {r.outcome for r in read_run(folder).responses} == {"failed"}
 
 
 def test_requests_that_cannot_be_answered_do_not_stop_the_others(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 12)
-    told, folder = ask_all(
+    stop, folder = ask_all(
         Scripted(always(Completion(error="too long", failure=Failure("failed")))),
         path,
         tmp_path / "r",
         3,
     )
-    assert told is None
+    assert stop is None
     assert len(read_run(folder).responses) == 36
 
 
@@ -157,21 +159,21 @@ def test_the_time_that_the_command_may_take(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opening_s", [0.0, 0.1])
 def test_nothing_is_sent_once_the_time_is_up(tmp_path: Path, opening_s: float) -> None:
     path, _ = write_puzzles(tmp_path, 6)
-    answerer = Scripted(always(Completion(text="A. Nobody")), prices="unknown")
-    answerer.open = lambda: time.sleep(opening_s)  # type: ignore[method-assign]
+    model = Scripted(always(Completion(text="A. Nobody")), prices="unknown")
+    model.open = lambda: time.sleep(opening_s)  # type: ignore[method-assign]
     puzzles = load_set(str(path))
-    config = configuration("scripted", answerer, BenchOptions(puzzles=str(path)), puzzles)
+    config = configuration("scripted", model, BenchOptions(puzzles=str(path)), puzzles)
 
     async def run(folder: RunFolder) -> str | None:
         deadline_s = asyncio.get_running_loop().time() + opening_s / 2
         return await RunExecutor(
-            answerer, folder, puzzles.puzzles, Silent(), deadline_s=deadline_s
+            model, folder, puzzles.puzzles, Silent(), deadline_s=deadline_s
         ).run()
 
     with RunFolder(tmp_path / "r", config) as folder:
         assert asyncio.run(run(folder)) == "the time is up"
     # No record of requests that were given up as soon as they were sent, and may be paid for.
-    assert (answerer.asked, the_run(tmp_path / "r").responses) == (0, ())
+    assert (model.requests_sent, the_run(tmp_path / "r").responses) == (0, ())
 
 
 @pytest.mark.slow
@@ -193,9 +195,9 @@ def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
         assert process.stderr
         assert "waiting for 3 in flight" in process.stderr.readline()
         go_on.set()
-        _, told = process.communicate()
+        _, errors = process.communicate()
         assert process.returncode == 130
-        assert "the same command asks for the rest" in told.splitlines()[-1]
+        assert "the same command asks for the rest" in errors.splitlines()[-1]
         assert len(server.bodies) == 3
     assert [r.outcome for r in the_run(tmp_path / "r").responses] == ["answered"] * 3
 
@@ -253,11 +255,11 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
         return 0, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("tclue.journal.Journal.append", full)
-    answerer = Scripted(always(Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
+    model = Scripted(always(Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
     with pytest.raises(UserError, match=r"No space left on device.* more responses are in"):
-        ask_all(answerer, path, tmp_path / "r")
+        ask_all(model, path, tmp_path / "r")
     monkeypatch.undo()
-    assert answerer.asked == 4  # no more is sent
+    assert model.requests_sent == 4  # no more is sent
     (saved,) = tmp_path.glob("scripted--*.jsonl")
     (folder,) = (tmp_path / "r").iterdir()
     # As the message says: append it, and the same command asks for the rest.
@@ -271,13 +273,13 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
 
     def peak(samples: int) -> int:
         text = "x" * 50_000
-        replies = (
+        completions = (
             Completion(text=f"{text}{i}", finish_reason="stop", usage=Usage(1, 1))
             for i in range(10**6)
         )
         tracemalloc.start()
         try:
-            ask_all(Scripted(replies, slots=8), path, tmp_path / str(samples), samples)
+            ask_all(Scripted(completions, slots=8), path, tmp_path / str(samples), samples)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -63,24 +63,24 @@ def give_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Entry], None]:
     So a reply that comes is never too late, however busy the machine is. That a time-out of so many
     seconds is one, tests/bench/models/test_hosted.py shows.
     """
-    asking: ContextVar[tuple[str, int]] = ContextVar("asking")
+    current_request: ContextVar[tuple[str, int]] = ContextVar("asking")
     times: dict[tuple[str, int | None], tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = {}
-    answer = HostedModel._answer
+    original = HostedModel._complete_request
 
-    async def answered(model: HostedModel, ask: Request) -> Completion:
-        asking.set((ask.puzzle.id, (model.resolved.seed or 0) + ask.sample))
-        return await answer(model, ask)
+    async def complete_request(model: HostedModel, request: Request) -> Completion:
+        current_request.set((request.puzzle.id, (model.resolved.seed or 0) + request.sample))
+        return await original(model, request)
 
     def timeout(_: float | None) -> asyncio.Timeout:
         time = asyncio.timeout(None)
-        times[asking.get()] = asyncio.get_running_loop(), time
+        times[current_request.get()] = asyncio.get_running_loop(), time
         return time
 
     def now(entry: Entry) -> None:
         loop, time = times[entry.puzzle, entry.seed]
         loop.call_soon_threadsafe(time.reschedule, 0.0)
 
-    monkeypatch.setattr(HostedModel, "_answer", answered)
+    monkeypatch.setattr(HostedModel, "_complete_request", complete_request)
     monkeypatch.setattr(hosted, "asyncio", SimpleNamespace(**vars(asyncio) | {"timeout": timeout}))
     return now
 
@@ -91,7 +91,7 @@ def test_with_faults_in_three_of_ten_replies_all_scores_are_the_same(
     tmp_path: Path, provider: str, give_up: Callable[[Entry], None]
 ) -> None:
     path, puzzles = write_puzzles(tmp_path, 64)
-    samples, judge = 4, grader("sound")
+    samples, sound = 4, grader("sound")
     model = Model(puzzles, seed=3, wrong=0.3, unusable=0.2)
     kinds = QUICK * 6 + SLOW if provider in HANGS else QUICK
     settings = Settings(model, faults=0.3, kinds=kinds, seed=5, retry_after="0.01", on_hang=give_up)
@@ -117,11 +117,11 @@ def test_with_faults_in_three_of_ten_replies_all_scores_are_the_same(
     expected = []
     for puzzle in puzzles:
         for sample in range(samples):
-            said = model.reply(puzzle.prompt, None if seed is None else seed + sample)
+            reply = model.reply(puzzle.prompt, None if seed is None else seed + sample)
             response = final[puzzle.id, sample]
-            assert response.outcome == said.outcome, response
+            assert response.outcome == reply.outcome, response
             assert response.grade is not None
-            expected.append(judge.grade(puzzle, said.text).accuracy)
+            expected.append(sound.grade(puzzle, reply.text).accuracy)
             assert response.grade.accuracy == expected[-1]
     assert summary.accuracy is not None
     assert summary.accuracy.value == pytest.approx(sum(expected) / len(expected))
@@ -175,14 +175,14 @@ def test_what_does_not_pass_stops_the_model_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, fault: Fault
 ) -> None:
     path, puzzles = write_puzzles(tmp_path, 12)
-    other = "deepseek" if provider == "openai" else "openai"
+    other_provider = "deepseek" if provider == "openai" else "openai"
     settings = Settings(Model(puzzles), broken={provider: fault}, broken_after=5)
     with serving(settings) as server:
         for name, base in bases(server).items():
             monkeypatch.setenv(BASE_VARIABLES[name], base)
         options = BenchOptions(puzzles=str(path), results=tmp_path / "r", concurrency=2)
         with pytest.raises(StopError, match=TOLD[fault]) as stopped:
-            run_models([MODELS[provider], MODELS[other]], options, Silent())
+            run_models([MODELS[provider], MODELS[other_provider]], options, Silent())
         assert [summary.responses for summary in stopped.value.summaries] == [5, 12]
         assert sum(n for request, n in server.ledger.came.items() if request[0] == provider) <= 7
         assert "\n" not in str(stopped.value)

@@ -22,7 +22,7 @@ from tclue.puzzle.puzzle import Puzzle, house_line
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"limit": 0}, "--limit is 0: expected 1 or more"),
         ({"samples": -1}, "--samples is -1"),
@@ -40,15 +40,15 @@ from tclue.puzzle.puzzle import Puzzle, house_line
         ({"api_base": "http://me:secret@host/v1"}, "without a password"),
     ],
 )
-def test_options_that_cannot_be_meant(options: dict[str, Any], told: str) -> None:
+def test_options_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         BenchOptions(**options)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("models", "options", "told"),
+    ("models", "options", "message"),
     [
         ([], {}, "--models: expected one name or more"),
         ([" "], {}, "--models: expected one name or more"),
@@ -61,11 +61,11 @@ def test_options_that_cannot_be_meant(options: dict[str, Any], told: str) -> Non
     ],
 )
 def test_bad_input_is_told_before_anything_is_made(
-    tmp_path: Path, models: list[str], options: dict[str, Any], told: str
+    tmp_path: Path, models: list[str], options: dict[str, Any], message: str
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     chosen = {"puzzles": str(puzzles), "results": tmp_path / "r", **options}
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         run_models(models, BenchOptions(**chosen), Silent())
     assert not (tmp_path / "r").exists()
 
@@ -136,8 +136,8 @@ def test_what_failed_is_missing(tmp_path: Path) -> None:
     done = {r.key for r in run.responses}
     assert len(done) == 4
     assert missing(puzzles, run.config, done) == []
-    kept = {r.key for r in run.responses if r.pair != (puzzles[1].id, 0)}
-    assert missing(puzzles, run.config, kept) == [Request(puzzles[1], 0)]
+    all_but_one = {r.key for r in run.responses if r.pair != (puzzles[1].id, 0)}
+    assert missing(puzzles, run.config, all_but_one) == [Request(puzzles[1], 0)]
     more = replace(run.config, samples=3)
     assert missing(puzzles, more, done) == [Request(puzzles[0], 2), Request(puzzles[1], 2)]
     # Other settings are other responses, and so is another prompt.
@@ -157,7 +157,7 @@ def test_progress_in_a_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cost_usd", "told"),
+    ("cost_usd", "line"),
     [
         (0.5, "$1.5000 of about $4.00"),
         (0.001, "$0.0030 of about $0.0080"),
@@ -165,7 +165,7 @@ def test_progress_in_a_log(tmp_path: Path) -> None:
     ],
 )
 def test_progress_tells_the_dollars_spent_and_projected(
-    tmp_path: Path, cost_usd: float | None, told: str
+    tmp_path: Path, cost_usd: float | None, line: str
 ) -> None:
     puzzles, _ = write_puzzles(tmp_path, 1)
     bench("random", puzzles, tmp_path / "r")
@@ -178,7 +178,7 @@ def test_progress_tells_the_dollars_spent_and_projected(
         cost = 0.0 if outcome == "failed" else cost_usd
         follower.advance(replace(free, outcome=outcome, cost_usd=cost))
     follower.stop()
-    assert out.getvalue() == f"model: 3/8, {told}, 1 failed\n"
+    assert out.getvalue() == f"model: 3/8, {line}, 1 failed\n"
 
 
 def test_progress_on_a_terminal(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from tclue.bench.stats.tally import ResponseScores, Vote
 def mark(puzzle: int, sample: int, answers: str, right: str) -> ResponseScores:
     """A sample that says a letter of `answers` to each question; `-` is no answer."""
     votes = tuple(
-        Vote(chr(65 + i), None if said == "-" else said, said == true)
-        for i, (said, true) in enumerate(zip(answers, right, strict=True))
+        Vote(chr(65 + i), None if answer == "-" else answer, answer == right_answer)
+        for i, (answer, right_answer) in enumerate(zip(answers, right, strict=True))
     )
     accuracy = fmean(vote.right for vote in votes)
     return ResponseScores(
@@ -44,8 +44,8 @@ def test_pass_at_k_is_the_share_of_choices_that_hold_one(
 
 
 def test_pass_at_k_is_unbiased() -> None:
-    dice, rate, n, k = random.Random(3), 0.3, 6, 4
-    draws = [sum(dice.random() < rate for _ in range(n)) for _ in range(4000)]
+    rng, rate, n, k = random.Random(3), 0.3, 6, 4
+    draws = [sum(rng.random() < rate for _ in range(n)) for _ in range(4000)]
     assert fmean(pass_at(n, c, k) for c in draws) == pytest.approx(1 - (1 - rate) ** k, abs=0.02)
     # What one would write down first is not: 1 - (1 - c/n)^k.
     assert fmean(1 - (1 - c / n) ** k for c in draws) < 1 - (1 - rate) ** k - 0.02
@@ -53,13 +53,13 @@ def test_pass_at_k_is_unbiased() -> None:
 
 @given(ballots, st.data())
 def test_consensus_at_k_is_a_vote_of_every_k_with_every_order_of_a_tie(
-    said: list[str], data: st.DataObject
+    samples: list[str], data: st.DataObject
 ) -> None:
-    right = "x" * len(said[0])
-    k = data.draw(st.integers(1, len(said)))
-    marks = [mark(0, i, answers, right) for i, answers in enumerate(said)]
+    right = "x" * len(samples[0])
+    k = data.draw(st.integers(1, len(samples)))
+    marks = [mark(0, i, answers, right) for i, answers in enumerate(samples)]
     expected, solved = [], []
-    for chosen in combinations(said, k):
+    for chosen in combinations(samples, k):
         for order in permutations("xyz"):
             won = [winner([answers[i] for answers in chosen], order) for i in range(len(right))]
             expected.append(fmean(letter == "x" for letter in won))
@@ -72,8 +72,8 @@ def test_consensus_at_k_is_a_vote_of_every_k_with_every_order_of_a_tie(
         for share in alone:
             product *= share
         solved.append(product)
-    found = consensus([one.votes for one in marks], k)
-    assert found == pytest.approx((fmean(expected), fmean(solved)))
+    vote = consensus([scores.votes for scores in marks], k)
+    assert vote == pytest.approx((fmean(expected), fmean(solved)))
 
 
 def winner(votes: list[str], order: tuple[str, ...]) -> str | None:
@@ -90,27 +90,28 @@ def test_a_tie_is_shared_and_silence_has_no_vote() -> None:
     assert vote([silent]) == 0.0
 
 
-@given(st.lists(ballots.map(lambda said: [answers[0] for answers in said]), max_size=5))
+@given(st.lists(ballots.map(lambda samples: [answers[0] for answers in samples]), max_size=5))
 def test_one_sample_is_accuracy_solved_and_its_own_consensus(puzzles: list[list[str]]) -> None:
     by_puzzle = [
-        [mark(i, j, answer, "x") for j, answer in enumerate(said)] for i, said in enumerate(puzzles)
+        [mark(i, j, answer, "x") for j, answer in enumerate(samples)]
+        for i, samples in enumerate(puzzles)
     ]
-    found = at_k(by_puzzle, 1)
-    assert found.puzzles == len(puzzles)
+    at_1 = at_k(by_puzzle, 1)
+    assert at_1.puzzles == len(puzzles)
     if puzzles:
-        assert found.avg_accuracy is not None
-        assert found.consensus_accuracy is not None
-        assert found.pass_solved is not None
-        assert found.consensus_accuracy.value == pytest.approx(found.avg_accuracy.value)
-        assert found.pass_solved.value == pytest.approx(found.avg_accuracy.value)
+        assert at_1.avg_accuracy is not None
+        assert at_1.consensus_accuracy is not None
+        assert at_1.pass_solved is not None
+        assert at_1.consensus_accuracy.value == pytest.approx(at_1.avg_accuracy.value)
+        assert at_1.pass_solved.value == pytest.approx(at_1.avg_accuracy.value)
 
 
 def test_puzzles_with_too_few_samples_are_left_out() -> None:
     by_puzzle = [[mark(0, 0, "x", "x")], [mark(1, 0, "y", "x"), mark(1, 1, "x", "x")]]
-    found = at_k(by_puzzle, 2)
-    assert found.puzzles == 1
-    assert found.pass_solved is not None
-    assert found.pass_solved.value == 1.0
+    at_2 = at_k(by_puzzle, 2)
+    assert at_2.puzzles == 1
+    assert at_2.pass_solved is not None
+    assert at_2.pass_solved.value == 1.0
     assert at_k(by_puzzle, 3).pass_solved is None
 
 

@@ -22,27 +22,27 @@ pairs = st.lists(st.tuples(shares, shares), min_size=3, max_size=70)
 @given(pairs)
 def test_as_scipy_has_it(values: list[tuple[float, float]]) -> None:
     first, second = (list(column) for column in zip(*values, strict=True))
-    found = paired(first, second)
-    assert found.difference == pytest.approx(found.first - found.second)
+    compared = paired(first, second)
+    assert compared.difference == pytest.approx(compared.first - compared.second)
     if len({round(a - b, 12) for a, b in values}) == 1:
         return
-    theirs = stats.ttest_rel(first, second)
-    assert found.p == pytest.approx(theirs.pvalue, abs=1e-9)
-    low, high = theirs.confidence_interval(0.95)
-    assert found.interval == pytest.approx((max(-1, low), min(1, high)), abs=1e-9)
+    expected = stats.ttest_rel(first, second)
+    assert compared.p == pytest.approx(expected.pvalue, abs=1e-9)
+    low, high = expected.confidence_interval(0.95)
+    assert compared.interval == pytest.approx((max(-1, low), min(1, high)), abs=1e-9)
 
 
 @given(pairs)
 def test_what_holds_of_any_two_runs(values: list[tuple[float, float]]) -> None:
     first, second = (list(column) for column in zip(*values, strict=True))
-    found, turned = paired(first, second), paired(second, first)
-    low, high = found.interval
-    assert -1 <= low <= found.difference <= high <= 1
-    assert (-turned.difference, turned.p) == pytest.approx((found.difference, found.p))
-    assert (-turned.interval[1], -turned.interval[0]) == pytest.approx(found.interval)
-    assert 0 <= found.p <= 1
-    if abs(found.p - 0.05) > 1e-9:
-        assert found.told_apart == (found.p < 0.05)
+    compared, turned = paired(first, second), paired(second, first)
+    low, high = compared.interval
+    assert -1 <= low <= compared.difference <= high <= 1
+    assert (-turned.difference, turned.p) == pytest.approx((compared.difference, compared.p))
+    assert (-turned.interval[1], -turned.interval[0]) == pytest.approx(compared.interval)
+    assert 0 <= compared.p <= 1
+    if abs(compared.p - 0.05) > 1e-9:
+        assert compared.significant == (compared.p < 0.05)
 
 
 def test_equal_differences_are_not_certainty() -> None:
@@ -51,7 +51,7 @@ def test_equal_differences_are_not_certainty() -> None:
     # Of 64 puzzles without an event, as many as t^2 / (64 + t^2) may have one.
     assert same.interval == pytest.approx((-0.0587, 0.0587), abs=1e-4)
     assert paired([1.0] * 64, [0.0] * 64).interval == pytest.approx((0.8826, 1.0), abs=1e-4)
-    assert not paired([1.0] * 5, [0.0] * 5).told_apart
+    assert not paired([1.0] * 5, [0.0] * 5).significant
     assert paired([1.0], [0.0]).interval == (-1.0, 1.0)
 
 
@@ -65,37 +65,37 @@ def test_puzzles_needed_as_published(effect: float, needed: int) -> None:
 def test_so_many_puzzles_do_tell_them_apart_in_four_of_five_trials() -> None:
     needed = puzzles_needed(0.1, 0.3)
     assert needed is not None
-    dice, trials = random.Random(0), 600
-    told = sum(
-        paired([0.55 + dice.gauss(0.0, 0.3) for _ in range(needed)], [0.45] * needed).told_apart
+    rng, trials = random.Random(0), 600
+    significant = sum(
+        paired([0.55 + rng.gauss(0.0, 0.3) for _ in range(needed)], [0.45] * needed).significant
         for _ in range(trials)
     )
-    assert told / trials == pytest.approx(0.8, abs=0.04)
+    assert significant / trials == pytest.approx(0.8, abs=0.04)
 
 
 Draw = Callable[[random.Random], tuple[float, float]]
 
 
-def accuracy(dice: random.Random) -> tuple[float, float]:
+def accuracy(rng: random.Random) -> tuple[float, float]:
     """Shares of 8 questions; the second model gets a tenth less of each puzzle's rate."""
-    rate = dice.betavariate(2, 2)
-    first, second = (sum(dice.random() < r for _ in range(8)) / 8 for r in (rate, 0.9 * rate))
+    rate = rng.betavariate(2, 2)
+    first, second = (sum(rng.random() < r for _ in range(8)) / 8 for r in (rate, 0.9 * rate))
     return first, second
 
 
-def solved(dice: random.Random) -> tuple[float, float]:
+def solved(rng: random.Random) -> tuple[float, float]:
     """All or nothing; most puzzles are clear to both, or to neither."""
-    rate = dice.betavariate(0.3, 0.6)
-    return float(dice.random() < rate), float(dice.random() < rate)
+    rate = rng.betavariate(0.3, 0.6)
+    return float(rng.random() < rate), float(rng.random() < rate)
 
 
-def rarely_solved(dice: random.Random) -> tuple[float, float]:
-    return float(dice.random() < 0.06), float(dice.random() < 0.03)
+def rarely_solved(rng: random.Random) -> tuple[float, float]:
+    return float(rng.random() < 0.06), float(rng.random() < 0.03)
 
 
-def four_samples(dice: random.Random) -> tuple[float, float]:
-    rate = dice.betavariate(0.3, 0.6)
-    first, second = (sum(dice.random() < rate for _ in range(4)) / 4 for _ in range(2))
+def four_samples(rng: random.Random) -> tuple[float, float]:
+    rate = rng.betavariate(0.3, 0.6)
+    first, second = (sum(rng.random() < rate for _ in range(4)) / 4 for _ in range(2))
     return first, second
 
 
@@ -104,9 +104,9 @@ def four_samples(dice: random.Random) -> tuple[float, float]:
 )
 def test_the_interval_covers(draw: Draw, true: float) -> None:
     """Why t is the headline: its coverage is right on scores like these, rare events included."""
-    dice, trials, covered = random.Random(7), 600, 0
+    rng, trials, covered = random.Random(7), 600, 0
     for _ in range(trials):
-        first, second = zip(*(draw(dice) for _ in range(64)), strict=True)
+        first, second = zip(*(draw(rng) for _ in range(64)), strict=True)
         low, high = paired(first, second).interval
         covered += low <= true <= high
     # 0.95 is meant; the standard error of 600 trials is 0.009.
@@ -115,8 +115,8 @@ def test_the_interval_covers(draw: Draw, true: float) -> None:
 
 def run(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(cli, ["compare", *map(str, arguments)])
-    told = str(result.exception) if result.exception else result.output
-    return result.exit_code, told
+    output = str(result.exception) if result.exception else result.output
+    return result.exit_code, output
 
 
 @pytest.fixture
@@ -130,14 +130,14 @@ def test_two_runs_by_name_or_by_path(two: tuple[Path, Path]) -> None:
     code, by_name = run(two[0].name, two[1].name, "--results", two[0].parent, "--json")
     assert code == 0
     assert run(*two, "--json") == (0, by_name)
-    found = json.loads(by_name)
-    assert found["runs"] == [folder.name for folder in two]
-    assert found["puzzles"] == 4
-    assert found["accuracy"]["difference"] == 0.375
-    assert found["accuracy"]["interval"] == pytest.approx([-0.0228, 0.7728], abs=1e-4)
-    assert found["accuracy"]["p"] == pytest.approx(0.0577, abs=1e-4)
-    assert found["accuracy"]["puzzles_needed"] == 6
-    assert found["solved"]["difference"] == 0.5
+    comparison = json.loads(by_name)
+    assert comparison["runs"] == [folder.name for folder in two]
+    assert comparison["puzzles"] == 4
+    assert comparison["accuracy"]["difference"] == 0.375
+    assert comparison["accuracy"]["interval"] == pytest.approx([-0.0228, 0.7728], abs=1e-4)
+    assert comparison["accuracy"]["p"] == pytest.approx(0.0577, abs=1e-4)
+    assert comparison["accuracy"]["puzzles_needed"] == 6
+    assert comparison["solved"]["difference"] == 0.5
     code, shown = run(*two)
     assert code == 0
     assert "+0.375 [-0.023, +0.773]" in shown
@@ -147,9 +147,9 @@ def test_two_runs_by_name_or_by_path(two: tuple[Path, Path]) -> None:
 def test_only_what_both_answered_is_compared(two: tuple[Path, Path]) -> None:
     answers = [Answer(1.0), Answer(outcome="failed"), Answer(0.0), Answer(0.5)]
     third = write_run(two[0].parent, "third", answers)
-    found = json.loads(run(two[0], third, "--json")[1])
-    assert (found["puzzles"], found["left_out"]) == (3, 1)
-    assert found["accuracy"]["first"] == pytest.approx(2.75 / 3)
+    comparison = json.loads(run(two[0], third, "--json")[1])
+    assert (comparison["puzzles"], comparison["left_out"]) == (3, 1)
+    assert comparison["accuracy"]["first"] == pytest.approx(2.75 / 3)
 
 
 def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
@@ -163,7 +163,7 @@ def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
         (failed, "no scored puzzle in common"),
         (results / "nowhere", "no such run: expected a run folder, or the name of one in results"),
     ):
-        code, told = run(two[0], bad)
+        code, output = run(two[0], bad)
         assert code == 1
-        assert complaint in told
-        assert "\n" not in told
+        assert complaint in output
+        assert "\n" not in output

@@ -68,18 +68,18 @@ def test_t_nears_the_normal_quantile() -> None:
 
 def test_accuracy_is_the_mean_of_puzzle_means_with_t() -> None:
     # By hand: mean 0.5, deviation sqrt(0.5/3), error 0.2041, t(3) 3.1824.
-    found = mean_interval([0.0, 0.5, 0.5, 1.0])
-    assert found is not None
-    assert (found.value, found.low) == (0.5, 0.0)
-    found = mean_interval([0.4, 0.5, 0.5, 0.6])
-    assert found is not None
-    assert found.low == pytest.approx(0.5 - 3.18245 * 0.0408248, abs=1e-5)
-    assert found.high == pytest.approx(0.5 + 3.18245 * 0.0408248, abs=1e-5)
+    estimate = mean_interval([0.0, 0.5, 0.5, 1.0])
+    assert estimate is not None
+    assert (estimate.value, estimate.low) == (0.5, 0.0)
+    estimate = mean_interval([0.4, 0.5, 0.5, 0.6])
+    assert estimate is not None
+    assert estimate.low == pytest.approx(0.5 - 3.18245 * 0.0408248, abs=1e-5)
+    assert estimate.high == pytest.approx(0.5 + 3.18245 * 0.0408248, abs=1e-5)
 
 
 def test_no_spread_is_not_certainty() -> None:
     for interval in (mean_interval, rate_interval):
-        all_right, all_wrong, one = interval([1.0] * 64), interval([0.0] * 64), interval([1.0])
+        all_right, all_wrong, single = interval([1.0] * 64), interval([0.0] * 64), interval([1.0])
         assert all_right is not None
         assert all_wrong is not None
         # Wilson's interval of 64 of 64, with t(63) for z: 64 / (64 + t^2).
@@ -87,27 +87,27 @@ def test_no_spread_is_not_certainty() -> None:
         assert all_right.high == 1.0
         assert (all_wrong.value, all_wrong.low) == (0.0, 0.0)
         assert all_wrong.high == pytest.approx(1 - all_right.low)
-        assert one == Estimate(1.0, 0.0, 1.0)
+        assert single == Estimate(1.0, 0.0, 1.0)
         assert interval([]) is None
 
 
 @given(shares)
 def test_intervals_hold_their_value_within_0_and_1(values: list[float]) -> None:
     for interval in (mean_interval, rate_interval):
-        found = interval(values)
-        assert found is not None
-        assert 0 <= found.low <= found.value <= found.high <= 1
-        assert found.low < found.high
-        assert interval(values[::-1]) == found
+        estimate = interval(values)
+        assert estimate is not None
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert estimate.low < estimate.high
+        assert interval(values[::-1]) == estimate
 
 
 @pytest.mark.parametrize(("n", "p"), [(10, 0.34), (64, 0.02), (64, 0.06), (64, 0.5), (256, 0.99)])
 def test_the_solved_interval_covers(n: int, p: float) -> None:
-    dice, trials, covered = random.Random(0), 1000, 0
+    rng, trials, covered = random.Random(0), 1000, 0
     for _ in range(trials):
-        found = rate_interval([float(dice.random() < p) for _ in range(n)])
-        assert found is not None
-        covered += found.low <= p <= found.high
+        estimate = rate_interval([float(rng.random() < p) for _ in range(n)])
+        assert estimate is not None
+        covered += estimate.low <= p <= estimate.high
     # 0.95 is meant; the t interval, which accuracy has, gets 0.89 at (64, 0.06).
     assert covered / trials > 0.925
 
@@ -155,14 +155,19 @@ def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFa
     first, second, *rest = run.responses
     failed = replace(first, outcome="failed", grade=None, cost_usd=None, error="no reply")
     retried = replace(second, outcome="failed", grade=None, cost_usd=None, error="no reply")
-    found = summarize(run.config, [failed, retried, second, *rest[:1]])
-    assert (found.puzzles, found.responses, found.missing, found.failed_attempts) == (2, 2, 1, 2)
-    assert found.outcomes == {
+    summary = summarize(run.config, [failed, retried, second, *rest[:1]])
+    assert (summary.puzzles, summary.responses, summary.missing, summary.failed_attempts) == (
+        2,
+        2,
+        1,
+        2,
+    )
+    assert summary.outcomes == {
         "answered": 2, "truncated": 0, "refused": 0, "unparsed": 0, "failed": 1,
     }  # fmt: skip
-    assert found.accuracy is not None
-    assert found.accuracy.value == 1.0
-    assert found.cost_usd == 0.0
+    assert summary.accuracy is not None
+    assert summary.accuracy.value == 1.0
+    assert summary.cost_usd == 0.0
 
 
 def test_what_failed_and_was_paid_for_is_in_the_bill(
@@ -172,13 +177,13 @@ def test_what_failed_and_was_paid_for_is_in_the_bill(
     first, second = run.responses
     # A reply without any text, say: it says what it cost, and was asked for again.
     empty = replace(second, outcome="failed", grade=None, cost_usd=0.125, error="no text")
-    found = summarize(run.config, [first, empty, second])
-    assert (found.cost_usd, found.total_cost_usd) == (0.375, 0.875)
-    lost = replace(empty, cost_usd=None, at_most_usd=0.0625)
-    terminal.show_summaries([summarize(run.config, [first, empty, lost, second])])
-    said = capsys.readouterr().out
-    assert "model: $0.875 in all" in said
-    assert "model: at most $0.0625 more, for what does not say what it cost" in said
+    summary = summarize(run.config, [first, empty, second])
+    assert (summary.cost_usd, summary.total_cost_usd) == (0.375, 0.875)
+    unpriced = replace(empty, cost_usd=None, at_most_usd=0.0625)
+    terminal.show_summaries([summarize(run.config, [first, empty, unpriced, second])])
+    output = capsys.readouterr().out
+    assert "model: $0.875 in all" in output
+    assert "model: at most $0.0625 more, for what does not say what it cost" in output
 
 
 def summed(folder: Path) -> Summary:
@@ -189,49 +194,53 @@ def summed(folder: Path) -> Summary:
 
 
 def test_the_main_questions_alone(tmp_path: Path) -> None:
-    puzzles, asked = write_puzzles(tmp_path, 5)
+    puzzles, loaded = write_puzzles(tmp_path, 5)
     bench("random", puzzles, tmp_path / "results", samples=3)
     run = the_run(tmp_path / "results")
-    by_id = {puzzle.id: puzzle for puzzle in asked}
+    by_id = {puzzle.id: puzzle for puzzle in loaded}
     shares, solved = [], []
     for puzzle in sorted(by_id):
         solution = by_id[puzzle].solution
         main = [k for k, q in by_id[puzzle].questions.items() if q.topic in MAIN]
-        said = [r.grade.answers for r in run.responses if r.puzzle == puzzle and r.grade]
-        rights = [[answers[k] == solution[k] for k in main] for answers in said]
+        answer_sets = [r.grade.answers for r in run.responses if r.puzzle == puzzle and r.grade]
+        rights = [[answers[k] == solution[k] for k in main] for answers in answer_sets]
         shares.append(fmean(fmean(right) for right in rights))
         solved.append(fmean(all(right) for right in rights))
-    found = summarize(run.config, run.responses)
-    assert found.main_accuracy == mean_interval(shares)
-    assert found.main_solved == rate_interval(solved)
-    assert found.main_accuracy != found.accuracy
+    summary = summarize(run.config, run.responses)
+    assert summary.main_accuracy == mean_interval(shares)
+    assert summary.main_solved == rate_interval(solved)
+    assert summary.main_accuracy != summary.accuracy
 
 
 def test_by_difficulty(tmp_path: Path) -> None:
-    puzzles, asked = write_puzzles(tmp_path, 6)
+    puzzles, loaded = write_puzzles(tmp_path, 6)
     bench("solver", puzzles, tmp_path / "results")
-    found = summarize(the_run(tmp_path / "results").config, the_run(tmp_path / "results").responses)
-    assert [(g.split, g.name, g.puzzles) for g in found.by_difficulty] == [
+    summary = summarize(
+        the_run(tmp_path / "results").config, the_run(tmp_path / "results").responses
+    )
+    assert [(g.split, g.name, g.puzzles) for g in summary.by_difficulty] == [
         ("difficulty", "easy", 6),
         ("clues", "1 to 9 clues", 6),
     ]
-    assert {band(puzzle.num_clues) for puzzle in asked} == {"1 to 9 clues"}
+    assert {band(puzzle.num_clues) for puzzle in loaded} == {"1 to 9 clues"}
     assert [band(n) for n in (0, 9, 10, 29, 30, 500)] == [
         *["1 to 9 clues"] * 2, *["10 to 29 clues"] * 2, *["30 clues or more"] * 2,
     ]  # fmt: skip
 
 
 def test_tokens_seconds_and_rates(tmp_path: Path) -> None:
-    some = [
+    answered = [
         Answer(latency_s=float(i), usage=Usage(100, 50, 10, reasoning_tokens=30)) for i in (1, 2, 3)
     ]
-    found = summed(write_run(tmp_path, "a", [*some, Answer(outcome="refused", latency_s=10.0)]))
-    assert (found.prompt_tokens, found.answer_tokens) == (325.0, 20.0)
-    assert found.latency_median_s == 2.5
-    assert found.latency_p95_s == pytest.approx(8.95)
-    assert found.rates["refused"] == 0.25
-    assert sum(found.rates.values()) == 1.0
-    silent = summed(write_run(tmp_path, "b", [*some, Answer(usage=Usage())]))
+    summary = summed(
+        write_run(tmp_path, "a", [*answered, Answer(outcome="refused", latency_s=10.0)])
+    )
+    assert (summary.prompt_tokens, summary.answer_tokens) == (325.0, 20.0)
+    assert summary.latency_median_s == 2.5
+    assert summary.latency_p95_s == pytest.approx(8.95)
+    assert summary.rates["refused"] == 0.25
+    assert sum(summary.rates.values()) == 1.0
+    silent = summed(write_run(tmp_path, "b", [*answered, Answer(usage=Usage())]))
     assert silent.prompt_tokens is silent.answer_tokens is None
     assert summed(write_run(tmp_path, "c", [], puzzles=2)).latency_p95_s is None
 
@@ -248,8 +257,8 @@ def test_more_than_a_share_of_failures_is_incomplete(
 
 def test_who_answered(tmp_path: Path) -> None:
     ids = [Answer(model_id=name) for name in ("m-1", "m-2", "m-1")] + [Answer()]
-    found = summed(write_run(tmp_path, "a", ids, served_as=("m-1",)))
-    assert (found.model_ids, found.served_otherwise) == ({"m-1": 2, "m-2": 1}, ("m-2",))
+    summary = summed(write_run(tmp_path, "a", ids, served_as=("m-1",)))
+    assert (summary.model_ids, summary.served_otherwise) == ({"m-1": 2, "m-2": 1}, ("m-2",))
     assert summed(write_run(tmp_path, "b", ids)).served_otherwise == ()
     assert summed(write_run(tmp_path, "c", ids, served_as=("m-*",))).served_otherwise == ()
 
@@ -259,7 +268,7 @@ BOOK = Prices("book", "2026-01-01", prompt_usd_per_million=1.0, completion_usd_p
 
 
 @pytest.mark.parametrize(
-    ("ours", "litellm", "prices", "note"),
+    ("cost_usd", "litellm", "prices", "note"),
     [
         (0.0011, 0.001104, BOOK, None),
         (0.0011, 0.001107, BOOK, "differ on 2 of 2 responses: $0.0022 by our prices, $0.002214"),
@@ -272,10 +281,10 @@ BOOK = Prices("book", "2026-01-01", prompt_usd_per_million=1.0, completion_usd_p
     ],
 )
 def test_two_calculators(
-    tmp_path: Path, ours: float | None, litellm: float | None, prices: Prices, note: str | None
+    tmp_path: Path, cost_usd: float | None, litellm: float | None, prices: Prices, note: str | None
 ) -> None:
-    answers = [Answer(0.5, ours, litellm_usd=litellm)] * 2
-    found = summed(write_run(tmp_path, answers=answers, prices=prices))
-    assert (found.cost_note is None) if note is None else note in (found.cost_note or "")
-    assert (found.cost_usd, found.cost_litellm_usd) == (ours, litellm)
-    assert found.unpriced == (2 if ours is None else 0)
+    answers = [Answer(0.5, cost_usd, litellm_usd=litellm)] * 2
+    summary = summed(write_run(tmp_path, answers=answers, prices=prices))
+    assert (summary.cost_note is None) if note is None else note in (summary.cost_note or "")
+    assert (summary.cost_usd, summary.cost_litellm_usd) == (cost_usd, litellm)
+    assert summary.unpriced == (2 if cost_usd is None else 0)
