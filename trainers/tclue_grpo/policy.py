@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tclue_grpo.fsdp import copy_to_shard
 from tclue_grpo.hf_files import write_checkpoint
 from tclue_grpo.lora import merged_state
 from tclue_grpo.losses import TokenStats, token_stats
@@ -67,10 +66,6 @@ class Policy(nn.Module):
         """
         raise NotImplementedError
 
-    def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Load weights under their Hugging Face names. Not for a policy with adapters."""
-        raise NotImplementedError
-
     def save(self, folder: Path) -> None:
         """Write a checkpoint that transformers loads: safetensors, configuration, tokenizer."""
         if state := self.hf_state():
@@ -104,8 +99,3 @@ class HfPolicy(Policy):
     def hf_state(self) -> dict[str, Tensor]:
         """The weights under their Hugging Face names, adapters merged."""
         return merged_state(self.module)
-
-    def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Load weights under their Hugging Face names."""
-        for name, weight in self.module.named_parameters():
-            copy_to_shard(weight, state[name])
