@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from tclue.puzzle.draw import Rng
 from tclue.puzzle.statements import (
-    BODDY,
     At,
     Beside,
     Carried,
@@ -29,6 +28,7 @@ from tclue.puzzle.statements import (
     Same,
     Statement,
     Together,
+    named_things,
 )
 from tclue.puzzle.world import SIDES, Side, World
 
@@ -85,14 +85,10 @@ class Candidates:
 
     def plain_facts(self) -> list[Statement]:
         """Every position, motive and part of the solution said outright, in random order."""
-        case, world = self.case, self.world
+        case = self.case
         facts: list[Statement] = [
             At(who, room, time)
-            for who in [
-                *(Ref("suspect", s) for s in range(len(world.suspects))),
-                *(Ref("weapon", w) for w in range(len(world.weapons))),
-                BODDY,
-            ]
+            for who in named_things(self.world)
             for time, room in enumerate(case.rooms_of(who))
         ]
         facts += [Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]

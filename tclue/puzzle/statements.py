@@ -34,6 +34,12 @@ MURDERER = Ref("murderer")
 MURDER_WEAPON = Ref("murder weapon")
 
 
+def named_things(world: World) -> list[Ref]:
+    """Everybody and everything that has a place of its own: suspects, weapons, Mr. Boddy."""
+    suspects = [Ref("suspect", s) for s in range(len(world.suspects))]
+    return [*suspects, *(Ref("weapon", w) for w in range(len(world.weapons))), BODDY]
+
+
 @dataclass(frozen=True)
 class At:
     """`who` was in `room` at `time`."""
