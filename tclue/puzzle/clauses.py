@@ -301,29 +301,24 @@ class Clauses:
 
     def answer(self, question: Question, case: Case) -> int:
         """The literal "the answer to this question is the one it has in this case"."""
+        number = question.answer_number(case)
         match question.topic:
             case "murderer":
-                return self.murderer[case.murderer]
+                return self.murderer[number]
             case "weapon":
-                return self.weapon[case.weapon]
+                return self.weapon[number]
             case "time":
-                return self.time[case.time]
+                return self.time[number]
             case "room":
-                return self.room[case.room]
+                return self.room[number]
             case "motive":
-                return self.literal(Motivated(MURDERER, case.motives[case.murderer]))
+                return self.literal(Motivated(MURDERER, number))
             case "motive of":
-                return self._motive[question.who.number][case.motives[question.who.number]]
+                return self._motive[question.who.number][number]
             case "holder of":
-                motive = question.who.number
-                return self._motive[case.motives.index(motive)][motive]
+                return self._motive[number][question.who.number]
             case "position":
-                who = question.who
-                if who.kind == "motive":
-                    path = case.suspect_rooms[case.motives.index(who.number)]
-                else:
-                    path = case.rooms_of(who)
-                return self.place(who, question.time, path[question.time])
+                return self.place(question.who, question.time, number)
 
     # Cases
 

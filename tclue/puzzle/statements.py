@@ -225,6 +225,16 @@ class Case:
             "murder weapon": self.weapon_rooms[self.weapon],
         }[who.kind]
 
+    def meant(self, who: Ref) -> Ref:
+        """The person or thing that a role, or a description of one suspect, stands for."""
+        if who.kind == "murderer":
+            return Ref("suspect", self.murderer)
+        if who.kind == "murder weapon":
+            return Ref("weapon", self.weapon)
+        if who.kind == "motive":
+            return Ref("suspect", self.motives.index(who.number))
+        return who
+
 
 def refs(statement: Statement) -> Iterator[Ref]:
     """Every person or thing that a statement speaks of, in order, repeats included."""

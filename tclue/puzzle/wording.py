@@ -90,26 +90,24 @@ class Question:
 
     def answer(self, case: Case, world: World) -> str:
         """The answer that is true of a case, as one of `options`."""
-        who = self.who
-        if who.kind == "motive":
-            who = Ref("suspect", case.motives.index(who.number))
+        return self.options(world)[self.answer_number(case)]
+
+    def answer_number(self, case: Case) -> int:
+        """Which of `options`, from 0, is true of a case."""
+        who = case.meant(self.who)
         match self.topic:
-            case "murderer":
-                return world.suspects[case.murderer]
+            case "murderer" | "holder of":
+                return who.number
             case "weapon":
-                return world.weapons[case.weapon]
+                return case.weapon
             case "room":
-                return world.rooms[case.room]
+                return case.room
             case "time":
-                return world.times[case.time]
-            case "motive":
-                return world.motives[case.motives[case.murderer]]
+                return case.time
+            case "motive" | "motive of":
+                return case.motives[who.number]
             case "position":
-                return world.rooms[case.rooms_of(who)[self.time]]
-            case "motive of":
-                return world.motives[case.motives[who.number]]
-            case "holder of":
-                return world.suspects[who.number]
+                return case.rooms_of(who)[self.time]
 
 
 def _names(names: tuple[str, ...]) -> str:
