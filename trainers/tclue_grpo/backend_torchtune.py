@@ -26,7 +26,6 @@ from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune
 from tclue.errors import UserError
 from tclue_grpo.fsdp import full_state
 from tclue_grpo.hf_files import fetch, read_weights
-from tclue_grpo.losses import TokenStats, token_stats
 from tclue_grpo.packing import Pack, block_mask, dense_mask
 from tclue_grpo.policy import Policy
 
@@ -39,16 +38,11 @@ class TorchtunePolicy(Policy):
     def __init__(
         self, decoder: Any, config: Any, base: Path, temperature: float, chunk: int, recompute: bool
     ) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.config = config
-        self.base = base
-        self.temperature = temperature
-        self.chunk = chunk
-        self.recompute = recompute
+        super().__init__(base, temperature, chunk)
+        self.decoder, self.config, self.recompute = decoder, config, recompute
 
-    def forward(self, pack: Pack) -> TokenStats:
-        """Log-probabilities and entropies of the pack's targets."""
+    def body(self, pack: Pack) -> tuple[Tensor, Tensor]:
+        """[token, width] The pack's last hidden states; [vocab, width] the head."""
         on_cpu = pack.ids.device.type == "cpu"
         mask = dense_mask(pack)[None] if on_cpu else block_mask(pack)
         hidden = self.decoder.tok_embeddings(pack.ids[None])  # [1, token, width]
@@ -58,8 +52,7 @@ class TorchtunePolicy(Policy):
             hidden = checkpoint(run, hidden, use_reentrant=False) if recompute else run(hidden)
         hidden = self.decoder.norm(hidden)[0]
         tied = self.config.tie_word_embeddings
-        head = (self.decoder.tok_embeddings if tied else self.decoder.output).weight
-        return token_stats(hidden[pack.source], head, pack.target_ids, self.temperature, self.chunk)
+        return hidden, (self.decoder.tok_embeddings if tied else self.decoder.output).weight
 
     def layers(self) -> list[nn.Module]:
         """The transformer's blocks, in order."""
