@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
-from tclue_grpo.vllm_server import ServerSettings, find_python, serve
+from tclue_grpo.vllm_server import Server, ServerSettings, find_python, new_log
 
 
 def main() -> None:
@@ -25,7 +25,8 @@ def main() -> None:
     # A plain `kill` unwinds the block as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     python, settings = find_python(options.venv), ServerSettings(on_gpu=options.gpu)
-    with serve(options.checkpoint, python=python, settings=settings, args=options.args) as server:
+    server = Server(options.checkpoint, python, settings, new_log(), args=options.args)
+    with closing(server):
         print(f"{server.url}/v1  model={server.model}  log={server.log}", flush=True)
         with suppress(KeyboardInterrupt):
             signal.pause()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,7 +84,7 @@ class Trainer(Protocol):
 
 def trainer(name: str = DEFAULT) -> Trainer:
     """The trainer of a name; UserError where there is none, or it cannot be loaded."""
-    installed = _installed()
+    installed = {point.name: point for point in entry_points(group=GROUP)}
     if name not in installed:
         known = ", ".join(sorted(installed)) or "none"
         raise UserError(f"--trainer {name}: no such trainer: installed are {known}")
@@ -100,7 +100,3 @@ def trainer(name: str = DEFAULT) -> Trainer:
     if lacks:
         raise UserError(f"--trainer {name}: {point.value} lacks {', '.join(lacks)}")
     return instance
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}

@@ -20,7 +20,7 @@ from tclue.board.lineage import paths
 from tclue.board.markdown import page
 from tclue.board.notes import notes
 from tclue.board.plot import MADE_BY, Point, svg
-from tclue.board.published_figures import PICTURE, Published, PublishedRow, read_published
+from tclue.board.published_figures import PICTURE, Published, read_published
 from tclue.board.rows import RankedSet, Row, read_sets
 from tclue.errors import UserError
 
@@ -70,7 +70,10 @@ def files(board: Board) -> dict[str, bytes]:
     texts[PICTURE] = svg(
         "Published results: accuracy against cost",
         "OpenPipe, March 2025: 64 puzzles, published grader, no intervals given",
-        [_published_point(row) for row in board.published.rows],
+        [
+            Point(row.label, row.cost_usd, row.accuracy, on_frontier=row.on_frontier)
+            for row in board.published.rows
+        ],
     )
     return {name: text.encode() for name, text in texts.items()}
 
@@ -123,10 +126,6 @@ def _point(row: Row) -> Point | None:
         row.on_frontier,
         row.summary.complete,
     )
-
-
-def _published_point(row: PublishedRow) -> Point:
-    return Point(row.label, row.cost_usd, row.accuracy, on_frontier=row.on_frontier)
 
 
 def _json(board: Board) -> str:

@@ -8,7 +8,7 @@ source gives neither intervals nor scores per puzzle, so no interval is computed
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tclue.board.frontier import frontier
@@ -58,19 +58,9 @@ def read_published() -> Published:
     data = json.loads(FIGURES.read_text(encoding="utf-8"))
     figures = data["rows"]
     on = frontier([(figure["cost_usd"], figure["accuracy"]) for figure in figures])
-    rows = [
-        PublishedRow(
-            organization=figure["organization"],
-            model=figure["model"],
-            reasoning=figure["reasoning"],
-            accuracy=figure["accuracy"] / 100,
-            cost_usd=figure["cost_usd"],
-            prompt_tokens=figure["prompt_tokens"],
-            completion_tokens=figure["completion_tokens"],
-            note=figure.get("note", ""),
-            on_frontier=is_on,
-        )
-        for figure, is_on in zip(figures, on, strict=True)
-    ]
+    rows, names = [], [field.name for field in fields(PublishedRow)]
+    for figure, is_on in zip(figures, on, strict=True):
+        known = {"note": "", **figure, "accuracy": figure["accuracy"] / 100, "on_frontier": is_on}
+        rows.append(PublishedRow(**{name: known[name] for name in names}))
     rows.sort(key=lambda row: (-row.accuracy, row.cost_usd, row.label))
     return Published(data["source"], data["benchmark"], tuple(rows))

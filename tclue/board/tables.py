@@ -14,7 +14,7 @@ from tclue.bench.stats.intervals import Estimate
 from tclue.board.labels import clean
 from tclue.board.notes import notes
 from tclue.board.plot import dollars, format_number
-from tclue.board.rows import RankedSet, Row
+from tclue.board.rows import Neighbour, RankedSet, Row
 
 FRONTIER, ALIKE, NOTED = "◆", "≈", "†"
 NONE = "–"
@@ -41,7 +41,7 @@ def ranking(ranked: RankedSet) -> str:
         Column("samples", "r", lambda row: str(row.summary.samples)),
         Column("failed", "r", lambda row: str(row.summary.outcomes["failed"])),
     ]
-    return table([c.head for c in columns], _sides(columns), _cells(columns, ranked.rows))
+    return _filled(columns, ranked)
 
 
 def more_scores(ranked: RankedSet) -> str:
@@ -53,11 +53,11 @@ def more_scores(ranked: RankedSet) -> str:
         Column("consensus@k", "r", lambda row: _at_k(row, "consensus_accuracy")),
         Column("consensus@k solved", "r", lambda row: _at_k(row, "consensus_solved")),
         Column("k", "r", lambda row: str(row.summary.samples) if _has_samples(row) else NONE),
-        Column(f"above the next {FRONTIER}", "r", _above),
-        Column("p", "r", _p),
-        Column("puzzles needed", "r", _needed),
-        Column("above its base", "r", _above_base),
-        Column("p of that", "r", lambda row: p_value(row.base.accuracy) if row.base else NONE),
+        Column(f"above the next {FRONTIER}", "r", lambda row: _than(row.neighbour, difference)),
+        Column("p", "r", lambda row: _than(row.neighbour, p_value)),
+        Column("puzzles needed", "r", lambda row: _than(row.neighbour, _needed)),
+        Column("above its base", "r", lambda row: _than(row.base, difference)),
+        Column("p of that", "r", lambda row: _than(row.base, p_value)),
     ]
     return _details("Main questions, several samples, neighbours on the frontier", columns, ranked)
 
@@ -82,14 +82,14 @@ def effort(ranked: RankedSet, price_book: str) -> str:
     repriced = f"$ repriced ({price_book})"
     columns = [
         Column("truncated, refused, unparsed, failed", "r", _rates),
-        Column("median s", "r", lambda row: _seconds(row.summary.latency_median_s)),
-        Column("p95 s", "r", lambda row: _seconds(row.summary.latency_p95_s)),
+        Column("median s", "r", lambda row: _known(row.summary.latency_median_s, format_number)),
+        Column("p95 s", "r", lambda row: _known(row.summary.latency_p95_s, format_number)),
         Column("tokens in", "r", lambda row: tokens(row.summary.prompt_tokens)),
         Column("cached", "r", lambda row: tokens(row.summary.cached_tokens)),
         Column("reasoning", "r", lambda row: tokens(row.summary.reasoning_tokens)),
         Column("answer", "r", lambda row: tokens(row.summary.answer_tokens)),
-        Column("$ by litellm", "r", lambda row: _other_cost(row.summary.cost_litellm_usd)),
-        Column(repriced, "r", lambda row: _other_cost(row.summary.repriced_usd)),
+        Column("$ by litellm", "r", lambda row: _known(row.summary.cost_litellm_usd, dollars)),
+        Column(repriced, "r", lambda row: _known(row.summary.repriced_usd, dollars)),
         Column("prices of", "l", _prices_of),
         Column("answered as", "l", _answered_as),
     ]
@@ -110,16 +110,12 @@ def _details(title: str, columns: Sequence[Column], ranked: RankedSet) -> str:
     if not shown:
         return ""
     shown = [Column("variant", "l", lambda row: escaped(row.label)), *shown]
-    body = table([c.head for c in shown], _sides(shown), _cells(shown, ranked.rows))
-    return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
+    return f"<details><summary>{title}</summary>\n\n{_filled(shown, ranked)}\n</details>\n"
 
 
-def _sides(columns: Sequence[Column]) -> str:
-    return "".join(column.side for column in columns)
-
-
-def _cells(columns: Sequence[Column], rows: Sequence[Row]) -> list[list[str]]:
-    return [[column.cell(row) for column in columns] for row in rows]
+def _filled(columns: Sequence[Column], ranked: RankedSet) -> str:
+    cells = [[column.cell(row) for column in columns] for row in ranked.rows]
+    return table([c.head for c in columns], "".join(c.side for c in columns), cells)
 
 
 def _mark(row: Row) -> str:
@@ -141,21 +137,13 @@ def _at_k(row: Row, name: str) -> str:
     return estimate(getattr(row.summary.at_k[-1], name)) if _has_samples(row) else NONE
 
 
-def _above(row: Row) -> str:
-    return difference(row.neighbour.accuracy) if row.neighbour else NONE
+def _than(other: Neighbour | None, told: Callable[[Difference], str]) -> str:
+    """What is told of the difference to another row."""
+    return told(other.accuracy) if other else NONE
 
 
-def _above_base(row: Row) -> str:
-    return difference(row.base.accuracy) if row.base else NONE
-
-
-def _p(row: Row) -> str:
-    return p_value(row.neighbour.accuracy) if row.neighbour else NONE
-
-
-def _needed(row: Row) -> str:
-    needed = row.neighbour.accuracy.puzzles_needed if row.neighbour else None
-    return NONE if needed is None else f"{needed:,}"
+def _needed(result: Difference) -> str:
+    return NONE if result.puzzles_needed is None else f"{result.puzzles_needed:,}"
 
 
 def _group_cell(split: str, name: str) -> Callable[[Row], str]:
@@ -194,12 +182,8 @@ def _answered_as(row: Row) -> str:
     return escaped(", ".join(row.summary.model_ids)) or NONE
 
 
-def _seconds(seconds: float | None) -> str:
-    return NONE if seconds is None else format_number(seconds)
-
-
-def _other_cost(cost_usd: float | None) -> str:
-    return NONE if cost_usd is None else dollars(cost_usd)
+def _known(number: float | None, told: Callable[[float], str]) -> str:
+    return NONE if number is None else told(number)
 
 
 def cost(cost_usd: float | None) -> str:

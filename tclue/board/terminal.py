@@ -27,7 +27,7 @@ from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grading.grade_file import Graded
 from tclue.puzzle.proof import Proof
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.report import CheckReport, history
+from tclue.puzzle.report import CheckReport, claims, history
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
 
@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from tclue.puzzle.sat import Effort
 
 _SCOPES = {"answers": "answers", "history": "whole history"}
-
+_CLAIMS = {
+    "answers_unique": "answers unique",
+    "answers_as_stated": "answers as stated",
+    "history_unique": "whole history unique",
+    "inclusive_or_unique": 'answers unique under an inclusive "or" too',
+    "minimal": "every clue needed",
+}
 
 # Columns that a name and two intervals take; with fewer, an interval stands below its value.
 _WIDE = 100
@@ -140,21 +146,10 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
         if report.needless:
             numbers = ", ".join(map(str, report.needless))
             console.print(f"{report.id}: clues that could be dropped: {numbers}", markup=False)
-    claims: list[tuple[str, list[bool | None]]] = [
-        ("answers unique", [report.answers == "unique" for report in reports]),
-        ("answers as stated", [report.as_stated for report in reports]),
-        ("whole history unique", [report.history == "unique" for report in reports]),
-        ('answers unique under an inclusive "or" too', [report.inclusive_or for report in reports]),
-        (
-            "every clue needed",
-            [None if report.needless is None else not report.needless for report in reports],
-        ),
-    ]
     table = _table("claim", "holds for", "of")
-    for claim, values in claims:
-        asked = [value for value in values if value is not None]
-        if asked:
-            table.add_row(claim, str(sum(asked)), str(len(asked)))
+    for claim, held in claims(reports).items():
+        if held:
+            table.add_row(_CLAIMS[claim], str(sum(held)), str(len(held)))
     console.print(table)
 
 

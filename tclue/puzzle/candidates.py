@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from tclue.puzzle.draw import Rng
 from tclue.puzzle.statements import (
-    BODDY,
     At,
     Beside,
     Carried,
@@ -29,6 +28,7 @@ from tclue.puzzle.statements import (
     Same,
     Statement,
     Together,
+    named_things,
 )
 from tclue.puzzle.world import SIDES, Side, World
 
@@ -80,19 +80,15 @@ class Candidates:
             Together: self._together,
             Carried: self._carried,
             Motivated: self._motivated,
-            MurderedBy: self._solution,
+            MurderedBy: lambda: self.rng.choice(self._solutions()),
         }
 
     def plain_facts(self) -> list[Statement]:
         """Every position, motive and part of the solution said outright, in random order."""
-        case, world = self.case, self.world
+        case = self.case
         facts: list[Statement] = [
             At(who, room, time)
-            for who in [
-                *(Ref("suspect", s) for s in range(len(world.suspects))),
-                *(Ref("weapon", w) for w in range(len(world.weapons))),
-                BODDY,
-            ]
+            for who in named_things(self.world)
             for time, room in enumerate(case.rooms_of(who))
         ]
         facts += [Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]
@@ -119,18 +115,8 @@ class Candidates:
         kind = kinds[self.rng.weighted([weights[kind] for kind in kinds])]
         return Ref(kind, self.rng.choice(self._numbers[kind]))  # type: ignore[arg-type]
 
-    def _resolve(self, who: Ref) -> Ref:
-        """The person or thing that a role or a description stands for."""
-        if who.kind == "murderer":
-            return Ref("suspect", self.case.murderer)
-        if who.kind == "murder weapon":
-            return Ref("weapon", self.case.weapon)
-        if who.kind == "motive":
-            return Ref("suspect", self.case.motives.index(who.number))
-        return who
-
     def _path(self, who: Ref) -> tuple[int, ...]:
-        return self.case.rooms_of(self._resolve(who))
+        return self.case.rooms_of(self.case.meant(who))
 
     def _time(self) -> int:
         return self.rng.below(self.world.num_times)
@@ -177,11 +163,11 @@ class Candidates:
         return self.rng.choice(moves) if moves else None
 
     def _same(self) -> Same | None:
-        who, time = self._draw_ref(_ANYBODY), self._time()
+        who, time, meant = self._draw_ref(_ANYBODY), self._time(), self.case.meant
         room = self._path(who)[time]
         other = self._draw_other(
             _BY_NAME,
-            lambda ref: self._path(ref)[time] == room and self._resolve(ref) != self._resolve(who),
+            lambda ref: self._path(ref)[time] == room and meant(ref) != meant(who),
         )
         return other and Same(who, other, time)
 
@@ -195,7 +181,7 @@ class Candidates:
             _BY_NAME,
             lambda ref: (
                 any(a == b for a, b in zip(path, self._path(ref), strict=True))
-                and self._resolve(ref) != self._resolve(who)
+                and self.case.meant(ref) != self.case.meant(who)
             ),
         )
         if other is None:
@@ -246,6 +232,3 @@ class Candidates:
         if case.motives and self.world.motive_counts[case.motives[case.murderer]] == 1:
             parts.append(MurderedBy(Ref("motive", case.motives[case.murderer])))
         return parts
-
-    def _solution(self) -> Statement:
-        return self.rng.choice(self._solutions())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
-from types import TracebackType
 from typing import Self
 
 from pysat.card import CardEnc
@@ -39,6 +38,7 @@ from tclue.puzzle.statements import (
     Together,
     bind,
     descriptions,
+    named_things,
 )
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
@@ -57,21 +57,16 @@ class Clauses:
         self._top = 0
         self._literals: dict[Statement, int] = {}
         self._tied: dict[tuple[Ref, int, int], int] = {}
-        suspects, weapons = range(len(world.suspects)), range(len(world.weapons))
-        self.murderer = self._choice(len(suspects))
-        self.weapon = self._choice(len(weapons))
+        self.murderer = self._choice(len(world.suspects))
+        self.weapon = self._choice(len(world.weapons))
         self.time = self._choice(world.num_times)
         self.room = self._choice(len(world.rooms))
         # thing -> [time][room] -> literal
         self._place: dict[Ref, list[list[int]]] = {
             who: [self._choice(len(world.rooms)) for _ in range(world.num_times)]
-            for who in [
-                *(Ref("suspect", s) for s in suspects),
-                *(Ref("weapon", w) for w in weapons),
-                BODDY,
-            ]
+            for who in named_things(world)
         }
-        self._motive = [self._choice(len(world.motives)) for _ in suspects] if world.motives else []
+        self._motive = [self._choice(len(world.motives)) for _ in world.suspects if world.motives]
         self._count_motives()
         self._steps()
         self._carrying()
@@ -80,12 +75,7 @@ class Clauses:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.solver.delete()
 
     # Variables and the rules of the game
@@ -280,17 +270,9 @@ class Clauses:
                 steps = ((time - 1, start), (time, end))
                 return self._all([place(ref, *step) for ref in (who, weapon) for step in steps])
             case Motivated(who, motive):
-                if who.kind == "suspect":
-                    return self._motive[who.number][motive]
-                return self._tie(
-                    (fills, self._motive[ref.number][motive]) for ref, fills in self._fillers(who)
-                )
+                return self._of_suspect(who, [row[motive] for row in self._motive])
             case MurderedBy(who):
-                if who.kind == "suspect":
-                    return self.murderer[who.number]
-                return self._tie(
-                    (fills, self.murderer[ref.number]) for ref, fills in self._fillers(who)
-                )
+                return self._of_suspect(who, self.murderer)
             case KilledWith(weapon_number):
                 return self.weapon[weapon_number]
             case MurderedIn(room):
@@ -299,6 +281,12 @@ class Clauses:
                 return self.time[time]
             case _:
                 raise TypeError(f"not an atomic statement: {statement}")
+
+    def _of_suspect(self, who: Ref, literals: Sequence[int]) -> int:
+        """Of the suspects' literals, that of the one who is meant."""
+        if who.kind == "suspect":
+            return literals[who.number]
+        return self._tie((fills, literals[ref.number]) for ref, fills in self._fillers(who))
 
     def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
         """A literal that holds exactly when both of a pair do; just one second literal holds."""
@@ -313,29 +301,24 @@ class Clauses:
 
     def answer(self, question: Question, case: Case) -> int:
         """The literal "the answer to this question is the one it has in this case"."""
+        number = question.answer_number(case)
         match question.topic:
             case "murderer":
-                return self.murderer[case.murderer]
+                return self.murderer[number]
             case "weapon":
-                return self.weapon[case.weapon]
+                return self.weapon[number]
             case "time":
-                return self.time[case.time]
+                return self.time[number]
             case "room":
-                return self.room[case.room]
+                return self.room[number]
             case "motive":
-                return self.literal(Motivated(MURDERER, case.motives[case.murderer]))
+                return self.literal(Motivated(MURDERER, number))
             case "motive of":
-                return self._motive[question.who.number][case.motives[question.who.number]]
+                return self._motive[question.who.number][number]
             case "holder of":
-                motive = question.who.number
-                return self._motive[case.motives.index(motive)][motive]
+                return self._motive[number][question.who.number]
             case "position":
-                who = question.who
-                if who.kind == "motive":
-                    path = case.suspect_rooms[case.motives.index(who.number)]
-                else:
-                    path = case.rooms_of(who)
-                return self.place(who, question.time, path[question.time])
+                return self.place(question.who, question.time, number)
 
     # Cases
 

@@ -34,6 +34,7 @@ from tclue.puzzle.statements import (
     Statement,
     Together,
     form,
+    named_things,
 )
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
@@ -78,12 +79,9 @@ class Knowledge:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        everyone = [Ref("suspect", s) for s in range(len(world.suspects))]
-        things = [Ref("weapon", w) for w in range(len(world.weapons))]
         anywhere = (1 << len(world.rooms)) - 1
-        self.rooms = {
-            who: [anywhere] * world.num_times for who in [*everyone, *things, BODDY]
-        }  # who -> [time] -> rooms
+        # who -> [time] -> rooms
+        self.rooms = {who: [anywhere] * world.num_times for who in named_things(world)}
         self.motives = [(1 << len(world.motives)) - 1] * len(world.suspects)  # [suspect] -> motives
         # Who may fill each role, what may be the time and the room.
         self.murderer = (1 << len(world.suspects)) - 1

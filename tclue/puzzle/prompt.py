@@ -123,21 +123,12 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
     def border(letter: str) -> str:
         return f"  {' '.join([letter * width] * len(world.plan[0]))}"
 
-    def row(rooms: tuple[int | None, ...]) -> str:
-        return f"W {'|'.join(map(number, rooms))} E"
-
+    rows = [f"W {'|'.join(map(number, row))} E" for row in world.plan]
     sections: list[tuple[str, list[str]]] = [
         ("Suspects:", [f"- {name}" for name in world.suspects]),
         ("Weapons:", [f"- {name}" for name in world.weapons]),
         ("Rooms:", [f"{number(room)}. {name}" for room, name in enumerate(world.rooms)]),
-        (
-            "Plan:",
-            [
-                border("N"),
-                *(f"W {'|'.join(map(number, row))} E" for row in world.plan),
-                border("S"),
-            ],
-        ),
+        ("Plan:", [border("N"), *rows, border("S")]),
         ("Times:", [f"- {time}" for time in world.times]),
         ("Motives:", [f"- {motive}" for motive in _counted(world)]),
         ("Rules:", rules(world)),

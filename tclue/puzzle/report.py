@@ -7,7 +7,7 @@ house edition has no bare "or", so the question does not arise there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -149,24 +149,23 @@ def history(world: World, case: Case) -> dict[str, Any]:
     }
 
 
+def claims(reports: Sequence[CheckReport]) -> dict[str, list[bool]]:
+    """claim -> whether it holds, for each puzzle that it was asked about and arises for."""
+    values: dict[str, list[bool | None]] = {
+        "answers_unique": [report.answers == "unique" for report in reports],
+        "answers_as_stated": [report.as_stated for report in reports],
+        "history_unique": [report.history == "unique" for report in reports],
+        "inclusive_or_unique": [report.inclusive_or for report in reports],
+        "minimal": [None if r.needless is None else not r.needless for r in reports],
+    }
+    return {claim: [v for v in held if v is not None] for claim, held in values.items()}
+
+
 def summary(reports: Sequence[CheckReport]) -> dict[str, Any]:
     """Reports as JSON: how many puzzles each claim holds for, and each report.
 
     The number is None for a claim that was not asked about, or arises for none of the puzzles.
     """
-
-    def count_true(values: Iterable[bool | None]) -> int | None:
-        decided = [value for value in values if value is not None]
-        return sum(decided) if decided else None
-
-    return {
-        "puzzles": len(reports),
-        "answers_unique": count_true(report.answers == "unique" for report in reports),
-        "answers_as_stated": count_true(report.as_stated for report in reports),
-        "history_unique": count_true(report.history == "unique" for report in reports),
-        "inclusive_or_unique": count_true(report.inclusive_or for report in reports),
-        "minimal": count_true(
-            None if report.needless is None else report.needless == () for report in reports
-        ),
-        "results": [asdict(report) for report in reports],
-    }
+    counts = {claim: sum(held) if held else None for claim, held in claims(reports).items()}
+    results = [asdict(report) for report in reports]
+    return {"puzzles": len(reports), **counts, "results": results}

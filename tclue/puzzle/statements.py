@@ -34,6 +34,12 @@ MURDERER = Ref("murderer")
 MURDER_WEAPON = Ref("murder weapon")
 
 
+def named_things(world: World) -> list[Ref]:
+    """Everybody and everything that has a place of its own: suspects, weapons, Mr. Boddy."""
+    suspects = [Ref("suspect", s) for s in range(len(world.suspects))]
+    return [*suspects, *(Ref("weapon", w) for w in range(len(world.weapons))), BODDY]
+
+
 @dataclass(frozen=True)
 class At:
     """`who` was in `room` at `time`."""
@@ -218,6 +224,16 @@ class Case:
             "murderer": self.suspect_rooms[self.murderer],
             "murder weapon": self.weapon_rooms[self.weapon],
         }[who.kind]
+
+    def meant(self, who: Ref) -> Ref:
+        """The person or thing that a role, or a description of one suspect, stands for."""
+        if who.kind == "murderer":
+            return Ref("suspect", self.murderer)
+        if who.kind == "murder weapon":
+            return Ref("weapon", self.weapon)
+        if who.kind == "motive":
+            return Ref("suspect", self.motives.index(who.number))
+        return who
 
 
 def refs(statement: Statement) -> Iterator[Ref]:

@@ -51,6 +51,9 @@ MAIN_QUESTIONS: dict[str, Topic] = {
     "Why did the murderer do it?": "motive",
 }
 
+# Who can have a motive, or have done it, and what can be carried.
+_SUSPECTS, _WEAPONS = ("suspect", "murderer", "motive"), ("weapon", "murder weapon")
+
 # What is asked about the solution itself.
 MAIN_TOPICS = frozenset(MAIN_QUESTIONS.values())
 
@@ -87,26 +90,24 @@ class Question:
 
     def answer(self, case: Case, world: World) -> str:
         """The answer that is true of a case, as one of `options`."""
-        who = self.who
-        if who.kind == "motive":
-            who = Ref("suspect", case.motives.index(who.number))
+        return self.options(world)[self.answer_number(case)]
+
+    def answer_number(self, case: Case) -> int:
+        """Which of `options`, from 0, is true of a case."""
+        who = case.meant(self.who)
         match self.topic:
-            case "murderer":
-                return world.suspects[case.murderer]
+            case "murderer" | "holder of":
+                return who.number
             case "weapon":
-                return world.weapons[case.weapon]
+                return case.weapon
             case "room":
-                return world.rooms[case.room]
+                return case.room
             case "time":
-                return world.times[case.time]
-            case "motive":
-                return world.motives[case.motives[case.murderer]]
+                return case.time
+            case "motive" | "motive of":
+                return case.motives[who.number]
             case "position":
-                return world.rooms[case.rooms_of(who)[self.time]]
-            case "motive of":
-                return world.motives[case.motives[who.number]]
-            case "holder of":
-                return world.suspects[who.number]
+                return case.rooms_of(who)[self.time]
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -270,25 +271,17 @@ class Wording:
     def _read_atom(self, text: str) -> Statement | None:
         """An atomic statement, or None where no form fits."""
         world = self.world
+        lists = dict.fromkeys(("room", "start", "end"), world.rooms)
+        lists |= {"time": world.times, "weapon": world.weapons, "motive": world.motives}
         for kind, pattern in self._patterns:
             if not (matched := pattern.fullmatch(text)):
                 continue
-            groups = matched.groupdict()
             values: dict[str, object] = {}
-            for name, value in groups.items():
-                match name:
-                    case "who" | "other":
-                        values[name] = self._read_ref(value)
-                    case "room" | "start" | "end":
-                        values[name] = world.rooms.index(value)
-                    case "time":
-                        values[name] = world.times.index(value)
-                    case "weapon":
-                        values[name] = world.weapons.index(value)
-                    case "motive":
-                        values[name] = world.motives.index(value)
-                    case "side":
-                        values[name] = value
+            for name, value in matched.groupdict().items():
+                if name in lists:
+                    values[name] = lists[name].index(value)
+                else:
+                    values[name] = value if name == "side" else self._read_ref(value)
             if kind is Carried:
                 values["weapon"] = values.pop("other")
             if "time" not in values and kind in (At, Same, Beside):
@@ -302,16 +295,9 @@ class Wording:
         """Refuse impossible statements that fit a pattern: a first move, a weapon with a motive."""
         if isinstance(statement, Moved | Carried) and statement.time == 0:
             raise PuzzleError(f'"{text}": nothing can move before {self.world.times[0]}')
-        if isinstance(statement, Carried) and statement.weapon.kind not in (
-            "weapon",
-            "murder weapon",
-        ):
+        if isinstance(statement, Carried) and statement.weapon.kind not in _WEAPONS:
             raise PuzzleError(f'"{text}": expected a weapon to be moved')
-        if isinstance(statement, Motivated | MurderedBy) and statement.who.kind not in (
-            "suspect",
-            "murderer",
-            "motive",
-        ):
+        if isinstance(statement, Motivated | MurderedBy) and statement.who.kind not in _SUSPECTS:
             raise PuzzleError(f'"{text}": expected a suspect')
 
     def read(self, sentence: str) -> Statement:

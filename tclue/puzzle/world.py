@@ -46,20 +46,11 @@ class World:
     motive_counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, names in (
-            ("suspects", self.suspects),
-            ("weapons", self.weapons),
-            ("rooms", self.rooms),
-        ):
+        needed = {"suspect": self.suspects, "weapon": self.weapons, "room": self.rooms}
+        for what, names in needed.items():
             if not names:
-                raise PuzzleError(f"no {what}: expected at least one")
-        for what, names in (
-            ("suspect", self.suspects),
-            ("weapon", self.weapons),
-            ("room", self.rooms),
-            ("time", self.times),
-            ("motive", self.motives),
-        ):
+                raise PuzzleError(f"no {what}s: expected at least one")
+        for what, names in {**needed, "time": self.times, "motive": self.motives}.items():
             for i, name in enumerate(names):
                 if name in names[:i]:
                     raise PuzzleError(f"{what} {name!r} is listed twice: expected distinct names")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -36,14 +37,15 @@ sys.path.insert(0, str(ROOT / "scripts"))
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """Greedy runs of the tiny checkpoint in fp32: in process, and over HTTP through litellm."""
-    from tclue_grpo.vllm_server import ServerSettings, serve
+    from tclue_grpo.vllm_server import Server, ServerSettings, find_python, new_log
 
     results = tmp_path_factory.mktemp("results")
     options = BenchOptions(
         puzzles="easy-val", limit=48, max_tokens=400, temperature=0.0, results=results
     )
     (local,) = run_models([f"hf:{CHECKPOINT}"], replace(options, dtype="float32"))
-    with serve(CHECKPOINT, settings=ServerSettings(max_model_len=2048)) as server:
+    settings = ServerSettings(max_model_len=2048)
+    with closing(Server(CHECKPOINT, find_python(), settings, new_log())) as server:
         over_http = replace(options, api_base=f"{server.url}/v1")
         (served,) = run_models([server.model], over_http)
     return read_run(results / local.run), read_run(results / served.run)

@@ -20,7 +20,7 @@ transformers = pytest.importorskip("transformers")
 from tclue_grpo import build_policy  # noqa: E402
 from tclue_grpo.build_policy import build, sampling_module  # noqa: E402
 from tclue_grpo.config import ModelConfig  # noqa: E402
-from tclue_grpo.hf_files import read_weights  # noqa: E402
+from tclue_grpo.hf_files import load_weights, read_weights  # noqa: E402
 from tclue_grpo.lora import adapted_layers  # noqa: E402
 from tclue_grpo.packing import pack_groups  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
@@ -142,7 +142,7 @@ def test_torchtune_gives_every_gradient_of_transformers(
     # and back: one backend reads what the other has written after a step
     step(tuned, batch)
     tuned.save(tmp_path / "saved")
-    ours.load_hf(read_weights(tmp_path / "saved"))
+    load_weights(ours.module, read_weights(tmp_path / "saved"))
     torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
     first = int(batch.lengths[0])
     plain = plain_logprobs(tmp_path / "saved", batch)
@@ -187,7 +187,8 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     # and a run resumes from it, bit for bit, while its reference stays the base
     reloaded = build(ModelConfig(), str(TINY), 1.0)
     reference = Reference(reloaded)
-    reloaded.load_hf(read_weights(tmp_path))
+    assert isinstance(reloaded, HfPolicy)
+    load_weights(reloaded.module, read_weights(tmp_path))
     assert torch.equal(logprobs(reloaded, batch), logprobs(policy, batch))
     with reference.in_place():
         assert torch.equal(

@@ -18,6 +18,7 @@ from places import PYTHONPATH, SCRIPTS
 
 from tclue.bench.models.local import TINY
 from tclue.errors import UserError
+from tclue.training_run import checkpoints
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -31,7 +32,6 @@ from tclue_grpo.checkpoint import (  # noqa: E402
     State,
     read_state,
     restore,
-    steps,
 )
 from tclue_grpo.config import UpdateConfig  # noqa: E402
 from tclue_grpo.master_weights import make_optimizer  # noqa: E402
@@ -94,7 +94,7 @@ def quick(tmp_path: Path) -> Iterator[Path]:
 
 def assert_whole(run: Path) -> int:
     """Check that every checkpoint is complete and of one step; return the last iteration or 0."""
-    saved = steps(run) if run.exists() else []
+    saved = list(checkpoints(run))
     for step in saved:
         weights = Weights()
         folder = run / f"step-{step:06d}"
@@ -156,7 +156,7 @@ def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
 
 def test_best_last_and_every_nth_are_kept(quick: Path) -> None:
     save_on(quick, 11)  # best is the last multiple of 3, and every 4th is kept
-    assert steps(quick) == [4, 8, 9, 11]
+    assert list(checkpoints(quick)) == [4, 8, 9, 11]
     manifest = json.loads((quick / "kept.json").read_text())
     assert manifest == {"base": "tiny", "best": 9, "last": 11, "steps": [4, 8, 9, 11]}
 
@@ -174,8 +174,8 @@ def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -
         assert assert_whole(run) >= 5
         Checkpoints(run, {"base": "tiny"}, keep_every=4)
         manifest = json.loads((run / "kept.json").read_text())
-        assert manifest["steps"] == steps(run)
-        assert manifest["last"] == steps(run)[-1]
+        assert manifest["steps"] == list(checkpoints(run))
+        assert manifest["last"] == list(checkpoints(run))[-1]
         assert manifest["best"] in manifest["steps"]
         assert {path.name for path in run.iterdir() if "." in path.name} == {"kept.json"}
         if code == 0:
@@ -183,7 +183,7 @@ def test_killed_at_every_call_that_touches_the_disk(quick: Path, saver: Saver) -
         assert code == -signal.SIGKILL
         points = call
     assert points > 40
-    assert steps(run) == [4, 6, 8]
+    assert list(checkpoints(run)) == [4, 6, 8]
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_killed_at_random_moments(quick: Path, saver: Saver) -> None:
         child = saver.start(quick, -1)
         # Counted in steps: in so many seconds, a busy machine saves none.
         wanted = last + rng.randint(0, 2)
-        while max(steps(quick) if quick.exists() else [0], default=0) < wanted:
+        while max(checkpoints(quick), default=0) < wanted:
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)

@@ -37,8 +37,8 @@ class Level(Policy):
     """A policy that gives every token the same log-probability."""
 
     def __init__(self, base: Path, level: float) -> None:
-        super().__init__()
-        self.base, self.level = base, torch.nn.Parameter(torch.tensor(level))
+        super().__init__(base, temperature=1.0, chunk=1024)
+        self.level = torch.nn.Parameter(torch.tensor(level))
 
     def forward(self, pack: Pack) -> TokenStats:
         logprobs = self.level.expand(len(pack.target_ids))

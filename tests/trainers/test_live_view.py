@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tclue.bench.stats.intervals import Estimate
 from tclue_grpo.live_view import View
 from tclue_grpo.plots import MeasuredPoint, draw, pictures, power_law
 
@@ -38,7 +39,7 @@ def test_plain_lines_in_a_log() -> None:
     out = io.StringIO()
     view = View("tiny-seed1", 20, hour_usd=3.6, out=out)
     with view.showing(trained_s=10.0):
-        view.validation(0, 0.62, 0.58, 0.66)
+        view.validation(0, Estimate(0.62, 0.58, 0.66))
         for i, trained_s in ((1, 15.0), (2, 20.0), (20, 110.0)):
             view.iteration(line(i), trained_s)
         view.say("stopped")

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from metric_lines import without_timings
 from places import SCRIPTS
 from two_process_run import SETTINGS
-
-from tclue_grpo import metrics
 
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
@@ -54,7 +53,7 @@ def command(*words: str) -> str:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return metrics.without_timings(metrics.read(folder))
+    return without_timings(folder)
 
 
 def saved_further(folder: Path, step: int, process: subprocess.Popen[str]) -> None:

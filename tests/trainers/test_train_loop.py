@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from metric_lines import without_timings
 from places import ROOT
-
-from tclue_grpo import metrics
 
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
@@ -65,7 +64,7 @@ def train(folder: Path, *arguments: str) -> str:
 
 def lines(folder: Path, run: str = "tiny-seed1") -> list[dict[str, Any]]:
     """The run's metrics without timings."""
-    return metrics.without_timings(metrics.read(folder / "runs" / run))
+    return without_timings(folder / "runs" / run)
 
 
 @pytest.fixture(scope="module")

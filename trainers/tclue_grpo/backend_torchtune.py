@@ -24,9 +24,8 @@ from torchtune.models.qwen2 import qwen2
 from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
 
 from tclue.errors import UserError
-from tclue_grpo.fsdp import copy_to_shard, full_state
+from tclue_grpo.fsdp import full_state
 from tclue_grpo.hf_files import fetch, read_weights
-from tclue_grpo.losses import TokenStats, token_stats
 from tclue_grpo.packing import Pack, block_mask, dense_mask
 from tclue_grpo.policy import Policy
 
@@ -39,16 +38,11 @@ class TorchtunePolicy(Policy):
     def __init__(
         self, decoder: Any, config: Any, base: Path, temperature: float, chunk: int, recompute: bool
     ) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.config = config
-        self.base = base
-        self.temperature = temperature
-        self.chunk = chunk
-        self.recompute = recompute
+        super().__init__(base, temperature, chunk)
+        self.decoder, self.config, self.recompute = decoder, config, recompute
 
-    def forward(self, pack: Pack) -> TokenStats:
-        """Log-probabilities and entropies of the pack's targets."""
+    def body(self, pack: Pack) -> tuple[Tensor, Tensor]:
+        """[token, width] The pack's last hidden states; [vocab, width] the head."""
         on_cpu = pack.ids.device.type == "cpu"
         mask = dense_mask(pack)[None] if on_cpu else block_mask(pack)
         hidden = self.decoder.tok_embeddings(pack.ids[None])  # [1, token, width]
@@ -58,8 +52,7 @@ class TorchtunePolicy(Policy):
             hidden = checkpoint(run, hidden, use_reentrant=False) if recompute else run(hidden)
         hidden = self.decoder.norm(hidden)[0]
         tied = self.config.tie_word_embeddings
-        head = (self.decoder.tok_embeddings if tied else self.decoder.output).weight
-        return token_stats(hidden[pack.source], head, pack.target_ids, self.temperature, self.chunk)
+        return hidden, (self.decoder.tok_embeddings if tied else self.decoder.output).weight
 
     def layers(self) -> list[nn.Module]:
         """The transformer's blocks, in order."""
@@ -68,12 +61,6 @@ class TorchtunePolicy(Policy):
     def hf_state(self) -> dict[str, Tensor]:
         """The weights under their Hugging Face names."""
         return to_hf(full_state(self.decoder), self.config)
-
-    def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Load weights under their Hugging Face names."""
-        converted = from_hf(state, self.config)
-        for name, weight in self.decoder.named_parameters():
-            copy_to_shard(weight, converted[name])
 
 
 def load(
@@ -152,18 +139,11 @@ def _convert(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[st
 
 def from_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     """Weights, or gradients, under torchtune's names."""
-    state = {name: value for name, value in state.items() if not _is_tied_head(name, config)}
-    return _convert(qwen2_hf_to_tune if _is_qwen(config) else hf_to_tune, state, config)
+    if config.tie_word_embeddings:
+        state = {name: value for name, value in state.items() if name != "lm_head.weight"}
+    return _convert(qwen2_hf_to_tune if config.model_type == "qwen2" else hf_to_tune, state, config)
 
 
 def to_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     """Weights, or gradients, under their Hugging Face names."""
-    return _convert(qwen2_tune_to_hf if _is_qwen(config) else tune_to_hf, state, config)
-
-
-def _is_qwen(config: Any) -> bool:
-    return bool(config.model_type == "qwen2")
-
-
-def _is_tied_head(name: str, config: Any) -> bool:
-    return bool(config.tie_word_embeddings) and name == "lm_head.weight"
+    return _convert(qwen2_tune_to_hf if config.model_type == "qwen2" else tune_to_hf, state, config)

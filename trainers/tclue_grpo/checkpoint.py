@@ -40,6 +40,7 @@ from torch import Tensor
 from tclue.errors import UserError
 from tclue.journal import replace, sync
 from tclue.strict import STRICT, read, read_json
+from tclue.training_run import checkpoints
 from tclue_grpo.distributed import (
     all_gather,
     broadcast_from_rank_zero,
@@ -51,7 +52,6 @@ from tclue_grpo.fsdp import local_tensor, shard_like
 
 KEPT = "kept.json"
 STATE = Path("trainer/state.json")
-_FOLDER = re.compile(r"step-(\d{6,})")
 _PARTIAL = re.compile(r"step-\d{6,}\.(partial|dropped)-\d+")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")
@@ -121,7 +121,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The iterations of the complete checkpoints."""
-        return steps(self.run)
+        return list(checkpoints(self.run))
 
     def last(self) -> Path | None:
         """The folder to resume from; None if nothing was saved."""
@@ -221,12 +221,6 @@ def _read_kept(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: expected a JSON object: remove the file, and it is made anew"
         ) from None
-
-
-def steps(run: Path) -> list[int]:
-    """The iterations of a run's complete checkpoints, in order."""
-    names = (_FOLDER.fullmatch(path.name) for path in run.iterdir() if path.is_dir())
-    return sorted(int(name[1]) for name in names if name)
 
 
 def step_folder(run: Path, iteration: int) -> Path:

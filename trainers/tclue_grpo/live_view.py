@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tclue.bench.runs.run_progress import SECONDS_BETWEEN_LINES
+from tclue.bench.stats.intervals import Estimate
 
 STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
 
@@ -68,9 +69,9 @@ class View:
             self._last_line_s = time.monotonic()
             self._print(", ".join(f"{name} {value}" for name, value in rows.items()))
 
-    def validation(self, iteration: int, value: float, low: float, high: float) -> None:
+    def validation(self, iteration: int, mean: Estimate) -> None:
         """Show a validation's accuracy with its interval."""
-        self._validation = f"{value:.3f} [{low:.3f}, {high:.3f}] at {iteration}"
+        self._validation = f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] at {iteration}"
         if not self._live:
             self._print(f"validation {self._validation}")
 

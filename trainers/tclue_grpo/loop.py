@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,7 +95,8 @@ class TrainingRun:
             if is_rank_zero():
                 resources.callback(os.close, lock_folder(folder))
             # Sinks come first: they can fail before anything is started that has to be closed.
-            sinks = self._sinks() if is_rank_zero() else []
+            knobs = config_file.values(config)
+            sinks = metrics.sinks(folder, knobs, config.log) if is_rank_zero() else []
             puzzles = load_set(config.train.validation).puzzles
             self.validation = puzzles[: config.train.validation_puzzles or None]
             self.checkpoints = Checkpoints(folder, manifest, config.train.keep_every)
@@ -124,10 +124,6 @@ class TrainingRun:
 
     def __exit__(self, *error: Any) -> None:
         self._resources.__exit__(*error)
-
-    def _sinks(self) -> list[metrics.Sink]:
-        config = self.config
-        return metrics.sinks(self.folder, config_file.values(config), **asdict(config.log))
 
     @property
     def done(self) -> bool:

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 from tclue.errors import UserError
 from tclue.journal import Journal
+from tclue_grpo.config import LogConfig
 
 FILE = "metrics.jsonl"
-TIMINGS = "timings"
 
 
 class Sink(Protocol):
@@ -98,11 +98,6 @@ def validations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [line for line in lines if "validation" in line]
 
 
-def without_timings(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The lines without timings, which must be identical in a resumed run."""
-    return [{name: value for name, value in line.items() if name != TIMINGS} for line in lines]
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _finite(inner) for name, inner in value.items()}
@@ -137,13 +132,11 @@ class TensorBoard:
         self._writer.close()
 
 
-class _Tracker:
+class Tracker:
     """Weights & Biases, and trackio, which has its interface."""
 
-    package: str
-
-    def __init__(self, project: str, name: str, config: Mapping[str, Any]) -> None:
-        module = _import_package(self.package, self.package)
+    def __init__(self, package: str, project: str, name: str, config: Mapping[str, Any]) -> None:
+        module = _import_package(package, package)
         self._run = module.init(project=project, name=name, config=dict(config))
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -155,36 +148,11 @@ class _Tracker:
         self._run.finish()
 
 
-class Wandb(_Tracker):
-    """Weights & Biases."""
-
-    package = "wandb"
-
-
-class Trackio(_Tracker):
-    """trackio."""
-
-    package = "trackio"
-
-
-def sinks(
-    run: Path,
-    config: Mapping[str, Any],
-    *,
-    tensorboard: bool = False,
-    wandb: bool = False,
-    trackio: bool = False,
-    project: str = "tclue",
-) -> list[Sink]:
+def sinks(run: Path, config: Mapping[str, Any], options: LogConfig) -> list[Sink]:
     """The sinks that the section `log` enables; UserError if a package is missing."""
-    result: list[Sink] = []
-    if tensorboard:
-        result.append(TensorBoard(run))
-    if wandb:
-        result.append(Wandb(project, run.name, config))
-    if trackio:
-        result.append(Trackio(project, run.name, config))
-    return result
+    boards: list[Sink] = [TensorBoard(run)] if options.tensorboard else []
+    trackers = [name for name in ("wandb", "trackio") if getattr(options, name)]
+    return boards + [Tracker(name, options.project, run.name, config) for name in trackers]
 
 
 def _import_package(module: str, package: str) -> Any:

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tclue_grpo.fsdp import copy_to_shard
 from tclue_grpo.hf_files import write_checkpoint
 from tclue_grpo.lora import merged_state
 from tclue_grpo.losses import TokenStats, token_stats
@@ -29,11 +28,18 @@ from tclue_grpo.packing import Pack, block_mask, dense_mask
 class Policy(nn.Module):
     """The interface of a backend, and what all backends share."""
 
-    # the folder of the checkpoint that it was built from
-    base: Path
+    def __init__(self, base: Path, temperature: float, chunk: int) -> None:
+        """`base` is the folder of the checkpoint that it was built from."""
+        super().__init__()
+        self.base, self.temperature, self.chunk = base, temperature, chunk
 
     def forward(self, pack: Pack) -> TokenStats:
         """Log-probabilities and entropies of the pack's targets."""
+        hidden, head = self.body(pack)
+        return token_stats(hidden[pack.source], head, pack.target_ids, self.temperature, self.chunk)
+
+    def body(self, pack: Pack) -> tuple[Tensor, Tensor]:
+        """[token, width] The pack's last hidden states; [vocab, width] the head."""
         raise NotImplementedError
 
     @property
@@ -67,10 +73,6 @@ class Policy(nn.Module):
         """
         raise NotImplementedError
 
-    def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Load weights under their Hugging Face names. Not for a policy with adapters."""
-        raise NotImplementedError
-
     def save(self, folder: Path) -> None:
         """Write a checkpoint that transformers loads: safetensors, configuration, tokenizer."""
         if state := self.hf_state():
@@ -81,21 +83,19 @@ class HfPolicy(Policy):
     """A causal language model of transformers."""
 
     def __init__(self, module: Any, base: Path, temperature: float, chunk: int) -> None:
-        super().__init__()
-        self.module, self.base = module, base
-        self.temperature, self.chunk = temperature, chunk
+        super().__init__(base, temperature, chunk)
+        self.module = module
 
-    def forward(self, pack: Pack) -> TokenStats:
-        """Log-probabilities and entropies of the pack's targets."""
+    def body(self, pack: Pack) -> tuple[Tensor, Tensor]:
+        """[token, width] The pack's last hidden states; [vocab, width] the head."""
         on_cpu = pack.ids.device.type == "cpu"
         hidden = self.module.base_model(
             input_ids=pack.ids[None],
             attention_mask=dense_mask(pack)[None, None] if on_cpu else block_mask(pack),
             position_ids=pack.positions[None],
             use_cache=False,
-        ).last_hidden_state[0]  # [token, width]
-        head = self.module.get_output_embeddings().weight  # [vocab, width]
-        return token_stats(hidden[pack.source], head, pack.target_ids, self.temperature, self.chunk)
+        ).last_hidden_state[0]
+        return hidden, self.module.get_output_embeddings().weight
 
     def layers(self) -> list[nn.Module]:
         """The transformer's blocks, in order."""
@@ -104,8 +104,3 @@ class HfPolicy(Policy):
     def hf_state(self) -> dict[str, Tensor]:
         """The weights under their Hugging Face names, adapters merged."""
         return merged_state(self.module)
-
-    def load_hf(self, state: dict[str, Tensor]) -> None:
-        """Load weights under their Hugging Face names."""
-        for name, weight in self.module.named_parameters():
-            copy_to_shard(weight, state[name])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,9 @@ class RunReport:
         """The size of the metrics file in bytes, for a checkpoint."""
         return self._metrics.length if self._metrics else 0
 
-    @contextmanager
-    def showing(self, trained_s: float) -> Iterator[None]:
+    def showing(self, trained_s: float) -> AbstractContextManager[object]:
         """Show the run while the block runs; `trained_s` is the training time so far."""
-        if self._metrics is None:
-            yield
-            return
-        with self._view.showing(trained_s):
-            yield
+        return self._view.showing(trained_s) if self._metrics else nullcontext()
 
     def iteration(self, iteration: int, numbers: Mapping[str, Any], trained_s: float) -> None:
         """Record an iteration's numbers, and the training time so far."""
@@ -55,8 +50,7 @@ class RunReport:
         """Record a validation, and draw the plots."""
         if self._metrics:
             self._metrics.write(iteration, {"validation": asdict(result)})
-            accuracy = result.accuracy
-            self._view.validation(iteration, accuracy.value, accuracy.low, accuracy.high)
+            self._view.validation(iteration, result.accuracy)
             plots.draw(self._folder / "plots", metrics.read(self._folder))
 
     def explain_if_flat(self, iteration: int) -> None:

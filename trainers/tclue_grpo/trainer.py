@@ -34,19 +34,15 @@ class GRPO:
         """Estimate memory, tokens, steps, hours and dollars before anything is loaded."""
         machine = this_machine()
         name, config, preset = resolve(request, machine)
-        needs_gpu = is_for_gpus(preset)
         shape = shape_of(config.model.base)
         if shape is None:
             raise UserError(
                 f"--dry-run: {config.model.base}: its size is not known here: fetch it, and give "
                 "its folder as model.base"
             )
-        needs = plan.estimate(
-            config, shape, plan.planned_machine(config, machine) if needs_gpu else machine
-        )
-        hardware = machine.summary + (
-            "; planned for GPUs" if needs_gpu and not machine.gpus else ""
-        )
+        planned = plan.planned_machine(config, machine) if is_for_gpus(preset) else machine
+        needs = plan.estimate(config, shape, planned)
+        hardware = machine.summary + ("" if planned is machine else "; planned for GPUs")
         text = f"{'name':10}  {name}\n{'here':10}  {hardware}\n{plan.describe(config, needs)}"
         return TrainingPlan(text, {"run": name} | plan.numbers(config, needs))
 

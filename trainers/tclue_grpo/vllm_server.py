@@ -1,6 +1,6 @@
 """A vLLM server on loopback that belongs to the process that starts it.
 
-    with serve(Path("checkpoint")) as server:
+    with closing(Server(Path("checkpoint"), find_python(), ServerSettings(), new_log())) as server:
         post(f"{server.url}/v1/completions", {"model": server.model, ...})
 
 Design:
@@ -31,8 +31,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -160,7 +160,7 @@ class Server:
         settings: ServerSettings,
         log: Path,
         *,
-        args: Sequence[str] = (),
+        args: Sequence[str] = (),  # further arguments of the server
         scratch: Path | None = None,  # a folder to be removed if the owner is killed
     ) -> None:
         self.model, self.log = MODEL, log
@@ -200,10 +200,6 @@ class Server:
         """The id of the server's process; its engine is another process of the same group."""
         return self._process.pid
 
-    def alive(self) -> bool:
-        """Whether the server's process is running."""
-        return self._process.poll() is None
-
     def close(self) -> None:
         """End the whole process group."""
         process = getattr(self, "_process", None)
@@ -227,26 +223,6 @@ class Server:
                 continue
             problem = f"no answer in {limit_s:.0f} s" if code is None else f"ended with code {code}"
             raise UserError(f"vLLM did not start: {problem}: see {self.log}{last_error(self.log)}")
-
-
-@contextmanager
-def serve(
-    checkpoint: Path,
-    *,
-    python: Path | None = None,
-    settings: ServerSettings | None = None,
-    log: Path | None = None,  # a new file in the temporary folder, when not given
-    args: Sequence[str] = (),  # further arguments of the server
-) -> Iterator[Server]:
-    """A server for `checkpoint`, for as long as the block lasts."""
-    server = Server(
-        *(checkpoint, python or find_python(), settings or ServerSettings(), log or new_log()),
-        args=args,
-    )
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def new_log() -> Path:

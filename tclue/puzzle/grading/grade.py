@@ -18,9 +18,9 @@ time is ever right, and emphasis hides an answer from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from annotated_types import MinLen
 
@@ -54,66 +54,48 @@ class Grade:
         return any(answer is not None for answer in self.answers.values())
 
 
-class Grader(Protocol):
-    """The interface that bench, lm-eval and training grade with."""
+@dataclass(frozen=True)
+class Grader:
+    """What bench, lm-eval and training grade with."""
 
     name: str
+    # letter -> the option that a text commits to, or None
+    read: Callable[[Puzzle, str], dict[str, str | None]]
 
     def grade(self, puzzle: Puzzle, text: str) -> Grade:
         """The grade of a text.
 
         Raises PuzzleError where the puzzle has no solution.
         """
+        if not puzzle.solution:
+            raise PuzzleError(
+                f"puzzle {puzzle.id} has no solution: expected an answer to each of "
+                f"{', '.join(puzzle.questions)} to grade by"
+            )
+        answers, total = self.read(puzzle, text), len(puzzle.questions)
+        right = tuple(k for k, answer in puzzle.solution.items() if answers[k] == answer)
+        main = [k for k, question in puzzle.questions.items() if question.topic in MAIN_TOPICS]
+        main_accuracy = sum(k in right for k in main) / len(main) if main else None
+        return Grade(len(right) / total, len(right) == total, answers, right, main_accuracy)
 
 
-class PublishedGrader:
-    """Exactly the grader of the published figures."""
-
-    name = "published"
-
-    def grade(self, puzzle: Puzzle, text: str) -> Grade:
-        """The grade of a text.
-
-        Raises PuzzleError where the puzzle has no solution.
-        """
-        solution = _solution(puzzle)
-        answers: dict[str, str | None] = {}
-        right: list[str] = []
-        for letter, answer in solution.items():
-            # The letter may end a word, and the class has no digit: both are as published.
-            matches = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
-            given = matches[-1].strip().lower() if matches else None
-            if given == answer.lower():
-                right.append(letter)
-            options = puzzle.options[letter]
-            answers[letter] = next((name for name in options if name.lower() == given), None)
-        return _graded(puzzle, answers, right)
+def published_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
+    """letter -> the option that the published evaluation read, or None."""
+    answers: dict[str, str | None] = {}
+    for letter, answer in puzzle.solution.items():
+        # The letter may end a word, and the class has no digit: both are as published.
+        matches = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
+        given = matches[-1].strip().lower() if matches else None
+        # The right answer first: options may differ in capitals alone.
+        options = (answer, *puzzle.options[letter])
+        answers[letter] = next((name for name in options if name.lower() == given), None)
+    return answers
 
 
-class SoundGrader:
-    """The project's own grader."""
-
-    name = "sound"
-
-    def grade(self, puzzle: Puzzle, text: str) -> Grade:
-        """The grade of a text.
-
-        Raises PuzzleError where the puzzle has no solution.
-        """
-        solution = _solution(puzzle)
-        answers = final_answers(puzzle, text)
-        right = [letter for letter, answer in solution.items() if answers[letter] == answer]
-        return _graded(puzzle, answers, right)
-
-
-def _graded(puzzle: Puzzle, answers: dict[str, str | None], right: list[str]) -> Grade:
-    total = len(puzzle.questions)
-    main = [k for k, question in puzzle.questions.items() if question.topic in MAIN_TOPICS]
-    main_accuracy = sum(k in right for k in main) / len(main) if main else None
-    return Grade(len(right) / total, len(right) == total, answers, tuple(right), main_accuracy)
-
-
-GRADERS: dict[str, Grader] = {"sound": SoundGrader(), "published": PublishedGrader()}
+GRADERS = {
+    "sound": Grader("sound", final_answers),
+    "published": Grader("published", published_answers),
+}
 
 
 def grader(name: str) -> Grader:
@@ -124,12 +106,3 @@ def grader(name: str) -> Grader:
     if name not in GRADERS:
         raise UserError(f"no grader {name!r}: expected one of {', '.join(GRADERS)}")
     return GRADERS[name]
-
-
-def _solution(puzzle: Puzzle) -> Mapping[str, str]:
-    if not puzzle.solution:
-        raise PuzzleError(
-            f"puzzle {puzzle.id} has no solution: expected an answer to each of "
-            f"{', '.join(puzzle.questions)} to grade by"
-        )
-    return puzzle.solution

@@ -1,0 +1,13 @@
+"""A run's metrics as tests compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tclue_grpo.metrics import read
+
+
+def without_timings(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's folder without timings: identical in a resumed run."""
+    return [{name: line[name] for name in line if name != "timings"} for line in read(run)]
