@@ -102,16 +102,15 @@ def decode(
             token_ids, row_logprobs = tokens.tolist(), [] if logprobs is None else logprobs.tolist()
             for index, row in active:
                 row.extend(token_ids[index], row_logprobs[index] if row_logprobs else None, end_ids)
-            unfinished = [index for index, row in active if row.finish is None]
-            if unfinished and len(numbers) - len(unfinished) > max_ended_share * len(numbers):
-                indices = torch.tensor(unfinished, device=tokens.device)
-                cache.batch_select_indices(indices)
-                tokens, mask = tokens[indices], mask[indices]
-                numbers = [numbers[index] for index in unfinished]
+            ongoing = [index for index, row in active if row.finish is None]
+            if ongoing and len(numbers) - len(ongoing) > max_ended_share * len(numbers):
+                keep = torch.tensor(ongoing, device=tokens.device)
+                cache.batch_select_indices(keep)
+                tokens, mask, numbers = tokens[keep], mask[keep], [numbers[i] for i in ongoing]
         for _, row in active:
             row.compute_s += (time.perf_counter() - start) / len(active)
         yield [row for _, row in active if row.finish is not None]
-        if not unfinished:
+        if not ongoing:
             return
 
 
