@@ -8,14 +8,14 @@ Decided:
 * What is timed is the asking in `run_models`, from the first request to the last record: what is
   read before and the summary after it are not. Records go to a temporary folder (TMPDIR says
   where), which must be on a disk for their fsync to mean anything.
-* "in process": a model that has each reply at once, so all the time is the engine's own. Beside
+* "in process": a model that has each reply at once, so all the time is the executor's own. Beside
   it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
 * "loopback" and "slow server": litellm to a server in a process of its own
   (`tests/support/providers`), beside a bare loop of `litellm.acompletion` with the same prompts, as
   many in flight, and nothing else. Both take turns, in short rounds; the ratio is the median of
   those of the rounds. Bare requests go through the capturing transport as well, in which nobody
   listens then. The processor time of the two says the same where other programs want the machine.
-  The bare loop is also run over httpx's own transport, which the engine does not use.
+  The bare loop is also run over httpx's own transport, which `tclue bench` does not use.
 * The slow server answers after half a second; ideal is that time, times replies over those in
   flight.
 * "memory": the peak of a fresh process at few and at many samples, litellm not imported (Linux).
@@ -202,7 +202,7 @@ def serving(latency_s: float) -> Iterator[str]:
 
 
 def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
-    """Samples a second of the engine alone, and of inspect_ai where it is installed."""
+    """Samples a second of the executor alone, and of inspect_ai where it is installed."""
     puzzles = load_set(PUZZLES).puzzles
     instant, samples = Instant(puzzles), plan.in_process
     walls_s = [bench("instant", samples, instant).wall_s for _ in range(IN_PROCESS_ROUNDS)]
@@ -236,7 +236,7 @@ def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
 
 
 def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
-    """The engine beside the bare loop: samples a second, and the median ratio of the rounds."""
+    """The executor beside the bare loop: samples a second, and the median ratio of the rounds."""
     prompts = [puzzle.prompt for puzzle in load_set(PUZZLES).puzzles] * samples
     ours, loop, over_httpx = [], [], []
     with serving(latency_s) as api_base:
@@ -333,9 +333,9 @@ def measure(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
 
 def show(figures: dict[str, Any]) -> str:
     """The figures as plain text."""
-    engine, http, slow = figures["in_process"], figures["loopback"], figures["slow_server"]
+    executor, http, slow = figures["in_process"], figures["loopback"], figures["slow_server"]
     few, many = figures["memory"]["few"], figures["memory"]["many"]
-    theirs = engine["inspect"]
+    theirs = executor["inspect"]
     beside = (
         f"inspect_ai {theirs['version']} {theirs['per_s']:.0f}"
         if theirs
@@ -347,7 +347,7 @@ def show(figures: dict[str, Any]) -> str:
             f"Python {figures['python']}; {figures['in_flight']} in flight",
             "",
             "            samples  a second",
-            f"in process  {engine['samples']:7} {engine['per_s']:9.0f}  {beside}",
+            f"in process  {executor['samples']:7} {executor['per_s']:9.0f}  {beside}",
             f"loopback    {http['samples']:7} {http['per_s']:9.0f}  "
             f"bare litellm {http['bare_per_s']:.0f}, ratio {http['ratio']:.2f}",
             f"{28 * ' '}of processor time {http['cpu_ratio']:.2f}: "

@@ -130,11 +130,11 @@ class Model(Protocol):
     def open(self) -> None:
         """Load what asking needs. Raises UserError where that cannot be."""
 
-    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        """The requests in the groups and order in which `ask` takes them."""
+    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
+        """The requests in the groups and order in which `complete` takes them."""
 
     def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Answer each request of a batch, as each is done; the engine tries again, not it."""
+        """Answer each request of a batch, as each is done; the executor tries again, not it."""
 
 
 def answer_lines(answers: Mapping[str, str]) -> str:
@@ -151,9 +151,9 @@ class BuiltinModel:
     def open(self) -> None:
         """Nothing to load."""
 
-    def batches(self, asks: Sequence[Request]) -> Iterable[Sequence[Request]]:
+    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
-        return [[complete] for complete in asks]
+        return [[request] for request in requests]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Work out each answer."""
@@ -182,12 +182,12 @@ class RandomModel(BuiltinModel):
     def __init__(self, seed: int | None = None) -> None:
         super().__init__("random", DEFAULT_SEED if seed is None else seed)
 
-    def answers(self, ask: Request) -> Mapping[str, str]:
+    def answers(self, request: Request) -> Mapping[str, str]:
         """Draw each answer."""
-        dice = random.Random(f"{self.resolved.seed}/{ask.puzzle.id}/{ask.sample}")
+        rng = random.Random(f"{self.resolved.seed}/{request.puzzle.id}/{request.sample}")
         return {
-            letter: options[int(dice.random() * len(options))]
-            for letter, options in ask.puzzle.options.items()
+            letter: options[int(rng.random() * len(options))]
+            for letter, options in request.puzzle.options.items()
         }
 
 
@@ -197,9 +197,9 @@ class SolverModel(BuiltinModel):
     def __init__(self) -> None:
         super().__init__("solver", None)
 
-    def answers(self, ask: Request) -> Mapping[str, str]:
+    def answers(self, request: Request) -> Mapping[str, str]:
         """Prove each answer."""
         from tclue.puzzle.sat import prove
 
-        proof = prove(ask.puzzle, scope="answers")
-        return ask.puzzle.answers(proof.cases[0]) if proof.verdict == "unique" else {}
+        proof = prove(request.puzzle, scope="answers")
+        return request.puzzle.answers(proof.cases[0]) if proof.verdict == "unique" else {}
