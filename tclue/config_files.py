@@ -32,7 +32,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; UserError, naming it, where it is not one."""
     try:
         return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 4,300 digits; tables in tables
         raise UserError(f"{path}: not a TOML file: {error}") from None
 
 

@@ -40,6 +40,15 @@ _T = TypeVar("_T")
 _DAY = "\0day"
 
 
+class _LabelFormat:
+    """Lets a text field take a number, which becomes a text: earlier versions recorded both."""
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_label, core_schema.str_schema())
+
+
 class _DayFormat:
     """Lets a field take a TOML day, and a day that is written as a text."""
 
@@ -50,6 +59,7 @@ class _DayFormat:
 
 
 Text = Annotated[str, MinLen(1)]
+Label = Annotated[str, _LabelFormat()]
 Count = Annotated[int, Ge(1)]
 CountOrZero = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
@@ -88,10 +98,12 @@ def read(kind: type[_T], data: Any, where: str) -> _T:
     from pydantic import ValidationError
 
     # By way of JSON, where a list is valid for a tuple; in strict Python values it is not.
-    text = json.dumps(data, default=lambda day: {_DAY: str(day)}, ensure_ascii=False)
     try:
+        text = json.dumps(data, default=lambda day: {_DAY: str(day)}, ensure_ascii=False)
         # Half a surrogate pair, which JSON can spell, is replaced as it is in what we write.
         return _adapter(kind).validate_json(text.encode("utf-8", "replace"))
+    except RecursionError:
+        raise UserError(f"{where}: is nested too deeply: expected the fields of a table") from None
     except ValidationError as error:
         raise UserError(f"{where}: {_describe_error(error, kind)}") from None
 
@@ -151,6 +163,11 @@ def _adapter(kind: type[_T], config: Any = None) -> TypeAdapter[_T]:
     return adapter
 
 
+def _label(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
 def _day(value: Any) -> datetime.date:
     text = _unwrapped(value)
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", str(text)):
@@ -160,12 +177,15 @@ def _day(value: Any) -> datetime.date:
 
 def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
     """The first error of a value, in a line; `outer` is the value's own name, if any."""
-    # A misspelt field also makes one missing: the misspelling is reported.
-    fault = min(error.errors(), key=lambda each: each["type"] == "missing")
+    # A misspelt field also makes one missing, and a faulty item makes its list too short: it is the
+    # misspelling, or the item, that is reported.
+    later = ("missing", "too_short")
+    order = {fault_type: number for number, fault_type in enumerate(later, 1)}
+    fault = min(error.errors(), key=lambda each: order.get(each["type"], 0))
     path, fault_type = fault["loc"], fault["type"]
     # List items count from 1. JSON's escapes keep a key on one line.
     parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in path))
-    key = json.dumps(".".join(parts), ensure_ascii=False)[1:-1] or "all of it"
+    key = json.dumps(".".join(parts), ensure_ascii=False)[1:-1] if parts else "all of it"
     if fault_type == "missing":
         return f"{key} is missing"
     if fault_type == "unexpected_keyword_argument":

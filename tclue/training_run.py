@@ -7,7 +7,7 @@ The trainer writes `kept.json`. It names the best step and the last one, and the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,10 @@ class CheckpointState:
 def read_manifest(folder: Path) -> TrainingRunManifest:
     """The manifest in a training run's folder; UserError where there is no valid one."""
     path = folder / "kept.json"
-    return read(TrainingRunManifest, read_json(path), str(path))
+    data = read_json(path)
+    manifest = read(TrainingRunManifest, data, str(path))
+    # As it is written: the hash in a benchmark's run name tells 1 from 1.0.
+    return replace(manifest, temperature=data.get("temperature", manifest.temperature))
 
 
 def read_checkpoint_state(checkpoint: Path) -> CheckpointState:

@@ -23,7 +23,17 @@ from tclue.bench.costs.cost import Usage
 from tclue.bench.models.model import ModelSettings
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
-from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Text, parse, read, read_json
+from tclue.strict import (
+    STRICT,
+    Count,
+    CountOrZero,
+    Label,
+    NotNegative,
+    Text,
+    parse,
+    read,
+    read_json,
+)
 
 Outcome = Literal["answered", "truncated", "refused", "unparsed", "failed"]
 
@@ -133,7 +143,7 @@ class Response:
     at: str | None = None
     # of the puzzle: its number of clues, and the difficulty that its file names
     num_clues: CountOrZero | None = None
-    difficulty: str | None = None
+    difficulty: Label | None = None
     # hash of everything that shapes it: the run's settings, the prompt and the sample
     key: str = ""
 
@@ -216,7 +226,11 @@ def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
-            response = parse(Response, line, f"{path}, line {number}")
+            try:
+                response = parse(Response, line, f"{path}, line {number}")
+            except UserError as error:
+                advice = "put the line right, or take it out to have it asked again"
+                raise UserError(f"{error}; {advice}") from None
             yield response if texts else _without_texts(response)
 
 

@@ -15,12 +15,14 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import MinLen
 
+from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.strict import (
     OPEN,
     STRICT,
     Count,
     Day,
+    Label,
     NotNegative,
     Positive,
     Share,
@@ -37,6 +39,21 @@ from tclue.strict import (
 class Inner:
     size: Count | None = None
     kind: Literal["large", "small"] | None = None
+
+
+@dataclass(frozen=True)
+class Host:
+    litellm: Text
+
+
+@dataclass(frozen=True)
+class Alias:
+    hosts: Annotated[tuple[Host, ...], MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    difficulty: Label | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,35 @@ def test_what_is_missing_is_told_after_what_is_misspelt() -> None:
     assert said({"nmae": "x"}) == "unknown field nmae: did you mean name?"
     assert said([]) == "all of it is []: expected fields with values"
     assert len(said({"name": ["x" * 1000]})) < 120
+
+
+def test_an_item_that_lacks_a_field_is_told_and_not_its_list() -> None:
+    with pytest.raises(UserError, match=r"^f: hosts\.1\.litellm is missing$"):
+        read(Alias, {"hosts": [{}]}, "f")
+    with pytest.raises(UserError, match=r"^f: hosts is \[\]: expected 1 or more of them$"):
+        read(Alias, {"hosts": []}, "f")
+
+
+def test_data_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(UserError, match=r"^f: is nested too deeply"):
+        read(Outer, deep, "f")
+    path = tmp_path / "deep.toml"
+    path.write_text(f"price = {'[' * 5000}")
+    with pytest.raises(UserError, match=r"deep\.toml: not a TOML file"):
+        read_toml(path)
+    path.write_text(f"price = {'9' * 5000}")
+    with pytest.raises(UserError, match=r"deep\.toml: not a TOML file"):
+        read_toml(path)
+
+
+def test_a_label_may_be_a_number() -> None:
+    read_labels = [read(Labelled, {"difficulty": d}, "f").difficulty for d in ("easy", 5, None)]
+    assert read_labels == ["easy", "5", None]
+    with pytest.raises(UserError, match="difficulty is true: expected a text"):
+        read(Labelled, {"difficulty": True}, "f")
 
 
 def test_an_open_format_leaves_the_rest_unread() -> None:

@@ -178,6 +178,17 @@ class Killer:
         self._parent.communicate()
 
 
+def test_a_temperature_is_kept_as_it_is_written(tmp_path: Path) -> None:
+    # The hash in the names of the benchmark's runs tells 1 from 1.0.
+    for written in (1, 1.0):
+        (tmp_path / "kept.json").write_text(
+            json.dumps({"base": "tiny", "best": 1, "last": 1, "temperature": written})
+        )
+        assert json.dumps(read_manifest(tmp_path).temperature) == json.dumps(written)
+    (tmp_path / "kept.json").write_text('{"base": "tiny", "best": 1, "last": 1}')
+    assert read_manifest(tmp_path).temperature == 1.0
+
+
 @pytest.mark.slow
 @pytest.mark.server
 def test_killed_at_many_points_each_step_is_asked_once_and_as_itself(

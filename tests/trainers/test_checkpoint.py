@@ -263,3 +263,10 @@ def test_what_is_not_a_checkpoint_is_told_in_one_line(quick: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be read"):
         restore(quick / "other" / "step-000001", Weights())
+
+
+def test_a_folder_that_the_trainer_did_not_write_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "step-7").mkdir()
+    kept = Checkpoints(tmp_path, {"base": "tiny"})
+    assert kept.steps() == []
+    assert kept.last() is None

@@ -121,7 +121,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The iterations of the complete checkpoints."""
-        return list(checkpoints(self.run))
+        # A folder of another form, such as step-7, is not one that this trainer wrote.
+        folders = checkpoints(self.run).items()
+        return [step for step, path in folders if path == step_folder(self.run, step)]
 
     def last(self) -> Path | None:
         """The folder to resume from; None if nothing was saved."""

@@ -116,8 +116,13 @@ def check(config: Config) -> None:
     for line, is_wrong in wrong.items():
         if is_wrong:
             raise UserError(line)
-    for name in (config.data.difficulty, *config.data.curriculum):
-        draw.settings(name)
+    difficulties = {"data.difficulty": (config.data.difficulty,)}
+    for knob, names in (difficulties | {"data.curriculum": config.data.curriculum}).items():
+        for name in names:
+            try:
+                draw.settings(name)
+            except UserError as error:
+                raise UserError(f"{knob}: {error}") from None
 
 
 def _set(config: Config, setting: str) -> Config:

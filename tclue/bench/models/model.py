@@ -1,4 +1,4 @@
-"""Whoever answers puzzles, and the two built-in ones: chance and the ceiling.
+"""The types of models, and the two built-in models: chance and the ceiling.
 
 `random` draws one legal option for each question; what it draws hangs on the seed, the puzzle and
 the sample alone, not on the order of asking. `solver` proves the puzzle and writes the answers.
@@ -171,7 +171,7 @@ class BuiltinModel:
                 ),
             )
 
-    def answers(self, complete: Request) -> Mapping[str, str]:
+    def answers(self, request: Request) -> Mapping[str, str]:
         """Letter to answer; empty where there is none."""
         raise NotImplementedError
 

@@ -240,10 +240,10 @@ def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) ->
 
 
 def configuration(
-    name: str, answerer: Model, options: BenchOptions, puzzle_set: PuzzleSet
+    name: str, model: Model, options: BenchOptions, puzzle_set: PuzzleSet
 ) -> RunConfig:
     """The resolved configuration of a run."""
-    resolved, total = answerer.resolved, len(puzzle_set.puzzles)
+    resolved, total = model.resolved, len(puzzle_set.puzzles)
     limit = options.limit if options.limit is not None and options.limit < total else None
     return RunConfig(
         model=name,
