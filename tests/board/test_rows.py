@@ -234,7 +234,7 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
         ({"sample": True}, "sample is true: expected a whole number"),
         ({"num_clues": -1}, "num_clues is -1: expected 0 or more"),
         ({"latency_s": float("inf")}, "latency_s is Infinity: expected a finite number"),
-        ({"difficulty": 3}, "difficulty is 3: expected a text"),
+        ({"difficulty": [3]}, "difficulty is [3]: expected a text"),
         ({"scored": True}, "unknown field scored: expected one of puzzle, sample"),
         ({"model_id": 3}, "model_id is 3: expected a text"),
         ({"cost_litellm_usd": -1}, "cost_litellm_usd is -1"),
