@@ -40,13 +40,15 @@ _T = TypeVar("_T")
 _DAY = "\0day"
 
 
-class _LabelFormat:
+class _TextOrNumberFormat:
     """Lets a text field take a number, which becomes a text: earlier versions recorded both."""
 
     def __get_pydantic_core_schema__(self, *_: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_before_validator_function(_label, core_schema.str_schema())
+        return core_schema.no_info_before_validator_function(
+            _text_or_number, core_schema.str_schema()
+        )
 
 
 class _DayFormat:
@@ -59,7 +61,7 @@ class _DayFormat:
 
 
 Text = Annotated[str, MinLen(1)]
-Label = Annotated[str, _LabelFormat()]
+TextOrNumber = Annotated[str, _TextOrNumberFormat()]
 Count = Annotated[int, Ge(1)]
 CountOrZero = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
@@ -163,7 +165,7 @@ def _adapter(kind: type[_T], config: Any = None) -> TypeAdapter[_T]:
     return adapter
 
 
-def _label(value: Any) -> Any:
+def _text_or_number(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number else value
 

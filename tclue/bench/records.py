@@ -27,9 +27,9 @@ from tclue.strict import (
     STRICT,
     Count,
     CountOrZero,
-    Label,
     NotNegative,
     Text,
+    TextOrNumber,
     parse,
     read,
     read_json,
@@ -143,7 +143,7 @@ class Response:
     at: str | None = None
     # of the puzzle: its number of clues, and the difficulty that its file names
     num_clues: CountOrZero | None = None
-    difficulty: Label | None = None
+    difficulty: TextOrNumber | None = None
     # hash of everything that shapes it: the run's settings, the prompt and the sample
     key: str = ""
 

@@ -22,11 +22,11 @@ from tclue.strict import (
     STRICT,
     Count,
     Day,
-    Label,
     NotNegative,
     Positive,
     Share,
     Text,
+    TextOrNumber,
     check,
     near,
     parse,
@@ -53,7 +53,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Labelled:
-    difficulty: Label | None = None
+    difficulty: TextOrNumber | None = None
 
 
 @dataclass(frozen=True)
