@@ -181,9 +181,8 @@ def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
     """The first error of a value, in a line; `outer` is the value's own name, if any."""
     # A misspelt field also makes one missing, and a faulty item makes its list too short: it is the
     # misspelling, or the item, that is reported.
-    later = ("missing", "too_short")
-    order = {fault_type: number for number, fault_type in enumerate(later, 1)}
-    fault = min(error.errors(), key=lambda each: order.get(each["type"], 0))
+    rank = {"missing": 1, "too_short": 2}
+    fault = min(error.errors(), key=lambda each: rank.get(each["type"], 0))
     path, fault_type = fault["loc"], fault["type"]
     # List items count from 1. JSON's escapes keep a key on one line.
     parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in path))

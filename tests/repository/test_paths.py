@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 
-import pytest
+from checkout import tracked_files
 from places import ROOT
 
 # A path from the checkout's root, as prose and comments write it.
@@ -24,19 +23,11 @@ def named(text: str) -> Iterator[str]:
     yield from (match[1] for match in PATH.finditer(text))
 
 
-def tracked() -> list[str]:
-    """The files of the checkout; skips where there is none."""
-    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip("not a git checkout")
-    return done.stdout.splitlines()
-
-
 def test_every_path_that_is_named_is_there() -> None:
     kinds = (".py", ".md", ".toml", ".sh", ".yaml", "Makefile", ".ci/run")
     lost = [
         f"{file} names {path}"
-        for file in tracked()
+        for file in tracked_files()
         if file.endswith(kinds) and not file.startswith(HISTORY) and (ROOT / file).is_file()
         for path in named((ROOT / file).read_text(encoding="utf-8"))
         if path not in ELSEWHERE and not (ROOT / path).exists()
