@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tclue.bench.stats.summary import MAX_LOST, Summary
-from tclue.board.plot import dollars
+from tclue.board.wording import dollars
 
 
 def notes(run: Summary) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from tclue.board.frontier import frontier
 
 FIGURES = Path(__file__).with_name("published.json")
-PICTURE = "published.svg"
+# what the names of its pictures begin with
+PICTURE = "published"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tclue.bench.records import RunConfig
-from tclue.board.labels import clean
+from tclue.board.wording import clean
 
 
 def _temperature(config: RunConfig) -> str:
