@@ -1,4 +1,6 @@
-"""Write the table of the trainer's knobs into docs/training.md, from their own documentation.
+"""Write the table of the trainer's settings into docs/reference/configuration.md.
+
+The descriptions are the comments in tclue_grpo/config.py.
 
 python scripts/knobs.py [--check]      # --check writes nothing; exit code 1 if it is stale
 """
@@ -11,7 +13,7 @@ from pathlib import Path
 from tclue_grpo.config import Config
 from tclue_grpo.config_file import docs, section_docs, toml_value, values
 
-PAGE = Path(__file__).parent.parent / "docs" / "training.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 BEGIN, END = "<!-- knobs: scripts/knobs.py -->\n", "<!-- end of knobs -->\n"
 
 
