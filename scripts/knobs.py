@@ -25,7 +25,7 @@ def table() -> str:
         if key.partition(".")[0] != section:
             section = key.partition(".")[0]
             lines += ["", f"**{section}**: {section_docs()[section]}", ""]
-            lines += ["| knob | default | |", "|---|---|---|"]
+            lines += ["| setting | default | meaning |", "|---|---|---|"]
         lines.append(f"| `{key}` | `{toml_value(value)}` | {docs()[key].replace('|', '/')} |")
     return "\n".join(lines) + "\n\n"
 
