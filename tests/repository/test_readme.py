@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+from tclue.cli.asking import bench
+
 BLOCK = re.compile(r"(?:<!-- not run: (.+?) -->\n+)?```console\n(.*?)^```$", re.S | re.M)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.M)
 
@@ -108,6 +110,13 @@ def test_commands(page: str, scratch: Path) -> None:
             where = f"{page}:{block.line}: $ {command}\n"
             assert done.returncode == 0, f"{where}{done.stdout}{done.stderr}"
             assert matches(shown, printed), f"{where}{printed}\nbut shown is\n{shown}"
+
+
+def test_every_option_of_bench_is_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.M))))
+    flags = {option.opts[-1] for option in bench.params} - {"--json", "--config"}
+    assert {flag.removeprefix("--").replace("-", "_") for flag in flags} <= listed
 
 
 SAMPLE = """\
