@@ -37,6 +37,12 @@ def published_chart(published: Published) -> Chart:
             Point(row.label, 1000 * row.cost_usd, row.accuracy, on_frontier=row.on_frontier)
             for row in published.rows
         ),
+        paths=tuple(
+            (before, after)
+            for after, row in enumerate(published.rows)
+            for before, base in enumerate(published.rows)
+            if row.model == f"{base.model}, after GRPO"
+        ),
     )
 
 
