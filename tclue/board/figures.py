@@ -11,13 +11,13 @@ import contextlib
 import io
 import math
 import textwrap
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tclue.board.drawing import Theme, digest, heading, sheet, svg
+from tclue.board.row_labels import shorten
 from tclue.board.wording import dollars
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # With more points than this, only those on the frontier and trained ones are labelled.
 MOST_LABELS = 40
 _Line = Sequence[tuple[float, float]]
-# Characters of a label's line, and of a label.
-_LINE, _LABEL = 34, 90
+# Characters of a label's line.
+_LABEL_LINE = 34
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,6 @@ def _label(
         chart.named,
         key=lambda i: (not points[i].on_frontier, i not in chart.trained, xs[i], i),
     )
-    texts = shortened([points[i].label for i in named])
     # It takes no empty list: the left edge of the picture is a line in any case.
     edges = [*lines, [(left, 0.0), (left, 1.0)]]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints where it finds no room
@@ -223,7 +222,7 @@ def _label(
             axes,
             [xs[i] for i in named],
             [points[i].accuracy for i in named],
-            [wrapped(text) for text in texts],
+            [wrapped(points[i].label) for i in named],
             x_scatter=list(xs),
             y_scatter=[point.accuracy for point in points],
             x_lines=[[x for x, _ in line] for line in edges],
@@ -244,31 +243,8 @@ def _label(
         )
 
 
-def shorten(text: str, most: int = _LABEL) -> str:
-    """The text, or its two ends where it is longer than so many characters."""
-    head = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
-
-
-def shortened(texts: Sequence[str]) -> list[str]:
-    """The texts, shortened so that those that differ still differ."""
-    short = [shorten(text) for text in texts]
-    alike: defaultdict[str, set[str]] = defaultdict(set)
-    for text, cut in zip(texts, short, strict=True):
-        alike[cut].add(text)
-    for i, text in enumerate(texts):
-        if len(group := alike[short[i]]) > 1:
-            # Keep what follows the beginning that the group has in common.
-            low, high = min(group), max(group)
-            common = next((j for j, c in enumerate(low) if high[j] != c), len(low))
-            tails = dict(zip(group, shortened([t[common:] for t in group]), strict=True))
-            kept = tails[text][: _LABEL - 12]
-            short[i] = f"{text[:10]}…{kept}"
-    return short
-
-
 def wrapped(text: str) -> str:
     """A label on several lines, first broken before its brackets."""
     name, bracket, rest = text.partition(" (")
     parts = [name, f"({rest}"] if bracket else [name]
-    return "\n".join(line for part in parts for line in textwrap.wrap(part, _LINE) or [""])
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, _LABEL_LINE) or [""])

@@ -12,6 +12,7 @@ from tclue.board.tables import (
     NOTED,
     SAME,
     by_difficulty,
+    code,
     effort,
     folded,
     more_scores,
@@ -109,7 +110,7 @@ def _section(ranked: RankedSet, price_book: str, has_picture: bool, results: str
         picture(f"{title}: accuracy against cost", ranked.stem) if has_picture else "",
         *ranking(ranked),
         remarks(ranked.rows),
-        f"{count(ranked.puzzles, 'puzzle')}, grader `{ranked.grader}`, puzzle file "
+        f"{count(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
         f"`{ranked.sha256[:8]}` (SHA-256).\n",
         more_scores(ranked),
         by_difficulty(ranked),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from tclue.bench.records import RunConfig
@@ -19,6 +19,8 @@ def _temperature(config: RunConfig) -> str:
             return f"temperature {warm:g}"
 
 
+# Characters of a label.
+LONGEST = 90
 # What may tell two runs of a variant apart, what a reader wants to know first.
 _WORDS: tuple[Callable[[RunConfig], str], ...] = (
     _temperature,
@@ -46,7 +48,7 @@ def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
             twins = [other for _, other in runs if clean(other.variant) == variant]
             variant = f"{variant} ({_distinguishing(folder, config, twins)})"
         texts.append(variant)
-    return texts
+    return shortened(texts)
 
 
 def _distinguishing(folder: str, config: RunConfig, twins: Sequence[RunConfig]) -> str:
@@ -62,3 +64,26 @@ def _distinguishing(folder: str, config: RunConfig, twins: Sequence[RunConfig]) 
 
 def _distinct(words: Sequence[Callable[[RunConfig], str]], configs: Sequence[RunConfig]) -> int:
     return len({tuple(word(config) for word in words) for config in configs})
+
+
+def shorten(text: str, most: int = LONGEST) -> str:
+    """The text, or its two ends where it is longer than so many characters."""
+    head = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def shortened(texts: Sequence[str]) -> list[str]:
+    """The texts, shortened so that those that differ still differ."""
+    short = [shorten(text) for text in texts]
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for text, cut in zip(texts, short, strict=True):
+        alike[cut].add(text)
+    for i, text in enumerate(texts):
+        if len(group := alike[short[i]]) > 1:
+            # Keep what follows the beginning that the group has in common.
+            low, high = min(group), max(group)
+            common = next((j for j, c in enumerate(low) if high[j] != c), len(low))
+            tails = dict(zip(group, shortened([t[common:] for t in group]), strict=True))
+            kept = tails[text][: LONGEST - 12]
+            short[i] = f"{text[:10]}…{kept}"
+    return short

@@ -30,7 +30,7 @@ from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
 from tclue.board.lineage import base_of, request_settings
 from tclue.board.record_checks import checked
-from tclue.board.row_labels import labels
+from tclue.board.row_labels import labels, shorten
 from tclue.board.wording import clean
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
@@ -185,14 +185,14 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
 
 
 def _stem(key: _Key) -> str:
-    return slug(key[0]).lower()
+    return slug(key[0]).lower()[:200]
 
 
 def _ranked_set(key: _Key, rows: Sequence[Row], plain_name: bool) -> RankedSet:
     name, grader, sha256 = key
-    title, stem = name, _stem(key)
+    title, stem = shorten(name), _stem(key)
     if not plain_name:
-        title = f"{name} (grader {grader}, file {sha256[:8]})"
+        title += f" (grader {grader}, file {sha256[:8]})"
         stem = f"{stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}"
     size = shipped_sizes().get(sha256) or max(
         (row.config.puzzles for row in rows if row.config.limit is None), default=0

@@ -82,7 +82,7 @@ def other_seeds(ranked: RankedSet) -> str:
         Column("solved", "r", lambda row: estimate(row.summary.solved)),
         Column("$ per 1,000 puzzles", "r", _cost),
         Column("puzzles", "r", lambda row: f"{row.summary.puzzles} x {row.summary.samples}"),
-        Column("run", "l", lambda row: f"`{row.run}`"),
+        Column("run", "l", lambda row: code(row.run)),
     ]
     return _details("Each seed", columns, seeds)
 
@@ -91,15 +91,17 @@ def records(ranked: RankedSet, results: str) -> str:
     """Where the records of each row are, and the command that makes them."""
     rows = [*ranked.measured, *ranked.partial, *ranked.unscored]
     columns = [
-        Column("records", "l", lambda row: f"[{row.run}]({quote(f'{results}/{row.run}')})"),
-        Column("command", "l", lambda row: f"`{_code(bench_command(row.config))}`"),
+        Column(
+            "records", "l", lambda row: f"[{escaped(row.run)}]({quote(f'{results}/{row.run}')})"
+        ),
+        Column("command", "l", lambda row: code(bench_command(row.config))),
     ]
     return _details("Records, and the command that makes each", columns, rows)
 
 
-def _code(text: str) -> str:
-    """A text for a code span in a table's cell, which ends at a backquote or a bar."""
-    return clean(text).replace("`", "'").replace("|", "\\|")
+def code(text: str) -> str:
+    """A text as a code span, which would end at a backquote and, in a table's cell, at a bar."""
+    return f"`{clean(text).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def more_scores(ranked: RankedSet) -> str:

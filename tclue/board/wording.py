@@ -17,7 +17,7 @@ _UNSHOWABLE = re.compile(
 
 def clean(text: str) -> str:
     """The text on one line, with what no screen or file format can show replaced."""
-    return _UNSHOWABLE.sub("\ufffd", text)
+    return _UNSHOWABLE.sub("\ufffd", text).strip()
 
 
 def escaped(text: str) -> str:

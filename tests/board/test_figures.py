@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tclue.board.drawing import DARK, LIGHT, data_digest, is_ours, sheet
-from tclue.board.figures import Chart, Point, _draw, shorten, shortened, wrapped
+from tclue.board.figures import Chart, Point, _draw, wrapped
+from tclue.board.row_labels import shorten, shortened
 from tclue.board.wording import clean, dollars
 
 HOSTILE = [
@@ -41,7 +42,7 @@ def boxes(chart: Chart) -> list[tuple[float, float, float, float]]:
         axes = figure.subplots()
         _draw(axes, LIGHT, chart)
         figure.canvas.draw()
-        names = {wrapped(text) for text in shortened([p.label for p in chart.points])}
+        names = {wrapped(point.label) for point in chart.points}
         found = [text for text in axes.texts if text.get_text() in names]
         return [text.get_window_extent().extents for text in found]
 
