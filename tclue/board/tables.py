@@ -99,6 +99,10 @@ def records(ranked: RankedSet, results: str) -> str:
     return _details("Records, and the command that makes each", columns, rows)
 
 
+def _link(text: str, path: str) -> str:
+    return f"[{escaped(text)}]({quote(path)})"
+
+
 def code(text: str) -> str:
     """A text as a code span, which would end at a backquote and, in a table's cell, at a bar."""
     return f"`{clean(text).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
