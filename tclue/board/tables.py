@@ -91,9 +91,7 @@ def records(ranked: RankedSet, results: str) -> str:
     """Where the records of each row are, and the command that makes them."""
     rows = [*ranked.measured, *ranked.partial, *ranked.unscored]
     columns = [
-        Column(
-            "records", "l", lambda row: f"[{escaped(row.run)}]({quote(f'{results}/{row.run}')})"
-        ),
+        Column("records", "l", lambda row: _link(row.run, f"{results}/{row.run}")),
         Column("command", "l", lambda row: code(bench_command(row.config))),
     ]
     return _details("Records, and the command that makes each", columns, rows)
