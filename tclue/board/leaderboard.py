@@ -43,7 +43,7 @@ class Board:
 
     @property
     def charts(self) -> dict[str, Chart]:
-        """The beginning of a file's name -> what its pictures show; no set without a point."""
+        """The beginning of a picture's file name -> its chart; a set without a point has none."""
         charts = {ranked.stem: set_chart(ranked) for ranked in self.sets}
         shown = {stem: chart for stem, chart in charts.items() if chart.points}
         return {**shown, PICTURE: published_chart(self.published)}

@@ -1,4 +1,4 @@
-"""What a row is called: its variant, and where several runs share it, what tells them apart."""
+"""The label of a row: its variant, and where several runs share it, how they differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _temperature(config: RunConfig) -> str:
 
 # Characters of a label.
 LONGEST = 90
-# What may tell two runs of a variant apart, what a reader wants to know first.
+# How two runs of a variant may differ, beginning with what a reader wants to know first.
 _WORDS: tuple[Callable[[RunConfig], str], ...] = (
     _temperature,
     lambda config: "over HTTP" if config.api_base else "in process",
@@ -37,8 +37,8 @@ _WORDS: tuple[Callable[[RunConfig], str], ...] = (
 def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
     """A label for each (folder name, configuration) of one table.
 
-    A label names as few differences between the runs of a variant as tell them apart; where none
-    do, it has the end of the folder's name, which is a hash of all that shapes responses.
+    A label names as few settings as distinguish the runs of a variant; where none do, it has the
+    end of the folder's name, which is a hash of everything that shapes the responses.
     """
     variants = Counter(clean(config.variant) for _, config in runs)
     texts = []

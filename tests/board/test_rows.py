@@ -221,7 +221,7 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
         ({"sample": 7}, "sample is 7: expected 0 to 0"),
         ({"puzzle": None}, "puzzle is null: expected a text"),
         ({"outcome": "good"}, 'outcome is "good": expected one of answered, truncated'),
-        ({"grade": None}, "answered, and no grade"),
+        ({"grade": None}, "the outcome is answered, and there is no grade"),
         ({"grade": GRADE | {"accuracy": 1.5}}, "grade.accuracy is 1.5: expected at most 1"),
         ({"grade": GRADE | {"accuracy": "1"}}, 'grade.accuracy is "1": expected a number'),
         ({"grade": GRADE | {"main_accuracy": 7}}, "grade.main_accuracy is 7: expected at most 1"),
@@ -276,7 +276,7 @@ def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     config = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**config, "puzzles": 2}))
-    with pytest.raises(UserError, match=r"line 3: one more than the 2 that run\.json asks for"):
+    with pytest.raises(UserError, match=r"line 3: expected at most 2 responses, as run\.json says"):
         read_sets(tmp_path)
 
 
