@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tclue.board.figures import Chart, Point
-from tclue.board.lineage import request_settings
 from tclue.board.published_figures import Published
-from tclue.board.rows import RankedSet, Row
+from tclue.board.rows import RankedSet, Row, request_settings
 from tclue.board.wording import clean, count
 
 

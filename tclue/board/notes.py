@@ -1,7 +1,13 @@
-"""Notes on a run: what a reader must know before relying on its numbers."""
+"""Texts on a run: notes that a reader must know, and the command that makes it."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tclue.bench.options import flag
+from tclue.bench.records import RunConfig
 from tclue.bench.stats.summary import MAX_LOST, Summary
 from tclue.board.wording import dollars
 
@@ -40,3 +46,29 @@ def _cost(run: Summary) -> str | None:
         for whose, cost in (("ours", run.cost_usd), ("litellm's", run.cost_litellm_usd))
     ]
     return f"cost: {run.cost_note} (a response: {', '.join(costs)})"
+
+
+# Options that `run.json` holds under another name: they are in the prices that they resolved to.
+_IN_PRICES: Mapping[str, Callable[[RunConfig], Any]] = {
+    "price_in": lambda config: config.prices.prompt_usd_per_million,
+    "price_out": lambda config: config.prices.completion_usd_per_million,
+    "hour_usd": lambda config: config.prices.hour_usd,
+    "gpu_hour_usd": lambda config: config.prices.hour_usd,
+    "gpus": lambda config: config.prices.gpus,
+    "tier": lambda config: (config.prices.origin or "").partition(" (")[0] or None,
+}
+
+
+def bench_command(config: RunConfig) -> str:
+    """The `tclue bench` command, with the options that the user gave and the records hold."""
+    words = ["tclue", "bench", "--models", config.model, "--puzzles", config.puzzle_set]
+    if config.limit is not None:
+        words += ["--limit", str(config.limit)]
+    for name in config.given:
+        of = _IN_PRICES.get(name)
+        value = of(config) if of else getattr(config, name, None)
+        if isinstance(value, bool):
+            words += [flag(name)] if value else []
+        elif value is not None and name != "limit":
+            words += [flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)

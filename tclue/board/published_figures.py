@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tclue.board.frontier import frontier
+from tclue.board.rows import frontier
 
 FIGURES = Path(__file__).with_name("published.json")
 # The beginning of the names of its pictures.

@@ -27,8 +27,6 @@ from tclue.bench.records import RunConfig, iter_responses, read_config, run_fold
 from tclue.bench.stats.compare import Difference, compare_scores
 from tclue.bench.stats.summary import Summary, summary
 from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
-from tclue.board.frontier import frontier
-from tclue.board.lineage import base_of, request_settings
 from tclue.board.record_checks import checked
 from tclue.board.row_labels import labels, shorten
 from tclue.board.wording import clean
@@ -239,6 +237,54 @@ def ranked(rows: Sequence[Row], chance: float = -1.0) -> tuple[Row, ...]:
         if base := base_of(row, everything):
             rows[i] = replace(row, base=compared(row, base))
     return _labelled(rows)
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """For each (cost_usd, accuracy), whether it is on the frontier: no other beats it.
+
+    One beats another if it costs no more, is at least as accurate, and is better in one of the two.
+    Any order, O(n log n).
+    """
+    on = [False] * len(points)
+    best_cost, best_accuracy = float("inf"), float("-inf")
+    # Cheapest first, and of those the most accurate first: only what came before can beat a point.
+    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        cost, accuracy = points[i]
+        if accuracy > best_accuracy:
+            best_cost, best_accuracy = cost, accuracy
+        on[i] = (cost, accuracy) == (best_cost, best_accuracy)
+    return on
+
+
+def base_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The row of the weights that this row's training began with; None where there is none.
+
+    It holds those weights, by their SHA-256, whatever it is called, and has the same settings.
+    """
+    trained = row.config.trained
+    if trained is None or trained.base_checkpoint is None:
+        return None
+    bases = [
+        other
+        for other in rows
+        if other.config.checkpoint == trained.base_checkpoint
+        and request_settings(other.config) == request_settings(row.config)
+        and other.run != row.run
+    ]
+    # Runs may hold these weights under several names: prefer the name that training used.
+    return min(bases, key=lambda o: (o.config.model != trained.base, o.run), default=None)
+
+
+def request_settings(config: RunConfig) -> tuple[object, ...]:
+    """The settings of a run's requests, the seed first; a table's rows share puzzles and grader."""
+    return (
+        config.seed,
+        config.temperature,
+        config.samples,
+        config.max_tokens,
+        config.dtype,
+        config.api_base,
+    )
 
 
 def _fold_seeds(rows: Sequence[Row]) -> list[Row]:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from tclue.bench.stats.compare import Difference
-from tclue.board.commands import bench_command
-from tclue.board.notes import notes
+from tclue.board.notes import bench_command, notes
 from tclue.board.rows import Neighbour, RankedSet, Row
 from tclue.board.wording import (
     NONE,

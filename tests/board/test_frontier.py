@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tclue.board.frontier import frontier
+from tclue.board.rows import frontier
 
 # Few values, so that equal costs, equal accuracies and equal points are common.
 points = st.lists(
