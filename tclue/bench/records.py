@@ -249,6 +249,13 @@ def spent_usd(response: Response) -> float:
     return (response.at_most_usd or 0.0) if cost_usd is None else cost_usd
 
 
+def add_cost(total_usd: float | None, response: Response) -> float | None:
+    """A sum of dollars and one attempt more; None where the cost of a usable reply is unknown."""
+    if total_usd is None or (response.scored and response.cost_usd is None):
+        return None
+    return total_usd + spent_usd(response)
+
+
 def run_folders(results: Path) -> list[Path]:
     """The folders below a results folder that hold records, by name; none where it is not there.
 

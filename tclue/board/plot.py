@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise
 
 from tclue.board import marks
@@ -27,6 +26,8 @@ from tclue.board.labels import (
     shorten,
     text_width,
 )
+from tclue.text import dollars as dollars
+from tclue.text import format_number as format_number
 
 WIDTH, HEIGHT = 960, 600
 RADIUS = 5.0
@@ -338,16 +339,3 @@ def _legend(points: Sequence[Point], trained: bool) -> list[str]:
         parts += [marks.text(x, 52, text), _dot(x - 11, 48, colour, filled)]
         x -= 28
     return parts
-
-
-def dollars(cost_usd: float, digits: int = 3) -> str:
-    """A cost to so many significant digits, never with an exponent: $0.0123, $12.3, $0."""
-    return f"${format_number(cost_usd, digits)}"
-
-
-def format_number(value: float, digits: int = 3) -> str:
-    """A number of 0 or more to so many significant digits, never with an exponent."""
-    if value == 0:
-        return "0"
-    text = f"{Decimal(f'{value:.{digits - 1}e}'):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

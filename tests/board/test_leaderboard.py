@@ -84,7 +84,7 @@ def test_a_table_marks_its_frontier(results: Path) -> None:
     good = rows[0]
     assert good[2].startswith("0.833 [")
     assert good[5:] == ["50", "3", "1", "0"]
-    assert "- † unpriced: cost: 3 of 3 responses have no known cost" in page
+    assert "- † unpriced: cost: 3 of 3 responses without a known cost" in page
 
 
 def test_an_incomplete_row_is_marked(results: Path) -> None:
