@@ -15,9 +15,9 @@ def dollars(usd: float | None, digits: int = 3) -> str:
     return "unknown" if usd is None else f"${format_number(usd, digits)}"
 
 
-def money(usd: float) -> str:
-    """A sum of US dollars, to the cent; where that says less, to two significant digits."""
-    return f"${usd:.2f}" if usd >= 1 else dollars(usd, 2)
+def money(usd: float | None) -> str:
+    """A sum of US dollars to the cent; below a dollar, to two significant digits; or unknown."""
+    return f"${usd:.2f}" if usd is not None and usd >= 1 else dollars(usd, 2)
 
 
 def format_number(value: float, digits: int = 3) -> str:

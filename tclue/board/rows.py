@@ -28,6 +28,7 @@ from tclue.board.labels import clean
 from tclue.board.lineage import base_of
 from tclue.board.record_checks import checked
 from tclue.board.row_labels import labels
+from tclue.text import counted
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _ranked_set(key: _Key, rows: list[Row], plain_name: bool) -> RankedSet:
     name, puzzles, grader, sha256 = key
     title, stem = name, _stem(key)
     if not plain_name:
-        title = f"{name} ({puzzles} puzzles, grader {grader}, file {sha256[:8]})"
+        title = f"{name} ({counted(puzzles, 'puzzle')}, grader {grader}, file {sha256[:8]})"
         stem = f"{stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}"
     return RankedSet(title, name, sha256, puzzles, grader, f"{stem}.svg", ranked(rows))
 

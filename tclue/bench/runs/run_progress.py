@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -45,7 +46,7 @@ class RunProgress:
         self._new, self._new_usd = 0, 0.0
         self._limit: int | None = None
         self._shown_s = time.monotonic()
-        if self._out.isatty():
+        if self._out.isatty() and os.environ.get("TERM") != "dumb":
             from rich.console import Console
             from rich.markup import escape
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -182,8 +182,8 @@ def test_what_failed_and_was_paid_for_is_in_the_bill(
     unpriced = replace(empty, cost_usd=None, at_most_usd=0.0625)
     terminal.show_summaries([summarize(run.config, [first, empty, unpriced, second])])
     output = capsys.readouterr().out
-    assert "model: $0.875 in all" in output
-    assert "model: at most $0.0625 more, for what does not say what it cost" in output
+    assert "model: $0.88 in all" in output
+    assert "model: at most $0.062 more, for requests whose cost is unknown" in output
 
 
 def summed(folder: Path) -> Summary:
