@@ -36,29 +36,20 @@ class RecordedOptions:
     """Options that `run.json` records as they were resolved; None where the model decides."""
 
     seed: CountOrZero | None = option(
-        None, "models", "Random seed. Local models: 0 by default. Hosted: sent only if given."
+        None, "models", "Local: 0 by default. Hosted: sent only if you give it."
     )
     temperature: NotNegative | None = option(
-        None,
-        "models",
-        "Local models: 0 by default, 1 with several samples. Hosted: the provider's default.",
+        None, "models", "Local: 0, or 1 for several samples. Hosted: the provider's default."
     )
     max_tokens: Count | None = option(
-        None,
-        "models",
-        "Limit on the tokens of a response. Local models: 2048 by default. Hosted: the provider's "
-        "limit.",
+        None, "models", "Limit for a response. Local: 2048. Hosted: the provider's limit."
     )
     concurrency: Count | None = option(
-        None,
-        "pace",
-        "Requests in flight (32 by default), or rows of a local batch (chosen by free memory).",
+        None, "pace", "Requests in flight (32), or rows of a local batch (by free memory)."
     )
-    timeout_s: Positive | None = option(600.0, "pace", "Limit on one request, in seconds.")
+    timeout_s: Positive | None = option(600.0, "pace", "Seconds for one request.")
     stream: bool = option(False, "pace", "Ask hosted models to stream their replies.", rare=True)
-    api_base: str | None = option(
-        None, "models", "URL of your own OpenAI-compatible server, which serves the models."
-    )
+    api_base: str | None = option(None, "models", "URL of your own OpenAI-compatible server.")
     dtype: Literal["float32", "bfloat16"] | None = option(
         None, "models", "Number format of local weights.", rare=True
     )
@@ -68,50 +59,32 @@ class RecordedOptions:
 class BenchOptions(RecordedOptions):
     """The options of `tclue bench`; None leaves the choice to the model, which is recorded."""
 
-    puzzles: str = option("test", "puzzles", "A puzzle set (see `tclue puzzles list`) or a file.")
-    limit: Count | None = option(None, "puzzles", "Ask only so many puzzles, from the first.")
+    puzzles: str = option("test", "puzzles", "A puzzle set or file; see `tclue puzzles list`.")
+    limit: Count | None = option(None, "puzzles", "Ask only the first so many puzzles.")
     samples: Count = option(1, "puzzles", "Responses to each puzzle.")
-    total_timeout_s: Positive | None = option(
-        None, "pace", "Limit on the whole command, in seconds."
-    )
-    # both or neither
-    price_in: NotNegative | None = option(
-        None, "money", "Price of input tokens, in dollars per million."
-    )
-    price_out: NotNegative | None = option(
-        None, "money", "Price of output tokens, in dollars per million."
-    )
-    prices: Path | None = option(
-        None, "money", "Your own price book; ~/.config/tclue/prices.toml by default.", rare=True
-    )
-    tier: str | None = option(
-        None, "money", "Serverless tier whose prices a self-hosted or local model gets.", rare=True
-    )
+    total_timeout_s: Positive | None = option(None, "pace", "Seconds for the whole command.")
+    # for hosted and local models; both or neither
+    price_in: NotNegative | None = option(None, "money", "Dollars per million input tokens.")
+    price_out: NotNegative | None = option(None, "money", "Dollars per million output tokens.")
+    # ~/.config/tclue/prices.toml if None
+    prices: Path | None = option(None, "money", "Your own price book.", rare=True)
+    tier: str | None = option(None, "money", "Serverless tier of your own model.", rare=True)
     # 0.10 if None
     hour_usd: NotNegative | None = option(
-        None, "money", "Price of this machine for local models, in dollars per hour.", rare=True
+        None, "money", "Dollars per hour of this machine, for local models.", rare=True
     )
-    gpu_hour_usd: NotNegative | None = option(
-        None, "money", "Price of one GPU for your own server, in dollars per hour.", rare=True
-    )
-    gpus: Count = option(1, "money", "Number of GPUs that your own server runs on.", rare=True)
+    gpu_hour_usd: NotNegative | None = option(None, "money", "Dollars per GPU-hour.", rare=True)
+    gpus: Count = option(1, "money", "Number of GPUs that are paid for.", rare=True)
     # what the runs have cost so far is included
-    max_cost: Positive | None = option(
-        None, "money", "Limit on the cost of all runs of the command, in dollars."
-    )
-    estimate: bool = option(
-        False, "money", "Print the expected bill first, and ask if it is above 5 dollars."
-    )
-    ask_above_usd: NotNegative = option(
-        5.0, "money", "Another limit for the question of --estimate, in dollars.", rare=True
-    )
+    max_cost: Positive | None = option(None, "money", "Limit for all runs together, in dollars.")
+    estimate: bool = option(False, "money", "Print the expected bill first; ask if it is high.")
+    ask_above_usd: NotNegative = option(5.0, "money", "Dollars that count as high.", rare=True)
     yes: bool = option(False, "money", "Answer the question of --estimate with yes.")
     grader: Literal["sound", "published"] | None = option(
         None, "puzzles", "Rules for grading; sound by default."
     )
-    registry: Path | None = option(
-        None, "files", "Your own model aliases; ~/.config/tclue/models.toml by default."
-    )
+    # ~/.config/tclue/models.toml if None
+    registry: Path | None = option(None, "files", "Your own file of model aliases.")
     results: Path = option(Path("results"), "files", "Folder of the run folders.")
     # that `train:` models are in
     runs: Path = option(Path("runs"), "files", "Folder of the training runs.")

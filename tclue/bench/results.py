@@ -13,9 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from tclue.bench.records import Response, iter_responses, read_config, run_folders
-from tclue.bench.stats.intervals import Estimate
-from tclue.bench.stats.summary import summary
-from tclue.bench.stats.tally import tally
+from tclue.bench.stats.summary import Summary, summarize
 from tclue.errors import UserError
 from tclue.journal import locked
 from tclue.text import counted
@@ -26,24 +24,15 @@ _CANDIDATES = 8
 
 @dataclass(frozen=True)
 class RunListing:
-    """A line of `tclue results`; where the records cannot be read, only names and the state."""
+    """A line of `tclue results`."""
 
     run: str
-    # a beginning of the name that is enough for every command
+    # a beginning of the run's name that is enough for every command
     name: str
     # complete, incomplete, or why the records cannot be read
     state: str
-    variant: str = ""
-    puzzle_set: str = ""
-    accuracy: Estimate | None = None
-    # scored puzzles, of those asked
-    puzzles: int = 0
-    puzzles_asked: int = 0
-    samples: int = 1
-    # requests whose last attempt failed
-    failed: int = 0
-    # of the whole run, US dollars; None where unknown
-    cost_usd: float | None = None
+    # None where the records cannot be read
+    summary: Summary | None = None
     # of the last response, ISO, UTC; None where it is not recorded
     day: str | None = None
 
@@ -65,24 +54,11 @@ def _listed(folder: Path, name: str) -> RunListing:
             yield response
 
     try:
-        config = read_config(folder)
-        figures = summary(tally(config, timed(iter_responses(folder, texts=False))))
+        found = summarize(read_config(folder), timed(iter_responses(folder, texts=False)))
     except UserError as error:
         return RunListing(folder.name, name, f"cannot be read: {error}")
-    return RunListing(
-        folder.name,
-        name,
-        "complete" if figures.complete else "incomplete",
-        config.variant,
-        config.puzzle_set,
-        figures.accuracy,
-        figures.puzzles,
-        figures.puzzles_asked,
-        figures.samples,
-        figures.outcomes["failed"],
-        figures.total_cost_usd,
-        last[:10] or None,
-    )
+    state = "complete" if found.complete else "incomplete"
+    return RunListing(folder.name, name, state, found, last[:10] or None)
 
 
 def find_run(name: str, results: Path) -> Path:
@@ -118,11 +94,12 @@ def short_name(run: str, runs: Sequence[str]) -> str:
     return run
 
 
-def remove(folder: Path) -> Path:
+def remove(name: str, results: Path) -> Path:
     """Move a run folder into `.removed`, with a number if its name is taken there; the new path.
 
     Raises UserError while another process writes the run.
     """
+    folder = find_run(name, results)
     busy = "another process is writing this run: let it finish, or stop it"
     lock = locked(folder, busy, "expected a file system with locks")
     try:

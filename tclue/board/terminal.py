@@ -75,7 +75,8 @@ def _show_table(
     On a narrow screen the names fold. If less than 20 columns are left for them, each row becomes a
     paragraph that begins with its name.
     """
-    rows = list(rows)
+    if not (rows := list(rows)):
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, head in enumerate(heads):
         justify: Literal["left", "right"] = "left" if number < left else "right"
@@ -242,20 +243,25 @@ def show_runs(runs: Sequence[RunListing]) -> None:
     """The runs of a results folder."""
     console = _console()
     rows = [
-        (
-            escape(run.name),
-            escape(run.variant),
-            escape(run.puzzle_set),
-            _interval(run.accuracy, console),
-            f"{run.puzzles}/{run.puzzles_asked}" + (f" x {run.samples}" if run.samples > 1 else ""),
-            money(run.cost_usd),
-            escape(run.state) + (f", {run.failed} failed" if run.failed else ""),
-            run.day or "",
-        )
+        (escape(run.name), *(_run_cells(run.summary, console)), escape(run.state), run.day or "")
         for run in runs
     ]
-    heads = ("run", "model", "set", "accuracy", "puzzles", "cost", "state", "day")
+    heads = ("run", "model", "set", "accuracy", "puzzles", "failed", "cost", "state", "day")
     _show_table(console, heads, rows, left=3)
+
+
+def _run_cells(found: Summary | None, console: Console) -> tuple[str, ...]:
+    """Model, set, accuracy, puzzles, failed requests, and the cost of the whole run."""
+    if found is None:
+        return ("",) * 6
+    return (
+        escape(found.variant),
+        escape(found.puzzle_set),
+        _interval(found.accuracy, console),
+        _puzzles(found),
+        str(found.outcomes["failed"] or ""),
+        money(found.total_cost_usd),
+    )
 
 
 def _at_k(summary: Summary) -> str:
@@ -267,7 +273,9 @@ def _at_k(summary: Summary) -> str:
 
 
 def _puzzles(summary: Summary) -> str:
-    return str(summary.puzzles) + (f" x {summary.samples}" if summary.samples > 1 else "")
+    """The puzzles with a scored response, of those asked if some have none, and the samples."""
+    asked = f"/{summary.puzzles_asked}" if summary.puzzles < summary.puzzles_asked else ""
+    return f"{summary.puzzles}{asked}" + (f" x {summary.samples}" if summary.samples > 1 else "")
 
 
 def show_comparison(comparison: Comparison) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from tclue.bench.options import BenchOptions, Group, read_config
-from tclue.cli.common import FOLDER, JSON, complete_models, options_of, tell
-from tclue.text import counted
+from tclue.cli.common import FOLDER, JSON, complete_models, emit, options_of
 
 REGISTRY = options_of(BenchOptions, "registry")
 
@@ -73,8 +72,6 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     tclue bench --models tiny,train:tiny-seed1@best --puzzles easy-test --samples 4
     tclue bench --models my-model --api-base http://localhost:8000/v1 --price-in 0 --price-out 0
     """
-    from dataclasses import asdict
-
     from tclue.bench.runs.run import StopError, run_models
     from tclue.board import terminal
 
@@ -84,31 +81,20 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
         summaries = run_models(models.split(","), chosen)
     except StopError as error:
         stopped, summaries = error, error.summaries
-    if as_json:
+    runs, results = [summary.run for summary in summaries], chosen.results
+    where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    compare = f"tclue compare {' '.join(runs[:2])}{where}, or " if len(runs) > 1 else ""
+    hints = [
+        "records: " + ", ".join(str(results / run) for run in runs),
+        f"next: {compare}tclue leaderboard{where}",
+    ]
+    if as_json:  # a line for each run
         for summary in summaries:
             click.echo(json.dumps(asdict(summary)))
     else:
-        terminal.show_summaries(summaries)
-        _tell_next([summary.run for summary in summaries], chosen.results)
+        emit(False, None, lambda: terminal.show_summaries(summaries), *(hints if runs else ()))
     if stopped:
         raise stopped
-
-
-def _tell_next(runs: list[str], results: Path) -> None:
-    from tclue.bench.records import run_folders
-    from tclue.bench.results import short_name
-
-    if not runs:
-        return
-    names = [folder.name for folder in run_folders(results)]
-    where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
-    pair = " ".join(short_name(run, names) for run in runs[:2])
-    compare = f"tclue compare {pair}{where}, or " if len(runs) > 1 else ""
-    tell(
-        f"records: {results / runs[0]}"
-        + (f" and {counted(len(runs) - 1, 'more run')}" if len(runs) > 1 else ""),
-        f"next: {compare}tclue leaderboard{where}",
-    )
 
 
 @click.command()
@@ -124,16 +110,11 @@ def models(registry: Path | None, as_json: bool) -> None:
     tclue models
     tclue models --registry mine.toml --json
     """
-    from dataclasses import asdict
-
     from tclue.bench.models.listing import list_models
     from tclue.board import terminal
     from tclue.secrets import load_env
 
     load_env()
     listed = list_models(registry)
-    if as_json:
-        click.echo(json.dumps([asdict(model) for model in listed]))
-    else:
-        terminal.show_models(listed)
-        tell("next: tclue bench --models NAME --estimate")
+    hint = "next: tclue bench --models NAME --estimate"
+    emit(as_json, listed, lambda: terminal.show_models(listed), hint)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -54,14 +55,14 @@ def _beginning(start: str, names: Iterable[str]) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 
-RESULTS = click.option(
-    "--results",
-    default="results",
-    show_default=True,
-    type=FOLDER,
-    is_eager=True,  # completion of runs reads it
-    help="Folder of the run folders.",
-)
+def folder(name: str, default: str, text: str) -> Callable[[Command], Command]:
+    """An option for a folder; eager, because the completion of runs reads it."""
+    return click.option(
+        name, default=default, show_default=True, type=FOLDER, is_eager=True, help=text
+    )
+
+
+RESULTS = folder("--results", "results", "Folder of the run folders.")
 SOURCE = click.argument("source", default="-", shell_complete=complete_puzzles)
 
 
@@ -100,10 +101,14 @@ def _option_type(hint: Any) -> Any:
     return FOLDER if hint is Path else hint
 
 
-def tell(*lines: str) -> None:
-    """Say on standard error where things are, and what to do next."""
-    for line in lines:
-        click.echo(line, err=True)
+def emit(as_json: bool, data: Any, show: Callable[[], object], *hints: str) -> None:
+    """Print data as JSON; or show them, and on standard error where things are and what is next."""
+    if as_json:
+        click.echo(json.dumps(data, default=asdict))
+        return
+    show()
+    for hint in hints:
+        click.echo(hint, err=True)
 
 
 def read_source(source: str) -> list[Puzzle]:

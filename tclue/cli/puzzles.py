@@ -10,9 +10,37 @@ from typing import Any
 
 import click
 
-from tclue.cli.common import GRADERS, JSON, SOURCE, complete_puzzles, pick, read_source, tell
+from tclue.cli.common import (
+    GRADERS,
+    JSON,
+    SOURCE,
+    Command,
+    complete_puzzles,
+    emit,
+    pick,
+    read_source,
+)
 
 PROVERS = click.Choice(["sat", "cpsat", "both"])
+_SIZES = ("suspects", "weapons", "rooms", "times")
+# Fields of `tclue.puzzle.draw.GenerationSettings`, with their helps.
+_KNOBS = {
+    "min_players": "Smallest number of players that sizes are scaled to.",
+    "max_players": "Largest number of players that sizes are scaled to.",
+    **{size: f"Number of {size}, instead of a random number." for size in _SIZES},
+    **{f"max_{size}": f"Largest random number of {size}." for size in _SIZES},
+    "move_probability": "Probability that a person moves between two times.",
+    "carry_probability": "Probability that a person who moves takes a weapon along.",
+    "unique_motives_probability": "Probability that no two suspects share a motive.",
+    "max_questions": "Largest number of questions.",
+}
+
+
+def _knobs(command: Command) -> Command:
+    for name, text in reversed(_KNOBS.items()):
+        kind = float if name.endswith("probability") else int
+        click.option(f"--{name.replace('_', '-')}", type=kind, help=text)(command)
+    return command
 
 
 @click.group()
@@ -29,17 +57,12 @@ def list_sets(as_json: bool) -> None:
     tclue puzzles list
     tclue puzzles list --json
     """
-    from dataclasses import asdict
-
     from tclue.board import terminal
     from tclue.puzzle import splits
 
     listed = splits.list_sets()
-    if as_json:
-        click.echo(json.dumps([asdict(puzzle_set) for puzzle_set in listed]))
-    else:
-        terminal.show_sets(listed)
-        tell("next: tclue show SET --puzzle 1, or tclue bench --models random,solver --puzzles SET")
+    hint = "next: tclue show SET --puzzle 1, or tclue bench --models random,solver --puzzles SET"
+    emit(as_json, listed, lambda: terminal.show_sets(listed), hint)
 
 
 @puzzles.command()
@@ -65,7 +88,7 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
 
     for file in published.fetch(source or published.SOURCE, published.FILES):
         click.echo(f"{file.name}: {'fetched' if file.new else 'already there'}, in {file.path}")
-    tell("next: tclue check published-val, or tclue show published-val")
+    click.echo("next: tclue check published-val, or tclue show published-val", err=True)
 
 
 @click.command()
@@ -100,30 +123,7 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
 @click.option(
     "--reprove", is_flag=True, help="Prove each puzzle a second time, with the CP-SAT model."
 )
-@click.option(
-    "--min-players", type=int, help="Smallest number of players that sizes are scaled to."
-)
-@click.option("--max-players", type=int, help="Largest number of players that sizes are scaled to.")
-@click.option("--suspects", type=int, help="Number of suspects, instead of a random number.")
-@click.option("--weapons", type=int, help="Number of weapons.")
-@click.option("--rooms", type=int, help="Number of rooms.")
-@click.option("--times", type=int, help="Number of times.")
-@click.option("--max-suspects", type=int, help="Largest random number of suspects.")
-@click.option("--max-weapons", type=int, help="Largest random number of weapons.")
-@click.option("--max-rooms", type=int, help="Largest random number of rooms.")
-@click.option("--max-times", type=int, help="Largest random number of times.")
-@click.option(
-    "--move-probability", type=float, help="Probability that a person moves between two times."
-)
-@click.option(
-    "--carry-probability", type=float, help="Probability that a moving person takes a weapon along."
-)
-@click.option(
-    "--unique-motives-probability",
-    type=float,
-    help="Probability that no two suspects share a motive.",
-)
-@click.option("--max-questions", type=int, help="Largest number of questions.")
+@_knobs
 def generate(
     count: int,
     seed: int,
@@ -166,9 +166,10 @@ def generate(
         batches.write(batch, output, shape, bar.done)
     proofs = "proved by SAT and by CP-SAT" if reprove else "proved by SAT"
     file = shlex.quote(str(output))
-    tell(
-        f"{counted(count, 'puzzle')}, {proofs}, in {output}",
+    click.echo(
+        f"{counted(count, 'puzzle')}, {proofs}, in {output}\n"
         f"next: tclue show {file}, or tclue bench --models random,solver --puzzles {file}",
+        err=True,
     )
 
 
@@ -187,21 +188,18 @@ def show(source: str, which: str, solution: bool, as_json: bool) -> None:
     tclue generate -n 1 | tclue show /dev/stdin
     tclue show < prompt.txt
     """
-    from dataclasses import asdict
-
     from tclue.board import terminal
     from tclue.puzzle import deduce, sat
 
     puzzle = pick(source, which)
     difficulty = deduce.measure(puzzle)
     effort = sat.effort(puzzle)
-    if as_json:
-        record = {**puzzle.to_dict(), "measured": {**asdict(difficulty), "effort": asdict(effort)}}
-        click.echo(json.dumps(record))
-    else:
-        terminal.show_puzzle(puzzle, difficulty, effort, solution)
-        if source != "-":
-            tell(f"next: tclue solve {shlex.quote(source)} --puzzle {shlex.quote(which)} --history")
+    emit(
+        as_json,
+        {**puzzle.to_dict(), "measured": {**vars(difficulty), "effort": effort}},
+        lambda: terminal.show_puzzle(puzzle, difficulty, effort, solution),
+        f"next: tclue solve {shlex.quote(source)} --puzzle {shlex.quote(which)} --history",
+    )
 
 
 @click.command()
@@ -245,12 +243,13 @@ def solve(
         click.echo(json.dumps({"statement": ask, "follows": answer}) if as_json else answer)
         return
     proof = report.prove(puzzle, "history" if history else "answers", prover, inclusive_or)
-    if as_json:
-        click.echo(json.dumps(report.proof_record(puzzle, proof)))
-    else:
-        terminal.show_proof(puzzle, proof)
-        if not history:
-            tell("next: the same command with --history shows who was where at each time")
+    hint = "next: the same command with --history shows who was where at each time"
+    emit(
+        as_json,
+        report.proof_record(puzzle, proof),
+        lambda: terminal.show_proof(puzzle, proof),
+        *([] if history else [hint]),
+    )
     sys.exit(0 if proof.verdict == "unique" else 1)
 
 
@@ -281,11 +280,8 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
         for puzzle in puzzles:
             reports.append(report.check(puzzle, prover, minimal))
             bar.done(len(reports))
-    if as_json:
-        click.echo(json.dumps(report.summary(reports)))
-    else:
-        terminal.show_reports(reports)
-        tell(f"next: tclue bench --models random,solver --puzzles {shlex.quote(file)}")
+    hint = f"next: tclue bench --models random,solver --puzzles {shlex.quote(file)}"
+    emit(as_json, report.summary(reports), lambda: terminal.show_reports(reports), hint)
     passed = all(
         checked.sound and (checked.history == "unique" or not history) for checked in reports
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tclue.cli.common import FOLDER, JSON, RESULTS, complete_runs, tell
+from tclue.cli.common import JSON, RESULTS, complete_runs, emit, folder
 from tclue.errors import UserError
 
 
@@ -18,7 +18,7 @@ from tclue.errors import UserError
     "--remove",
     metavar="RUN",
     shell_complete=complete_runs,
-    help="Move a run aside; no file is lost.",
+    help="Move a run aside; keep its files.",
 )
 @click.option("--restore", metavar="RUN", help="Move a run back that was removed.")
 @JSON
@@ -33,29 +33,24 @@ def list_results(results: Path, remove: str | None, restore: str | None, as_json
     tclue results --remove tiny--easy-test--8a3f
     tclue results --restore tiny--easy-test--8a3f
     """
-    from dataclasses import asdict
-
     from tclue.bench import results as runs
     from tclue.board import terminal
 
     if remove is not None and restore is not None:
         raise UserError("--remove and --restore: expected one of them")
-    if remove is not None or restore is not None:
+    if remove is None and restore is None:
+        listed = runs.list_runs(results)
+        hint = "next: tclue compare RUN RUN, tclue leaderboard, or tclue results --remove RUN"
+        if not listed:
+            hint = f"{results}: no runs yet\nnext: tclue bench --models random,solver"
+        emit(as_json, listed, lambda: terminal.show_runs(listed), hint)
+    else:
         moved = (
             runs.restore(restore, results)
             if restore is not None
-            else runs.remove(runs.find_run(remove or "", results))
+            else runs.remove(remove or "", results)
         )
-        click.echo(json.dumps({"moved_to": str(moved)}) if as_json else f"moved to {moved}")
-        return
-    listed = runs.list_runs(results)
-    if as_json:
-        click.echo(json.dumps([asdict(run) for run in listed]))
-    elif not listed:
-        tell(f"{results}: no runs yet", "next: tclue bench --models random,solver")
-    else:
-        terminal.show_runs(listed)
-        tell("next: tclue compare RUN RUN, tclue leaderboard, or tclue results --remove RUN")
+        emit(as_json, {"moved_to": str(moved)}, lambda: click.echo(f"moved to {moved}"))
 
 
 @click.command()
@@ -73,8 +68,6 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     \b
     tclue compare tiny--easy-test--67f1 random--easy-test
     """
-    from dataclasses import asdict
-
     from tclue.bench.results import find_run
     from tclue.bench.stats.compare import compare as compare_runs
     from tclue.board import terminal
@@ -82,17 +75,12 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
 
     first_tally, second_tally = (read_tally(find_run(name, results)) for name in (first, second))
     comparison = compare_runs(first_tally, second_tally)
-    if as_json:
-        click.echo(json.dumps(asdict(comparison)))
-    else:
-        terminal.show_comparison(comparison)
+    emit(as_json, comparison, lambda: terminal.show_comparison(comparison))
 
 
 @click.command()
 @RESULTS
-@click.option(
-    "--board", default="leaderboards", show_default=True, type=FOLDER, help="Folder of the board."
-)
+@folder("--board", "leaderboards", "Folder of the board.")
 @click.option(
     "--check", "checking", is_flag=True, help="Write nothing; exit with 1 if a file is out of date."
 )
@@ -120,7 +108,7 @@ def leaderboard(results: Path, board: Path, checking: bool, as_json: bool) -> No
         click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
     else:
         terminal.show_board(built)
-        tell(f"board: {board / 'README.md'}", "next: tclue compare RUN RUN")
+        click.echo(f"board: {board / 'README.md'}\nnext: tclue compare RUN RUN", err=True)
 
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tclue.cli.common import FOLDER, JSON, tell
+from tclue.cli.common import FOLDER, JSON, emit, folder
 from tclue.text import counted
 
 if TYPE_CHECKING:
@@ -18,51 +17,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--trainer", "trainer_name", default="grpo", show_default=True, help="Name of the trainer."
-)
-@click.option("--preset", help="Name of a configuration that comes with the trainer.")
+@click.option("--trainer", "trainer_name", default="grpo", show_default=True, help="Its name.")
+@click.option("--preset", help="A configuration that comes with the trainer.")
 @click.option("--config", type=FOLDER, help="Your own configuration file (TOML).")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set one value of the configuration.",
-)
-@click.option(
-    "--seed", type=int, help="Random seed of puzzles and responses; the value train.seed."
-)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one value.")
+@click.option("--seed", type=int, help="Seed of puzzles and responses; sets train.seed.")
 @click.option("--run", help="Name of the run; PRESET-seedN by default.")
-@click.option(
-    "--runs", default="runs", show_default=True, type=FOLDER, help="Folder of the training runs."
-)
-@click.option(
-    "--results",
-    default="results",
-    show_default=True,
-    type=FOLDER,
-    help="Folder of the run folders of --then-bench.",
-)
-@click.option(
-    "--board",
-    default="leaderboards",
-    show_default=True,
-    type=FOLDER,
-    help="Folder of the board of --then-bench.",
-)
-@click.option(
-    "--then-bench",
-    "benching",
-    is_flag=True,
-    help="Benchmark the base model and the trained checkpoints afterwards.",
-)
-@click.option("--presets", "listing", is_flag=True, help="List the presets, and train nothing.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print the plan (memory, tokens, hours, dollars), and train nothing.",
-)
+@folder("--runs", "runs", "Folder of the training runs.")
+@folder("--results", "results", "Folder of the run folders of --then-bench.")
+@folder("--board", "leaderboards", "Folder of the board of --then-bench.")
+@click.option("--then-bench", "benching", is_flag=True, help="Benchmark base and checkpoints.")
+@click.option("--presets", "listing", is_flag=True, help="List the presets; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and its cost; train nothing.")
 @JSON
 def train(
     trainer_name: str,
@@ -97,11 +63,8 @@ def train(
     request = TrainRequest(settings=settings, **options)
     if dry_run:
         plan = chosen.plan(request)
-        if as_json:
-            click.echo(json.dumps(plan.numbers))
-        else:
-            terminal.show_text(plan.text)
-            tell("next: the same command without --dry-run trains the model")
+        hint = "next: the same command without --dry-run trains the model"
+        emit(as_json, plan.numbers, lambda: terminal.show_text(plan.text), hint)
         return
     if benching:
         from tclue.bench_training import check_folders, then_bench
@@ -118,15 +81,11 @@ def train(
         lines += _gain_lines(benched)
         if benched.greedy:
             data["greedy_difference"] = benched.greedy.difference
-    seconds = time.perf_counter() - start
-    if as_json:
-        click.echo(json.dumps(data | {"seconds": round(seconds, 1)}))
-        return
-    terminal.show_text("\n".join(lines))
+    data["seconds"] = round(time.perf_counter() - start, 1)
+    hint = f"next: tclue bench --models train:{trained.folder.name}@best --puzzles easy-test"
     if benching:
-        tell(f"board: {board / 'README.md'}", "next: tclue results, or tclue compare RUN RUN")
-    else:
-        tell(f"next: tclue bench --models train:{trained.folder.name}@best --puzzles easy-test")
+        hint = f"board: {board / 'README.md'}\nnext: tclue results, or tclue compare RUN RUN"
+    emit(as_json, data, lambda: terminal.show_text("\n".join(lines)), hint)
 
 
 def _gain_lines(benched: TrainingGain) -> list[str]:
@@ -145,16 +104,14 @@ def _gain_lines(benched: TrainingGain) -> list[str]:
 
 
 def _list(chosen: Trainer, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    presets = chosen.presets()
-    if as_json:
-        click.echo(json.dumps([asdict(preset) for preset in presets]))
-        return
     from tclue.board import terminal
 
+    presets = chosen.presets()
     width = max(len(preset.name) for preset in presets)
-    for preset in presets:
-        fits = "" if preset.fits else " (needs more memory than this machine has)"
-        terminal.show_text(f"{preset.name:{width}}  {preset.about}{fits}")
-    tell("next: tclue train --preset NAME --dry-run")
+    lines = [
+        f"{preset.name:{width}}  {preset.about}"
+        + ("" if preset.fits else " (needs more memory than this machine has)")
+        for preset in presets
+    ]
+    hint = "next: tclue train --preset NAME --dry-run"
+    emit(as_json, presets, lambda: terminal.show_text("\n".join(lines)), hint)

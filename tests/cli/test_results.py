@@ -31,15 +31,17 @@ def test_the_list(tmp_path: Path, runs: dict[str, Path], monkeypatch: pytest.Mon
     listed = {run["run"]: run for run in json.loads(call(tmp_path, "results", "--json").stdout)}
     assert set(listed) == {folder.name for folder in runs.values()}
     beta = listed[runs["beta"].name]
-    assert (beta["variant"], beta["puzzle_set"], beta["state"]) == ("beta", "test", "incomplete")
-    assert (beta["puzzles"], beta["puzzles_asked"], beta["failed"]) == (1, 4, 1)
-    assert beta["cost_usd"] == 0.01
-    assert listed[runs["beta2"].name]["cost_usd"] is None
-    assert listed[runs["alpha"].name]["accuracy"]["value"] == 0.75
+    found = beta["summary"]
+    assert (found["variant"], found["puzzle_set"], beta["state"]) == ("beta", "test", "incomplete")
+    assert (found["puzzles"], found["puzzles_asked"], found["outcomes"]["failed"]) == (1, 4, 1)
+    assert found["total_cost_usd"] == 0.01
+    assert listed[runs["beta2"].name]["summary"]["total_cost_usd"] is None
+    assert listed[runs["alpha"].name]["summary"]["accuracy"]["value"] == 0.75
     shown = call(tmp_path, "results")
     lines = {line.split()[0]: line for line in shown.stdout.splitlines()[1:]}
     assert set(lines) == {run["name"] for run in listed.values()}
-    assert "incomplete, 1 failed" in lines[beta["name"]]
+    assert " 1/4 " in lines[beta["name"]]
+    assert "$0.01  incomplete" in lines[beta["name"]]
     assert "unknown" in lines[listed[runs["beta2"].name]["name"]]
     assert "next: tclue compare" in shown.stderr
 

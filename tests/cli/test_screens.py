@@ -20,7 +20,7 @@ from commands import call, environment, run
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, house_line
 
-RECORDS = r"records: results/random--easy-val--\w{8} and 1 more run$"
+RECORDS = r"records: results/random--easy-val--\w{8}, results/solver--easy-val--\w{8}$"
 
 
 def on_terminal(folder: Path, columns: int, *arguments: str, **variables: str) -> list[str]:
@@ -155,7 +155,7 @@ def test_any_encoding_gets_plain_text(
         capture_output=True,
         check=True,
     )
-    assert json.loads(listed.stdout.decode(encoding))[0]["variant"] == "mod─le – 名"
+    assert json.loads(listed.stdout.decode(encoding))[0]["summary"]["variant"] == "mod─le – 名"
 
 
 def test_hints_stay_out_of_standard_output_and_of_json(tmp_path: Path) -> None:

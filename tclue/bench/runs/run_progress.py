@@ -50,15 +50,19 @@ class RunProgress:
             from rich.console import Console
             from rich.markup import escape
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.table import Column
 
+            console = Console(file=self._out)
+            # The name and the tally have a line each; on a narrow screen they wrap.
             self._bar = Progress(
-                TextColumn(escape(variant)),
-                BarColumn(),
-                TextColumn("{task.fields[tally]}"),
+                TextColumn("{task.description}\n{task.fields[tally]}", table_column=Column()),
+                BarColumn(min(40, max(4, console.width - 72))),
                 TimeRemainingColumn(),
-                console=Console(file=self._out),
+                console=console,
             )
-            self._task = self._bar.add_task("", completed=done, total=total, tally=self._tally())
+            self._task = self._bar.add_task(
+                escape(variant), completed=done, total=total, tally=self._tally()
+            )
             self._bar.start()
 
     def advance(self, response: Response) -> None:
