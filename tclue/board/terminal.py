@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tclue.puzzle.sat import Effort
 
 _SCOPES = {"answers": "answers", "history": "whole history"}
+_SCORES = ("accuracy", "solved", "$ per 1,000", "failed")
 _CLAIMS = {
     "answers_unique": "answers unique",
     "answers_as_stated": "answers as stated",
@@ -212,21 +213,11 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
 def show_summaries(summaries: Sequence[Summary]) -> None:
     """The figures of each run, and what a reader must know about it."""
     console = _console()
-    rows = []
-    for summary in summaries:
-        unasked = summary.outcomes["failed"] + summary.missing
-        rows.append(
-            (
-                escape(summary.variant),
-                _interval(summary.accuracy, console),
-                _interval(summary.solved, console),
-                _puzzles(summary),
-                _per_thousand(summary.cost_usd),
-                str(unasked) if unasked else "",
-            )
-        )
-    heads = ("model", "accuracy", "solved", "puzzles", "$ per 1,000", "failed")
-    _show_table(console, heads, rows)
+    rows = [
+        (escape(summary.variant), *_scores(summary, console), _puzzles(summary))
+        for summary in summaries
+    ]
+    _show_table(console, ("model", *_SCORES, "puzzles"), rows)
     for summary in summaries:
         lines = [_at_k(summary)] if summary.samples > 1 else []
         if summary.total_cost_usd:
@@ -313,9 +304,14 @@ def _interval(mean: Estimate | None, console: Console | None = None) -> str:
     return _stacked(text, " [", console) if console else text
 
 
-def _per_thousand(cost_usd: float | None) -> str:
-    """The cost of 1,000 responses, from the mean cost of one."""
-    return dollars(None if cost_usd is None else 1000 * cost_usd)
+def _scores(summary: Summary, console: Console) -> tuple[str, ...]:
+    """The cells below _SCORES; the cost is that of 1,000 responses."""
+    return (
+        _interval(summary.accuracy, console),
+        _interval(summary.solved, console),
+        dollars(None if summary.cost_usd is None else 1000 * summary.cost_usd),
+        str(summary.outcomes["failed"] + summary.missing or ""),
+    )
 
 
 def _stacked(text: str, at: str, console: Console) -> str:
@@ -379,14 +375,11 @@ def show_board(board: Board) -> None:
                 escape(row.label)
                 + (" *" if row.on_frontier else "")
                 + (" ~" if row.like_neighbour else ""),
-                _interval(row.summary.accuracy, console),
-                _interval(row.summary.solved, console),
-                _per_thousand(row.cost_usd),
-                str(row.summary.outcomes["failed"] + row.summary.missing),
+                *_scores(row.summary, console),
             )
             for row in ranked.rows
         ]
-        _show_table(console, ("variant", "accuracy", "solved", "$ per 1,000", "failed"), rows)
+        _show_table(console, ("variant", *_SCORES), rows)
         for row in ranked.rows:
             if row.base and row.config.trained:
                 gain = f"{row.label}: {difference(row.base.accuracy)} above its base"
