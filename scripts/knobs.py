@@ -1,4 +1,6 @@
-"""Write the table of the trainer's knobs into docs/training.md, from their own documentation.
+"""Write the table of the trainer's settings into docs/reference/configuration.md.
+
+The descriptions are the comments in tclue_grpo/config.py.
 
 python scripts/knobs.py [--check]      # --check writes nothing; exit code 1 if it is stale
 """
@@ -11,7 +13,7 @@ from pathlib import Path
 from tclue_grpo.config import Config
 from tclue_grpo.config_file import docs, section_docs, toml_value, values
 
-PAGE = Path(__file__).parent.parent / "docs" / "training.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 BEGIN, END = "<!-- knobs: scripts/knobs.py -->\n", "<!-- end of knobs -->\n"
 
 
@@ -23,7 +25,7 @@ def table() -> str:
         if key.partition(".")[0] != section:
             section = key.partition(".")[0]
             lines += ["", f"**{section}**: {section_docs()[section]}", ""]
-            lines += ["| knob | default | |", "|---|---|---|"]
+            lines += ["| setting | default | meaning |", "|---|---|---|"]
         lines.append(f"| `{key}` | `{toml_value(value)}` | {docs()[key].replace('|', '/')} |")
     return "\n".join(lines) + "\n\n"
 

@@ -122,7 +122,7 @@ def then_bench(
         option_sets.append(_options(manifest, run, results, greedy=True))
     _check_base(manifest, option_sets[0])
     summary_lists = [run_models(models, options, progress) for options in option_sets]
-    leaderboard.write(leaderboard.build(results), board)
+    leaderboard.write(leaderboard.build(results), board, results)
     best = 1 + steps.index(compared)
     gains = [_gain(results, summaries[0], summaries[best]) for summaries in summary_lists]
     return TrainingGain(

@@ -1,8 +1,8 @@
 """Trainers: how `tclue train` finds one, what it asks of it, and what it gets back.
 
-A trainer is a class behind an entry point of the group `tclue.trainers` (docs/trainers.md shows how
-to write one). The core never imports one by name: `grpo`, which comes with this package, is found
-as any other would be.
+A trainer is a class behind an entry point of the group `tclue.trainers`
+(docs/howto/write-a-trainer.md shows how to write one). The core never imports one by name: `grpo`,
+which comes with this package, is found in the same way as any other.
 """
 
 from __future__ import annotations

@@ -84,7 +84,8 @@ class RunConfig(ModelSettings):
     def run_name(self) -> str:
         """Model, puzzle set, and a short hash of what shapes the responses."""
         named = {**self._shape(), **{name: getattr(self, name) for name in _NAMING}}
-        return f"{slug(self.variant)}--{slug(self.puzzle_set)}--{_digest(named)[:8]}"
+        rest = f"--{slug(self.puzzle_set)[:200]}--{_digest(named)[:8]}"
+        return slug(self.variant)[: 255 - len(rest)] + rest  # most bytes of a file's name
 
     def response_key(self) -> Callable[[str, int], str]:
         """From a prompt and a sample's number to the key of the response: 16 hex digits."""

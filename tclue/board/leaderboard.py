@@ -1,14 +1,17 @@
 """The leaderboard: `tclue leaderboard [--results DIR] [--board DIR] [--check]`.
 
-A board is `README.md`, a picture for each puzzle set and one of the published results, and
-`board.json` with the same rows as data. It is derived from the run folders and the figures in
-this package alone: no clock, no path, a fixed order, and numbers rounded before they are written,
-so the same records give the same bytes on any machine.
+A board is `README.md`, a picture for each puzzle set and one of the published results, each for
+light and for dark pages, and `board.json` with the same rows as data. It is derived from the run
+folders and the figures in this package alone: no clock, no path, a fixed order, and numbers rounded
+before they are written. So the same records give the same Markdown and `board.json`, byte for byte,
+on any machine; of a picture, the digest of its data is the same (see `drawing`).
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,17 @@ from typing import Any
 from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import SHIPPED, read_book
 from tclue.bench.records import Response, RunConfig
-from tclue.board.lineage import paths
+from tclue.board.charts import published_chart, set_chart
+from tclue.board.drawing import DARK, LIGHT, data_digest, is_ours
+from tclue.board.figures import Chart, rounded
 from tclue.board.markdown import page
 from tclue.board.notes import notes
-from tclue.board.plot import MADE_BY, Point, svg
 from tclue.board.published_figures import PICTURE, Published, read_published
 from tclue.board.rows import RankedSet, Row, read_sets
 from tclue.errors import UserError
+
+# The format of `board.json`.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,19 @@ class Board:
     # day of the price book that costs are repriced with
     price_book: str
 
+    @property
+    def charts(self) -> dict[str, Chart]:
+        """The beginning of a picture's file name -> its chart; a set without a point has none."""
+        charts = {ranked.stem: set_chart(ranked) for ranked in self.sets}
+        shown = {stem: chart for stem, chart in charts.items() if chart.points}
+        return {**shown, PICTURE: published_chart(self.published)}
 
-def build(results_dir: Path) -> Board:
+
+def build(results_dir: Path, only: Sequence[str] = (), without: Sequence[str] = ()) -> Board:
     """The board that a results folder gives; an empty or missing one gives published rows alone.
 
-    Raises UserError, naming the file and the line, where records cannot be read.
+    `only` and `without` choose runs, as `read_sets` describes. Raises UserError, naming the file
+    and the line, where records cannot be read.
     """
     book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
 
@@ -48,94 +63,97 @@ def build(results_dir: Path) -> Board:
         entry = book.find(hosted) if hosted else None
         return repriced(response.usage, entry.prices) if entry else None
 
-    return Board(read_sets(results_dir, reprice), read_published(), book.date)
+    return Board(read_sets(results_dir, reprice, only, without), read_published(), book.date)
 
 
-def files(board: Board) -> dict[str, bytes]:
-    """file name -> content, for every file of the board."""
-    texts = {
-        "README.md": page(board.sets, board.published, board.price_book),
-        "board.json": _json(board),
-    }
-    for table in board.sets:
-        count = "1 puzzle" if table.puzzles == 1 else f"{table.puzzles} puzzles"
-        subtitle = f"{count}, grader {table.grader}; bars are 95% intervals"
-        shown = [(row, point) for row in table.rows if (point := _point(row))]
-        texts[table.picture] = svg(
-            f"{table.title}: accuracy against cost",
-            subtitle,
-            [point for _, point in shown],
-            paths([row for row, _ in shown]),
-        )
-    texts[PICTURE] = svg(
-        "Published results: accuracy against cost",
-        "OpenPipe, March 2025: 64 puzzles, published grader, no intervals given",
-        [
-            Point(row.label, row.cost_usd, row.accuracy, on_frontier=row.on_frontier)
-            for row in board.published.rows
-        ],
-    )
-    return {name: text.encode() for name, text in texts.items()}
+def texts(board: Board, results: str = "../results") -> dict[str, bytes]:
+    """file name -> content, of the page and the data; `results` leads from the page to the runs."""
+    written = page(board.sets, board.published, board.price_book, set(board.charts), results)
+    return {"README.md": written.encode(), "board.json": _json(board).encode()}
 
 
-def write(board: Board, board_dir: Path) -> None:
-    """Write the board's files, and take away pictures that an earlier board left behind.
+def write(board: Board, board_dir: Path, results_dir: Path) -> None:
+    """Write the board's files, and delete pictures that an earlier board left behind.
 
-    Raises UserError where the folder cannot be written.
+    A picture that still shows the same data is not drawn again. Raises UserError where the folder
+    cannot be written.
     """
-    expected = files(board)
     try:
         board_dir.mkdir(parents=True, exist_ok=True)
-        for name, content in expected.items():
+        for name, content in texts(board, _way(board_dir, results_dir)).items():
             (board_dir / name).write_bytes(content)
-        for path in _left_behind(board_dir, expected):
+        for name in _stale_pictures(board, board_dir):
+            chart = board.charts[name.removesuffix(".svg").removesuffix("-dark")]
+            theme = DARK if name.endswith("-dark.svg") else LIGHT
+            (board_dir / name).write_bytes(chart.draw(theme))
+        for path in _left_behind(board, board_dir):
             path.unlink()
     except OSError as error:
         raise UserError(f"{board_dir}: the board cannot be written: {error.strerror}") from None
 
 
-def check(results_dir: Path, board_dir: Path) -> list[str]:
-    """The names of the board's files that are not what the records give, sorted; none if all are.
+def check(board: Board, board_dir: Path, results_dir: Path) -> list[str]:
+    """The names of the board's files that do not match the records, sorted; none if all do.
 
-    A file that is not there counts, and so does a picture that an earlier board left behind.
+    A file that is missing counts, and so does a picture that an earlier board left behind.
     """
-    expected = files(build(results_dir))
-    wrong = [name for name, content in expected.items() if not _matches(board_dir / name, content)]
-    return sorted([*wrong, *(path.name for path in _left_behind(board_dir, expected))])
+    expected = texts(board, _way(board_dir, results_dir))
+    wrong = [
+        name
+        for name, content in expected.items()
+        if not (path := board_dir / name).is_file() or path.read_bytes() != content
+    ]
+    left = [path.name for path in _left_behind(board, board_dir)]
+    return sorted([*wrong, *_stale_pictures(board, board_dir), *left])
 
 
-def _matches(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
+def _way(board_dir: Path, results_dir: Path) -> str:
+    """The relative path from the board to the run folders."""
+    return Path(os.path.relpath(results_dir, board_dir)).as_posix()
 
 
-def _left_behind(board_dir: Path, expected: dict[str, bytes]) -> list[Path]:
+def picture_names(board: Board) -> dict[str, str]:
+    """file name of a picture -> the digest of the data that it has to show."""
+    return {
+        f"{stem}{theme}.svg": chart.digest
+        for stem, chart in board.charts.items()
+        for theme in ("", "-dark")
+    }
+
+
+def _stale_pictures(board: Board, board_dir: Path) -> list[str]:
+    return [
+        name
+        for name, digest in picture_names(board).items()
+        if not (path := board_dir / name).is_file() or data_digest(path.read_bytes()) != digest
+    ]
+
+
+def _left_behind(board: Board, board_dir: Path) -> list[Path]:
+    expected = picture_names(board)
     pictures = [path for path in sorted(board_dir.glob("*.svg")) if path.name not in expected]
-    return [path for path in pictures if MADE_BY.encode() in path.read_bytes()]
-
-
-def _point(row: Row) -> Point | None:
-    """A row in the picture; None where its accuracy or its cost is unknown."""
-    accuracy, cost_usd = row.summary.accuracy, row.cost_usd
-    if accuracy is None or cost_usd is None:
-        return None
-    return Point(
-        row.label,
-        cost_usd,
-        accuracy.value,
-        (accuracy.low, accuracy.high),
-        row.on_frontier,
-        row.summary.complete,
-    )
+    return [path for path in pictures if is_ours(path.read_bytes())]
 
 
 def _json(board: Board) -> str:
-    sets = [{**vars(table), "rows": [_json_row(row) for row in table.rows]} for table in board.sets]
     data = {
-        "sets": sets,
+        "format": FORMAT,
+        "sets": [_json_set(ranked, f"{ranked.stem}.svg") for ranked in board.sets],
         "price_book": board.price_book,
-        "published": {**asdict(board.published), "picture": PICTURE},
+        "published": {**asdict(board.published), "picture": f"{PICTURE}.svg"},
     }
-    return json.dumps(_rounded(data), indent=2) + "\n"
+    return json.dumps(rounded(data), indent=2) + "\n"
+
+
+def _json_set(ranked: RankedSet, picture: str) -> dict[str, Any]:
+    """A set, and its runs by how the page shows them; a row's other seeds follow it."""
+    groups = {name: getattr(ranked, name) for name in ("rows", "levels", "partial", "unscored")}
+    plain = {name: value for name, value in vars(ranked).items() if name not in {*groups, "stem"}}
+    shown = {
+        name: [_json_row(run) for row in rows for run in (row, *row.seeds)]
+        for name, rows in groups.items()
+    }
+    return {**plain, "picture": picture, **shown}
 
 
 def _json_row(row: Row) -> dict[str, Any]:
@@ -148,6 +166,7 @@ def _json_row(row: Row) -> dict[str, Any]:
     outcomes = numbers.pop("outcomes")
     return {
         **flat,
+        "day": row.day,
         "on_frontier": row.on_frontier,
         "neighbour": row.neighbour and asdict(row.neighbour),
         **_json_training(row),
@@ -163,17 +182,3 @@ def _json_training(row: Row) -> dict[str, Any]:
     if row.config.trained is None:
         return {}
     return {"trained": asdict(row.config.trained), "base": row.base and asdict(row.base)}
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers to six digits, so that a last bit that differs between machines does not show."""
-    match value:
-        case dict():
-            return {key: _rounded(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_rounded(item) for item in value]
-        case float():
-            # A fraction's noise near 0 is absolute; the digits of a small cost all count.
-            return float(f"{value:.6g}") if abs(value) > 1e-12 else 0.0
-        case _:
-            return value

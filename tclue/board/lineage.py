@@ -1,13 +1,11 @@
-"""Which rows a training run links: each step to the row of its base, and the steps in order.
+"""Which row holds the weights that a row's training began with.
 
-Two rows belong together when they have the same request settings and one holds the weights that
-training began with, by their SHA-256. So paths follow from records alone, whatever the models were
-called.
+Two rows belong together if they have the same request settings and one holds the weights that the
+other's training began with, by their SHA-256, whatever the models were called.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -25,13 +23,13 @@ class _LineageRow(Protocol):
 _R = TypeVar("_R", bound=_LineageRow)
 
 
-def _request_settings(config: RunConfig) -> tuple[object, ...]:
-    """The settings of a run's requests; rows of a table share puzzles and grader already."""
+def request_settings(config: RunConfig) -> tuple[object, ...]:
+    """The settings of a run's requests, the seed first; a table's rows share puzzles and grader."""
     return (
+        config.seed,
         config.temperature,
         config.samples,
         config.max_tokens,
-        config.seed,
         config.dtype,
         config.api_base,
     )
@@ -46,31 +44,8 @@ def base_of(row: _R, rows: Sequence[_R]) -> _R | None:
         other
         for other in rows
         if other.config.checkpoint == trained.base_checkpoint
-        and _request_settings(other.config) == _request_settings(row.config)
+        and request_settings(other.config) == request_settings(row.config)
         and other.run != row.run
     ]
     # Runs may hold these weights under several names: prefer the name that training used.
     return min(bases, key=lambda o: (o.config.model != trained.base, o.run), default=None)
-
-
-def paths(rows: Sequence[_R]) -> list[list[int]]:
-    """For each training run and each set of request settings: the base's row, then the steps'.
-
-    Rows are given by their index in `rows`; paths of a single row are left out.
-    """
-    index_of = {row.run: i for i, row in enumerate(rows)}
-    steps: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        if trained := row.config.trained:
-            steps[trained.run, trained.base_checkpoint, *_request_settings(row.config)].append(i)
-    found_paths = []
-    for path in steps.values():
-        path.sort(key=lambda i: (_step(rows[i]), rows[i].run))
-        base = base_of(rows[path[0]], rows)
-        found_paths.append(([index_of[base.run]] if base else []) + path)
-    return sorted(path for path in found_paths if len(path) > 1)
-
-
-def _step(row: _LineageRow) -> int:
-    assert row.config.trained
-    return row.config.trained.step

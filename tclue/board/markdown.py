@@ -1,117 +1,219 @@
-"""The board as a page of Markdown: how to read it, then tables and a picture for each set."""
+"""The board in Markdown: for each set a sentence, a picture and a table, with more folded below."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tclue.bench.stats.summary import MAX_LOST
-from tclue.board.plot import dollars
 from tclue.board.published_figures import PICTURE, Published, PublishedRow
-from tclue.board.rows import RankedSet
+from tclue.board.rows import RankedSet, Row, compared
 from tclue.board.tables import (
-    ALIKE,
     FRONTIER,
     NOTED,
+    SAME,
     by_difficulty,
+    code,
     effort,
-    escaped,
+    folded,
     more_scores,
+    other_seeds,
     ranking,
+    records,
     remarks,
+    set_apart,
     table,
-    tokens,
 )
+from tclue.board.wording import difference, escaped, estimate, p_value, per_thousand, tokens
 from tclue.puzzle.published import FILES
+from tclue.text import counted
 
-_HEAD = f"""\
-# Leaderboard
+_LEGEND = f"""\
+- **Accuracy** is the share of a puzzle's questions that were answered right, from 0 to 1,
+  averaged over each puzzle's samples and then over the puzzles. The brackets hold its 95%
+  interval, which is clustered by puzzle: more samples of the same puzzles do not count as more
+  puzzles.
+- **Solved** is the share of responses with every question right, with an interval of the same
+  kind.
+- **$ per 1,000 puzzles** is the mean cost of one response in US dollars, times 1,000, at the
+  prices of the day: token prices for a hosted model, a price for the hour for a local one.
+  *Unknown* means that no price is known, not that the price is 0. *Repriced* costs apply the
+  price book of the given date to the same tokens.
+- **Tokens** are the mean of one response; those out include the reasoning.
+- **Puzzles** is the number of puzzles with a scored response, times the samples of each.
+- **{FRONTIER}** marks the frontier: no other row of the table is as accurate for less, or more
+  accurate for the same cost or less. Free models, unknown costs, incomplete runs and models that
+  are no more accurate than `random` are never on it.
+- **{SAME}** means that the accuracy is not statistically different from that of the next
+  {FRONTIER} below (paired t test over the puzzles, p of 0.05 or more). *Puzzles needed* is the
+  number of puzzles that would show a difference of this size in four of five trials.
+- **{NOTED}** refers to a note below the table.
+- **Levels**: `random` draws one of the legal answers to each question, and `solver` proves the
+  answers. They are the chance level and the ceiling, not models.
+- **Incomplete**: more than {MAX_LOST:.0%} of the requests failed or are missing. Failed requests
+  are not scored; the same `tclue bench` command asks for them again.
+- **Seeds**: runs that differ in nothing but the seed are one row, that of the lowest seed.
+- **Above its base** is how much more accurate trained weights are than those that the training
+  began with, puzzle by puzzle. In the picture, an arrow leads from the base to the trained
+  weights.
+- **Main five** is the accuracy on who, weapon, where, when and why alone. **Pass@k** is the
+  chance that one of k samples is solved, **consensus@k** the score of the answers that most of k
+  samples give.
+- **Truncated, refused, unparsed** are the shares of responses that reached the output limit, that
+  were refusals, and that hold no answer. They are scored for what they hold.
 
-How accurately models solve Temporal Clue puzzles, and what an answer costs. This page, its
-pictures and `board.json` are made from the records of runs by `tclue leaderboard`; edits to them
-are lost. `tclue leaderboard --check` tells whether they are what the records give.
-
-Each table is one set of puzzles under one grader. Rows are compared within a table, never across.
-
-- **Accuracy**: share of a puzzle's questions answered right, from 0 to 1, averaged over each
-  puzzle's samples (avg@k) and then over puzzles, with its 95% interval in brackets. The interval is
-  clustered by puzzle: more samples of the same puzzles do not make them more puzzles.
-- **Solved**: share of responses with every question right, and its 95% interval, clustered alike.
-- **$ a puzzle**: mean US dollars for one response, as billed on the day: a hosted model at its
-  price for tokens then, a local one at a price for the hour. *unknown*: there is no known price; it
-  is not 0. *Repriced*: the same tokens at the prices of the price book of the date that is given.
-- **Tokens**: mean for one response; those out hold the reasoning.
-- **Puzzles**, **samples**: puzzles with a scored response; times that each was to be asked.
-- **Failed**: requests without a usable reply. They are not scored. Where more than {MAX_LOST:.0%}
-  failed or are missing, the row is *incomplete*: the same `tclue bench` command asks for them
-  again.
-- **{FRONTIER}**: on the frontier. No other row of the table is as accurate for less, or more
-  accurate for as much or less. Free models, unknown costs and incomplete rows are left out of it.
-- **{ALIKE}**: not told apart from the next {FRONTIER} below it: their difference, puzzle by puzzle,
-  may as well be chance (paired t, p of 0.05 or more). *Puzzles needed*: that would tell a
-  difference of this size apart in four of five trials.
-- **Above its base**: how much more accurate trained weights are than those that training began
-  with, puzzle by puzzle; an arrow leads from the one to the other in the picture.
-- **{NOTED}**: there is a note below the table.
-- **Main five**: accuracy on who, weapon, where, when and why alone. **Pass@k**: chance that one of
-  k samples is solved. **Consensus@k**: score of the answers that most of k samples give.
-- **Truncated, refused, unparsed**: shares of responses cut off by the output limit, of refusals,
-  and of texts without an answer. They are scored for what they hold.
+Rows can be compared within a table, never across tables. `tclue leaderboard` makes this page, its
+pictures and `board.json` from the records of the runs and overwrites edits; `tclue leaderboard
+--check` tells whether they match the records.
 """
 
 
-def page(sets: Sequence[RankedSet], published: Published, price_book: str) -> str:
-    """The whole page; `price_book` is the day of the price book that costs are repriced with."""
-    measured = [_section(ranked, price_book) for ranked in sets]
-    sections = measured or ["## Measured\n\nNo runs yet.\n"]
-    return "\n".join([_HEAD, *sections, _published(published, sets)])
+def page(
+    sets: Sequence[RankedSet],
+    published: Published,
+    price_book: str,
+    pictures: set[str],
+    results: str = "../results",
+) -> str:
+    """The whole page.
+
+    `price_book` is the day of the price book that costs are repriced with, `pictures` has the sets
+    (by the stem of their file) that have a picture, and `results` is the way from the page to the
+    run folders.
+    """
+    days = [row.day for ranked in sets for row in ranked.measured if row.day]
+    day = f" The last response was measured on {max(days)} (UTC)." if days else ""
+    parts = [
+        "# Leaderboard\n",
+        "How accurately models solve Temporal Clue puzzles, and what their answers cost, one table "
+        f"for each set of puzzles.{day}\n",
+        *(_section(ranked, price_book, ranked.stem in pictures, results) for ranked in sets),
+        *([] if sets else ["## Measured\n\nNo runs yet.\n"]),
+        _published(published, sets),
+        folded("How to read this page", _LEGEND),
+    ]
+    return "\n".join(parts)
 
 
-def _section(ranked: RankedSet, price_book: str) -> str:
+def _section(ranked: RankedSet, price_book: str, has_picture: bool, results: str) -> str:
     title = escaped(ranked.title)
     parts = [
         f"## {title}\n",
-        f"{_count(ranked.puzzles, 'puzzle')}, grader `{ranked.grader}`, puzzle file with SHA-256 "
-        f"`{ranked.sha256}`.\n",
-        ranking(ranked),
-        remarks(ranked),
-        f"![{title}: accuracy against cost]({ranked.picture})\n",
+        _verdict(ranked),
+        _levels(ranked),
+        picture(f"{title}: accuracy against cost", ranked.stem) if has_picture else "",
+        *ranking(ranked),
+        remarks(ranked.rows),
+        f"{counted(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
+        f"`{ranked.sha256[:8]}` (SHA-256).\n",
         more_scores(ranked),
         by_difficulty(ranked),
         effort(ranked, price_book),
+        other_seeds(ranked),
+        set_apart("Runs on a part of the set, which are not ranked", ranked.partial),
+        set_apart("Runs without a scored response", ranked.unscored),
+        records(ranked, results),
     ]
     return "\n".join(part for part in parts if part)
 
 
+def picture(alt: str, stem: str) -> str:
+    """A picture for light and dark pages; where `<picture>` is unknown, the light one is left."""
+    return (
+        "<picture>\n"
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{stem}-dark.svg">\n'
+        f'  <img alt="{alt.replace(chr(34), "&quot;")}" src="{stem}.svg">\n'
+        "</picture>\n"
+    )
+
+
+def _verdict(ranked: RankedSet) -> str:
+    """Which model is the most accurate, which the best per dollar, and how sure that is."""
+    rows = [row for row in ranked.rows if row.summary.complete and row.accuracy is not None]
+    if not rows:
+        return "No model has been measured completely on all puzzles of this set yet.\n"
+    best = rows[0]
+    chance = next((row for row in ranked.levels if row.config.model == "random"), None)
+    if chance and (best.accuracy or 0.0) <= (chance.accuracy or 0.0):
+        return (
+            f"No model that was measured here is more accurate than chance. The most accurate is "
+            f"{_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}.\n"
+        )
+    sentences = [
+        f"The most accurate model is {_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}."
+    ]
+    value = [row for row in rows if row.on_frontier and row.cost_usd]
+    if value:
+        # The same for every row: right answers are puzzles x questions x accuracy.
+        bargain = max(value, key=lambda row: (row.accuracy or 0.0) / (row.cost_usd or 1.0))
+        name = "It also gives" if bargain is best else f"{_named(bargain)} gives"
+        sentences.append(f"{name} the most right answers for a dollar.")
+    if len(rows) > 1 and (against := compared(best, rows[1])):
+        result = against.accuracy
+        sure = "is" if result.significant else "is not"
+        sentences.append(
+            f"The lead over the next row, {escaped(rows[1].label)}, {sure} statistically "
+            f"significant: {difference(result)}, p {_equals(p_value(result))}."
+        )
+    return " ".join(sentences) + "\n"
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def _named(row: Row) -> str:
+    cost = "at an unknown cost" if row.cost_usd is None else f"for {per_thousand(row.cost_usd)}"
+    per = "" if row.cost_usd is None else " per 1,000 puzzles"
+    return f"**{escaped(row.label)}** (accuracy {estimate(row.summary.accuracy)}, {cost}{per})"
+
+
+def _levels(ranked: RankedSet) -> str:
+    names = {"random": "chance (`random`)", "solver": "the ceiling (`solver`)"}
+    levels = [f"{names[r.config.model]} {estimate(r.summary.accuracy)}" for r in ranked.levels]
+    return f"Levels: {', '.join(reversed(levels))}.\n" if levels else ""
+
+
 def _published(published: Published, sets: Sequence[RankedSet]) -> str:
-    heads = ["", "model", "organization", "reasoning", "accuracy", "$ a response"]
+    heads = ["", "model", "organization", "reasoning", "accuracy", "$ per 1,000 puzzles"]
     heads += ["tokens in", "tokens out", "note"]
     rows = table(heads, "clllrrrrl", [_published_cells(row) for row in published.rows])
+    best = published.rows[0]
+    rivals = [row for row in published.rows if row.on_frontier and row is not best]
+    near = max(rivals, key=lambda row: row.accuracy)
     return f"""\
 ## Published results
 
-**Published, not measured here**, and so not ranked with the rows above. Source:
-{escaped(published.source)}. On {escaped(published.benchmark)}. That grader never counts a time as
-right: under it the right answers themselves score 0.926.
+**Quoted, not measured here**: {_quoted(best)} is the most accurate of the published models; \
+{_quoted(near)} comes next on the frontier. Whether they differ by more than chance cannot be \
+tested, because the source gives no scores for single puzzles.
 
-The source gives no intervals and no scores by puzzle, so none can be computed, and the frontier
-is drawn through the figures as they stand. A mean of 64 scores between 0 and 1 may be off by as
-much as 0.12 either way (95%). Numbers in notes are in percent, as in the source.
-
+{picture("Published results: accuracy against cost", PICTURE)}
 {rows}
-{_comparable_rows(sets)}![Published results: accuracy against cost]({PICTURE})
-"""
+The source is {escaped(published.source)}. The figures are on {escaped(published.benchmark)}. That
+grader never counts a time as right, so the right answers themselves score 0.926 under it. The
+source gives no intervals, so none are shown and the frontier is drawn through the figures as they
+stand: a mean of 64 scores between 0 and 1 may be off by as much as 0.12 either way (95%). Numbers
+in notes are in percent, as in the source. These rows are not ranked with those above.
+
+{_comparable_rows(sets)}"""
+
+
+def _quoted(row: PublishedRow) -> str:
+    return (
+        f"**{escaped(row.label)}** ({row.accuracy:.3f}, {per_thousand(row.cost_usd)} per 1,000 "
+        "puzzles)"
+    )
 
 
 def _comparable_rows(sets: Sequence[RankedSet]) -> str:
-    """The measured rows that a published one may be set beside: its puzzles, its grader."""
+    """The measured rows that a published one can be compared with: its puzzles, its grader."""
     lines = [
-        f"- {escaped(row.label)}: {accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}], "
-        f"{_count(row.summary.puzzles, 'puzzle')}, "
-        f"{_count(row.summary.samples, 'response')} to each\n"
+        f"- {escaped(row.label)}: {estimate(row.summary.accuracy)}, "
+        f"{counted(row.summary.puzzles, 'puzzle')}, "
+        f"{counted(row.summary.samples, 'response')} to each\n"
         for ranked in sets
         if ranked.sha256 == FILES["published-val"].sha256 and ranked.grader == "published"
-        for row in ranked.rows
-        if (accuracy := row.summary.accuracy)
+        for row in (*ranked.rows, *ranked.levels)
     ]
     if not lines:
         return ""
@@ -125,12 +227,8 @@ def _published_cells(row: PublishedRow) -> list[str]:
         escaped(row.organization),
         escaped(row.reasoning),
         f"{row.accuracy:.3f}",
-        dollars(row.cost_usd),
+        per_thousand(row.cost_usd),
         tokens(row.prompt_tokens),
         tokens(row.completion_tokens),
         escaped(row.note),
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,14 +1,13 @@
-"""What a reader must know of a run before relying on its numbers, a sentence each."""
+"""Notes on a run: what a reader must know before relying on its numbers."""
 
 from __future__ import annotations
 
 from tclue.bench.stats.summary import MAX_LOST, Summary
-from tclue.board.plot import dollars
-from tclue.text import counted
+from tclue.text import counted, dollars
 
 
 def notes(run: Summary) -> list[str]:
-    """The notes of a run, none for most."""
+    """The notes of a run, one sentence each; most runs have none."""
     possible = [_incomplete(run), _served(run), _cost(run), *run.notes]
     return [note for note in possible if note]
 

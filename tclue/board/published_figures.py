@@ -1,4 +1,4 @@
-"""The published results, as the board shows them: apart, and as their source gives them.
+"""The published results, which the board shows apart, as their source gives them.
 
 `published.json` holds the figures with their source. They are on other puzzles and under another
 grader than measured rows, so they have a type of their own and no function here takes both. The
@@ -14,7 +14,8 @@ from pathlib import Path
 from tclue.board.frontier import frontier
 
 FIGURES = Path(__file__).with_name("published.json")
-PICTURE = "published.svg"
+# The beginning of the names of its pictures.
+PICTURE = "published"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PublishedRow:
     # mean tokens of a prompt and of a response; None where the source gives none
     prompt_tokens: float
     completion_tokens: float | None
-    # what sets this row apart, in the source's terms
+    # how this row differs from the others, in the source's terms
     note: str
     # nothing published beats it at its cost or less
     on_frontier: bool
@@ -46,7 +47,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Published:
-    """The published results: where they are from, on what, and the rows, most accurate first."""
+    """The published results: their source, their benchmark, and the rows, most accurate first."""
 
     source: str
     benchmark: str

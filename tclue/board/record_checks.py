@@ -1,7 +1,7 @@
-"""What the board takes for granted of records, checked before it shows numbers made of them.
+"""Checks of the records that the board shows numbers from.
 
-Records may be edited by hand, or come from elsewhere. Each value has been checked when its line was
-read; here is what values mean together.
+Records may be edited by hand or come from elsewhere. Each value was checked when its line was read;
+these checks are about values that do not fit together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tclue.errors import UserError
 
 
 def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:
-    """The responses of a run, as they come, one a line of its file.
+    """The responses of a run, in the order of the lines of its file.
 
     Raises UserError, naming the file and the line, for values that no run writes.
     """
@@ -27,7 +27,7 @@ def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> I
             raise UserError(f"{where}: {wrong}")
         pairs.add(response.pair)
         if len(pairs) > asked:
-            raise UserError(f"{where}: one more than the {asked} that run.json asks for")
+            raise UserError(f"{where}: expected at most {asked} responses, as run.json says")
         if response.grade:
             asks = sorted(response.grade.answers)
             if asks != letters.setdefault(response.puzzle, asks):
@@ -37,14 +37,14 @@ def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> I
 
 
 def _wrong(response: Response, samples: int, grader: str) -> str | None:
-    """What no run writes in a line, and what it would."""
+    """What is wrong with a line, and what is expected; None if nothing is."""
     grade = response.grade
     if response.sample >= samples:
         return f"sample is {response.sample}: expected 0 to {samples - 1}"
     if not response.scored:
         return None
     if grade is None:
-        return f"{response.outcome}, and no grade: expected one"
+        return f"the outcome is {response.outcome}, and there is no grade: expected one"
     if not set(grade.right) <= grade.answers.keys():
         return f"right is {list(grade.right)!r}: expected letters of its answers"
     if response.grader != grader:

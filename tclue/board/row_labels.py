@@ -1,12 +1,12 @@
-"""What a row is called: its variant, and where several runs share it, what tells them apart."""
+"""The label of a row: its variant, and where several runs share it, how they differ."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from tclue.bench.records import RunConfig
-from tclue.board.labels import clean
+from tclue.board.wording import clean
 
 
 def _temperature(config: RunConfig) -> str:
@@ -19,7 +19,9 @@ def _temperature(config: RunConfig) -> str:
             return f"temperature {warm:g}"
 
 
-# What may tell two runs of a variant apart, what a reader wants to know first.
+# Characters of a label.
+LONGEST = 90
+# How two runs of a variant may differ, beginning with what a reader wants to know first.
 _WORDS: tuple[Callable[[RunConfig], str], ...] = (
     _temperature,
     lambda config: "over HTTP" if config.api_base else "in process",
@@ -35,8 +37,8 @@ _WORDS: tuple[Callable[[RunConfig], str], ...] = (
 def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
     """A label for each (folder name, configuration) of one table.
 
-    A label names as few differences between the runs of a variant as tell them apart; where none
-    do, it has the end of the folder's name, which is a hash of all that shapes responses.
+    A label names as few settings as distinguish the runs of a variant; where none do, it has the
+    end of the folder's name, which is a hash of everything that shapes the responses.
     """
     variants = Counter(clean(config.variant) for _, config in runs)
     texts = []
@@ -46,7 +48,7 @@ def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
             twins = [other for _, other in runs if clean(other.variant) == variant]
             variant = f"{variant} ({_distinguishing(folder, config, twins)})"
         texts.append(variant)
-    return texts
+    return shortened(texts)
 
 
 def _distinguishing(folder: str, config: RunConfig, twins: Sequence[RunConfig]) -> str:
@@ -62,3 +64,26 @@ def _distinguishing(folder: str, config: RunConfig, twins: Sequence[RunConfig]) 
 
 def _distinct(words: Sequence[Callable[[RunConfig], str]], configs: Sequence[RunConfig]) -> int:
     return len({tuple(word(config) for word in words) for config in configs})
+
+
+def shorten(text: str, most: int = LONGEST) -> str:
+    """The text, or its two ends where it is longer than so many characters."""
+    head = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def shortened(texts: Sequence[str]) -> list[str]:
+    """The texts, shortened so that those that differ still differ."""
+    short = [shorten(text) for text in texts]
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for text, cut in zip(texts, short, strict=True):
+        alike[cut].add(text)
+    for i, text in enumerate(texts):
+        if len(group := alike[short[i]]) > 1:
+            # Keep what follows the beginning that the group has in common.
+            low, high = min(group), max(group)
+            common = next((j for j, c in enumerate(low) if high[j] != c), len(low))
+            tails = dict(zip(group, shortened([t[common:] for t in group]), strict=True))
+            kept = tails[text][: LONGEST - 12]
+            short[i] = f"{text[:10]}…{kept}"
+    return short

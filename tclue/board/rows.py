@@ -1,11 +1,14 @@
 """From the records of runs to the rows of the board.
 
-* A row is one run, computed anew from `run.json` and `responses.jsonl`; nothing is taken from
-  `summary.json`, which is itself derived.
-* Rows share a table only when they were asked the same puzzles and graded alike: the same set
-  name, the same SHA-256 of its file, the same number of puzzles from its start, the same grader.
-* The frontier is drawn among the complete runs with a known cost above zero. Where answers are
-  missing, accuracy stands on other puzzles than the rest, often easier ones.
+* A row is one run, computed from `run.json` and `responses.jsonl`; `summary.json`, which is derived
+  from them too, is not read.
+* Rows share a table only if they were asked the same puzzles and graded in the same way: the same
+  set name, the same SHA-256 of its file, the same grader. Runs on a part of the set and runs
+  without a scored response stand apart and are not ranked.
+* Runs that differ in nothing but their seed are one row, with the other seeds below it.
+* `random` and `solver` are not ranked either: they are the levels that the others lie between.
+* The frontier is drawn among the complete runs that cost something and beat `random`. Where
+  responses are missing, the accuracy is that of other puzzles, often easier ones.
 * Each row on the frontier is compared with the next cheaper one on it, puzzle by puzzle; each step
   of a training run with the row of the weights that it began with, asked in the same way.
 """
@@ -15,8 +18,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tclue.bench.records import RunConfig, iter_responses, read_config, run_folders, slug
@@ -24,11 +28,12 @@ from tclue.bench.stats.compare import Difference, compare_scores
 from tclue.bench.stats.summary import Summary, summary
 from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.frontier import frontier
-from tclue.board.labels import clean
-from tclue.board.lineage import base_of
+from tclue.board.lineage import base_of, request_settings
 from tclue.board.record_checks import checked
-from tclue.board.row_labels import labels
-from tclue.text import counted
+from tclue.board.row_labels import labels, shorten
+from tclue.board.wording import clean
+from tclue.errors import UserError
+from tclue.puzzle.splits import shipped_sizes
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,17 @@ class Row:
     summary: Summary
     # puzzle -> its means over samples
     scores: Mapping[str, Scores]
+    # the day of the last response (UTC); None where the records do not say
+    day: str | None = None
     # nothing in the table beats it at its cost or less
     on_frontier: bool = False
     # the next cheaper row on the frontier; None for the cheapest, and for rows that are not on it
     neighbour: Neighbour | None = None
     # of trained weights, the row of those that training began with; None where it is not here
     base: Neighbour | None = None
+
+    # the same run with other seeds
+    seeds: tuple[Row, ...] = ()
 
     @property
     def accuracy(self) -> float | None:
@@ -69,9 +79,9 @@ class Row:
         return self.summary.cost_usd
 
     @property
-    def in_race(self) -> bool:
-        """Whether it may stand on the frontier."""
-        return bool(self.summary.complete and self.summary.cost_usd and self.summary.responses)
+    def is_level(self) -> bool:
+        """Whether this is `random` or `solver`, which are levels and no models."""
+        return self.config.model in ("random", "solver")
 
     @property
     def like_neighbour(self) -> bool:
@@ -83,47 +93,89 @@ class Row:
 class RankedSet:
     """One table, plot and frontier: runs that were asked the same puzzles and graded alike."""
 
-    # the name, and what tells it from the others where two sets share the name
+    # the name, and what distinguishes it from the others where two sets share the name
     title: str
     name: str
-    # SHA-256 of the puzzle file, and how many puzzles from its start were asked
+    # SHA-256 of the puzzle file, and its number of puzzles
     sha256: str
     puzzles: int
     grader: str
-    # file name of the picture
-    picture: str
+    # what the names of its pictures begin with
+    stem: str
     # most accurate first
     rows: tuple[Row, ...]
+    # `solver` and `random`
+    levels: tuple[Row, ...] = ()
+    # runs on a part of the puzzles, and runs without a scored response
+    partial: tuple[Row, ...] = ()
+    unscored: tuple[Row, ...] = ()
+
+    @property
+    def measured(self) -> list[Row]:
+        """Every run on all puzzles that has a scored response, the folded ones and levels too."""
+        return [run for row in (*self.rows, *self.levels) for run in (row, *row.seeds)]
 
 
-# What two runs must share to share a table.
-_Key = tuple[str, int, str, str]
+# What two runs must share to share a table: set, grader, SHA-256.
+_Key = tuple[str, str, str]
 
 
-def read_sets(results: Path, reprice: Reprice | None = None) -> tuple[RankedSet, ...]:
+def read_sets(
+    results: Path,
+    reprice: Reprice | None = None,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> tuple[RankedSet, ...]:
     """Every run below a results folder, by puzzle set; none where the folder is not there.
 
-    `reprice` gives a response's cost at the price book's prices. Raises UserError, naming the file
-    and the line, where a run's records cannot be read.
+    `reprice` gives a response's cost at the price book's prices. `only` and `without` choose runs,
+    by a pattern for the names of their folders or variants (`tiny*`) or the beginning of a folder's
+    name. Raises UserError where one of them fits no run, and, naming the file and the line, where
+    a run's records cannot be read.
     """
+    folders = run_folders(results)
+    configs = {folder: read_config(folder) for folder in folders}
+    chosen = dict.fromkeys(folders if not only else _fitting("--only", only, configs))
+    for folder in _fitting("--without", without, configs):
+        chosen.pop(folder, None)
     tables: defaultdict[_Key, list[Row]] = defaultdict(list)
-    for folder in run_folders(results):
-        run = read_tally(folder, reprice)
-        config = run.config
-        key = (clean(config.puzzle_set), config.puzzles, config.grader, config.puzzle_sha256)
-        label = clean(config.variant)
-        tables[key].append(Row(label, folder.name, config, summary(run), puzzle_scores(run)))
+    for folder in folders:
+        if folder in chosen:
+            run = read_tally(folder, reprice)
+            config = run.config
+            key = (clean(config.puzzle_set), config.grader, config.puzzle_sha256)
+            label = clean(config.variant)
+            row = Row(label, folder.name, config, summary(run), puzzle_scores(run), run.day)
+            tables[key].append(row)
     sets = []
     # The picture of the published results has that name.
     stems = {"published"}
-    for key in sorted(tables, key=_set_order):
+    for key in sorted(tables, key=lambda key: (_stem(key), key[1] != "sound", key)):
         sets.append(_ranked_set(key, tables[key], plain_name=_stem(key) not in stems))
         stems.add(_stem(key))
     return tuple(sets)
 
 
+def _fitting(
+    option: str, patterns: Sequence[str], configs: Mapping[Path, RunConfig]
+) -> Iterator[Path]:
+    for pattern in patterns:
+        fitting = [
+            folder
+            for folder, config in configs.items()
+            if folder.name.startswith(pattern)
+            or any(fnmatchcase(name, pattern) for name in (folder.name, config.variant))
+        ]
+        if not fitting:
+            raise UserError(
+                f"{option} {pattern}: no run has such a name: expected the beginning of a run's "
+                "name, or a pattern such as 'tiny*'; `tclue results` lists the runs"
+            )
+        yield from fitting
+
+
 def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
-    """Read and check a run's records, and keep what its numbers are made of.
+    """Read and check a run's records, and keep what its numbers are computed from.
 
     Raises UserError, naming the file and the line, where no run writes them so.
     """
@@ -132,48 +184,100 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
     return tally(config, checked(folder, config, responses), reprice)
 
 
-def _set_order(key: _Key) -> tuple[str, int, bool, _Key]:
-    """Sort by name, then the most puzzles first, then the default grader first.
-
-    The first keeps the plain name, so that a trial on a few puzzles does not rename the others.
-    """
-    return _stem(key), -key[1], key[2] != "sound", key
-
-
 def _stem(key: _Key) -> str:
-    return slug(key[0]).lower()
+    return slug(key[0]).lower()[:200]
 
 
-def _ranked_set(key: _Key, rows: list[Row], plain_name: bool) -> RankedSet:
-    name, puzzles, grader, sha256 = key
-    title, stem = name, _stem(key)
+def _ranked_set(key: _Key, rows: Sequence[Row], plain_name: bool) -> RankedSet:
+    name, grader, sha256 = key
+    title, stem = shorten(name), _stem(key)
     if not plain_name:
-        title = f"{name} ({counted(puzzles, 'puzzle')}, grader {grader}, file {sha256[:8]})"
+        title += f" (grader {grader}, file {sha256[:8]})"
         stem = f"{stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}"
-    return RankedSet(title, name, sha256, puzzles, grader, f"{stem}.svg", ranked(rows))
+    size = shipped_sizes().get(sha256) or max(
+        (row.config.puzzles for row in rows if row.config.limit is None), default=0
+    )
+    whole = [row for row in rows if row.config.puzzles == size]
+    scored = [row for row in whole if row.summary.responses]
+    apart = [row for row in rows if row.config.puzzles != size and row.summary.responses]
+    return RankedSet(
+        title,
+        name,
+        sha256,
+        size or max(row.config.puzzles for row in rows),
+        grader,
+        stem,
+        ranked([row for row in scored if not row.is_level], _chance(scored)),
+        _labelled(_fold_seeds([row for row in scored if row.is_level])),
+        _labelled(sorted(apart, key=lambda row: (-row.config.puzzles, *_rank(row)))),
+        _labelled(sorted((r for r in rows if not r.summary.responses), key=lambda r: r.run)),
+    )
 
 
-def ranked(rows: list[Row]) -> tuple[Row, ...]:
-    """The rows of one table, most accurate first, told apart, those on the frontier marked."""
-    rows = sorted(rows, key=_rank)
-    in_race = [i for i, row in enumerate(rows) if row.in_race]
+def _chance(rows: Sequence[Row]) -> float:
+    """The accuracy of `random`, which a row has to beat; below 0 where it was not measured."""
+    return max((r.accuracy or 0.0 for r in rows if r.config.model == "random"), default=-1.0)
+
+
+def ranked(rows: Sequence[Row], chance: float = -1.0) -> tuple[Row, ...]:
+    """The rows of one table, most accurate first, distinguished, those on the frontier marked."""
+    everything = list(rows)
+    rows = _fold_seeds(rows)
+    in_race = [
+        i
+        for i, row in enumerate(rows)
+        if row.summary.complete and row.cost_usd and (row.accuracy or 0.0) > chance
+    ]
     points = [(rows[i].cost_usd or 0.0, rows[i].accuracy or 0.0) for i in in_race]
     best = [i for i, is_on in zip(in_race, frontier(points), strict=True) if is_on]
     # Most accurate first is dearest first: the next of them is the next cheaper.
     for position, i in enumerate(best):
         cheaper = [rows[j] for j in best[position + 1 : position + 2]]
-        neighbour = _neighbour(rows[i], cheaper[0]) if cheaper else None
+        neighbour = compared(rows[i], cheaper[0]) if cheaper else None
         rows[i] = replace(rows[i], on_frontier=True, neighbour=neighbour)
     for i, row in enumerate(rows):
-        if base := base_of(row, rows):
-            rows[i] = replace(row, base=_neighbour(row, base))
-    row_labels = labels([(row.run, row.config) for row in rows])
-    return tuple(replace(row, label=label) for row, label in zip(rows, row_labels, strict=True))
+        if base := base_of(row, everything):
+            rows[i] = replace(row, base=compared(row, base))
+    return _labelled(rows)
 
 
-def _neighbour(row: Row, cheaper: Row) -> Neighbour | None:
-    differences = compare_scores(row.scores, cheaper.scores)
-    return Neighbour(cheaper.run, differences[0]) if differences else None
+def _fold_seeds(rows: Sequence[Row]) -> list[Row]:
+    """The rows in their order, those that differ in their seed alone below the one shown.
+
+    That is the complete one of the lowest seed: no accuracy has a say in it.
+    """
+    groups: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        config = row.config
+        request = json.dumps(config.request, sort_keys=True)
+        key = (config.variant, config.checkpoint, request, *request_settings(config)[1:])
+        groups[key].append(row)
+    shown = []
+    for group in groups.values():
+        group.sort(key=lambda row: (not row.summary.complete, row.config.seed or 0, row.run))
+        if len({row.config.seed for row in group}) == len(group):
+            shown.append(replace(group[0], seeds=tuple(group[1:])))
+        else:
+            shown += group
+    return sorted(shown, key=_rank)
+
+
+def _labelled(rows: Sequence[Row]) -> tuple[Row, ...]:
+    names = labels([(row.run, row.config) for row in rows])
+    return tuple(
+        replace(row, label=name, seeds=tuple(_labelled_seed(seed, name) for seed in row.seeds))
+        for row, name in zip(rows, names, strict=True)
+    )
+
+
+def _labelled_seed(row: Row, name: str) -> Row:
+    return replace(row, label=f"{name}, seed {row.config.seed}")
+
+
+def compared(row: Row, other: Row) -> Neighbour | None:
+    """How a row differs from another, puzzle by puzzle; None where they share too few puzzles."""
+    differences = compare_scores(row.scores, other.scores)
+    return Neighbour(other.run, differences[0]) if differences else None
 
 
 def _rank(row: Row) -> tuple[float, float, str, str]:

@@ -1,23 +1,33 @@
 """The tables of one puzzle set, in Markdown: the ranking, and below it what else was measured.
 
-A column that is empty in every row of a table is left out, and so is a table without rows to show.
+A column that is empty in every row of a table is left out, and so is a table without rows.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from tclue.bench.stats.compare import Difference
-from tclue.bench.stats.intervals import Estimate
-from tclue.board.labels import clean
+from tclue.board.commands import bench_command
 from tclue.board.notes import notes
-from tclue.board.plot import dollars, format_number
 from tclue.board.rows import Neighbour, RankedSet, Row
+from tclue.board.wording import (
+    NONE,
+    clean,
+    difference,
+    escaped,
+    estimate,
+    p_value,
+    per_thousand,
+    tokens,
+)
+from tclue.text import counted, format_number
 
-FRONTIER, ALIKE, NOTED = "◆", "≈", "†"
-NONE = "–"
+FRONTIER, SAME, NOTED = "◆", "≈", "†"
+# Rows of a ranking that are not folded away.
+MOST_ROWS = 40
 
 
 class Column(NamedTuple):
@@ -28,20 +38,71 @@ class Column(NamedTuple):
     cell: Callable[[Row], str]
 
 
-def ranking(ranked: RankedSet) -> str:
-    """The main table, most accurate first."""
+def ranking(ranked: RankedSet) -> list[str]:
+    """The main table, most accurate first, and where it is long its end, folded."""
     columns = [
         Column("", "c", _mark),
         Column("variant", "l", _variant),
         Column("accuracy", "r", lambda row: estimate(row.summary.accuracy)),
         Column("solved", "r", lambda row: estimate(row.summary.solved)),
-        Column("$ a puzzle", "r", lambda row: cost(row.cost_usd)),
+        Column("$ per 1,000 puzzles", "r", _cost),
         Column("tokens out", "r", lambda row: tokens(row.summary.completion_tokens)),
-        Column("puzzles", "r", lambda row: str(row.summary.puzzles)),
-        Column("samples", "r", lambda row: str(row.summary.samples)),
-        Column("failed", "r", lambda row: str(row.summary.outcomes["failed"])),
+        Column("puzzles", "r", lambda row: f"{row.summary.puzzles} x {row.summary.samples}"),
+        Column("failed", "r", lambda row: str(row.summary.outcomes["failed"] or NONE)),
+        Column("day", "r", lambda row: row.day or NONE),
     ]
-    return _filled(columns, ranked)
+    first, rest = ranked.rows[:MOST_ROWS], ranked.rows[MOST_ROWS:]
+    more = folded(counted(len(rest), "more row"), _filled(columns, rest)) if rest else ""
+    return [_filled(columns, first) if first else "", more]
+
+
+def set_apart(title: str, rows: Sequence[Row]) -> str:
+    """Runs that are not ranked: how far each came, and what its scored responses are worth."""
+    columns = [
+        Column("responses", "r", lambda row: f"{row.summary.responses:,}"),
+        Column("failed", "r", lambda row: f"{row.summary.outcomes['failed']:,}"),
+        Column("missing", "r", lambda row: f"{row.summary.missing:,}"),
+        Column("puzzles", "r", lambda row: f"{row.summary.puzzles} of {row.summary.puzzles_asked}"),
+        Column("accuracy", "r", lambda row: estimate(row.summary.accuracy)),
+        Column("$ per 1,000 puzzles", "r", _cost),
+        Column("day", "r", lambda row: row.day or NONE),
+    ]
+    return _details(title, columns, rows)
+
+
+def other_seeds(ranked: RankedSet) -> str:
+    """The rows that stand for several seeds, seed by seed."""
+    seeds = [
+        run for row in (*ranked.rows, *ranked.levels) if row.seeds for run in (row, *row.seeds)
+    ]
+    columns = [
+        Column("seed", "r", lambda row: str(row.config.seed)),
+        Column("accuracy", "r", lambda row: estimate(row.summary.accuracy)),
+        Column("solved", "r", lambda row: estimate(row.summary.solved)),
+        Column("$ per 1,000 puzzles", "r", _cost),
+        Column("puzzles", "r", lambda row: f"{row.summary.puzzles} x {row.summary.samples}"),
+        Column("run", "l", lambda row: code(row.run)),
+    ]
+    return _details("Each seed", columns, seeds)
+
+
+def records(ranked: RankedSet, results: str) -> str:
+    """Where the records of each row are, and the command that makes them."""
+    rows = [*ranked.measured, *ranked.partial, *ranked.unscored]
+    columns = [
+        Column("records", "l", lambda row: _link(row.run, f"{results}/{row.run}")),
+        Column("command", "l", lambda row: code(bench_command(row.config))),
+    ]
+    return _details("Records, and the command that makes each", columns, rows)
+
+
+def _link(text: str, path: str) -> str:
+    return f"[{escaped(text)}]({quote(path)})"
+
+
+def code(text: str) -> str:
+    """A text as a code span, which would end at a backquote and, in a table's cell, at a bar."""
+    return f"`{clean(text).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def more_scores(ranked: RankedSet) -> str:
@@ -59,13 +120,15 @@ def more_scores(ranked: RankedSet) -> str:
         Column("above its base", "r", lambda row: _than(row.base, difference)),
         Column("p of that", "r", lambda row: _than(row.base, p_value)),
     ]
-    return _details("Main questions, several samples, neighbours on the frontier", columns, ranked)
+    title = "Main questions, several samples, and the differences between rows"
+    return _details(title, columns, [*ranked.rows, *ranked.levels])
 
 
 def by_difficulty(ranked: RankedSet) -> str:
     """Accuracy by difficulty, for each way to split the puzzles that gives more than one group."""
-    groups = {(g.split, g.name): 0 for row in ranked.rows for g in row.summary.by_difficulty}
-    for row in ranked.rows:
+    rows = [*ranked.rows, *ranked.levels]
+    groups = {(g.split, g.name): 0 for row in rows for g in row.summary.by_difficulty}
+    for row in rows:
         for group in row.summary.by_difficulty:
             key = group.split, group.name
             groups[key] = max(groups[key], group.puzzles)
@@ -74,11 +137,11 @@ def by_difficulty(ranked: RankedSet) -> str:
         for (split, name), puzzles in groups.items()
         if sum(other == split for other, _ in groups) > 1
     ]
-    return _details("Accuracy by difficulty (puzzles)", columns, ranked)
+    return _details("Accuracy by difficulty (puzzles)", columns, rows)
 
 
 def effort(ranked: RankedSet, price_book: str) -> str:
-    """Outcomes, seconds, tokens, and the cost by other reckonings."""
+    """Outcomes, seconds, tokens, and the cost by other calculations."""
     repriced = f"$ repriced ({price_book})"
     columns = [
         Column("truncated, refused, unparsed, failed", "r", _rates),
@@ -88,45 +151,53 @@ def effort(ranked: RankedSet, price_book: str) -> str:
         Column("cached", "r", lambda row: tokens(row.summary.cached_tokens)),
         Column("reasoning", "r", lambda row: tokens(row.summary.reasoning_tokens)),
         Column("answer", "r", lambda row: tokens(row.summary.answer_tokens)),
-        Column("$ by litellm", "r", lambda row: _known(row.summary.cost_litellm_usd, dollars)),
-        Column(repriced, "r", lambda row: _known(row.summary.repriced_usd, dollars)),
+        Column("$ by litellm", "r", lambda row: _known(row.summary.cost_litellm_usd, per_thousand)),
+        Column(repriced, "r", lambda row: _known(row.summary.repriced_usd, per_thousand)),
         Column("prices of", "l", _prices_of),
         Column("answered as", "l", _answered_as),
     ]
-    return _details("Outcomes, seconds, tokens, cost", columns, ranked)
+    title = "Outcomes, seconds, tokens, and other costs per 1,000 puzzles"
+    return _details(title, columns, [*ranked.rows, *ranked.levels])
 
 
-def remarks(ranked: RankedSet) -> str:
+def remarks(rows: Sequence[Row]) -> str:
     """The notes of all rows, as a list; empty where there are none."""
     return "".join(
         f"- {NOTED} {escaped(row.label)}: {escaped(note)}\n"
-        for row in ranked.rows
+        for row in rows
         for note in notes(row.summary)
     )
 
 
-def _details(title: str, columns: Sequence[Column], ranked: RankedSet) -> str:
-    shown = [column for column in columns if any(column.cell(row) != NONE for row in ranked.rows)]
+def folded(title: str, body: str) -> str:
+    """A part of the page that opens on a click."""
+    return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
+
+
+def _details(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    shown = [column for column in columns if any(column.cell(row) != NONE for row in rows)]
     if not shown:
         return ""
-    shown = [Column("variant", "l", lambda row: escaped(row.label)), *shown]
-    return f"<details><summary>{title}</summary>\n\n{_filled(shown, ranked)}\n</details>\n"
+    variant = Column("variant", "l", lambda row: escaped(row.label))
+    return folded(title, _filled([variant, *shown], rows))
 
 
-def _filled(columns: Sequence[Column], ranked: RankedSet) -> str:
-    cells = [[column.cell(row) for column in columns] for row in ranked.rows]
-    return table([c.head for c in columns], "".join(c.side for c in columns), cells)
+def _filled(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    shown = [column for column in columns if any(column.cell(row) != NONE for row in rows)]
+    cells = [[column.cell(row) for column in shown] for row in rows]
+    return table([c.head for c in shown], "".join(c.side for c in shown), cells)
 
 
 def _mark(row: Row) -> str:
     if not row.on_frontier:
         return ""
-    return f"{FRONTIER} {ALIKE}" if row.like_neighbour else FRONTIER
+    return f"{FRONTIER} {SAME}" if row.like_neighbour else FRONTIER
 
 
 def _variant(row: Row) -> str:
     noted = f" {NOTED}" if notes(row.summary) else ""
-    return escaped(row.label) + noted + ("" if row.summary.complete else " *(incomplete)*")
+    seeds = f" *({len(row.seeds) + 1} seeds)*" if row.seeds else ""
+    return escaped(row.label) + seeds + noted + ("" if row.summary.complete else " *(incomplete)*")
 
 
 def _has_samples(row: Row) -> bool:
@@ -186,39 +257,11 @@ def _known(number: float | None, told: Callable[[float], str]) -> str:
     return NONE if number is None else told(number)
 
 
-def cost(cost_usd: float | None) -> str:
-    """A cost that is shown even where it is unknown."""
-    return "*unknown*" if cost_usd is None else dollars(cost_usd)
-
-
-def estimate(mean: Estimate | None) -> str:
-    """A mean with its interval."""
-    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]" if mean else NONE
-
-
-def difference(result: Difference) -> str:
-    """A difference with its interval."""
-    low, high = result.interval
-    return f"{result.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def p_value(result: Difference) -> str:
-    """The p of a difference."""
-    return f"{result.p:.3f}" if result.p >= 0.001 else "< 0.001"
-
-
-def tokens(mean: float | None) -> str:
-    """A mean number of tokens."""
-    return NONE if mean is None else f"{mean:,.0f}"
+def _cost(row: Row) -> str:
+    return "*unknown*" if row.cost_usd is None else per_thousand(row.cost_usd)
 
 
 def table(heads: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> str:
     """A table; `sides` holds l, c or r for each column."""
     rules = [{"l": ":--", "c": ":-:", "r": "--:"}[side] for side in sides]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, rules, *rows))
-
-
-def escaped(text: str) -> str:
-    """A text that Markdown shows as it is, in a table's cell too."""
-    marked = re.sub(r"([\\`*_\[\]|~])", r"\\\1", clean(text))
-    return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -25,7 +25,7 @@ from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
-from tclue.board.tables import difference, estimate, p_value
+from tclue.board.wording import difference, estimate, p_value
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grading.grade_file import Graded

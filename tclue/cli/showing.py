@@ -82,28 +82,45 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
 @RESULTS
 @folder("--board", "leaderboards", "Folder of the board.")
 @click.option(
+    "--only", multiple=True, metavar="RUN", shell_complete=complete_runs, help="Show only these."
+)
+@click.option(
+    "--without", multiple=True, metavar="RUN", shell_complete=complete_runs, help="Omit these."
+)
+@click.option(
     "--check", "checking", is_flag=True, help="Write nothing; exit with 1 if a file is out of date."
 )
 @JSON
-def leaderboard(results: Path, board: Path, checking: bool, as_json: bool) -> None:
+def leaderboard(
+    results: Path,
+    board: Path,
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    checking: bool,
+    as_json: bool,
+) -> None:
     """Make the leaderboard from the run folders and the published figures.
+
+    --only and --without take the beginning of a run's name, or a pattern for the names of runs or
+    variants. Both can be given several times.
 
     \b
     tclue leaderboard
+    tclue leaderboard --without 'tiny*'
     tclue leaderboard --check
     """
     from tclue.board import leaderboard as boards
     from tclue.board import terminal
 
+    built = boards.build(results, only, without)
     if checking:
-        stale = boards.check(results, board)
+        stale = boards.check(built, board, results)
         if as_json:
             click.echo(json.dumps({"stale": stale}))
         for name in stale if not as_json else []:
             click.echo(f"{board / name} is out of date: {results} gives another one", err=True)
         sys.exit(1 if stale else 0)
-    built = boards.build(results)
-    boards.write(built, board)
+    boards.write(built, board, results)
     if as_json:
         click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
     else:

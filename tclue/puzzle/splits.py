@@ -105,6 +105,11 @@ def list_sets() -> list[SplitListing]:
     return [*shipped, *ranges, *map(_listed_published, published.FILES)]
 
 
+def shipped_sizes() -> dict[str, int]:
+    """The SHA-256 of each shipped puzzle file -> its number of puzzles."""
+    return {split["sha256"]: split["puzzles"] for split in _manifest().values()}
+
+
 def _listed_published(name: str) -> SplitListing:
     try:
         loaded = load_set(name)

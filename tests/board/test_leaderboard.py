@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tclue.bench.costs.cost import Prices
-from tclue.board.leaderboard import Board, build, check, files, write
+from tclue.board.drawing import LIGHT
+from tclue.board.leaderboard import Board, build, check, picture_names, texts, write
 from tclue.board.published_figures import read_published
 from tclue.board.rows import read_sets
-from tclue.board.tables import escaped
+from tclue.board.wording import escaped
 from tclue.errors import UserError
 from tclue.puzzle.published import FILES
 
+EFFORT = "Outcomes, seconds, tokens, and other costs per 1,000 puzzles"
 VARIANTS = ["random", "cheap", "good", "poor", "unpriced"]
 
 
@@ -33,6 +35,19 @@ def results(tmp_path: Path) -> Path:
     write_run(folder, "unpriced", [Answer(a, None) for a in (1.0, 1.0, 0.5)])
     write_run(folder, "good", [Answer(1.0), Answer(outcome="failed")], puzzle_set="easy-test")
     return folder
+
+
+def stale(results: Path, board: Path) -> list[str]:
+    return check(build(results), board, results)
+
+
+def write_board(results: Path, board: Path) -> None:
+    write(build(results), board, results)
+
+
+def drawn(results: Path) -> dict[str, str]:
+    """The data of each picture, as text."""
+    return {stem: repr(chart) for stem, chart in build(results).charts.items()}
 
 
 def section(page: str, title: str) -> str:
@@ -50,65 +65,90 @@ def test_the_same_records_give_the_same_bytes(results: Path, tmp_path: Path) -> 
     # Made in the other order, so that the file system is likely to list them otherwise too.
     for folder in sorted(results.iterdir(), reverse=True):
         shutil.copytree(folder, moved / folder.name)
-    assert files(build(moved)) == files(build(results))
-    assert list(files(build(results))) == [
-        "README.md",
-        "board.json",
+    assert texts(build(moved)) == texts(build(results))
+    assert picture_names(build(moved)) == picture_names(build(results))
+    assert list(texts(build(results))) == ["README.md", "board.json"]
+    assert list(picture_names(build(results))) == [
         "easy-test.svg",
+        "easy-test-dark.svg",
         "test.svg",
+        "test-dark.svg",
         "published.svg",
+        "published-dark.svg",
     ]
 
 
 def test_the_files_hold_no_path(results: Path) -> None:
-    for content in files(build(results)).values():
+    for content in texts(build(results)).values():
         assert str(results.parent).encode() not in content
 
 
 def test_a_table_marks_its_frontier(results: Path) -> None:
-    page = section(files(build(results))["README.md"].decode(), "test")
-    heads, _, *rows = cells(page.split("![")[0])
+    page = section(texts(build(results))["README.md"].decode(), "test")
+    heads, _, *rows = cells(page.split("<details>")[0])
     assert heads == [
-        "", "variant", "accuracy", "solved", "$ a puzzle", "tokens out", "puzzles", "samples",
-        "failed",
+        "", "variant", "accuracy", "solved", "$ per 1,000 puzzles", "tokens out", "puzzles",
     ]  # fmt: skip
-    assert [row[1] for row in rows] == ["good", "unpriced †", "cheap", "poor", "random"]
+    assert [row[1] for row in rows] == ["good", "unpriced †", "cheap", "poor"]
     assert {row[1]: row[0] for row in rows if row[0]} == {"good": "◆ ≈", "cheap": "◆"}
     assert {row[1]: row[4] for row in rows} == {
-        "good": "$0.1",
+        "good": "$100",
         "unpriced †": "*unknown*",
-        "cheap": "$0.001",
-        "poor": "$0.2",
-        "random": "$0",
+        "cheap": "$1",
+        "poor": "$200",
     }
     good = rows[0]
     assert good[2].startswith("0.833 [")
-    assert good[5:] == ["50", "3", "1", "0"]
+    assert good[5:] == ["50", "3 x 1"]
+    assert "Levels: chance (`random`) 0.250 [" in page
+    assert "The most accurate model is **good** (accuracy 0.833 [" in page
+    assert "for $100 per 1,000 puzzles), on 3 puzzles. **cheap** (accuracy 0.500" in page
+    assert "gives the most right answers for a dollar" in page
+    assert "The lead over the next row, unpriced, is not statistically significant: +0.000" in page
     assert "- † unpriced: cost: 3 of 3 responses without a known cost" in page
 
 
 def test_an_incomplete_row_is_marked(results: Path) -> None:
-    page = section(files(build(results))["README.md"].decode(), "easy-test")
-    (row,) = cells(page.split("![")[0])[2:]
+    page = section(texts(build(results))["README.md"].decode(), "easy-test")
+    (row,) = cells(page.split("<details>")[0])[2:]
     assert row[1] == "good † *(incomplete)*"
     assert row[0] == ""
-    assert row[8] == "1"
+    assert row[7] == "1"
+    assert page.startswith(
+        "\nNo model has been measured completely on all puzzles of this set yet."
+    )
     assert "- † good: incomplete: 1 failed of 2, more than 2%\n" in page
 
 
 def test_pictures_show_the_rows_whose_cost_is_known(results: Path) -> None:
-    root = ElementTree.fromstring(files(build(results))["test.svg"])
-    shown = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert shown >= {"random", "cheap", "good", "poor", "$0"}
-    assert "unpriced" not in shown
+    chart = build(results).charts["test"]
+    assert {point.label: round(point.x, 6) for point in chart.points} == {
+        "cheap": 1.0,
+        "good": 100.0,
+        "poor": 200.0,
+    }
+    assert chart.levels == (("random", 0.25),)
+    assert chart.priced
+
+
+def test_without_a_price_the_picture_is_of_tokens(tmp_path: Path) -> None:
+    write_run(tmp_path, "unpriced", [Answer(0.5, None)] * 3)
+    write_run(tmp_path, "free", [Answer(0.7, 0.0)] * 3)
+    chart = build(tmp_path).charts["test"]
+    assert chart.title == "test: accuracy against output tokens"
+    assert [(point.label, point.x) for point in chart.points] == [
+        ("free", 50.0),
+        ("unpriced", 50.0),
+    ]
+    assert not chart.priced
 
 
 def test_published_results_stand_apart(results: Path) -> None:
     board = build(results)
-    made = files(board)
+    made = texts(board)
     page = made["README.md"].decode()
     published = section(page, "Published results")
-    assert "**Published, not measured here**" in published
+    assert "**Quoted, not measured here**" in published
     assert "OpenPipe, March 2025" in published
     names = {row.model for row in board.published.rows}
     assert len(names) > 5
@@ -118,8 +158,8 @@ def test_published_results_stand_apart(results: Path) -> None:
     assert shown == names
     assert not shown & set(VARIANTS)
     for ranked in board.sets:
-        assert not any(name.encode() in made[ranked.picture] for name in names)
-    assert not any(f">{name}<".encode() in made["published.svg"] for name in VARIANTS)
+        assert not any(name in drawn(results)[ranked.stem] for name in names)
+    assert not any(repr(name) in drawn(results)["published"] for name in VARIANTS)
 
 
 def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path: Path) -> None:
@@ -127,8 +167,9 @@ def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path
     write_run(tmp_path, "same", sha256=sha256, grader="published", puzzle_set="published-val")
     write_run(tmp_path, "other grader", sha256=sha256, puzzle_set="published-val")
     write_run(tmp_path, "other file", grader="published")
-    text = files(build(tmp_path))["README.md"].decode()
+    text = texts(build(tmp_path))["README.md"].decode()
     beside = text.partition("Measured here on the same file under the same grader:")[2]
+    beside = beside.partition("<details>")[0]
     assert beside.strip().startswith("- same: 0.750 [")
     assert "3 puzzles, 1 response to each" in beside
     assert "other" not in beside
@@ -137,13 +178,13 @@ def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path
 def test_published_figures_do_not_depend_on_what_is_measured(results: Path, tmp_path: Path) -> None:
     alone, beside = build(tmp_path / "nothing"), build(results)
     assert alone.published == beside.published == read_published()
-    assert files(alone)["published.svg"] == files(beside)["published.svg"]
-    page = files(alone)["README.md"].decode()
+    assert alone.charts["published"] == beside.charts["published"]
+    page = texts(alone)["README.md"].decode()
     assert section(page, "Published results") == section(
-        files(beside)["README.md"].decode(), "Published results"
+        texts(beside)["README.md"].decode(), "Published results"
     )
     assert "No runs yet." in page
-    assert list(files(alone)) == ["README.md", "board.json", "published.svg"]
+    assert list(picture_names(alone)) == ["published.svg", "published-dark.svg"]
 
 
 def test_published_figures_are_those_of_the_source() -> None:
@@ -173,7 +214,7 @@ def test_the_shipped_figures_are_the_published_ones() -> None:
 
 
 def test_board_json_holds_every_row(results: Path) -> None:
-    data = json.loads(files(build(results))["board.json"])
+    data = json.loads(texts(build(results))["board.json"])
     assert [(table["title"], table["picture"], table["puzzles"]) for table in data["sets"]] == [
         ("easy-test", "easy-test.svg", 2),
         ("test", "test.svg", 3),
@@ -181,10 +222,12 @@ def test_board_json_holds_every_row(results: Path) -> None:
     (easy,), rows = (table["rows"] for table in data["sets"])
     assert not easy["complete"]
     assert easy["failed"] == 1
-    assert [row["variant"] for row in rows] == ["good", "unpriced", "cheap", "poor", "random"]
+    assert data["format"] == 2
+    assert [row["variant"] for row in rows] == ["good", "unpriced", "cheap", "poor"]
+    assert [row["variant"] for row in data["sets"][1]["levels"]] == ["random"]
     assert rows[0]["accuracy"] == 0.833333
     assert 0 <= rows[0]["accuracy_low"] < 0.833333 < rows[0]["accuracy_high"] <= 1
-    assert [row["on_frontier"] for row in rows] == [True, False, True, False, False]
+    assert [row["on_frontier"] for row in rows] == [True, False, True, False]
     assert rows[1]["cost_usd"] is None
     assert data["published"]["rows"][0]["accuracy"] == 0.695
 
@@ -201,8 +244,8 @@ def test_what_else_was_measured_stands_below(tmp_path: Path) -> None:
     some += [Answer(1.0, outcome="truncated", num_clues=40)] * 2
     write_run(tmp_path, "four", some * 8, samples=2)
     write_run(tmp_path, "plain", [Answer(0.5, 0.02, num_clues=5), Answer(0.5, 0.02)] * 8)
-    page = files(build(tmp_path))["README.md"].decode()
-    scores = details(page, "Main questions, several samples, neighbours on the frontier")
+    page = texts(build(tmp_path))["README.md"].decode()
+    scores = details(page, "Main questions, several samples, and the differences between rows")
     assert scores["four"]["main five"].startswith("0.750 [")
     assert scores["four"]["pass@k"].startswith("1.000 [")
     # A vote that is tied between a right and a wrong answer is half right.
@@ -212,7 +255,7 @@ def test_what_else_was_measured_stands_below(tmp_path: Path) -> None:
     assert bands["four"]["1 to 9 clues (8)"].startswith("0.500 [")
     assert bands["four"]["30 clues or more (8)"].startswith("1.000 [")
     assert bands["plain"]["30 clues or more (8)"] == "–"
-    effort = details(page, "Outcomes, seconds, tokens, cost")
+    effort = details(page, EFFORT)
     assert effort["four"] == {
         "truncated, refused, unparsed, failed": "0.500, 0, 0, 0",
         "median s": "1",
@@ -221,7 +264,7 @@ def test_what_else_was_measured_stands_below(tmp_path: Path) -> None:
         "cached": "400",
         "reasoning": "30",
         "answer": "20",
-        "$ by litellm": "$0.01",
+        "$ by litellm": "$10",
         "prices of": "2026-01-01, given by hand",
     }
 
@@ -234,7 +277,7 @@ def test_what_a_reader_must_know_is_noted(tmp_path: Path) -> None:
     write_run(tmp_path, "unlisted", [Answer(litellm_usd=None)] * 2, prices=book)
     write_run(tmp_path, "less", [Answer()] * 2, notes=("budget 64k made 60k",))
     write_run(tmp_path, "near", [Answer(litellm_usd=0.01004)] * 2, prices=book)
-    page = section(files(build(tmp_path))["README.md"].decode(), "test")
+    page = section(texts(build(tmp_path))["README.md"].decode(), "test")
     assert [line for line in page.splitlines() if line.startswith("- †")] == [
         "- † apart: cost: calculators differ on 1 of 2 responses: $0.02 by our prices, $0.0201 by "
         "litellm (a response: ours $0.01, litellm's $0.01005)",
@@ -248,11 +291,11 @@ def test_what_a_reader_must_know_is_noted(tmp_path: Path) -> None:
 def test_repriced_costs_stand_beside_those_of_the_day(tmp_path: Path) -> None:
     write_run(tmp_path, "model", [Answer(0.5, 0.01)] * 2)
     sets = read_sets(tmp_path, lambda config, response: 0.004)
-    board = files(Board(sets, read_published(), "2026-11-20"))
+    board = texts(Board(sets, read_published(), "2026-11-20"))
     row = cells(section(board["README.md"].decode(), "test"))[2]
-    assert row[4] == "$0.01"
-    effort = details(board["README.md"].decode(), "Outcomes, seconds, tokens, cost")
-    assert effort["model"]["$ repriced (2026-11-20)"] == "$0.004"
+    assert row[4] == "$10"
+    effort = details(board["README.md"].decode(), EFFORT)
+    assert effort["model"]["$ repriced (2026-11-20)"] == "$4"
     data = json.loads(board["board.json"])
     assert data["price_book"] == "2026-11-20"
     assert data["sets"][0]["rows"][0]["repriced_usd"] == 0.004
@@ -260,41 +303,62 @@ def test_repriced_costs_stand_beside_those_of_the_day(tmp_path: Path) -> None:
 
 def test_what_was_written_passes_the_check(results: Path, tmp_path: Path) -> None:
     board = tmp_path / "deep" / "board"
-    assert check(results, board) == sorted(files(build(results)))
-    write(build(results), board)
-    assert check(results, board) == []
-    assert sorted(path.name for path in board.iterdir()) == sorted(files(build(results)))
+    made = sorted([*texts(build(results)), *picture_names(build(results))])
+    assert stale(results, board) == made
+    write_board(results, board)
+    assert stale(results, board) == []
+    assert sorted(path.name for path in board.iterdir()) == made
 
 
-@pytest.mark.parametrize("name", ["README.md", "board.json", "test.svg", "published.svg"])
+def test_a_picture_of_the_same_data_is_not_drawn_again(results: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    write_board(results, board)
+    before = {path.name: path.stat().st_mtime_ns for path in board.glob("*.svg")}
+    write_run(results, "late", puzzle_set="late-set")
+    write_board(results, board)
+    assert before == {name: (board / name).stat().st_mtime_ns for name in before}
+    assert (board / "late-set.svg").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "board.json", "test.svg", "published-dark.svg"])
 def test_check_sees_one_changed_byte(results: Path, tmp_path: Path, name: str) -> None:
-    write(build(results), tmp_path / "board")
+    write_board(results, tmp_path / "board")
     path = tmp_path / "board" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert check(results, tmp_path / "board") == [name]
+    assert stale(results, tmp_path / "board") == [name]
     path.unlink()
-    assert check(results, tmp_path / "board") == [name]
+    assert stale(results, tmp_path / "board") == [name]
 
 
 def test_check_sees_a_new_response(results: Path, tmp_path: Path) -> None:
-    write(build(results), tmp_path / "board")
+    write_board(results, tmp_path / "board")
     write_run(results, "late", puzzle_set="late-set")
-    assert check(results, tmp_path / "board") == ["README.md", "board.json", "late-set.svg"]
+    assert stale(results, tmp_path / "board") == [
+        "README.md",
+        "board.json",
+        "late-set-dark.svg",
+        "late-set.svg",
+    ]
 
 
 def test_a_picture_of_a_set_that_is_gone_goes_too_and_others_stay(
     results: Path, tmp_path: Path
 ) -> None:
     board = tmp_path / "board"
-    write(build(results), board)
+    write_board(results, board)
     (board / "logo.svg").write_text("<svg/>")
     for folder in results.glob("*easy-test*"):
         shutil.rmtree(folder)
-    assert check(results, board) == ["README.md", "board.json", "easy-test.svg"]
-    write(build(results), board)
-    assert check(results, board) == []
+    assert stale(results, board) == [
+        "README.md",
+        "board.json",
+        "easy-test-dark.svg",
+        "easy-test.svg",
+    ]
+    write_board(results, board)
+    assert stale(results, board) == []
     assert (board / "logo.svg").exists()
     assert not (board / "easy-test.svg").exists()
 
@@ -302,12 +366,12 @@ def test_a_picture_of_a_set_that_is_gone_goes_too_and_others_stay(
 def test_a_board_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "board").touch()
     with pytest.raises(UserError, match="board: the board cannot be written: "):
-        write(build(tmp_path / "nothing"), tmp_path / "board")
+        write_board(tmp_path / "nothing", tmp_path / "board")
 
 
 def test_pipes_in_a_name_do_not_make_cells(tmp_path: Path) -> None:
     write_run(tmp_path, "a|b", puzzle_set="x|y")
-    page = files(build(tmp_path))["README.md"].decode()
+    page = texts(build(tmp_path))["README.md"].decode()
     assert "a\\|b" in page
     table = MarkdownIt().enable("table").render(page).split("<table>")[1]
     assert "<td>a|b</td>" in table.replace(' style="text-align:left"', "")
@@ -329,7 +393,109 @@ def test_names_with_line_ends_and_half_characters(tmp_path: Path) -> None:
     folder = next(tmp_path.iterdir())
     text = (folder / "run.json").read_text()
     (folder / "run.json").write_text(text.replace("two", "\\ud800two"))
-    board = files(build(tmp_path))
-    ranking = section(board["README.md"].decode(), "test").split("![")[0]
+    board = texts(build(tmp_path))
+    ranking = section(board["README.md"].decode(), "test").split("<details>")[0]
     assert len(cells(ranking)) == 3
-    ElementTree.fromstring(board["test.svg"])
+    ElementTree.fromstring(build(tmp_path).charts["test"].draw(LIGHT))
+
+
+def test_runs_on_a_part_and_runs_without_a_response_stand_apart(tmp_path: Path) -> None:
+    write_run(tmp_path, "whole", [Answer(0.5)] * 4)
+    write_run(tmp_path, "part", [Answer(1.0)] * 2, limit=2)
+    write_run(tmp_path, "broken", [Answer(outcome="failed")] * 4)
+    write_run(tmp_path, "alone", [Answer(1.0)] * 2, limit=2, puzzle_set="other", sha256="cd" * 32)
+    board = build(tmp_path)
+    page = texts(board)["README.md"].decode()
+    whole = section(page, "test")
+    assert [row[1] for row in cells(whole.split("<details>")[0])[2:]] == ["whole"]
+    apart = details(whole, "Runs on a part of the set, which are not ranked")
+    assert apart["part"]["puzzles"] == "2 of 2"
+    assert details(whole, "Runs without a scored response")["broken"]["failed"] == "4"
+    other = section(page, "other")
+    assert "No model has been measured completely on all puzzles" in other
+    assert "alone" in details(other, "Runs on a part of the set, which are not ranked")
+    assert list(board.charts) == ["test", "published"]
+    data = json.loads(texts(board)["board.json"])
+    assert [row["variant"] for row in data["sets"][1]["partial"]] == ["part"]
+    assert [row["variant"] for row in data["sets"][1]["unscored"]] == ["broken"]
+
+
+def test_seeds_stand_below_the_row_of_the_lowest(tmp_path: Path) -> None:
+    for seed, accuracy in ((2, 0.9), (0, 0.5), (1, 0.7)):
+        write_run(tmp_path, "model", [Answer(accuracy)] * 4, seed=seed)
+    write_run(tmp_path, "model", [Answer(0.6)] * 4, seed=5, temperature=0.5)
+    page = section(texts(build(tmp_path))["README.md"].decode(), "test")
+    rows = cells(page.split("<details>")[0])[2:]
+    assert [row[1] for row in rows] == [
+        "model (temperature 0.5)",
+        "model (default temperature) *(3 seeds)*",
+    ]
+    assert rows[1][2].startswith("0.500 [")
+    seeds = details(page, "Each seed")
+    assert [row["seed"] for row in seeds.values()] == ["0", "1", "2"]
+    assert seeds["model (default temperature), seed 2"]["accuracy"].startswith("0.900 [")
+
+
+def test_nothing_at_or_below_random_is_on_the_frontier(tmp_path: Path) -> None:
+    write_run(tmp_path, "random", [Answer(0.5, 0.0)] * 4)
+    write_run(tmp_path, "guesser", [Answer(0.5, 0.001)] * 4)
+    only_guesses = section(texts(build(tmp_path))["README.md"].decode(), "test")
+    assert only_guesses.startswith(
+        "\nNo model that was measured here is more accurate than chance."
+    )
+    write_run(tmp_path, "thinker", [Answer(0.75, 0.01)] * 4)
+    (ranked,) = build(tmp_path).sets
+    assert [(row.label, row.on_frontier) for row in ranked.rows] == [
+        ("thinker", True),
+        ("guesser", False),
+    ]
+
+
+def test_each_row_has_its_records_and_its_command(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    folder = write_run(
+        results,
+        "my model",
+        [Answer()] * 4,
+        samples=2,
+        max_tokens=99,
+        temperature=0.5,
+        stream=True,
+        prices=Prices(
+            "given", "2026-01-01", prompt_usd_per_million=0.1, completion_usd_per_million=4
+        ),
+        given=("samples", "max_tokens", "temperature", "stream", "price_in", "price_out"),
+    )
+    write_board(results, tmp_path / "deep" / "board")
+    page = (tmp_path / "deep" / "board" / "README.md").read_text()
+    row = details(page, "Records, and the command that makes each")["my model"]
+    assert row["records"] == f"[{folder.name}](../../results/{folder.name})"
+    assert row["command"] == (
+        "`tclue bench --models 'my model' --puzzles test --samples 2 --max-tokens 99 "
+        "--temperature 0.5 --stream --price-in 0.1 --price-out 4`"
+    )
+
+
+def test_runs_can_be_chosen(results: Path) -> None:
+    def shown(**chosen: list[str]) -> set[str]:
+        sets = build(results, **chosen).sets
+        return {
+            run.config.variant for ranked in sets for run in (*ranked.measured, *ranked.unscored)
+        }
+
+    assert shown(only=["cheap", "p*"]) == {"cheap", "poor"}
+    assert shown(without=["*o*"]) == {"cheap", "unpriced"}
+    assert shown(only=["good--test"], without=["cheap"]) == {"good"}
+    for option in ("only", "without"):
+        with pytest.raises(UserError, match=f"--{option} nobody: no run has such a name: expected"):
+            shown(**{option: ["nobody"]})
+
+
+@pytest.mark.slow
+def test_a_thousand_runs(tmp_path: Path) -> None:
+    for i in range(1000):
+        write_run(tmp_path, f"m{i:04}", [Answer(i % 7 / 7, 0.001 * (1 + i))] * 2)
+    page = section(texts(build(tmp_path))["README.md"].decode(), "test")
+    assert len(cells(page.split("<details>")[0])[2:]) == 40
+    assert "<summary>960 more rows</summary>" in page
+    assert len(build(tmp_path).charts["test"].named) < 40

@@ -17,7 +17,7 @@ from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize
 from tclue.bench.stats.tally import Scores
-from tclue.board.lineage import paths
+from tclue.board.charts import paths
 from tclue.board.rows import Row, ranked, read_sets
 from tclue.errors import UserError
 
@@ -67,23 +67,22 @@ def test_other_puzzles_or_another_grader_is_another_table(tmp_path: Path) -> Non
     write_run(tmp_path, "g", answers, puzzle_set="published")
     sets = read_sets(tmp_path)
     tables = [{row.config.variant for row in table.rows} for table in sets]
-    assert sorted(map(sorted, tables)) == [["a", "b"], ["c"], ["d"], ["e"], ["f"], ["g"]]
-    assert len({table.title for table in sets}) == len({table.picture for table in sets}) == 6
-    assert "published.svg" not in {table.picture for table in sets}
+    assert sorted(map(sorted, tables)) == [["a", "b"], ["c"], ["e"], ["f"], ["g"]]
+    assert len({table.title for table in sets}) == len({table.stem for table in sets}) == 5
+    assert "published" not in {table.stem for table in sets}
+    assert [row.label for table in sets for row in table.partial] == ["d"]
 
 
 def test_a_trial_on_few_puzzles_does_not_rename_the_whole_set(tmp_path: Path) -> None:
     write_run(tmp_path, "a", [Answer(0.5)] * 3)
     (full_set,) = read_sets(tmp_path)
-    assert (full_set.title, full_set.picture) == ("test", "test.svg")
-    write_run(tmp_path, "a", [Answer(0.5)] * 2, seed=2)
+    assert (full_set.title, full_set.stem) == ("test", "test")
+    write_run(tmp_path, "a", [Answer(0.5)] * 2, seed=2, limit=2)
     write_run(tmp_path, "a", [Answer(0.5)] * 3, grader="published", seed=1)
-    first, *others = read_sets(tmp_path)
-    assert first == full_set
-    assert [table.title for table in others] == [
-        "test (3 puzzles, grader published, file abababab)",
-        "test (2 puzzles, grader sound, file abababab)",
-    ]
+    first, other = read_sets(tmp_path)
+    assert first == replace(full_set, partial=first.partial)
+    assert [row.config.limit for row in first.partial] == [2]
+    assert other.title == "test (grader published, file abababab)"
 
 
 def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
@@ -100,7 +99,8 @@ def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
         "twin (greedy)",
         "twin (temperature 1)",
     ]
-    assert table({"seed": 1}, {"seed": 2}) == ["single", "twin (seed 1)", "twin (seed 2)"]
+    # They differ in nothing but the seed, so they are one row.
+    assert table({"seed": 1}, {"seed": 2}) == ["single", "twin"]
     assert table({"api_base": "http://secret.example/v1"}, {"samples": 2}, {"samples": 3}) == [
         "single",
         "twin (in process, 2 samples)",
@@ -184,13 +184,12 @@ def test_neighbours_on_the_frontier_are_compared_puzzle_by_puzzle(tmp_path: Path
     assert rows["poor"].neighbour is None is rows["beaten"].neighbour
 
 
-def test_a_run_without_responses_stands_last(tmp_path: Path) -> None:
+def test_a_run_without_responses_is_not_ranked(tmp_path: Path) -> None:
     write_run(tmp_path, "none", [], puzzles=3)
     write_run(tmp_path, "zero", [Answer(0.0)] * 3)
     (table,) = read_sets(tmp_path)
-    assert [row.config.variant for row in table.rows] == ["zero", "none"]
-    assert table.rows[1].accuracy is None
-    assert not table.rows[1].on_frontier
+    assert [row.config.variant for row in table.rows] == ["zero"]
+    assert [(row.config.variant, row.accuracy) for row in table.unscored] == [("none", None)]
 
 
 def test_no_results_are_no_tables(tmp_path: Path) -> None:
@@ -222,7 +221,7 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
         ({"sample": 7}, "sample is 7: expected 0 to 0"),
         ({"puzzle": None}, "puzzle is null: expected a text"),
         ({"outcome": "good"}, 'outcome is "good": expected one of answered, truncated'),
-        ({"grade": None}, "answered, and no grade"),
+        ({"grade": None}, "the outcome is answered, and there is no grade"),
         ({"grade": GRADE | {"accuracy": 1.5}}, "grade.accuracy is 1.5: expected at most 1"),
         ({"grade": GRADE | {"accuracy": "1"}}, 'grade.accuracy is "1": expected a number'),
         ({"grade": GRADE | {"main_accuracy": 7}}, "grade.main_accuracy is 7: expected at most 1"),
@@ -277,7 +276,7 @@ def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     config = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**config, "puzzles": 2}))
-    with pytest.raises(UserError, match=r"line 3: one more than the 2 that run\.json asks for"):
+    with pytest.raises(UserError, match=r"line 3: expected at most 2 responses, as run\.json says"):
         read_sets(tmp_path)
 
 

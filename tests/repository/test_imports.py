@@ -1,4 +1,4 @@
-"""Imports run one way: no circles, nothing against the direction in docs/architecture.md.
+"""Imports run one way: no circles, nothing against the direction in docs/reference/architecture.md.
 
 Every import statement counts, inside functions and under TYPE_CHECKING too.
 """
@@ -57,7 +57,7 @@ def graph(paths: Mapping[str, Path]) -> dict[str, set[str]]:
 def layers(page: str) -> list[list[str]]:
     """The direction that a page states: a layer a line, the lowest first; names with blanks."""
     block = DIRECTION.search(page)
-    assert block, "docs/architecture.md has no ```direction block"
+    assert block, "docs/reference/architecture.md has no ```direction block"
     return [line.split() for line in block[1].splitlines() if line.strip()]
 
 
@@ -69,7 +69,7 @@ def layer_of(module: str, places: list[list[str]]) -> int:
         for name in names
         if module == name or module.startswith(f"{name}.")
     ]
-    assert fits, f"{module} has no place in docs/architecture.md"
+    assert fits, f"{module} has no place in docs/reference/architecture.md"
     return max(fits)[1]
 
 
@@ -87,7 +87,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 def test_no_import_runs_against_the_direction() -> None:
-    places = layers((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    places = layers((ROOT / "docs" / "reference" / "architecture.md").read_text(encoding="utf-8"))
     against = [
         f"{module} imports {target}"
         for module, targets in graph(modules()).items()

@@ -1,10 +1,11 @@
-"""What the README shows is run, and what it prints is compared.
+"""The commands in the README and in docs/ are run, and their output is compared.
 
-In a ```console block, a line that begins with `$ ` is a command for bash (one that ends with a
-backslash goes on below), and the lines up to the next one are what it prints: on standard output,
-or on standard error where that is all there is. `...` stands for anything, alone on a line for any
-lines; where nothing is shown, anything may be printed. Every command has to end with exit code 0.
-All blocks run in one scratch folder, in order. A block below `<!-- not run: REASON -->` is skipped.
+In a ```console block, a line that begins with `$ ` is a command for bash (a backslash at its end
+continues it on the next line). The lines up to the next command are its expected output: standard
+output, or standard error if standard output is empty. `...` stands for anything; alone on a line it
+stands for any number of lines. If no output is shown, any output is accepted. Every command must
+end with exit code 0. The blocks of one page run in order, in a scratch folder of their own. A block
+below `<!-- not run: REASON -->` is not run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
+
+from tclue.cli.asking import bench
 
 BLOCK = re.compile(r"(?:<!-- not run: (.+?) -->\n+)?```console\n(.*?)^```$", re.S | re.M)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.M)
@@ -53,16 +56,23 @@ def matches(shown: str, printed: str) -> bool:
     return not shown.strip() or re.fullmatch(pattern, lines) is not None
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to run in, with the command `tclue` of this checkout beside it."""
-    folder = tmp_path_factory.mktemp("readme")
-    command = folder / "bin" / "tclue"
+PAGES = {
+    str(path.relative_to(ROOT)): blocks(path.read_text(encoding="utf-8"))
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A folder to run in, and next to it the command `tclue` of this checkout."""
+    command = tmp_path / "bin" / "tclue"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m tclue "$@"\n')
+    # As the installed script starts; under `-m` click would not complete for the name `tclue`.
+    start = f"#!{sys.executable} -P\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+    command.write_text(f"{start}from tclue.cli import main\n\nmain()\n")
     command.chmod(0o755)
-    (folder / "work").mkdir()
-    return folder
+    (tmp_path / "work").mkdir()
+    return tmp_path
 
 
 def execute(command: str, scratch: Path) -> subprocess.CompletedProcess[str]:
@@ -87,19 +97,26 @@ def execute(command: str, scratch: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.parametrize(
-    "block",
-    blocks((ROOT / "README.md").read_text(encoding="utf-8")),
-    ids=lambda block: f"line{block.line}",
+    "page", [page for page, found in PAGES.items() if not all(block.skipped for block in found)]
 )
-def test_readme(block: Block, scratch: Path) -> None:
-    if block.skipped:
-        pytest.skip(f"README.md:{block.line}: {block.skipped}")
-    assert block.commands, f"README.md:{block.line}: no line begins with '$ '"
-    for command, shown in block.commands:
-        done = execute(command, scratch)
-        printed = done.stdout or done.stderr
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
-        assert matches(shown, printed), f"$ {command}\n{printed}\nbut shown is\n{shown}"
+def test_commands(page: str, scratch: Path) -> None:
+    for block in PAGES[page]:
+        if block.skipped:
+            continue
+        assert block.commands, f"{page}:{block.line}: no line begins with '$ '"
+        for command, shown in block.commands:
+            done = execute(command, scratch)
+            printed = done.stdout or done.stderr
+            where = f"{page}:{block.line}: $ {command}\n"
+            assert done.returncode == 0, f"{where}{done.stdout}{done.stderr}"
+            assert matches(shown, printed), f"{where}{printed}\nbut shown is\n{shown}"
+
+
+def test_every_option_of_bench_is_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.M))))
+    flags = {option.opts[-1] for option in bench.params} - {"--json", "--config"}
+    assert {flag.removeprefix("--").replace("-", "_") for flag in flags} <= listed
 
 
 SAMPLE = """\

@@ -25,7 +25,7 @@ from tclue.bench.records import Run, read_config, read_run
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.board import leaderboard
-from tclue.board.lineage import paths
+from tclue.board.charts import paths
 from tclue.board.rows import read_sets
 from tclue.errors import UserError
 
@@ -220,7 +220,7 @@ def test_killed_at_many_points_each_step_is_asked_once_and_as_itself(
     assert len(record_counts) >= 6  # at so many different points
     _check_records(results, trained_run)
     assert texts(results) == texts(tmp_path / "whole")
-    assert leaderboard.check(results, tmp_path / "board") == []
+    assert leaderboard.check(leaderboard.build(results), tmp_path / "board", results) == []
     (table,) = read_sets(results)
     assert {row.label for row in table.rows} == {
         f"{variant} ({sampling})"

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tclue.bench.stats.intervals import Estimate
+from tclue.board.drawing import LIGHT, data_digest
 from tclue_grpo.live_view import View
-from tclue_grpo.plots import MeasuredPoint, draw, pictures, power_law
+from tclue_grpo.plots import MeasuredPoint, curves, draw, page, power_law
 
 TIMINGS = {"sample_s": 3.0, "train_s": 1.0}
 
@@ -69,33 +70,50 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[alarm]" in out.getvalue()
 
 
-def test_pictures_are_the_same_bytes_and_whole(tmp_path: Path) -> None:
+def test_pictures_are_the_same_data_and_whole(tmp_path: Path) -> None:
     lines = [validation(0, 0.6)]
     for i in range(1, 21):
         lines.append(line(i))
         if i % 5 == 0:
             lines.append(validation(i, 0.6 * i**0.05))
-    written = draw(tmp_path / "plots", lines)
-    assert [path.name for path in written] == [
-        "accuracy.svg",
-        "accuracy-loglog.svg",
-        "length.svg",
-        "entropy.svg",
+    pages = draw(tmp_path / "plots", lines)
+    assert [path.name for path in pages] == ["curves.svg", "curves-dark.svg"]
+    written = draw(tmp_path / "plots", lines, singly=True)
+    assert [path.stem for path in written[2:]] == [
+        "reward",
+        "length",
+        "entropy",
+        "accuracy",
+        "accuracy-loglog",
     ]
-    first = [path.read_bytes() for path in written]
-    assert [path.read_bytes() for path in draw(tmp_path / "plots", lines)] == first
-    for data in first:
-        ET.fromstring(data)
-    assert b"power law 0.600 * iteration^0.050, least squares on logarithms" in first[1]
-    assert first[0].count(b"<circle") == 5
-    assert first[1].count(b"<circle") == 4  # iteration 0 has no logarithm
+    digests = [data_digest(path.read_bytes()) for path in written]
+    assert None not in digests
+    again = draw(tmp_path / "plots", lines, singly=True)
+    assert [data_digest(path.read_bytes()) for path in again] == digests
+    for path in written:
+        ET.fromstring(path.read_bytes())
+    sheet = written[0].read_text()
+    assert "power law 0.600 * iteration^0.050, least squares on logarithms" in sheet
+    shown = curves(lines)
+    assert len(shown["accuracy"].points) == 5
+    assert len(shown["accuracy-loglog"].points) == 4  # iteration 0 has no logarithm
+    assert all(curve.title in sheet for curve in shown.values())
 
 
 def test_too_few_points_for_a_power_law() -> None:
-    svgs = pictures([validation(0, 0.5), validation(5, 0.6), line(1)])
-    assert "1 points, too few for a power law (4)" in svgs["accuracy-loglog"]
-    assert "stroke-dasharray" not in svgs["accuracy-loglog"]
-    assert pictures([]) == {}
+    shown = curves([validation(0, 0.5), validation(5, 0.6), line(1)])["accuracy-loglog"]
+    assert shown.subtitle == "1 point, too few for a power law (4)"
+    assert shown.fit is None
+    assert page([shown], LIGHT)
+    assert curves([]) == {}
+
+
+def test_curves_of_odd_numbers_can_be_drawn(tmp_path: Path) -> None:
+    low = {"value": 0.0, "low": 0.0, "high": 0.0}
+    odd = {"iteration": 3, "validation": {"accuracy": low}}
+    for lines in ([odd], [line(1, reward=-0.5)], [line(1), validation(1, 1e-9)], []):
+        for path in draw(tmp_path / "plots", lines, singly=True):
+            ET.fromstring(path.read_bytes())
 
 
 def test_a_power_law_is_found_again() -> None:

@@ -1,4 +1,4 @@
-"""Trainers behind entry points: the one that docs/trainers.md shows, and broken ones."""
+"""Trainers behind entry points: the one in docs/howto/write-a-trainer.md, and broken ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train(folder: Path, site: Path, *arguments: str) -> subprocess.CompletedProc
 @pytest.mark.slow
 @pytest.mark.model
 def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "howto" / "write-a-trainer.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     entry_point = re.search(r'^(\w+) = "(.*)"$', page, re.M)
     assert entry_point is not None

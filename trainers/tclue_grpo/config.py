@@ -1,7 +1,8 @@
 """Every knob of a training run: what it means, what it may be, what it is if nobody says.
 
 * A section is a frozen dataclass, a TOML table of the same name. The comment above a field is its
-  documentation: `config_file` writes it into each run's `config.toml`, and docs/training.md has it.
+  documentation: `config_file` writes it into each run's `config.toml`, and
+  docs/reference/configuration.md has it.
 * `Config()` is what presets/*.toml change. Values are checked where they come from outside, in
   `config_file`.
 * 0, or an empty string, switches off what can be switched off.

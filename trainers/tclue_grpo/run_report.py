@@ -66,6 +66,7 @@ class RunReport:
             self._view.say(text)
 
     def close(self) -> None:
-        """Close the file and the sinks."""
+        """Draw each curve in a picture of its own, and close the file and the sinks."""
         if self._metrics:
             self._metrics.close()
+            plots.draw(self._folder / "plots", metrics.read(self._folder), singly=True)

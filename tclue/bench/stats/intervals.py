@@ -1,4 +1,4 @@
-"""Means of shares in [0, 1] with their 95% intervals. docs/statistics.md says why these.
+"""Means of shares in [0, 1] with their 95% intervals. docs/method/statistics.md says why these.
 
 * A mean has the t interval: mean +- t(n-1, 0.975) s / sqrt(n), cut to [0, 1].
 * A rate may be near 0 or 1, where that interval is too short. It gets the score interval (Wilson,

@@ -3,7 +3,8 @@
 The puzzles are a sample of the puzzles that could be made, so a puzzle is the unit: its samples
 are averaged first, and the spread of those averages gives the error (clustered by puzzle: Miller,
 "Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640). `intervals` has
-the formulas, `at_k` the scores of several samples, and docs/statistics.md describes all of it.
+the formulas, `at_k` the scores of several samples, and docs/method/statistics.md describes all
+of it.
 
 Failed requests are never scored: they are counted, and a run with too many is incomplete.
 """

@@ -78,6 +78,8 @@ class Tally:
     failed_usd: float
     # most US dollars that the attempts without a known cost may have cost, mostly failed ones
     at_most_usd: float
+    # the day of the last scored response (UTC); None where the records do not say
+    day: str | None = None
 
     @property
     def scored(self) -> list[ResponseScores]:
@@ -97,8 +99,9 @@ def tally(
     chosen: dict[tuple[str, int], ResponseScores] = {}
     # Most votes equal an earlier one, which is then reused.
     votes: dict[Vote, Vote] = {}
-    failed, failed_usd, at_most = 0, [], []
+    failed, failed_usd, at_most, day = 0, [], [], ""
     for response in responses:
+        day = max(day, (response.at or "")[:10] if response.scored else "")
         if not response.scored:
             failed += 1
             failed_usd.append(response.cost_usd or 0.0)
@@ -109,7 +112,7 @@ def tally(
             repriced = reprice(config, response) if reprice and response.scored else None
             chosen[response.pair] = _mark(response, repriced, votes)
     marks = tuple(chosen[pair] for pair in sorted(chosen))
-    return Tally(config, marks, failed, math.fsum(failed_usd), math.fsum(at_most))
+    return Tally(config, marks, failed, math.fsum(failed_usd), math.fsum(at_most), day or None)
 
 
 def _mark(

@@ -1,0 +1,52 @@
+"""How the board and the terminal write names, numbers and dollars."""
+
+from __future__ import annotations
+
+import re
+
+from tclue.bench.stats.compare import Difference
+from tclue.bench.stats.intervals import Estimate
+from tclue.text import dollars
+
+NONE = "–"
+# Control characters, halves of characters, and those that turn the direction of writing around.
+_UNSHOWABLE = re.compile(
+    "[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+
+
+def clean(text: str) -> str:
+    """The text on one line, with what no screen or file format can show replaced."""
+    return _UNSHOWABLE.sub("\ufffd", text).strip()
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown shows as it is, in a table's cell too."""
+    marked = re.sub(r"([\\`*_\[\]|~])", r"\\\1", clean(text))
+    return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def per_thousand(cost_usd: float) -> str:
+    """The cost of 1,000 puzzles, of the mean cost of one."""
+    return dollars(1000 * cost_usd)
+
+
+def estimate(mean: Estimate | None) -> str:
+    """A mean with its interval."""
+    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]" if mean else NONE
+
+
+def difference(result: Difference) -> str:
+    """A difference with its interval."""
+    low, high = result.interval
+    return f"{result.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def p_value(result: Difference) -> str:
+    """The p of a difference."""
+    return f"{result.p:.3f}" if result.p >= 0.001 else "< 0.001"
+
+
+def tokens(mean: float | None) -> str:
+    """A mean number of tokens."""
+    return NONE if mean is None else f"{mean:,.0f}"
