@@ -377,7 +377,7 @@ def show_board(board: Board) -> None:
                 + (" ~" if row.like_neighbour else ""),
                 *_scores(row.summary, console),
             )
-            for row in ranked.rows
+            for row in (*ranked.rows, *ranked.levels)
         ]
         _show_table(console, ("variant", *_SCORES), rows)
         for row in ranked.rows:
