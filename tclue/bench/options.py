@@ -1,91 +1,96 @@
-"""What `tclue bench` takes, checked as far as it can be without knowing the model.
+"""The options of `tclue bench`, checked as far as possible without knowing the model.
 
-A knob is one field here: its type says what its value may be, and its help is that of the option
-that the command line makes of it (`tclue.cli.common.options_of`). One of `RecordedOptions` is also
-a field of what a model resolves of the options and of `run.json`, which inherit it.
+An option is one field here: its type says what its value may be, its metadata hold its help and
+its place on the command line (`tclue.cli.common.options_of`). `RecordedOptions` are also fields of
+what a model resolves of the options, and of `run.json`, which inherit them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
+from tclue.config_files import read_toml
 from tclue.errors import UserError
-from tclue.strict import Count, CountOrZero, NotNegative, Positive, check
+from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Text, check, read
 
-# What chooses no setting of a run.
+# Options that are no settings of a run.
 _NOT_SETTINGS = (
     *("puzzles", "results", "runs", "registry"),
     *("max_cost", "estimate", "ask_above_usd", "yes"),
 )
 _FLAGS = {"timeout_s": "timeout", "total_timeout_s": "total-timeout", "ask_above_usd": "ask-above"}
 
+Group = Literal["models", "puzzles", "money", "pace", "files"]
 
-def option(default: Any, text: str) -> Any:
-    """A field that is an option of the command line, with its help."""
-    return field(default=default, metadata={"help": text})
+
+def option(default: Any, group: Group, text: str, *, rare: bool = False) -> Any:
+    """A field that is an option of the command line; `--help` does not list rare ones."""
+    return field(default=default, metadata={"help": text, "group": group, "rare": rare})
 
 
 @dataclass(frozen=True)
 class RecordedOptions:
-    """Options that `run.json` records as they were resolved; None where the model's own holds."""
+    """Options that `run.json` records as they were resolved; None where the model decides."""
 
-    seed: CountOrZero | None = option(None, "Local: 0 if not given. Hosted: sent only if given.")
+    seed: CountOrZero | None = option(
+        None, "models", "Local: 0 by default. Hosted: sent only if you give it."
+    )
     temperature: NotNegative | None = option(
-        None, "Local: 0 for one sample, 1 for several. Hosted: the provider's own."
+        None, "models", "Local: 0, or 1 for several samples. Hosted: the provider's default."
     )
     max_tokens: Count | None = option(
-        None, "Most tokens of a response. Local: 2048. Hosted: the provider's."
+        None, "models", "Limit for a response. Local: 2048. Hosted: the provider's limit."
     )
     concurrency: Count | None = option(
-        None, "Requests in flight (32), or rows of a local batch (automatic)."
+        None, "pace", "Requests in flight (32), or rows of a local batch (by free memory)."
     )
-    timeout_s: Positive | None = option(600.0, "Seconds a request.")
-    stream: bool = option(False, "Let hosted models stream their replies.")
-    api_base: str | None = option(None, "URL of an OpenAI-compatible server of your own.")
-    dtype: Literal["float32", "bfloat16"] | None = option(None, "Of local weights.")
+    timeout_s: Positive | None = option(600.0, "pace", "Seconds for one request.")
+    stream: bool = option(False, "pace", "Ask hosted models to stream their replies.", rare=True)
+    api_base: str | None = option(None, "models", "URL of your own OpenAI-compatible server.")
+    dtype: Literal["float32", "bfloat16"] | None = option(
+        None, "models", "Number format of local weights.", rare=True
+    )
 
 
 @dataclass(frozen=True)
 class BenchOptions(RecordedOptions):
-    """What `tclue bench` takes; None leaves the choice to the model, and is recorded as chosen."""
+    """The options of `tclue bench`; None leaves the choice to the model, which is recorded."""
 
-    puzzles: str = option("test", "A split or a puzzle file.")
-    limit: Count | None = option(None, "Only the first puzzles.")
-    samples: Count = option(1, "Responses for each puzzle.")
-    total_timeout_s: Positive | None = option(None, "Seconds the command may take.")
-    # dollars per million tokens, for hosted and local models; both or neither
-    price_in: NotNegative | None = option(None, "Dollars per million input tokens.")
-    price_out: NotNegative | None = option(None, "Dollars per million output tokens.")
-    prices: Path | None = option(
-        None, "A price book of yours; ~/.config/tclue/prices.toml if not given."
-    )
-    tier: str | None = option(
-        None, "Serverless tier that a self-hosted or local model is counted at."
-    )
+    puzzles: str = option("test", "puzzles", "A puzzle set or file; see `tclue puzzles list`.")
+    limit: Count | None = option(None, "puzzles", "Ask only the first so many puzzles.")
+    samples: Count = option(1, "puzzles", "Responses to each puzzle.")
+    total_timeout_s: Positive | None = option(None, "pace", "Seconds for the whole command.")
+    # for hosted and local models; both or neither
+    price_in: NotNegative | None = option(None, "money", "Dollars per million input tokens.")
+    price_out: NotNegative | None = option(None, "money", "Dollars per million output tokens.")
+    # ~/.config/tclue/prices.toml if None
+    prices: Path | None = option(None, "money", "Your own price book.", rare=True)
+    tier: str | None = option(None, "money", "Serverless tier of your own model.", rare=True)
     # 0.10 if None
     hour_usd: NotNegative | None = option(
-        None, "Dollars per hour of this machine, for local models."
+        None, "money", "Dollars per hour of this machine, for local models.", rare=True
     )
-    gpu_hour_usd: NotNegative | None = option(None, "Dollars per GPU-hour, for the same.")
-    gpus: Count = option(1, "GPUs that it runs on.")
+    gpu_hour_usd: NotNegative | None = option(None, "money", "Dollars per GPU-hour.", rare=True)
+    gpus: Count = option(1, "money", "Number of GPUs that are paid for.", rare=True)
     # what the runs have cost so far is included
-    max_cost: Positive | None = option(None, "Most dollars that the runs may cost, in all.")
-    estimate: bool = option(False, "Tell the expected bill first.")
-    ask_above_usd: NotNegative = option(5.0, "Dollars above which --estimate asks for a yes.")
-    yes: bool = option(False, "Answer yes to that question.")
-    grader: Literal["sound", "published"] | None = option(None, "Who grades; sound if not given.")
-    registry: Path | None = option(
-        None, "A file with aliases of your own; ~/.config/tclue/models.toml if not given."
+    max_cost: Positive | None = option(None, "money", "Limit for all runs together, in dollars.")
+    estimate: bool = option(False, "money", "Print the expected bill first; ask if it is high.")
+    ask_above_usd: NotNegative = option(5.0, "money", "Dollars that count as high.", rare=True)
+    yes: bool = option(False, "money", "Answer the question of --estimate with yes.")
+    grader: Literal["sound", "published"] | None = option(
+        None, "puzzles", "Rules for grading; sound by default."
     )
-    results: Path = option(Path("results"), "Where the run folders are.")
+    # ~/.config/tclue/models.toml if None
+    registry: Path | None = option(None, "files", "Your own file of model aliases.")
+    results: Path = option(Path("results"), "files", "Folder of the run folders.")
     # that `train:` models are in
-    runs: Path = option(Path("runs"), "Where the training runs are.")
+    runs: Path = option(Path("runs"), "files", "Folder of the training runs.")
 
     def __post_init__(self) -> None:
-        """Raise UserError, naming the flag, for a value that cannot be meant."""
+        """Raise UserError, naming the flag, for an invalid value."""
         check(self, flag)
         if (self.price_in is None) != (self.price_out is None):
             raise UserError("--price-in and --price-out: expected both, or neither")
@@ -108,3 +113,26 @@ class BenchOptions(RecordedOptions):
 def flag(name: str) -> str:
     """An option as the command line writes it."""
     return f"--{_FLAGS.get(name, name).replace('_', '-')}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options in a TOML file, by field, and `models`; each key is a flag with underscores.
+
+    Raises UserError, naming the file and the key, for an unknown key or an invalid value.
+    """
+    hints = get_type_hints(BenchOptions, include_extras=True)
+    names = {flag(name)[2:].replace("-", "_"): name for name in hints}
+    kinds = [("models", Text), *((key, hints[name]) for key, name in names.items())]
+    kind: type[Any] = make_dataclass(
+        "BenchFile",
+        [(key, each, field(default=None)) for key, each in kinds],
+        namespace={"__pydantic_config__": STRICT},
+    )
+    data = read_toml(path)
+    given = read(kind, data, str(path))
+    values = {names.get(key, key): getattr(given, key) for key in data}
+    try:
+        BenchOptions(**{name: value for name, value in values.items() if name != "models"})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return values

@@ -5,7 +5,7 @@
   can always be rebuilt.
 * Each line has a key: a hash of everything that shapes it. A run that is taken up again asks for
   the keys that it lacks. Whether a reply was streamed shapes nothing.
-* `run_folder` writes them; `run_folders` and `find_run` say where they are.
+* `run_folder` writes them, and `run_folders` says where they are.
 """
 
 from __future__ import annotations
@@ -250,6 +250,13 @@ def spent_usd(response: Response) -> float:
     return (response.at_most_usd or 0.0) if cost_usd is None else cost_usd
 
 
+def add_cost(total_usd: float | None, response: Response) -> float | None:
+    """A sum of dollars and one attempt more; None where the cost of a usable reply is unknown."""
+    if total_usd is None or (response.scored and response.cost_usd is None):
+        return None
+    return total_usd + spent_usd(response)
+
+
 def run_folders(results: Path) -> list[Path]:
     """The folders below a results folder that hold records, by name; none where it is not there.
 
@@ -265,14 +272,3 @@ def run_folders(results: Path) -> list[Path]:
         ) from None
     records = ("run.json", "responses.jsonl")
     return [entry for entry in entries if any((entry / name).is_file() for name in records)]
-
-
-def find_run(name: str, results: Path) -> Path:
-    """The run folder of that path, or of that name below a results folder.
-
-    Raises UserError where there is none.
-    """
-    for folder in (Path(name), results / name):
-        if (folder / "run.json").is_file():
-            return folder
-    raise UserError(f"{name}: no such run: expected a run folder, or the name of one in {results}")

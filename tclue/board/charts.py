@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from tclue.board.figures import Chart, Point
 from tclue.board.published_figures import Published
 from tclue.board.rows import RankedSet, Row, request_settings
-from tclue.board.wording import clean, count
+from tclue.board.wording import clean
+from tclue.text import counted
 
 
 def set_chart(ranked: RankedSet) -> Chart:
@@ -16,7 +17,7 @@ def set_chart(ranked: RankedSet) -> Chart:
     priced = any(row.cost_usd for row in ranked.rows)
     rows = [row for row in ranked.rows if _x(row, priced) is not None]
     axis = "cost" if priced else "output tokens"
-    about = f"{count(ranked.puzzles, 'puzzle')}, grader {clean(ranked.grader)}"
+    about = f"{counted(ranked.puzzles, 'puzzle')}, grader {clean(ranked.grader)}"
     return Chart(
         f"{clean(ranked.title)}: accuracy against {axis}",
         f"{about}; bars are 95% intervals",

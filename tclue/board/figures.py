@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tclue.board.drawing import Theme, digest, heading, sheet, svg
 from tclue.board.row_labels import shorten
-from tclue.board.wording import dollars
+from tclue.text import dollars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

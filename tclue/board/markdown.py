@@ -23,16 +23,9 @@ from tclue.board.tables import (
     set_apart,
     table,
 )
-from tclue.board.wording import (
-    count,
-    difference,
-    escaped,
-    estimate,
-    p_value,
-    per_thousand,
-    tokens,
-)
+from tclue.board.wording import difference, escaped, estimate, p_value, per_thousand, tokens
 from tclue.puzzle.published import FILES
+from tclue.text import counted
 
 _LEGEND = f"""\
 - **Accuracy** is the share of a puzzle's questions that were answered right, from 0 to 1,
@@ -110,7 +103,7 @@ def _section(ranked: RankedSet, price_book: str, has_picture: bool, results: str
         picture(f"{title}: accuracy against cost", ranked.stem) if has_picture else "",
         *ranking(ranked),
         remarks(ranked.rows),
-        f"{count(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
+        f"{counted(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
         f"`{ranked.sha256[:8]}` (SHA-256).\n",
         more_scores(ranked),
         by_difficulty(ranked),
@@ -143,10 +136,10 @@ def _verdict(ranked: RankedSet) -> str:
     if chance and (best.accuracy or 0.0) <= (chance.accuracy or 0.0):
         return (
             f"No model that was measured here is more accurate than chance. The most accurate is "
-            f"{_named(best)}, on {count(best.summary.puzzles, 'puzzle')}.\n"
+            f"{_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}.\n"
         )
     sentences = [
-        f"The most accurate model is {_named(best)}, on {count(best.summary.puzzles, 'puzzle')}."
+        f"The most accurate model is {_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}."
     ]
     value = [row for row in rows if row.on_frontier and row.cost_usd]
     if value:
@@ -216,8 +209,8 @@ def _comparable_rows(sets: Sequence[RankedSet]) -> str:
     """The measured rows that a published one can be compared with: its puzzles, its grader."""
     lines = [
         f"- {escaped(row.label)}: {estimate(row.summary.accuracy)}, "
-        f"{count(row.summary.puzzles, 'puzzle')}, "
-        f"{count(row.summary.samples, 'response')} to each\n"
+        f"{counted(row.summary.puzzles, 'puzzle')}, "
+        f"{counted(row.summary.samples, 'response')} to each\n"
         for ranked in sets
         if ranked.sha256 == FILES["published-val"].sha256 and ranked.grader == "published"
         for row in (*ranked.rows, *ranked.levels)

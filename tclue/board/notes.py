@@ -9,7 +9,7 @@ from typing import Any
 from tclue.bench.options import flag
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.summary import MAX_LOST, Summary
-from tclue.board.wording import dollars
+from tclue.text import counted, dollars
 
 
 def notes(run: Summary) -> list[str]:
@@ -33,7 +33,8 @@ def _served(run: Summary) -> str | None:
     if not run.served_otherwise:
         return None
     others = ", ".join(f"{name} ({run.model_ids[name]})" for name in run.served_otherwise)
-    return f"{others} of {run.responses} responses came from a model id that was not asked for"
+    responses = counted(run.responses, "response")
+    return f"{others} of {responses} came from a model id that was not asked for"
 
 
 def _cost(run: Summary) -> str | None:

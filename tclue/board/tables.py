@@ -15,15 +15,14 @@ from tclue.board.rows import Neighbour, RankedSet, Row
 from tclue.board.wording import (
     NONE,
     clean,
-    count,
     difference,
     escaped,
     estimate,
-    format_number,
     p_value,
     per_thousand,
     tokens,
 )
+from tclue.text import counted, format_number
 
 FRONTIER, SAME, NOTED = "◆", "≈", "†"
 # Rows of a ranking that are not folded away.
@@ -52,7 +51,7 @@ def ranking(ranked: RankedSet) -> list[str]:
         Column("day", "r", lambda row: row.day or NONE),
     ]
     first, rest = ranked.rows[:MOST_ROWS], ranked.rows[MOST_ROWS:]
-    more = folded(count(len(rest), "more row"), _filled(columns, rest)) if rest else ""
+    more = folded(counted(len(rest), "more row"), _filled(columns, rest)) if rest else ""
     return [_filled(columns, first) if first else "", more]
 
 

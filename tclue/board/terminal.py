@@ -1,26 +1,31 @@
-"""What a person sees in a terminal: puzzles, proofs, grades, runs and the board, through rich."""
+"""What a person sees in a terminal: puzzles, proofs, grades, runs and the board, by rich."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from tclue.bench.costs.cost import Prices
 from tclue.bench.models.listing import ModelListing
+from tclue.bench.results import RunListing
 from tclue.bench.stats.compare import Comparison
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
-from tclue.board.wording import difference, dollars, estimate, p_value
+from tclue.board.wording import difference, estimate, p_value
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grading.grade_file import Graded
@@ -29,11 +34,13 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.report import CheckReport, claims, history
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
+from tclue.text import counted, dollars, money
 
 if TYPE_CHECKING:
     from tclue.puzzle.sat import Effort
 
 _SCOPES = {"answers": "answers", "history": "whole history"}
+_SCORES = ("accuracy", "solved", "$ per 1,000", "failed")
 _CLAIMS = {
     "answers_unique": "answers unique",
     "answers_as_stated": "answers as stated",
@@ -42,63 +49,88 @@ _CLAIMS = {
     "minimal": "every clue needed",
 }
 
-# Columns that a name and two intervals take; with fewer, an interval stands below its value.
+# A name and two intervals take so many columns. On a narrower screen an interval stands below its
+# value.
 _WIDE = 100
 
 
 def _console() -> Console:
-    return Console(highlight=False)
-
-
-def _results_console() -> Console:
-    """For tables of results: nothing folds in a pipe, unless COLUMNS says so."""
+    """Standard output; in a pipe, lines of any table stay whole unless COLUMNS sets a width."""
     folds = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if folds else 2 * _WIDE)
+    # Without a width and a height, rich gives every dumb terminal 80 columns.
+    width = shutil.get_terminal_size().columns if folds else 2 * _WIDE
+    return Console(highlight=False, width=width, height=100)
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    """A plain table; all columns but the first are to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, column in enumerate(columns):
-        # Names may fold; numbers and their intervals may not.
-        if number == 0:
-            table.add_column(column, overflow="fold")
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
-    return table
+def show_text(text: str, console: Console | None = None, style: str | None = None) -> None:
+    """Lines of text without markup: wrapped at words in a terminal, whole in a pipe."""
+    console = console or _console()
+    console.print(text, markup=False, soft_wrap=not console.is_terminal, style=style)
+
+
+def _show_table(
+    console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
+) -> None:
+    """A plain table, its first `left` columns to the left; cells may hold markup.
+
+    On a narrow screen the names fold. If less than 20 columns are left for them, each row becomes a
+    paragraph that begins with its name.
+    """
+    if not (rows := list(rows)):
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, head in enumerate(heads):
+        justify: Literal["left", "right"] = "left" if number < left else "right"
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*row)
+    names = max((Text.from_markup(row[0]).cell_len for row in rows), default=0)
+    full = console.measure(table, options=console.options.update(max_width=10**6)).maximum
+    if console.width - (full - names) >= min(names, 20):
+        console.print(table)
+        return
+    for name, *cells in rows:
+        pairs = zip(heads[1:], cells, strict=True)
+        parts = [" ".join(f"{head} {cell}".split()) for head, cell in pairs if cell]
+        console.print(name, style="bold", overflow="fold")
+        console.print(Padding(Columns(parts, padding=(0, 3)), (0, 0, 0, 2)))
 
 
 def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: bool) -> None:
     """The prompt, and below it how hard it is; in a pipe, line by line as they are."""
     console = _console()
-    piped = not console.is_terminal
-    console.print(puzzle.prompt, markup=False, soft_wrap=piped)
-    console.rule()
+    show_text(puzzle.prompt, console)
+    console.print("─" * min(console.width, _WIDE))
     enough = (
         "and that answers every question" if measured.solved else "and more than that is needed"
     )
-    console.print(
-        f"{puzzle.id}, {puzzle.edition} edition: {measured.num_clues} clues; single-clue deduction "
-        f"takes {measured.steps} steps in {measured.rounds} rounds, {enough}; the proof took "
-        f"{effort.conflicts} conflicts and {effort.propagations} propagations",
-        markup=False,
-        soft_wrap=piped,
+    show_text(
+        f"{puzzle.id}, {puzzle.edition} edition: {counted(measured.num_clues, 'clue')}; "
+        f"single-clue deduction takes {counted(measured.steps, 'step')} in "
+        f"{counted(measured.rounds, 'round')}, {enough}; the proof took "
+        f"{counted(effort.conflicts, 'conflict')} and "
+        f"{counted(effort.propagations, 'propagation')}",
+        console,
     )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in measured.shares.items())
-    console.print(f"clues by form: {shares}", markup=False, soft_wrap=piped)
+    show_text(f"clues by form: {shares}", console)
     if solution:
         for letter, answer in puzzle.solution.items():
-            console.print(f"{letter}. {answer}", markup=False)
+            show_text(f"{letter}. {answer}", console)
 
 
 def show_sets(listed: Sequence[splits.SplitListing]) -> None:
     """The named puzzle sets, each with the beginning of its file's SHA-256."""
-    table = _table("set", "puzzles", "SHA-256")
-    table.add_column("", overflow="fold")
-    for puzzle_set in listed:
-        size = "" if puzzle_set.puzzles is None else str(puzzle_set.puzzles)
-        table.add_row(puzzle_set.name, size, (puzzle_set.sha256 or "")[:12], puzzle_set.about)
-    _console().print(table)
+    rows = [
+        (
+            puzzle_set.name,
+            "" if puzzle_set.puzzles is None else str(puzzle_set.puzzles),
+            (puzzle_set.sha256 or "")[:12],
+            escape(puzzle_set.about),
+        )
+        for puzzle_set in listed
+    ]
+    _show_table(_console(), ("set", "puzzles", "SHA-256", "about"), rows, left=4)
 
 
 def show_proof(puzzle: Puzzle, proof: Proof) -> None:
@@ -112,27 +144,30 @@ def show_proof(puzzle: Puzzle, proof: Proof) -> None:
         console.print(f"one solution: the {scope} {verb} proved unique")
     else:
         console.print(f"several solutions: the {scope} {verb} not unique; two of them:")
-    columns = ["", "solution"] if proof.verdict == "unique" else ["", "one", "another"]
-    answers = _table(*columns)
     answer_sets = [puzzle.answers(case) for case in proof.cases]
+    rows = []
     for letter in puzzle.questions:
-        values = [answer[letter] for answer in answer_sets]
-        answers.add_row(f"{letter}.", *values, style="bold" if len(set(values)) > 1 else None)
-    console.print(answers)
+        values = [escape(answer[letter]) for answer in answer_sets]
+        if len(set(values)) > 1:
+            values = [f"[bold]{value}[/bold]" for value in values]
+        rows.append((f"{letter}.", *values))
+    heads = ("", "solution") if proof.verdict == "unique" else ("", "one", "another")
+    _show_table(console, heads, rows, left=3)
     if proof.scope == "history":
         _show_rooms(console, puzzle.world, proof.cases)
 
 
 def _show_rooms(console: Console, world: World, cases: Sequence[Case]) -> None:
-    """Who and what was where when, by room number: names would not fit a dozen times."""
-    rooms = _table("room at", *(world.times or ("that evening",)))
-    for number, case in enumerate(cases):
-        if number:
-            rooms.add_section()
-        for who, path in history(world, case)["rooms"].items():
-            rooms.add_row(who, *(str(world.rooms.index(room) + 1) for room in path))
-    console.print(rooms)
-    console.print(", ".join(f"{n} {room}" for n, room in enumerate(world.rooms, 1)), style="dim")
+    """Who and what was where at each time, by the room's number: its name would not fit."""
+    times = [_stacked(time, " ", console) for time in world.times or ("that evening",)]
+    for case in cases:
+        rows = [
+            (escape(who), *(str(world.rooms.index(room) + 1) for room in path))
+            for who, path in history(world, case)["rooms"].items()
+        ]
+        _show_table(console, ("room at", *times), rows)
+    numbers = ", ".join(f"{n} {room}" for n, room in enumerate(world.rooms, 1))
+    show_text(numbers, console, style="dim")
 
 
 def show_reports(reports: Sequence[CheckReport]) -> None:
@@ -141,21 +176,22 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
     for report in reports:
         if not report.sound:
             stated = "" if report.answers != "unique" else ", but not as stated"
-            console.print(f"{report.id}: answers {report.answers}{stated}", markup=False)
+            show_text(f"{report.id}: answers {report.answers}{stated}", console)
         if report.needless:
             numbers = ", ".join(map(str, report.needless))
-            console.print(f"{report.id}: clues that could be dropped: {numbers}", markup=False)
-    table = _table("claim", "holds for", "of")
-    for claim, held in claims(reports).items():
-        if held:
-            table.add_row(_CLAIMS[claim], str(sum(held)), str(len(held)))
-    console.print(table)
+            show_text(f"{report.id}: unnecessary clues: {numbers}", console)
+    rows = [
+        (_CLAIMS[claim], str(sum(held)), str(len(held)))
+        for claim, held in claims(reports).items()
+        if held
+    ]
+    _show_table(console, ("claim", "holds for", "of"), rows)
 
 
 def show_grades(graded: Sequence[Graded], grader: str) -> None:
     """Each response's grade, and the means."""
     console = _console()
-    table = _table("puzzle", "accuracy", "solved", "answers")
+    rows = []
     for response in graded:
         puzzle, grade = response.puzzle, response.grade
         answers = " ".join(
@@ -163,43 +199,60 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
             for letter, answer in grade.answers.items()
             if answer is not None
         )
-        table.add_row(puzzle.id, f"{grade.accuracy:.3f}", "yes" if grade.solved else "", answers)
-    console.print(table)
+        solved = "yes" if grade.solved else ""
+        rows.append((escape(puzzle.id), f"{grade.accuracy:.3f}", solved, answers))
+    _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
     if graded:
         console.print(
-            f"{len(graded)} responses, grader {grader}: mean accuracy "
+            f"{counted(len(graded), 'response')}, grader {grader}: mean accuracy "
             f"{fmean(response.grade.accuracy for response in graded):.3f}, solved "
             f"{fmean(response.grade.solved for response in graded):.3f}"
         )
 
 
 def show_summaries(summaries: Sequence[Summary]) -> None:
-    """What each run adds up to, what a reader must know of it, and where its records are."""
-    console = _results_console()
-    table = _table("model", "accuracy", "solved", "puzzles", "$ a puzzle", "failed")
-    for summary in summaries:
-        unasked = summary.outcomes["failed"] + summary.missing
-        table.add_row(
-            escape(summary.variant),
-            _stacked(summary.accuracy, console),
-            _stacked(summary.solved, console),
-            str(summary.puzzles) + (f" x {summary.samples}" if summary.samples > 1 else ""),
-            _dollars(summary.cost_usd),
-            str(unasked) if unasked else "",
-        )
-    console.print(table)
+    """The figures of each run, and what a reader must know about it."""
+    console = _console()
+    rows = [
+        (escape(summary.variant), *_scores(summary, console), _puzzles(summary))
+        for summary in summaries
+    ]
+    _show_table(console, ("model", *_SCORES, "puzzles"), rows)
     for summary in summaries:
         lines = [_at_k(summary)] if summary.samples > 1 else []
         if summary.total_cost_usd:
-            lines.append(f"{dollars(summary.total_cost_usd)} in all")
+            lines.append(f"{money(summary.total_cost_usd)} in all")
         if summary.at_most_usd:
             lines.append(
-                f"at most {dollars(summary.at_most_usd)} more, for what does not say what it cost"
+                f"at most {money(summary.at_most_usd)} more, for requests whose cost is unknown"
             )
         for line in (*lines, *notes(summary)):
-            console.print(f"{summary.variant}: {line}", markup=False, soft_wrap=True)
-    for summary in summaries:
-        console.print(f"records: {summary.run}", style="dim", soft_wrap=True)
+            show_text(f"{summary.variant}: {line}", console)
+
+
+def show_runs(runs: Sequence[RunListing]) -> None:
+    """The runs of a results folder."""
+    console = _console()
+    rows = [
+        (escape(run.name), *(_run_cells(run.summary, console)), escape(run.state), run.day or "")
+        for run in runs
+    ]
+    heads = ("run", "model", "set", "accuracy", "puzzles", "failed", "cost", "state", "day")
+    _show_table(console, heads, rows, left=3)
+
+
+def _run_cells(found: Summary | None, console: Console) -> tuple[str, ...]:
+    """Model, set, accuracy, puzzles, failed requests, and the cost of the whole run."""
+    if found is None:
+        return ("",) * 6
+    return (
+        escape(found.variant),
+        escape(found.puzzle_set),
+        _interval(found.accuracy, console),
+        _puzzles(found),
+        str(found.outcomes["failed"] or ""),
+        money(found.total_cost_usd),
+    )
 
 
 def _at_k(summary: Summary) -> str:
@@ -210,46 +263,60 @@ def _at_k(summary: Summary) -> str:
     )
 
 
+def _puzzles(summary: Summary) -> str:
+    """The puzzles with a scored response, of those asked if some have none, and the samples."""
+    asked = f"/{summary.puzzles_asked}" if summary.puzzles < summary.puzzles_asked else ""
+    return f"{summary.puzzles}{asked}" + (f" x {summary.samples}" if summary.samples > 1 else "")
+
+
 def show_comparison(comparison: Comparison) -> None:
     """Two runs side by side, and whether their difference may be chance."""
     console = _console()
-    table = _table("", "first", "second", "difference", "p", "puzzles needed")
-    for name, metric in (("accuracy", comparison.accuracy), ("solved", comparison.solved)):
-        table.add_row(
+    rows = [
+        (
             name,
             f"{metric.first:.3f}",
             f"{metric.second:.3f}",
-            difference(metric),
+            _stacked(difference(metric), " [", console),
             p_value(metric),
-            "none is enough" if metric.puzzles_needed is None else f"{metric.puzzles_needed:,}",
+            "no number" if metric.puzzles_needed is None else f"{metric.puzzles_needed:,}",
         )
+        for name, metric in (("accuracy", comparison.accuracy), ("solved", comparison.solved))
+    ]
     runs = zip(("first", "second"), comparison.variants, comparison.runs, strict=True)
     for place, variant, run in runs:
-        console.print(f"{place}: {variant} ({run})", markup=False, soft_wrap=True)
-    console.print(table)
-    left_out = comparison.left_out
-    rest = f"; {left_out} that only one has are left out" if left_out else ""
-    apart = "are told apart" if comparison.accuracy.significant else "are not told apart"
-    console.print(
-        f"{comparison.puzzles} puzzles of {comparison.puzzle_set}, grader {comparison.grader}"
-        f"{rest}: the two {apart} by accuracy",
-        markup=False,
-        soft_wrap=True,
+        show_text(f"{place}: {variant} ({run})", console)
+    heads = ("", "first", "second", "difference", "p", "puzzles needed")
+    _show_table(console, heads, rows)
+    only_one = counted(comparison.left_out, "puzzle")
+    rest = f" ({only_one} with responses of only one run left out)" if comparison.left_out else ""
+    verdict = "significant" if comparison.accuracy.significant else "not significant"
+    show_text(
+        f"{counted(comparison.puzzles, 'puzzle')} of {comparison.puzzle_set}, grader "
+        f"{comparison.grader}{rest}: the difference in accuracy is {verdict}",
+        console,
     )
 
 
-def _dollars(cost_usd: float | None) -> str:
-    return "unknown" if cost_usd is None else dollars(cost_usd)
+def _interval(mean: Estimate | None, console: Console | None = None) -> str:
+    """A mean with its interval; on a narrow console the interval is below the mean."""
+    text = estimate(mean) if mean else "none"
+    return _stacked(text, " [", console) if console else text
 
 
-def _interval(mean: Estimate | None) -> str:
-    return estimate(mean) if mean else "none"
+def _scores(summary: Summary, console: Console) -> tuple[str, ...]:
+    """The cells below _SCORES; the cost is that of 1,000 responses."""
+    return (
+        _interval(summary.accuracy, console),
+        _interval(summary.solved, console),
+        dollars(None if summary.cost_usd is None else 1000 * summary.cost_usd),
+        str(summary.outcomes["failed"] + summary.missing or ""),
+    )
 
 
-def _stacked(mean: Estimate | None, console: Console) -> str:
-    """A mean with its interval, below it where the console is narrow."""
-    text = _interval(mean)
-    return text if console.width >= _WIDE else text.replace(" [", "\n[")
+def _stacked(text: str, at: str, console: Console) -> str:
+    """A text; where the console is narrow, it continues on a second line after `at`."""
+    return text if console.width >= _WIDE else text.replace(at, "\n" + at.strip())
 
 
 def show_models(listed: Sequence[ModelListing]) -> None:
@@ -263,7 +330,7 @@ def show_models(listed: Sequence[ModelListing]) -> None:
         table.add_row(escape(model.name), escape("\n".join(filter(None, lines))), style=style)
     console = _console()
     console.print(table)
-    console.print("prices: US dollars per million tokens; --json has all there is")
+    show_text("Prices are US dollars per million tokens. --json prints every field.", console)
 
 
 def _variants_and_needs(model: ModelListing) -> str:
@@ -275,7 +342,7 @@ def _variants_and_needs(model: ModelListing) -> str:
         words.append(f"retired {'on' if model.retired else 'from'} {model.retired_on}")
     if model.retired:
         copy = model.self_hosted and f"a copy of your own needs {model.self_hosted}"
-        words.append(copy or "closed weights: no copy to be had")
+        words.append(copy or "its weights were never published")
     if model.needs and not model.retired:
         words.append(f"needs {model.needs}")
     elif model.key_is_set:
@@ -299,33 +366,28 @@ def _price(price: Prices | None) -> str:
 
 def show_board(board: Board) -> None:
     """The measured tables of the board; the published one is in its Markdown."""
-    console = _results_console()
+    console = _console()
     for ranked in board.sets:
-        table = _table(
-            "variant",
-            "accuracy",
-            "solved",
-            "$ a puzzle",
-            "failed",
-            title=f"{escape(ranked.title)}: {ranked.puzzles} puzzles, grader {ranked.grader}",
-        )
-        for row in ranked.rows:
-            table.add_row(
+        count = counted(ranked.puzzles, "puzzle")
+        show_text(f"{ranked.title}: {count}, grader {ranked.grader}", console)
+        rows = [
+            (
                 escape(row.label)
                 + (" *" if row.on_frontier else "")
                 + (" ~" if row.like_neighbour else ""),
-                _stacked(row.summary.accuracy, console),
-                _stacked(row.summary.solved, console),
-                _dollars(row.cost_usd),
-                str(row.summary.outcomes["failed"] + row.summary.missing),
+                *_scores(row.summary, console),
             )
-        console.print(table)
+            for row in (*ranked.rows, *ranked.levels)
+        ]
+        _show_table(console, ("variant", *_SCORES), rows)
         for row in ranked.rows:
             if row.base and row.config.trained:
                 gain = f"{row.label}: {difference(row.base.accuracy)} above its base"
-                console.print(f"{gain} ({row.config.trained.describe()})", markup=False)
+                show_text(f"{gain} ({row.config.trained.describe()})", console)
         console.print()
     if any(row.on_frontier for ranked in board.sets for row in ranked.rows):
-        console.print("* on the frontier: nothing in its table beats it at its cost or less")
+        show_text("* on the frontier: no row of its table is better at the same cost or less")
     if any(row.like_neighbour for ranked in board.sets for row in ranked.rows):
-        console.print("~ not told apart from the next * below it (paired t, p of 0.05 or more)")
+        console.print(
+            "~ not statistically different from the next * below it (paired t, p >= 0.05)"
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from tclue.bench.stats.compare import Difference
 from tclue.bench.stats.intervals import Estimate
+from tclue.text import dollars
 
 NONE = "–"
 # Control characters, halves of characters, and those that turn the direction of writing around.
@@ -26,27 +26,9 @@ def escaped(text: str) -> str:
     return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: "1 puzzle", "1,024 puzzles"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def dollars(cost_usd: float, digits: int = 3) -> str:
-    """A cost to so many significant digits, never with an exponent: $0.0123, $12.3, $1,230, $0."""
-    return f"${format_number(cost_usd, digits)}"
-
-
 def per_thousand(cost_usd: float) -> str:
     """The cost of 1,000 puzzles, of the mean cost of one."""
     return dollars(1000 * cost_usd)
-
-
-def format_number(value: float, digits: int = 3) -> str:
-    """A number of 0 or more to so many significant digits, never with an exponent."""
-    if value == 0:
-        return "0"
-    text = f"{Decimal(f'{value:.{digits - 1}e}'):,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def estimate(mean: Estimate | None) -> str:

@@ -1,15 +1,17 @@
-"""What several commands share: options, and reading what a command names."""
+"""What several commands share: options, completion, and reading what a command names."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 
 from tclue.bench.options import flag
 from tclue.errors import UserError
@@ -21,6 +23,47 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 GRADERS = click.Choice(["sound", "published"])
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+FOLDER = click.Path(path_type=Path)
+
+
+def complete_puzzles(_: Any, __: Any, start: str) -> list[CompletionItem]:
+    """The puzzle sets that begin so, and files."""
+    from tclue.puzzle import published, splits
+
+    names = (*splits.SPLITS, *splits.TRAIN_RANGES, *published.FILES)
+    return [*_beginning(start, names), CompletionItem(start, type="file")]
+
+
+def complete_runs(context: click.Context, _: Any, start: str) -> list[CompletionItem]:
+    """The runs of the results folder that begin so."""
+    from tclue.bench.records import run_folders
+
+    folders = run_folders(Path(context.params.get("results") or "results"))
+    return _beginning(start, (folder.name for folder in folders))
+
+
+def complete_models(_: Any, __: Any, start: str) -> list[CompletionItem]:
+    """The models without a setup of their own, and the aliases, that begin like the last name."""
+    from tclue.bench.models.registry import load
+
+    before, comma, last = start.rpartition(",")
+    names = ("random", "solver", "tiny", *load(None).models)
+    return [CompletionItem(before + comma + item.value) for item in _beginning(last, names)]
+
+
+def _beginning(start: str, names: Iterable[str]) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(start)]
+
+
+def folder(name: str, default: str, text: str) -> Callable[[Command], Command]:
+    """An option for a folder; eager, because the completion of runs reads it."""
+    return click.option(
+        name, default=default, show_default=True, type=FOLDER, is_eager=True, help=text
+    )
+
+
+RESULTS = folder("--results", "results", "Folder of the run folders.")
+SOURCE = click.argument("source", default="-", shell_complete=complete_puzzles)
 
 
 def options_of(kind: type, *names: str) -> Callable[[Command], Command]:
@@ -41,6 +84,8 @@ def options_of(kind: type, *names: str) -> Callable[[Command], Command]:
                     show_default=not isinstance(knob.default, bool | None),
                     is_flag=hints[knob.name] is bool,
                     help=knob.metadata["help"],
+                    hidden=knob.metadata["rare"],
+                    shell_complete=complete_puzzles if knob.name == "puzzles" else None,
                 )(command)
         return command
 
@@ -53,7 +98,17 @@ def _option_type(hint: Any) -> Any:
         (hint,) = set(get_args(hint)) - {NoneType}
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
-    return click.Path(path_type=Path) if hint is Path else hint
+    return FOLDER if hint is Path else hint
+
+
+def emit(as_json: bool, data: Any, show: Callable[[], object], *hints: str) -> None:
+    """Print data as JSON; or show them, and on standard error where things are and what is next."""
+    if as_json:
+        click.echo(json.dumps(data, default=asdict))
+        return
+    show()
+    for hint in hints:
+        click.echo(hint, err=True)
 
 
 def read_source(source: str) -> list[Puzzle]:

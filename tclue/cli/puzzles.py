@@ -3,41 +3,66 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tclue.cli.common import GRADERS, JSON, pick, read_source
+from tclue.cli.common import (
+    GRADERS,
+    JSON,
+    SOURCE,
+    Command,
+    complete_puzzles,
+    emit,
+    pick,
+    read_source,
+)
 
 PROVERS = click.Choice(["sat", "cpsat", "both"])
+_SIZES = ("suspects", "weapons", "rooms", "times")
+# Fields of `tclue.puzzle.draw.GenerationSettings`, with their helps.
+_KNOBS = {
+    "min_players": "Smallest number of players that sizes are scaled to.",
+    "max_players": "Largest number of players that sizes are scaled to.",
+    **{size: f"Number of {size}, instead of a random number." for size in _SIZES},
+    **{f"max_{size}": f"Largest random number of {size}." for size in _SIZES},
+    "move_probability": "Probability that a person moves between two times.",
+    "carry_probability": "Probability that a person who moves takes a weapon along.",
+    "unique_motives_probability": "Probability that no two suspects share a motive.",
+    "max_questions": "Largest number of questions.",
+}
+
+
+def _knobs(command: Command) -> Command:
+    for name, text in reversed(_KNOBS.items()):
+        kind = float if name.endswith("probability") else int
+        click.option(f"--{name.replace('_', '-')}", type=kind, help=text)(command)
+    return command
 
 
 @click.group()
 def puzzles() -> None:
-    """List the puzzle sets that have a name, and fetch the published ones."""
+    """List the puzzle sets that have a name, or fetch the published ones."""
 
 
 @puzzles.command("list")
 @JSON
 def list_sets(as_json: bool) -> None:
-    """List the sets that --puzzles knows by name, with their size and the sum of their file.
+    """List the puzzle sets that have a name, with their size and the SHA-256 of their file.
 
     \b
     tclue puzzles list
     tclue puzzles list --json
     """
-    from dataclasses import asdict
-
     from tclue.board import terminal
     from tclue.puzzle import splits
 
     listed = splits.list_sets()
-    if as_json:
-        click.echo(json.dumps([asdict(puzzle_set) for puzzle_set in listed]))
-    else:
-        terminal.show_sets(listed)
+    hint = "next: tclue show SET --puzzle 1, or tclue bench --models random,solver --puzzles SET"
+    emit(as_json, listed, lambda: terminal.show_sets(listed), hint)
 
 
 @puzzles.command()
@@ -47,12 +72,12 @@ def list_sets(as_json: bool) -> None:
     envvar="TCLUE_PUBLISHED_SOURCE",
     show_envvar=True,
     metavar="URL",
-    help="Where the files are, if not in the author's repository.",
+    help="Where to fetch the files from; the author's repository by default.",
 )
 def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one choice so far)
-    """Get the published puzzle files, check them, and keep them in the cache folder.
+    """Fetch the published puzzle files, check them, and store them in the cache folder.
 
-    From then on, published-val and published-test are puzzle sets like the others.
+    Afterwards you can use published-val and published-test like the other puzzle sets.
 
     \b
     tclue puzzles fetch published
@@ -63,12 +88,16 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
 
     for file in published.fetch(source or published.SOURCE, published.FILES):
         click.echo(f"{file.name}: {'fetched' if file.new else 'already there'}, in {file.path}")
+    click.echo("next: tclue check published-val, or tclue show published-val", err=True)
 
 
 @click.command()
 @click.option("-n", "count", default=10, show_default=True, help="Number of puzzles.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Seed of the first; the next has the next."
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Seed of the first puzzle; each further puzzle has the next seed.",
 )
 @click.option(
     "--difficulty",
@@ -77,7 +106,10 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     help="easy, medium, hard, extreme, published-mix or beyond.",
 )
 @click.option(
-    "-o", "output", type=click.Path(path_type=Path), help="File to write; standard output if none."
+    "-o",
+    "output",
+    type=click.Path(path_type=Path),
+    help="File to write; standard output by default.",
 )
 @click.option("-j", "jobs", default=1, show_default=True, help="Worker processes.")
 @click.option(
@@ -88,23 +120,10 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     show_default=True,
     help="JSON Lines, or the published JSON list of {num_clues, prompt, solution}.",
 )
-@click.option("--reprove", is_flag=True, help="Prove each puzzle again, by the CP-SAT model.")
-@click.option("--min-players", type=int, help="Fewest players that sizes are scaled to.")
-@click.option("--max-players", type=int, help="Most players that sizes are scaled to.")
-@click.option("--suspects", type=int, help="Number of suspects, instead of a drawn one.")
-@click.option("--weapons", type=int, help="Number of weapons.")
-@click.option("--rooms", type=int, help="Number of rooms.")
-@click.option("--times", type=int, help="Number of times.")
-@click.option("--max-suspects", type=int, help="Most suspects drawn.")
-@click.option("--max-weapons", type=int, help="Most weapons drawn.")
-@click.option("--max-rooms", type=int, help="Most rooms drawn.")
-@click.option("--max-times", type=int, help="Most times drawn.")
-@click.option("--move-probability", type=float, help="Chance that a person moves at a time.")
-@click.option("--carry-probability", type=float, help="Chance that a weapon is taken along.")
 @click.option(
-    "--unique-motives-probability", type=float, help="Chance that no two suspects share a motive."
+    "--reprove", is_flag=True, help="Prove each puzzle a second time, with the CP-SAT model."
 )
-@click.option("--max-questions", type=int, help="Most questions asked.")
+@_knobs
 def generate(
     count: int,
     seed: int,
@@ -115,10 +134,11 @@ def generate(
     reprove: bool,
     **knobs: Any,
 ) -> None:
-    """Make puzzles; each has exactly one history, and no clue too many.
+    """Make puzzles that have exactly one solution and no unnecessary clue.
 
-    A seed gives the same bytes on any machine. Puzzles of two difficulties that are to differ need
-    seeds that differ: where the sizes drawn agree, one seed gives both the same puzzle.
+    The same seed gives the same bytes on any machine. For different puzzles at two difficulties,
+    use different seeds: if both difficulties happen to draw the same sizes, one seed gives the same
+    puzzle twice.
 
     \b
     tclue generate -n 3 --seed 1 --difficulty easy
@@ -129,6 +149,7 @@ def generate(
     from tclue.puzzle import batch as batches
     from tclue.puzzle.draw import settings
     from tclue.puzzle.puzzle import Puzzle, published_list
+    from tclue.text import counted
 
     batch = batches.Batch(count, seed, difficulty, settings(difficulty, **knobs), reprove, jobs)
     if output is None:
@@ -141,50 +162,57 @@ def generate(
                 published_list(Puzzle.from_dict(json.loads(line)) for line in lines), nl=False
             )
         return
-    with progress("puzzles", count) as bar:
+    with progress("puzzle", count) as bar:
         batches.write(batch, output, shape, bar.done)
     proofs = "proved by SAT and by CP-SAT" if reprove else "proved by SAT"
-    puzzles = "1 puzzle" if count == 1 else f"{count} puzzles"
-    click.echo(f"{puzzles}, {proofs}, in {output}", err=True)
+    file = shlex.quote(str(output))
+    click.echo(
+        f"{counted(count, 'puzzle')}, {proofs}, in {output}\n"
+        f"next: tclue show {file}, or tclue bench --models random,solver --puzzles {file}",
+        err=True,
+    )
 
 
 @click.command()
-@click.argument("source", default="-")
+@SOURCE
 @click.option("--puzzle", "which", default="1", show_default=True, help="Number or id in the file.")
-@click.option("--solution", is_flag=True, help="Show the stated solution too.")
+@click.option("--solution", is_flag=True, help="Also show the solution that the file states.")
 @JSON
 def show(source: str, which: str, solution: bool, as_json: bool) -> None:
     """Show a puzzle and its measured difficulty.
 
-    SOURCE is a puzzle file, a shipped split, or - for a prompt on standard input.
+    SOURCE is a puzzle file, the name of a puzzle set, or - for a prompt on standard input.
 
     \b
     tclue show easy-val --puzzle 3 --solution
     tclue generate -n 1 | tclue show /dev/stdin
     tclue show < prompt.txt
     """
-    from dataclasses import asdict
-
     from tclue.board import terminal
     from tclue.puzzle import deduce, sat
 
     puzzle = pick(source, which)
     difficulty = deduce.measure(puzzle)
     effort = sat.effort(puzzle)
-    if as_json:
-        record = {**puzzle.to_dict(), "measured": {**asdict(difficulty), "effort": asdict(effort)}}
-        click.echo(json.dumps(record, ensure_ascii=False))
-    else:
-        terminal.show_puzzle(puzzle, difficulty, effort, solution)
+    emit(
+        as_json,
+        {**puzzle.to_dict(), "measured": {**vars(difficulty), "effort": effort}},
+        lambda: terminal.show_puzzle(puzzle, difficulty, effort, solution),
+        f"next: tclue solve {shlex.quote(source)} --puzzle {shlex.quote(which)} --history",
+    )
 
 
 @click.command()
-@click.argument("source", default="-")
+@SOURCE
 @click.option("--puzzle", "which", default="1", show_default=True, help="Number or id in the file.")
-@click.option("--prover", type=PROVERS, default="both", show_default=True, help="Who proves it.")
-@click.option("--history", is_flag=True, help="Ask for the whole history, not only the answers.")
+@click.option("--prover", type=PROVERS, default="both", show_default=True, help="Method of proof.")
+@click.option("--history", is_flag=True, help="Solve for the whole history, not only the answers.")
 @click.option("--inclusive-or", is_flag=True, help='Read "or" as "one or both".')
-@click.option("--ask", metavar="SENTENCE", help="Does this sentence follow? true, false or open.")
+@click.option(
+    "--ask",
+    metavar="SENTENCE",
+    help="Print whether this sentence follows from the clues: true, false or open.",
+)
 @JSON
 def solve(
     source: str,
@@ -195,10 +223,11 @@ def solve(
     ask: str | None,
     as_json: bool,
 ) -> None:
-    """Solve a puzzle from its prompt alone; two different solutions are shown side by side.
+    """Solve a puzzle from its prompt alone, and prove whether the solution is unique.
 
-    SOURCE is a puzzle file, a shipped split, or - for a prompt on standard input. Exit code 1 if
-    there is no solution, or more than one.
+    SOURCE is a puzzle file, the name of a puzzle set, or - for a prompt on standard input. If there
+    are several solutions, two of them are shown side by side. The exit code is 1 unless there is
+    exactly one.
 
     \b
     tclue solve < prompt.txt
@@ -214,24 +243,28 @@ def solve(
         click.echo(json.dumps({"statement": ask, "follows": answer}) if as_json else answer)
         return
     proof = report.prove(puzzle, "history" if history else "answers", prover, inclusive_or)
-    if as_json:
-        click.echo(json.dumps(report.proof_record(puzzle, proof), ensure_ascii=False))
-    else:
-        terminal.show_proof(puzzle, proof)
+    hint = "next: the same command with --history shows who was where at each time"
+    emit(
+        as_json,
+        report.proof_record(puzzle, proof),
+        lambda: terminal.show_proof(puzzle, proof),
+        *([] if history else [hint]),
+    )
     sys.exit(0 if proof.verdict == "unique" else 1)
 
 
 @click.command()
-@click.argument("file")
-@click.option("--prover", type=PROVERS, default="sat", show_default=True, help="Who proves it.")
-@click.option("--history", is_flag=True, help="Exit with 1 also if a history is not unique.")
-@click.option("--minimal", is_flag=True, help="Also ask whether every clue is needed.")
+@click.argument("file", shell_complete=complete_puzzles)
+@click.option("--prover", type=PROVERS, default="sat", show_default=True, help="Method of proof.")
+@click.option("--history", is_flag=True, help="Exit with 1 also if a whole history is not unique.")
+@click.option("--minimal", is_flag=True, help="Also check that every clue is needed.")
 @JSON
 def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -> None:
-    """Check that each question of each puzzle has one possible answer, the stated one.
+    """Check that each question of each puzzle has exactly one answer: the one in the file.
 
-    Reported beside it: whether the whole history is unique, and whether the answers hold when a
-    bare "or" is read as inclusive. Exit code 1 if some answers are not unique as stated.
+    FILE is a puzzle file or the name of a puzzle set. The report also says whether the whole
+    history is unique, and whether the answers stay unique if a bare "or" may mean "one or both".
+    The exit code is 1 if any question has another answer, or more than one.
 
     \b
     tclue check puzzles.jsonl
@@ -243,14 +276,12 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
 
     puzzles = read_source(file)
     reports = []
-    with progress("puzzles", len(puzzles)) as bar:
+    with progress("puzzle", len(puzzles)) as bar:
         for puzzle in puzzles:
             reports.append(report.check(puzzle, prover, minimal))
             bar.done(len(reports))
-    if as_json:
-        click.echo(json.dumps(report.summary(reports)))
-    else:
-        terminal.show_reports(reports)
+    hint = f"next: tclue bench --models random,solver --puzzles {shlex.quote(file)}"
+    emit(as_json, report.summary(reports), lambda: terminal.show_reports(reports), hint)
     passed = all(
         checked.sound and (checked.history == "unique" or not history) for checked in reports
     )
@@ -258,15 +289,17 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
 
 
 @click.command()
-@click.argument("puzzles")
+@click.argument("puzzles", shell_complete=complete_puzzles)
 @click.argument("responses", type=click.Path(path_type=Path))
-@click.option("--grader", type=GRADERS, default="sound", show_default=True, help="Who grades.")
+@click.option(
+    "--grader", type=GRADERS, default="sound", show_default=True, help="Rules for grading."
+)
 @JSON
 def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
-    """Grade texts made elsewhere.
+    """Grade responses that were made elsewhere.
 
-    RESPONSES has lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...}. With
-    --json, one line for each response, in their order.
+    RESPONSES is a file with lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...}.
+    --json prints a line for each response, in the order of the file.
 
     \b
     tclue grade test responses.jsonl
@@ -287,4 +320,4 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
             "solved": response.grade.solved,
             "answers": response.grade.answers,
         }
-        click.echo(json.dumps(record, ensure_ascii=False))
+        click.echo(json.dumps(record))

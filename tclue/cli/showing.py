@@ -1,4 +1,4 @@
-"""The commands on what was measured: compare, leaderboard, lm-eval."""
+"""The commands on measured runs: results, compare, leaderboard, lm-eval."""
 
 from __future__ import annotations
 
@@ -8,46 +8,88 @@ from pathlib import Path
 
 import click
 
-from tclue.cli.common import JSON
+from tclue.cli.common import JSON, RESULTS, complete_runs, emit, folder
 from tclue.errors import UserError
 
 
+@click.command("results")
+@RESULTS
+@click.option(
+    "--remove",
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Move a run aside; keep its files.",
+)
+@click.option("--restore", metavar="RUN", help="Move a run back that was removed.")
+@JSON
+def list_results(results: Path, remove: str | None, restore: str | None, as_json: bool) -> None:
+    """List the runs of a results folder, or move one aside.
+
+    Every command that takes a RUN takes a beginning of its name that no other run has. --remove
+    moves a run into the folder .removed of the results, where no command reads it.
+
+    \b
+    tclue results
+    tclue results --remove tiny--easy-test--8a3f
+    tclue results --restore tiny--easy-test--8a3f
+    """
+    from tclue.bench import results as runs
+    from tclue.board import terminal
+
+    if remove is not None and restore is not None:
+        raise UserError("--remove and --restore: expected one of them")
+    if remove is None and restore is None:
+        listed = runs.list_runs(results)
+        hint = "next: tclue compare RUN RUN, tclue leaderboard, or tclue results --remove RUN"
+        if not listed:
+            hint = f"{results}: no runs yet\nnext: tclue bench --models random,solver"
+        emit(as_json, listed, lambda: terminal.show_runs(listed), hint)
+    else:
+        moved = (
+            runs.restore(restore, results)
+            if restore is not None
+            else runs.remove(remove or "", results)
+        )
+        emit(as_json, {"moved_to": str(moved)}, lambda: click.echo(f"moved to {moved}"))
+
+
 @click.command()
-@click.argument("first", metavar="RUN")
-@click.argument("second", metavar="RUN")
-@click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path))
+@click.argument("first", metavar="RUN", shell_complete=complete_runs)
+@click.argument("second", metavar="RUN", shell_complete=complete_runs)
+@RESULTS
 @JSON
 def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     """Compare two runs on the same puzzles, puzzle by puzzle.
 
-    A RUN is a run folder, or the name of one in --results. Gives the difference of their means
-    with its 95% interval, p of the paired t test, and how many puzzles would tell such a difference
-    apart in four of five trials.
+    A RUN is a run folder, or a beginning of the name of one in --results. The command prints the
+    difference of the means with its 95% interval, the p value of the paired t test, and how many
+    puzzles would make such a difference significant in 80% of trials.
 
     \b
-    tclue compare tiny--easy-test--67f19899 random--easy-test--70c352a7
+    tclue compare tiny--easy-test--67f1 random--easy-test
     """
-    from dataclasses import asdict
-
-    from tclue.bench.records import find_run
+    from tclue.bench.results import find_run
     from tclue.bench.stats.compare import compare as compare_runs
     from tclue.board import terminal
     from tclue.board.rows import read_tally
 
     first_tally, second_tally = (read_tally(find_run(name, results)) for name in (first, second))
     comparison = compare_runs(first_tally, second_tally)
-    if as_json:
-        click.echo(json.dumps(asdict(comparison), ensure_ascii=False))
-    else:
-        terminal.show_comparison(comparison)
+    emit(as_json, comparison, lambda: terminal.show_comparison(comparison))
 
 
 @click.command()
-@click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path))
-@click.option("--board", default="leaderboards", show_default=True, type=click.Path(path_type=Path))
-@click.option("--only", multiple=True, metavar="RUN", help="Show these runs alone: see below.")
-@click.option("--without", multiple=True, metavar="RUN", help="Leave these runs out.")
-@click.option("--check", "checking", is_flag=True, help="Write nothing; exit 1 if it is stale.")
+@RESULTS
+@folder("--board", "leaderboards", "Folder of the board.")
+@click.option(
+    "--only", multiple=True, metavar="RUN", shell_complete=complete_runs, help="Show only these."
+)
+@click.option(
+    "--without", multiple=True, metavar="RUN", shell_complete=complete_runs, help="Omit these."
+)
+@click.option(
+    "--check", "checking", is_flag=True, help="Write nothing; exit with 1 if a file is out of date."
+)
 @JSON
 def leaderboard(
     results: Path,
@@ -76,22 +118,24 @@ def leaderboard(
         if as_json:
             click.echo(json.dumps({"stale": stale}))
         for name in stale if not as_json else []:
-            click.echo(f"{board / name} is not what {results} gives", err=True)
+            click.echo(f"{board / name} is out of date: {results} gives another one", err=True)
         sys.exit(1 if stale else 0)
     boards.write(built, board, results)
     if as_json:
         click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
     else:
         terminal.show_board(built)
-        click.echo(f"written to {board}", err=True)
+        click.echo(f"board: {board / 'README.md'}\nnext: tclue compare RUN RUN", err=True)
 
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True})
-@click.option("--register", is_flag=True, help="Let plain `lm_eval --tasks temporal_clue` find it.")
-@click.option("--unregister", is_flag=True, help="Take that back.")
+@click.option("--register", is_flag=True, help="Make `lm_eval --tasks temporal_clue` work.")
+@click.option(
+    "--unregister", is_flag=True, help="Undo --register. Do this before you uninstall tclue."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lm_eval(register: bool, unregister: bool, arguments: tuple[str, ...]) -> None:
-    """Run lm-eval with the task at hand, or make the task known to lm-eval itself.
+    """Run lm-eval with the tasks of tclue, or register them with lm-eval.
 
     \b
     tclue lm-eval --register
@@ -101,7 +145,7 @@ def lm_eval(register: bool, unregister: bool, arguments: tuple[str, ...]) -> Non
 
     if register or unregister:
         if arguments or (register and unregister):
-            raise UserError("--register and --unregister stand alone")
+            raise UserError("--register and --unregister: expected one of them, without arguments")
         click.echo(lm_eval.register() if register else lm_eval.unregister())
         return
     sys.exit(lm_eval.run(list(arguments)))

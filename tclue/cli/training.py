@@ -1,44 +1,34 @@
-"""The command on training: train."""
+"""The command that trains a model: train."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tclue.cli.common import JSON
+from tclue.cli.common import FOLDER, JSON, emit, folder
+from tclue.text import counted
 
 if TYPE_CHECKING:
     from tclue.bench_training import TrainingGain
     from tclue.trainers import Trainer
 
-FOLDER = click.Path(path_type=Path)
-
 
 @click.command()
-@click.option("--trainer", "trainer_name", default="grpo", show_default=True, help="Who trains.")
+@click.option("--trainer", "trainer_name", default="grpo", show_default=True, help="Its name.")
 @click.option("--preset", help="A configuration that comes with the trainer.")
-@click.option("--config", type=FOLDER, help="A configuration file of yours (TOML).")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value.")
-@click.option("--seed", type=int, help="Draws puzzles and responses; train.seed.")
-@click.option("--run", help="Name of the run; PRESET-seedN if not given.")
-@click.option("--runs", default="runs", show_default=True, type=FOLDER, help="Where runs are.")
-@click.option(
-    "--results",
-    default="results",
-    show_default=True,
-    type=FOLDER,
-    help="Where --then-bench keeps its run folders.",
-)
-@click.option(
-    "--board", default="leaderboards", show_default=True, type=FOLDER, help="And its board."
-)
-@click.option("--then-bench", "benching", is_flag=True, help="Benchmark base and trained steps.")
-@click.option("--presets", "listing", is_flag=True, help="List the presets, and stop.")
-@click.option("--dry-run", is_flag=True, help="Print the plan: memory, tokens, hours, dollars.")
+@click.option("--config", type=FOLDER, help="Your own configuration file (TOML).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one value.")
+@click.option("--seed", type=int, help="Seed of puzzles and responses; sets train.seed.")
+@click.option("--run", help="Name of the run; PRESET-seedN by default.")
+@folder("--runs", "runs", "Folder of the training runs.")
+@folder("--results", "results", "Folder of the run folders of --then-bench.")
+@folder("--board", "leaderboards", "Folder of the board of --then-bench.")
+@click.option("--then-bench", "benching", is_flag=True, help="Benchmark base and checkpoints.")
+@click.option("--presets", "listing", is_flag=True, help="List the presets; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and its cost; train nothing.")
 @JSON
 def train(
     trainer_name: str,
@@ -51,9 +41,10 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train a model on fresh puzzles, and benchmark what came of it.
+    """Train a model on new puzzles, and benchmark the result.
 
-    The same command takes up an interrupted run. Where there is no GPU, the preset is `tiny`.
+    If a run was interrupted, the same command resumes it. Without a GPU, the default preset is
+    `tiny`.
 
     \b
     tclue train --preset tiny --then-bench
@@ -61,6 +52,7 @@ def train(
     tclue train --preset tiny --set train.iterations=20 --set loss.objective=dapo --seed 2
     tclue train --presets
     """
+    from tclue.board import terminal
     from tclue.trainers import TrainRequest, trainer
 
     start = time.perf_counter()
@@ -71,14 +63,15 @@ def train(
     request = TrainRequest(settings=settings, **options)
     if dry_run:
         plan = chosen.plan(request)
-        click.echo(json.dumps(plan.numbers) if as_json else plan.text)
+        hint = "next: the same command without --dry-run trains the model"
+        emit(as_json, plan.numbers, lambda: terminal.show_text(plan.text), hint)
         return
     if benching:
         from tclue.bench_training import check_folders, then_bench
 
         check_folders(results, board)
     trained = chosen.train(request)
-    if trained is None:  # another process goes on
+    if trained is None:  # this process only helped; the first one reports
         return
     data: dict[str, Any] = {"run": trained.folder.name, "best": trained.best, "last": trained.last}
     lines = [f"{trained.folder}: best step {trained.best}, last step {trained.last}"]
@@ -88,12 +81,15 @@ def train(
         lines += _gain_lines(benched)
         if benched.greedy:
             data["greedy_difference"] = benched.greedy.difference
-    seconds = time.perf_counter() - start
-    click.echo(json.dumps(data | {"seconds": round(seconds, 1)}) if as_json else "\n".join(lines))
+    data["seconds"] = round(time.perf_counter() - start, 1)
+    hint = f"next: tclue bench --models train:{trained.folder.name}@best --puzzles easy-test"
+    if benching:
+        hint = f"board: {board / 'README.md'}\nnext: tclue results, or tclue compare RUN RUN"
+    emit(as_json, data, lambda: terminal.show_text("\n".join(lines)), hint)
 
 
 def _gain_lines(benched: TrainingGain) -> list[str]:
-    """What training bought, in words."""
+    """How much better the trained model is than its base, a line for each way of sampling."""
     lines = []
     for manner, gain in (("sampled", benched.sampled), ("greedy", benched.greedy)):
         if gain:
@@ -101,20 +97,21 @@ def _gain_lines(benched: TrainingGain) -> list[str]:
             lines.append(
                 f"{manner}: {benched.base} {gain.base_accuracy:.3f}, step {benched.step} "
                 f"{gain.trained_accuracy:.3f}: {gain.difference:+.3f} [{low:+.3f}, {high:+.3f}] "
-                f"on {gain.puzzles} puzzles; in format {gain.base_in_format:.3f}, "
+                f"on {counted(gain.puzzles, 'puzzle')}; in format {gain.base_in_format:.3f}, "
                 f"{gain.trained_in_format:.3f}"
             )
     return lines
 
 
 def _list(chosen: Trainer, as_json: bool) -> None:
-    from dataclasses import asdict
+    from tclue.board import terminal
 
     presets = chosen.presets()
-    if as_json:
-        click.echo(json.dumps([asdict(preset) for preset in presets]))
-        return
     width = max(len(preset.name) for preset in presets)
-    for preset in presets:
-        fits = "" if preset.fits else " (more than this machine has)"
-        click.echo(f"{preset.name:{width}}  {preset.about}{fits}")
+    lines = [
+        f"{preset.name:{width}}  {preset.about}"
+        + ("" if preset.fits else " (needs more memory than this machine has)")
+        for preset in presets
+    ]
+    hint = "next: tclue train --preset NAME --dry-run"
+    emit(as_json, presets, lambda: terminal.show_text("\n".join(lines)), hint)

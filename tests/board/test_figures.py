@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tclue.board.drawing import DARK, LIGHT, data_digest, is_ours, sheet
 from tclue.board.figures import Chart, Point, _draw, wrapped
 from tclue.board.row_labels import shorten, shortened
-from tclue.board.wording import clean, dollars
+from tclue.board.wording import clean
+from tclue.text import dollars
 
 HOSTILE = [
     "$\\frac{$",

@@ -105,7 +105,7 @@ def test_a_table_marks_its_frontier(results: Path) -> None:
     assert "for $100 per 1,000 puzzles), on 3 puzzles. **cheap** (accuracy 0.500" in page
     assert "gives the most right answers for a dollar" in page
     assert "The lead over the next row, unpriced, is not statistically significant: +0.000" in page
-    assert "- † unpriced: cost: 3 of 3 responses have no known cost" in page
+    assert "- † unpriced: cost: 3 of 3 responses without a known cost" in page
 
 
 def test_an_incomplete_row_is_marked(results: Path) -> None:

@@ -1,26 +1,104 @@
-"""A knob of `tclue bench` is one field: its option, its record, and nothing that goes without."""
+"""An option of `tclue bench` is one field, set by a flag or a file, and recorded."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from bench_support import Silent
-from commands import call
+from commands import call, refused
 
 from tclue.bench.models.model import ResolvedModel
 from tclue.bench.options import BenchOptions, RecordedOptions, flag
 from tclue.bench.runs.run import run_models
 
 
-def test_every_knob_is_an_option_with_its_help(tmp_path: Path) -> None:
+def test_every_option_is_in_a_group_of_the_help_or_named_below(tmp_path: Path) -> None:
     # As one line, since click wraps where it likes.
     shown = " ".join(call(tmp_path, "bench", "--help").stdout.split())
+    head, *groups = re.split("(Models|Puzzles|Money|Pace|Files): ", shown)
+    sections = dict(zip(groups[::2], groups[1::2], strict=True))
+    assert "--" in head
+    assert set(sections) == {"Models", "Puzzles", "Money", "Pace", "Files"}
+    files, named = sections["Files"].split("A --config file can set every option, and also ")
+    sections["Files"] = files
     for knob in fields(BenchOptions):
-        assert f"{flag(knob.name)} " in shown
-        assert knob.metadata["help"] in shown
+        option = flag(knob.name)
+        section = sections[knob.metadata["group"].capitalize()]
+        assert (f"{option} " in section) != knob.metadata["rare"]
+        assert (knob.metadata["help"] in section) != knob.metadata["rare"]
+        key = option[2:].replace("-", "_")
+        assert (key in re.findall(r"\w+", named)) == knob.metadata["rare"]
+
+
+CONFIG = """
+models = "random"
+puzzles = "easy-val"
+limit = 2
+timeout = 60
+dtype = "float32"
+ask_above = 3
+results = "kept"
+"""
+
+
+def recorded(folder: Path) -> dict[str, object]:
+    """The only run.json below a folder."""
+    (path,) = folder.glob("*/run.json")
+    data: dict[str, object] = json.loads(path.read_text())
+    return data
+
+
+def test_a_file_sets_the_same_options_as_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(CONFIG)
+    assert call(tmp_path, "bench", "--config", "bench.toml").returncode == 0
+    flags = [
+        *("--models", "random", "--puzzles", "easy-val", "--limit", "2"),
+        *("--timeout", "60", "--dtype", "float32"),
+    ]
+    # The rare flags still work.
+    more = ("--ask-above", "3", "--results", "flags")
+    assert call(tmp_path, "bench", *flags, *more).returncode == 0
+    by_file, by_flags = recorded(tmp_path / "kept"), recorded(tmp_path / "flags")
+    assert by_file == by_flags
+    assert by_file["given"] == ["timeout_s", "dtype", "limit"]
+
+
+def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(CONFIG)
+    arguments = ("--limit", "1", "--models", "solver", "--results", "other")
+    assert call(tmp_path, "bench", "--config", "bench.toml", *arguments).returncode == 0
+    run = recorded(tmp_path / "other")
+    assert (run["limit"], run["model"]) == (1, "solver")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("limt = 3", "b.toml: unknown field limt: did you mean limit?"),
+        ("timeout_s = 3", "b.toml: unknown field timeout_s: did you mean timeout?"),
+        ('limit = "3"', 'b.toml: limit is "3": expected a whole number'),
+        ("limit = 0", "b.toml: limit is 0: expected 1 or more"),
+        ("yes = 1", "b.toml: yes is 1: expected true or false"),
+        ("models = []", "b.toml: models is []: expected a text"),
+        ('dtype = "int8"', 'b.toml: dtype is "int8": expected one of float32, bfloat16'),
+        ("price_in = 1", "b.toml: --price-in and --price-out: expected both, or neither"),
+        ("limit", "b.toml: not a TOML file: "),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "b.toml").write_text(text)
+    arguments = ("--models", "random", "--config", "b.toml")
+    assert refused(call(tmp_path, "bench", *arguments)).startswith(expected)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    line = refused(call(tmp_path, "bench", "--config", "no.toml"))
+    assert line == "no.toml: cannot be read: No such file or directory"
 
 
 def test_what_is_to_be_recorded_is(tmp_path: Path) -> None:

@@ -346,7 +346,7 @@ def test_with_a_gpu_the_presets_that_fit_are_named(
 def test_without_a_gpu_it_is_tiny(tmp_path: Path, no_gpu: None) -> None:
     done = call(tmp_path, "train", "--dry-run")
     assert done.stderr.startswith("preset tiny: no GPU, ")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == 2  # and what to do next
     assert "1,510,240 weights" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

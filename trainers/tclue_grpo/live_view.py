@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from tclue.bench.runs.run_progress import SECONDS_BETWEEN_LINES
 from tclue.bench.stats.intervals import Estimate
+from tclue.text import money
 
 STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
 
@@ -110,7 +111,7 @@ class View:
     def _cost(self) -> str:
         if not self._hour_usd:
             return "unknown"
-        return f"${self._trained_s / 3600 * self._hour_usd:.4f}"
+        return money(self._trained_s / 3600 * self._hour_usd)
 
     def _print(self, text: str) -> None:
         print(f"{self._name}: {text}", file=self._out, flush=True)

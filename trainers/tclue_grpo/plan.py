@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tclue.errors import UserError
+from tclue.text import counted, money
 from tclue_grpo.config import Config
 from tclue_grpo.hardware import GB, Machine
 from tclue_grpo.model_size import Shape, shape_of
@@ -209,7 +210,7 @@ def refuse_unfit(name: str, config: Config, needs_gpu: bool, machine: Machine) -
         return  # its size is known only after it has been fetched
     if machine.gpus and config.price.gpus > len(machine.gpus):
         raise UserError(
-            f"{name} is for {config.price.gpus} GPUs, and here are {len(machine.gpus)}: "
+            f"{name} is for {counted(config.price.gpus, 'GPU')}, and here are {len(machine.gpus)}: "
             "price.gpus says how many train"
         )
     needs = estimate(config, shape, machine)
@@ -268,18 +269,19 @@ def describe(config: Config, needs: ResourceEstimate) -> str:
     unit = "GPU" if needs.gpus else "CPU core"
     trained = f", {needs.trained_parameters:,} trained" if config.model.lora_rank else ""
     price = "price.gpu_hour_usd" if needs.gpus else "price.hour_usd"
-    dollars = f"unknown: set {price}" if needs.dollars is None else f"${needs.dollars:.2f}"
+    dollars = f"unknown: set {price}" if needs.dollars is None else money(needs.dollars)
     gpu_hours = f", {needs.hours * needs.gpus:.1f} GPU-hours" if needs.gpus else ""
     lines = {
         "base": f"{config.model.base}: {needs.parameters:,} weights{trained}",
         "memory": f"{needs.memory.total / GB:.2f} GB of {needs.available / GB:.1f} GB on {where}"
         + ("" if needs.fits else ": TOO LITTLE"),
         "": f"{parts} GB; {SPARE:.0%} to spare",
-        "iteration": f"{data.puzzles_per_iteration} puzzles ({data.difficulty}) x {group} "
-        f"responses, {steps} optimizer step{'s' * (steps > 1)}",
+        "iteration": f"{counted(data.puzzles_per_iteration, 'puzzle')} ({data.difficulty}) "
+        f"x {counted(group, 'response')}, {counted(steps, 'optimizer step')}",
         "tokens": f"{tokens.sampled:,.0f} sampled, {tokens.executed:,.0f} in training "
         f"({tokens.unshared:,.0f} if no prompt were shared), each iteration",
-        "run": f"{config.train.iterations} iterations, {needs.optimizer_steps} optimizer steps",
+        "run": f"{counted(config.train.iterations, 'iteration')}, "
+        f"{counted(needs.optimizer_steps, 'optimizer step')}",
         "time": f"about {needs.hours:.1f} hours{gpu_hours}",
         "cost": dollars,
         "assumed": f"prompts of {tokens.prompt:.0f} tokens, responses of {tokens.response:.0f}; "

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from tclue.bench.stats.intervals import mean
 from tclue.board.drawing import DARK, LIGHT, Theme, digest, heading, sheet, svg
-from tclue.board.wording import count
 from tclue.journal import replace
+from tclue.text import counted
 from tclue_grpo.metrics import iterations, validations
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
         about = (
             f"power law {fit.a:.3f} * iteration^{fit.b:.3f}, least squares on logarithms"
             if fit
-            else f"{count(len(usable), 'point')}, too few for a power law ({FEWEST_FOR_FIT})"
+            else f"{counted(len(usable), 'point')}, too few for a power law ({FEWEST_FOR_FIT})"
         )
         title = "Validation accuracy, logarithmic axes"
         found["accuracy-loglog"] = Curve(title, about, usable, log=True, fit=fit)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from tclue.strict import CountOrZero, NotNegative
+from tclue.text import counted, dollars
 
 HOUR_USD = 0.10  # about what a cloud machine with 2 CPU cores costs
 TOLERANCE = 0.005  # by which two calculators may differ
@@ -196,7 +197,7 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
     notes = []
     unpriced = sum(r.cost_usd is None for r in responses)
     if unpriced:
-        notes.append(f"{unpriced} of {len(responses)} responses have no known cost")
+        notes.append(f"{unpriced} of {counted(len(responses), 'response')} without a known cost")
     if prices.source not in ("book", "litellm"):
         return "; ".join(notes) or None
     bills = [
@@ -212,12 +213,12 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
         if differing := sum(not agree(ours, theirs) for ours, theirs in known):
             ours_usd, theirs_usd = (math.fsum(column) for column in zip(*known, strict=True))
             notes.append(
-                f"calculators differ on {differing} of {len(known)} responses: ${ours_usd:.6g} "
-                f"by our prices, ${theirs_usd:.6g} by {name}"
+                f"calculators differ on {differing} of {counted(len(known), 'response')}: "
+                f"{dollars(ours_usd, 6)} by our prices, {dollars(theirs_usd, 6)} by {name}"
             )
     unknown = sum(litellm is None for _, _, litellm in bills)
     if unknown == len(bills):
         notes.append("litellm does not know this model")
     elif unknown:
-        notes.append(f"litellm does not know {unknown} of {len(bills)} responses")
+        notes.append(f"litellm does not know {unknown} of {counted(len(bills), 'response')}")
     return "; ".join(notes) or None

@@ -18,6 +18,7 @@ from tclue.bench.models.failures import Failure
 from tclue.bench.options import RecordedOptions
 from tclue.puzzle.puzzle import Puzzle
 from tclue.strict import Positive, Text
+from tclue.text import money
 
 DEFAULT_SEED = 0
 
@@ -76,7 +77,7 @@ class CheckpointOrigin:
         if self.seconds is not None:
             words.append(f"{self.seconds / 60:.1f} minutes of training")
         if self.cost_usd is not None:
-            words.append(f"${self.cost_usd:.4f} of training")
+            words.append(f"{money(self.cost_usd)} of training")
         return ", ".join(words)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from tclue.bench.costs.cost import Prices, Usage, at_most_usd, worst_case_usd
 from tclue.bench.models.model import ResolvedModel
+from tclue.text import money
 
 BYTES_PER_TOKEN = 2
 CHAT_FORMAT_TOKENS = 64  # what a chat format adds to a prompt
@@ -68,9 +69,9 @@ class Budget:
 
     def exhausted_message(self, max_usd: float | None) -> str:
         """Why no more requests are sent, in a line."""
-        next_ = "" if max_usd is None else f", and the next request may cost ${max_usd:.4f}"
+        next_ = "" if max_usd is None else f", and the next request may cost {money(max_usd)}"
         return (
-            f"--max-cost {self.limit_usd:g} leaves nothing to ask with: ${self.spent_usd:.4f} is "
+            f"--max-cost {self.limit_usd:g} leaves nothing to ask with: {money(self.spent_usd)} is "
             f"spent{next_}; a larger one goes on"
         )
 

@@ -39,6 +39,7 @@ from tclue.bench.stats.intervals import mean, t_quantile
 from tclue.config_files import read_toml
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
+from tclue.text import counted, money
 
 CHARACTERS_PER_TOKEN = 3.3
 
@@ -59,22 +60,17 @@ class Bill:
 
     def __str__(self) -> str:
         """In one line."""
-        return f"{self.variant}: {self.requests} requests, {self.amount} ({self.basis})"
+        return f"{self.variant}: {counted(self.requests, 'request')}, {self.amount} ({self.basis})"
 
     @property
     def amount(self) -> str:
         """The dollars, and what they lie between."""
         if self.usd is not None and self.low_usd is not None and self.high_usd is not None:
-            spread = f", between {dollars(self.low_usd)} and {dollars(self.high_usd)}"
-            return dollars(self.usd) + (spread if self.low_usd < self.high_usd else "")
+            spread = f", between {money(self.low_usd)} and {money(self.high_usd)}"
+            return money(self.usd) + (spread if self.low_usd < self.high_usd else "")
         if self.usd is not None:
-            return f"{dollars(self.usd)}, without a bound"
-        return "unknown" if self.high_usd is None else f"at most {dollars(self.high_usd)}"
-
-
-def dollars(usd: float) -> str:
-    """Cents, and their hundredths where there are few."""
-    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+            return f"{money(self.usd)}, without a bound"
+        return "unknown" if self.high_usd is None else f"at most {money(self.high_usd)}"
 
 
 def confirm(
@@ -97,7 +93,7 @@ def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> 
         usd = options.max_cost if usd is None else min(usd, options.max_cost)
     if options.yes or (usd is not None and usd <= options.ask_above_usd):
         return
-    reason = "a bill of unknown size" if usd is None else dollars(usd)
+    reason = "a bill of unknown size" if usd is None else money(usd)
     reason += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
     if not answers.isatty():
         raise UserError(f"--estimate: {reason}, and nobody is there to be asked: --yes says it")
@@ -126,8 +122,8 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
         return bill(0.0, 0.0, 0.0, "nothing is missing" if not rest else "free")
     costs = _costs((response for run in runs for response in run.final()), prices)
     if len(costs) > 1:
-        count = sum(map(len, costs))
-        basis = f"as {count} responses to {len(costs)} puzzles were"
+        count = counted(sum(map(len, costs)), "response")
+        basis = f"as {count} to {len(costs)} puzzles were"
         return bill(*projected(costs, len(rest), config.samples), basis)
     if prices.source in ("hour", "gpu-hour"):
         return bill(None, None, None, "paid by the time, and no earlier run to go by")

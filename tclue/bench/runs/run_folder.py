@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.records import Response, RunConfig, iter_responses, read_config, spent_usd
+from tclue.bench.records import Response, RunConfig, add_cost, iter_responses, read_config
 from tclue.errors import UserError
 from tclue.journal import Journal, locked, replace
 from tclue.secrets import masker
@@ -79,8 +79,9 @@ class RunFolder:
             self.config = config
         # keys of the responses that did not fail
         self.done: set[str] = set()
-        # dollars that the attempts have cost, at most where that is not known; the dearest of them
-        self.spent_usd, self.dearest_usd = 0.0, 0.0
+        # dollars that the attempts have cost, None where a response's cost is unknown; the dearest
+        self.spent_usd: float | None = 0.0
+        self.dearest_usd = 0.0
         self._count(iter_responses(self.path, texts=False))
         with _one_line_errors(self._file):
             self._journal = Journal(self._file)
@@ -90,7 +91,7 @@ class RunFolder:
         for response in responses:
             if response.scored:
                 self.done.add(response.key)
-            self.spent_usd += spent_usd(response)
+            self.spent_usd = add_cost(self.spent_usd, response)
             self.dearest_usd = max(self.dearest_usd, response.cost_usd or 0.0)
 
     def __enter__(self) -> Self:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tclue.bench.records import Response, spent_usd
+from tclue.bench.records import Response, add_cost
+from tclue.text import money
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -16,8 +18,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class RunObserver(Protocol):
     """The events that the executor reports."""
 
-    def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
-        """A run begins, with so many of its requests done and dollars spent already."""
+    def start(self, variant: str, done: int, total: int, spent_usd: float | None) -> None:
+        """A run begins; so many requests are done and dollars spent (None where unknown)."""
 
     def advance(self, response: Response) -> None:
         """A response was recorded."""
@@ -36,36 +38,38 @@ class RunProgress:
         self._out = out
         self._bar: Bar | None = None
 
-    def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
+    def start(self, variant: str, done: int, total: int, spent_usd: float | None) -> None:
         """Begin to count."""
         self._variant, self._done, self._total = variant, done, total
         self._failed, self._spent_usd = 0, spent_usd
         # number and cost of this invocation's responses, to project the cost of the rest
         self._new, self._new_usd = 0, 0.0
-        self._all_priced = True
         self._limit: int | None = None
         self._shown_s = time.monotonic()
-        if self._out.isatty():
+        if self._out.isatty() and os.environ.get("TERM") != "dumb":
             from rich.console import Console
             from rich.markup import escape
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.table import Column
 
+            console = Console(file=self._out)
+            # The name and the tally have a line each; on a narrow screen they wrap.
             self._bar = Progress(
-                TextColumn(escape(variant)),
-                BarColumn(),
-                TextColumn("{task.fields[tally]}"),
+                TextColumn("{task.description}\n{task.fields[tally]}", table_column=Column()),
+                BarColumn(min(40, max(4, console.width - 72))),
                 TimeRemainingColumn(),
-                console=Console(file=self._out),
+                console=console,
             )
-            self._task = self._bar.add_task("", completed=done, total=total, tally=self._tally())
+            self._task = self._bar.add_task(
+                escape(variant), completed=done, total=total, tally=self._tally()
+            )
             self._bar.start()
 
     def advance(self, response: Response) -> None:
         """Count a response, and show it if it is time."""
-        self._spent_usd += spent_usd(response)
+        self._spent_usd = add_cost(self._spent_usd, response)
         if response.scored:
             self._done += 1
-            self._all_priced &= response.cost_usd is not None
             self._new, self._new_usd = self._new + 1, self._new_usd + (response.cost_usd or 0.0)
         else:
             self._failed += 1
@@ -104,11 +108,11 @@ class RunProgress:
         return ", ".join(parts)
 
     def _dollars(self) -> str:
-        if not self._all_priced:
+        if self._spent_usd is None:
             return "cost unknown"
-        spent = f"${self._spent_usd:.4f}"
+        spent = money(self._spent_usd)
         remaining = self._total - self._done
         if not remaining or not self._new_usd:
             return spent
         projected_usd = self._spent_usd + remaining * self._new_usd / self._new
-        return f"{spent} of about ${projected_usd:.{2 if projected_usd >= 1 else 4}f}"
+        return f"{spent} of about {money(projected_usd)}"

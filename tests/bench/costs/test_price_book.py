@@ -214,7 +214,7 @@ def test_where_the_calculators_differ_it_is_said() -> None:
     assert agreement(book, [same, unknown]) == "litellm does not know 1 of 2 responses"
     billed = response(1000, 1000, 0.002, reported_usd=0.003)
     assert agreement(book, [billed]) == (
-        "calculators differ on 1 of 1 responses: $0.002 by our prices, $0.003 by the provider"
+        "calculators differ on 1 of 1 response: $0.002 by our prices, $0.003 by the provider"
     )
     listed = replace(book, source="litellm")
     assert agreement(listed, [same]) == "not in the price book: counted at litellm's price"

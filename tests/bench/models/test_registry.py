@@ -376,7 +376,7 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {listing["name"] for listing in shown_json} == set(listed)
     shown = call(tmp_path, "models").stdout
     assert max(map(len, shown.splitlines())) <= 100
-    assert "retired on 2026-10-23; closed weights: no copy to be had" in shown
+    assert "retired on 2026-10-23; its weights were never published" in shown
     assert set(ALIASES.split()) <= {line.split(" ")[0] for line in shown.splitlines()}
     # A fact has a line of its own, so that even a narrow screen keeps one together.
     lines = [line.strip() for line in shown.splitlines()]

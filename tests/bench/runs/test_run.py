@@ -151,16 +151,16 @@ def test_progress_in_a_log(tmp_path: Path) -> None:
     out = io.StringIO()
     options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r")
     run_models(["random"], options, RunProgress(out))
-    assert out.getvalue() == "random: 3/3, $0.0000\n"
+    assert out.getvalue() == "random: 3/3, $0\n"
     run_models(["random"], options, RunProgress(out))
-    assert out.getvalue() == "random: 3/3, $0.0000\n"  # nothing was asked
+    assert out.getvalue() == "random: 3/3, $0\n"  # nothing was asked
 
 
 @pytest.mark.parametrize(
     ("cost_usd", "line"),
     [
-        (0.5, "$1.5000 of about $4.00"),
-        (0.001, "$0.0030 of about $0.0080"),
+        (0.5, "$1.50 of about $4.00"),
+        (0.001, "$0.003 of about $0.008"),
         (None, "cost unknown"),
     ],
 )
@@ -190,7 +190,7 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     out = Terminal()
     options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r")
     run_models(["random"], options, RunProgress(out))
-    assert "3/3, $0.0000" in out.getvalue()
+    assert "3/3, $0" in out.getvalue()
 
 
 @pytest.mark.server

@@ -126,7 +126,9 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     return first, second
 
 
-def test_two_runs_by_name_or_by_path(two: tuple[Path, Path]) -> None:
+def test_two_runs_by_name_or_by_path(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, by_name = run(two[0].name, two[1].name, "--results", two[0].parent, "--json")
     assert code == 0
     assert run(*two, "--json") == (0, by_name)
@@ -138,10 +140,11 @@ def test_two_runs_by_name_or_by_path(two: tuple[Path, Path]) -> None:
     assert comparison["accuracy"]["p"] == pytest.approx(0.0577, abs=1e-4)
     assert comparison["accuracy"]["puzzles_needed"] == 6
     assert comparison["solved"]["difference"] == 0.5
+    monkeypatch.setenv("COLUMNS", "120")
     code, shown = run(*two)
     assert code == 0
     assert "+0.375 [-0.023, +0.773]" in shown
-    assert "4 puzzles of test, grader sound: the two are not told apart by accuracy" in shown
+    assert "4 puzzles of test, grader sound: the difference in accuracy is not significant" in shown
 
 
 def test_only_what_both_answered_is_compared(two: tuple[Path, Path]) -> None:
@@ -161,7 +164,7 @@ def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
         (other, "different puzzles, test (abababab) and easy-test (cdcdcdcd)"),
         (graded, "graded by sound and by published"),
         (failed, "no scored puzzle in common"),
-        (results / "nowhere", "no such run: expected a run folder, or the name of one in results"),
+        (results / "nowhere", "no such run: expected a run folder, or the beginning of the name"),
     ):
         code, output = run(two[0], bad)
         assert code == 1

@@ -182,8 +182,8 @@ def test_what_failed_and_was_paid_for_is_in_the_bill(
     unpriced = replace(empty, cost_usd=None, at_most_usd=0.0625)
     terminal.show_summaries([summarize(run.config, [first, empty, unpriced, second])])
     output = capsys.readouterr().out
-    assert "model: $0.875 in all" in output
-    assert "model: at most $0.0625 more, for what does not say what it cost" in output
+    assert "model: $0.88 in all" in output
+    assert "model: at most $0.062 more, for requests whose cost is unknown" in output
 
 
 def summed(folder: Path) -> Summary:
@@ -273,9 +273,9 @@ BOOK = Prices("book", "2026-01-01", prompt_usd_per_million=1.0, completion_usd_p
         (0.0011, 0.001104, BOOK, None),
         (0.0011, 0.001107, BOOK, "differ on 2 of 2 responses: $0.0022 by our prices, $0.002214"),
         (0.0011, None, BOOK, "litellm does not know this model"),
-        (None, 0.0011, BOOK, "2 of 2 responses have no known cost"),
+        (None, 0.0011, BOOK, "2 of 2 responses without a known cost"),
         (0.0011, None, replace(BOOK, source="tier"), None),
-        (None, None, replace(BOOK, source="given"), "2 of 2 responses have no known cost"),
+        (None, None, replace(BOOK, source="given"), "2 of 2 responses without a known cost"),
         (None, None, Prices("unknown", "2026-01-01"), "no price is known"),
         (0.0011, 0.0011, replace(BOOK, source="litellm"), "not in the price book: counted at"),
     ],

@@ -1,0 +1,122 @@
+"""A results folder: its runs in a list, one of them by its name, and moving one aside and back.
+
+Paid replies are never deleted: a removed run lies in `.removed` of its results folder, where no
+command reads it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+
+from tclue.bench.records import Response, iter_responses, read_config, run_folders
+from tclue.bench.stats.summary import Summary, summarize
+from tclue.errors import UserError
+from tclue.journal import locked
+from tclue.text import counted
+
+REMOVED = ".removed"
+_CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class RunListing:
+    """A line of `tclue results`."""
+
+    run: str
+    # a beginning of the run's name that is enough for every command
+    name: str
+    # complete, incomplete, or why the records cannot be read
+    state: str
+    # None where the records cannot be read
+    summary: Summary | None = None
+    # of the last response, ISO, UTC; None where it is not recorded
+    day: str | None = None
+
+
+def list_runs(results: Path) -> list[RunListing]:
+    """Every run of a results folder, by name."""
+    folders = run_folders(results)
+    names = [folder.name for folder in folders]
+    return [_listed(folder, short_name(folder.name, names)) for folder in folders]
+
+
+def _listed(folder: Path, name: str) -> RunListing:
+    last = ""
+
+    def timed(responses: Iterable[Response]) -> Iterator[Response]:
+        nonlocal last
+        for response in responses:
+            last = max(last, response.at or "")
+            yield response
+
+    try:
+        found = summarize(read_config(folder), timed(iter_responses(folder, texts=False)))
+    except UserError as error:
+        return RunListing(folder.name, name, f"cannot be read: {error}")
+    state = "complete" if found.complete else "incomplete"
+    return RunListing(folder.name, name, state, found, last[:10] or None)
+
+
+def find_run(name: str, results: Path) -> Path:
+    """The run folder of that path, or the one in a results folder whose name begins so.
+
+    Raises UserError where there is none, or more than one.
+    """
+    for folder in (Path(name), results / name):
+        if (folder / "run.json").is_file():
+            return folder
+    folders = run_folders(results)
+    found = [folder for folder in folders if folder.name.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(
+            f"{name}: no such run: expected a run folder, or the beginning of the name of one in "
+            f"{results} (`tclue results` lists them)"
+        )
+    names = [folder.name for folder in folders]
+    shown = ", ".join(short_name(folder.name, names) for folder in found[:_CANDIDATES])
+    more = f" and {len(found) - _CANDIDATES} more" if len(found) > _CANDIDATES else ""
+    raise UserError(
+        f"{name}: {counted(len(found), 'run')} in {results} begin so: expected one of {shown}{more}"
+    )
+
+
+def short_name(run: str, runs: Sequence[str]) -> str:
+    """The shortest beginning of a run's name, with 4 digits of its hash, that no other run has."""
+    for length in range(run.rfind("--") + 6, len(run)):
+        if sum(other.startswith(run[:length]) for other in runs) <= 1:
+            return run[:length]
+    return run
+
+
+def remove(name: str, results: Path) -> Path:
+    """Move a run folder into `.removed`, with a number if its name is taken there; the new path.
+
+    Raises UserError while another process writes the run.
+    """
+    folder = find_run(name, results)
+    busy = "another process is writing this run: let it finish, or stop it"
+    lock = locked(folder, busy, "expected a file system with locks")
+    try:
+        aside = folder.parent / REMOVED
+        aside.mkdir(exist_ok=True)
+        names = chain([folder.name], (f"{folder.name}~{number}" for number in count(2)))
+        return folder.rename(next(aside / name for name in names if not (aside / name).exists()))
+    finally:
+        os.close(lock)
+
+
+def restore(name: str, results: Path) -> Path:
+    """Move a run that was removed back; the new path. Raises UserError where its name is taken."""
+    folder = find_run(name, results / REMOVED)
+    target = results / folder.name.partition("~")[0]
+    if target.exists():
+        raise UserError(
+            f"{target}: is there already: expected its name to be free; remove it first"
+        )
+    return folder.rename(target)
