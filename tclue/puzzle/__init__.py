@@ -1,1 +1,1 @@
-"""The game: entities, statements, proof, generation, grading. Knows nothing of models."""
+"""The game: entities, statements, proof, generation, grading. Nothing here depends on models."""

@@ -1,8 +1,9 @@
-"""Writes many puzzles into a file, in parallel; an interrupted run can be continued.
+"""Writes many puzzles into a file, in parallel. The same command resumes an interrupted one.
 
-Puzzle i of a file has seed S + i. While it is written, the file is FILE.partial, one puzzle a line,
-in order; the same command continues it after the last complete line. To tell whether the command
-is the same, it makes the last line's puzzle again: a file that differs is refused.
+Puzzle i of a file has seed S + i. Until the file is complete it is called FILE.partial and holds
+one puzzle per line, in the order of the seeds. The same command continues after the last complete
+line. It first generates that line's puzzle again and refuses the file if the two differ, because
+then another command began it.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from tclue.errors import UserError
 from tclue.puzzle.draw import GenerationSettings
 from tclue.puzzle.puzzle import Puzzle, house_line, published_list
 
-# Seeds handed to a worker at a time: few enough that progress moves, and an interrupt loses little.
+# Seeds per task of a worker: few, so that progress is shown often and an interrupt loses little.
 _CHUNK = 4
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The puzzles to make."""
+    """The puzzles to generate."""
 
     # Number of puzzles, and the seed of the first.
     count: int
     seed: int
-    # The difficulty's name, and its settings, changed or not.
+    # The difficulty's name, and its settings with the user's changes.
     difficulty: str
     settings: GenerationSettings
-    # Prove each puzzle again by the CP-SAT model.
+    # Whether the CP-SAT model proves each puzzle too.
     reprove: bool = False
     # Worker processes.
     jobs: int = 1
@@ -51,7 +52,7 @@ class Batch:
 
 
 def make_line(batch: Batch, seed: int) -> str:
-    """Make a puzzle, prove it as the batch demands, and return its line."""
+    """Generate a puzzle and return its line; the CP-SAT model proves it too if `reprove` is set."""
     from tclue.puzzle.generate import make
 
     made = make(seed, batch.difficulty, batch.settings)
@@ -65,7 +66,7 @@ def make_line(batch: Batch, seed: int) -> str:
 
 
 def lines(batch: Batch, done: int = 0) -> Iterator[str]:
-    """The batch's lines in the order of their seeds, without the first `done`."""
+    """The lines of a batch in the order of their seeds, after the first `done` of them."""
     seeds = range(batch.seed + done, batch.seed + batch.count)
     if batch.jobs == 1:
         for seed in seeds:
@@ -80,7 +81,7 @@ def lines(batch: Batch, done: int = 0) -> Iterator[str]:
 
 
 def serve_parent() -> None:
-    """Leave Ctrl-C to the parent, which then stops the workers; end with it if it is killed."""
+    """Make a worker ignore Ctrl-C, which its parent handles, and exit if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 
@@ -98,20 +99,20 @@ def write(
     shape: Literal["house", "published"],
     advance: Callable[[int], None],
 ) -> None:
-    """Write the batch to a file, continuing what an interrupted run left.
+    """Write a batch to a file, or resume where an interrupted command stopped.
 
-    `advance` is called with the number of puzzles done. Raises UserError if the file exists, or if
-    its beginning was left by another command.
+    `advance` is called with the number of puzzles written so far. Raises UserError if the file
+    exists, if another command wrote its beginning, or if it cannot be written.
     """
     if path.exists():
-        raise UserError(f"{path} exists: remove it, or name another file")
+        raise UserError(f"{path} already exists: remove it, or name another file")
     partial = path.with_name(f"{path.name}.partial")
     done = 0
 
     def resume_note() -> str:
         """What to tell the user when the command ends early."""
         progress = f"{done} of {batch.count} puzzles are in {partial}"
-        return f"; {progress}, and the same command goes on from there" if done else ""
+        return f"; {progress}, and the same command resumes there" if done else ""
 
     try:
         done = _cut_torn_line(partial, batch)
@@ -138,7 +139,7 @@ def write(
 
 
 def _cut_torn_line(partial: Path, batch: Batch) -> int:
-    """Cut off an incomplete last line; return how many puzzles the file holds."""
+    """Cut off an incomplete last line, and return the number of puzzles in the file."""
     if not partial.exists():
         return 0
     *complete, torn = partial.read_bytes().split(b"\n")
@@ -151,7 +152,7 @@ def _cut_torn_line(partial: Path, batch: Batch) -> int:
         torn and not is_from_batch(torn, len(complete))
     ):
         raise UserError(
-            f"{partial} was left by another command: finish that one, or remove the file"
+            f"{partial} was begun by another command: finish that command, or remove the file"
         )
     if torn:
         os.truncate(partial, partial.stat().st_size - len(torn))

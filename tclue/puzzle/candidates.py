@@ -1,9 +1,9 @@
-"""Candidate clues: true statements of a case, of every form that its world has.
+"""Candidate clues: true statements about a case, in every form that its world allows.
 
-The plain facts (every position, motive and part of the solution, each said outright) determine the
-case, so some set of candidates always does. The pool holds the statements that need reasoning. No
-candidate has two readings: a description is used only where it fits one suspect, and a statement
-about two people or things is never about one of them under two names.
+The plain facts state every position, every motive and every part of the solution. They determine
+the case, and so does any set of candidates that contains them. The pool holds the statements that
+need reasoning. Every candidate has exactly one meaning: a description is used only if it fits one
+suspect, and a statement about two people or things never names the same one twice.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from tclue.puzzle.statements import (
 )
 from tclue.puzzle.world import SIDES, Side, World
 
-# How often each kind of reference is drawn where a form takes it, as measured on the published
-# evaluation puzzles: people by name, weapons by name, descriptions, Mr. Boddy, the two roles.
+# The weights with which each kind of reference is drawn, as measured on the published evaluation
+# puzzles: people by name, weapons by name, descriptions, Mr. Boddy, the two roles.
 _PEOPLE = {"suspect": 12, "motive": 9, "murderer": 2}
 _THINGS = {"weapon": 9, "murder weapon": 1}
 _ANYBODY = {**_PEOPLE, **_THINGS, "boddy": 2}
 _BY_NAME = {"suspect": 14, "weapon": 8, "boddy": 2}
 
-# How often each form is drawn into the pool. Chosen so that what is left after removal has the
-# published shares (see `benchmarks/generate.py --shares`).
+# The weights with which each form is drawn into the pool. They are chosen so that the clues that
+# remain after removal have the published shares of forms (see `benchmarks/generate.py --shares`).
 FORM_WEIGHTS: dict[type[Statement], int] = {
     At: 115,
     Moved: 205,
@@ -56,7 +56,7 @@ FORM_WEIGHTS: dict[type[Statement], int] = {
 
 
 class Candidates:
-    """Draws true statements of one case."""
+    """Draws true statements about one case."""
 
     def __init__(self, rng: Rng, world: World, case: Case) -> None:
         self.rng = rng
@@ -84,7 +84,7 @@ class Candidates:
         }
 
     def plain_facts(self) -> list[Statement]:
-        """Every position, motive and part of the solution said outright, in random order."""
+        """Statements of every position, motive and part of the solution, in random order."""
         case = self.case
         facts: list[Statement] = [
             At(who, room, time)
@@ -102,15 +102,13 @@ class Candidates:
         drawn: dict[Statement, None] = {}
         for _ in range(count):
             make = self._draws[list(FORM_WEIGHTS)[self.rng.weighted(weights)]]
-            # A form may have nothing to say of a case, so a draw may come up empty.
+            # A form may have no true statement about this case: then a draw yields None.
             if (statement := make()) is not None:
                 drawn[statement] = None
         return list(drawn)
 
-    # People, things, times
-
     def _draw_ref(self, weights: dict[str, int]) -> Ref:
-        """Draw a person or thing, of the kinds that this world has."""
+        """Draw a person or thing, of a kind that this world has."""
         kinds = [kind for kind in weights if self._numbers[kind]]
         kind = kinds[self.rng.weighted([weights[kind] for kind in kinds])]
         return Ref(kind, self.rng.choice(self._numbers[kind]))  # type: ignore[arg-type]
@@ -121,18 +119,16 @@ class Candidates:
     def _time(self) -> int:
         return self.rng.below(self.world.num_times)
 
-    def _draw_other(self, weights: dict[str, int], fits: Callable[[Ref], bool]) -> Ref | None:
-        """Draw a person or thing that fits; None if none of a few draws does."""
+    def _draw_other(self, who: Ref, fits: Callable[[Ref], bool]) -> Ref | None:
+        """Draw somebody or something else by name that fits; None if 8 draws find none."""
         for _ in range(8):
-            other = self._draw_ref(weights)
-            if fits(other):
+            other = self._draw_ref(_BY_NAME)
+            if fits(other) and self.case.meant(other) != self.case.meant(who):
                 return other
         return None
 
-    # The forms
-
     def _at(self, who: Ref, true: bool) -> At:
-        """A position that is true, or one that is not."""
+        """A true position, or a false one."""
         time = self._time()
         room = self._path(who)[time]
         if not true:
@@ -163,43 +159,33 @@ class Candidates:
         return self.rng.choice(moves) if moves else None
 
     def _same(self) -> Same | None:
-        who, time, meant = self._draw_ref(_ANYBODY), self._time(), self.case.meant
+        who, time = self._draw_ref(_ANYBODY), self._time()
         room = self._path(who)[time]
-        other = self._draw_other(
-            _BY_NAME,
-            lambda ref: self._path(ref)[time] == room and meant(ref) != meant(who),
-        )
+        other = self._draw_other(who, lambda ref: self._path(ref)[time] == room)
         return other and Same(who, other, time)
 
     def _together(self) -> Together | None:
         if not self.world.times:
-            # "At least once" says nothing where there is one moment.
-            return None
+            return None  # "together at least once" makes no sense if there is only one time
         who = self._draw_ref(_ANYBODY)
-        path = self._path(who)
-        other = self._draw_other(
-            _BY_NAME,
-            lambda ref: (
-                any(a == b for a, b in zip(path, self._path(ref), strict=True))
-                and self.case.meant(ref) != self.case.meant(who)
-            ),
-        )
-        if other is None:
-            return None
-        shared = [a for a, b in zip(path, self._path(other), strict=True) if a == b]
-        return Together(who, other, self.rng.choice(shared))
+
+        def shared_rooms(ref: Ref) -> list[int]:
+            return [a for a, b in zip(self._path(who), self._path(ref), strict=True) if a == b]
+
+        other = self._draw_other(who, lambda ref: bool(shared_rooms(ref)))
+        return other and Together(who, other, self.rng.choice(shared_rooms(other)))
 
     def _beside(self) -> Beside | None:
         who, time = self._draw_ref(_BY_NAME), self._time()
         room = self._path(who)[time]
-        # neighbouring room -> the side of it on which this one lies
+        # neighbouring room -> the side of that room on which this room lies
         sides: dict[int, Side] = {
             neighbour: side
             for side in SIDES
             for neighbour in self.world.reach[room]
             if self.world.beside[side][neighbour] == room
         }
-        other = self._draw_other(_BY_NAME, lambda ref: self._path(ref)[time] in sides)
+        other = self._draw_other(who, lambda ref: self._path(ref)[time] in sides)
         return other and Beside(who, sides[self._path(other)[time]], other, time)
 
     def _either(self) -> Either:
@@ -220,7 +206,7 @@ class Candidates:
         return Motivated(Ref("suspect", suspect), self.case.motives[suspect])
 
     def _solutions(self) -> Sequence[Statement]:
-        """The parts of the solution that a prompt can ask for, said outright."""
+        """Statements of the parts of the solution that a prompt can ask for."""
         case = self.case
         parts: list[Statement] = [
             MurderedBy(Ref("suspect", case.murderer)),

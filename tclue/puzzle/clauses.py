@@ -1,11 +1,11 @@
 """The rules of the game, and statements about it, as clauses in an incremental SAT solver.
 
-Every position of a suspect, a weapon or Mr. Boddy is a variable "in that room at that time", just
-one of which holds; roles ("the murderer") and descriptions ("the suspect motivated by Greed") are
-positions tied to those of their candidates, made where a statement needs them. A statement
-becomes one literal that is true exactly when the statement is, so that clues can be assumed,
-denied, or joined in a clause. `sat` proves puzzles with it, and `generate` makes them; `cpsat` is
-another model of the same, written apart from this.
+For each suspect, each weapon and Mr. Boddy there is one variable per time and room ("in that room
+at that time"), exactly one of which is true at each time. A role ("the murderer") or a description
+("the suspect motivated by Greed") gets variables of its own where a statement needs them. They are
+tied to the variables of those who may be meant. A statement becomes one literal that is true
+exactly when the statement is, so a clue can be assumed, denied, or used in a clause. `sat` and
+`generate` use this module. `cpsat` models the same game independently.
 """
 
 from __future__ import annotations
@@ -43,14 +43,20 @@ from tclue.puzzle.statements import (
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
 
-# No puzzle depends on the choice: what is kept is a matter of truth, not of the solver's path.
+# No puzzle depends on this choice: which clues are kept depends on what is true, not on the order
+# in which a solver searches.
 SOLVER = "cadical195"
 
 
 class Clauses:
-    """The rules of one world in a solver, and the literals of statements about it."""
+    """The rules of one world in a solver, and the literals of statements about it.
 
-    def __init__(self, world: World, inclusive_or: bool = False) -> None:
+    It is a context manager that frees the solver. The statements in `clues` are required to hold.
+    """
+
+    def __init__(
+        self, world: World, inclusive_or: bool = False, clues: Iterable[Statement] = ()
+    ) -> None:
         self.world = world
         self.inclusive_or = inclusive_or
         self.solver = Solver(name=SOLVER)
@@ -71,6 +77,8 @@ class Clauses:
         self._steps()
         self._carrying()
         self._murder()
+        for clue in clues:
+            self.add(self.literal(clue))
 
     def __enter__(self) -> Self:
         return self
@@ -78,25 +86,27 @@ class Clauses:
     def __exit__(self, *error: object) -> None:
         self.solver.delete()
 
-    # Variables and the rules of the game
-
     def _new(self) -> int:
         self._top += 1
         return self._top
 
     def add(self, *literals: int) -> None:
-        """Demand that one of the literals holds."""
+        """Add a clause: at least one of the literals is true."""
         self.solver.add_clause(literals)
 
     def _choice(self, count: int) -> list[int]:
-        """New literals, exactly one of which holds."""
+        """New literals, exactly one of which is true."""
         literals = [self._new() for _ in range(count)]
         self.add(*literals)
         self._at_most_one(literals)
         return literals
 
     def _at_most_one(self, literals: list[int]) -> None:
-        """Forbid pairs of a few literals; of more, let a new one stand for "one of the rest"."""
+        """Add clauses that allow at most one literal to be true.
+
+        Up to five literals are excluded pair by pair. In a longer list a new literal stands for
+        "one of the rest", so that the number of clauses is linear and not quadratic.
+        """
         while len(literals) > 5:
             rest = self._new()
             head, literals = [*literals[:3], rest], [-rest, *literals[3:]]
@@ -114,14 +124,14 @@ class Clauses:
                 self.add(*clause)
 
     def _steps(self) -> None:
-        """From one time to the next a thing is where it was, or next to it."""
+        """From one time to the next everybody and everything stays, or goes to the next room."""
         for places in self._place.values():
             for now, then in pairwise(places):
                 for room, reach in enumerate(self.world.reach):
                     self.add(-now[room], *(then[neighbour] for neighbour in reach))
 
     def _carrying(self) -> None:
-        """A weapon changes room only together with some suspect who makes that same move."""
+        """A weapon changes rooms only together with a suspect who makes the same move."""
         world = self.world
         weapons = [self._place[Ref("weapon", w)] for w in range(len(world.weapons))]
         suspects = [self._place[Ref("suspect", s)] for s in range(len(world.suspects))]
@@ -142,7 +152,7 @@ class Clauses:
                         self.add(-places[time][start], -places[time + 1][end], someone)
 
     def _murder(self) -> None:
-        """At the murder time the murderer alone is with Mr. Boddy and the weapon; then he stays."""
+        """At the murder, no other suspect is with the murderer; from then on Mr. Boddy stays."""
         boddy = self._place[BODDY]
         dead = [self._new() for _ in self.time]
         for time, now in enumerate(self.time):
@@ -161,10 +171,8 @@ class Clauses:
             for before, after in zip(boddy[time], boddy[time + 1], strict=True):
                 self.add(-dead[time], -before, after)
 
-    # Statements
-
     def place(self, who: Ref, time: int, room: int) -> int:
-        """The literal "`who` was in `room` at `time`", for one definite person or thing."""
+        """The literal of "`who` was in `room` at `time`"; a description must fit one suspect."""
         if who in self._place:
             return self._place[who][time][room]
         key = (who, time, room)
@@ -175,7 +183,7 @@ class Clauses:
         return self._tied[key]
 
     def _fillers(self, who: Ref) -> list[tuple[Ref, int]]:
-        """Who may fill a role, or fit a description of one suspect: (who, literal that says so)."""
+        """All who may be meant by a role or a description, each with the literal that says so."""
         if who.kind == "murder weapon":
             return [(Ref("weapon", w), used) for w, used in enumerate(self.weapon)]
         if who.kind == "murderer":
@@ -183,7 +191,7 @@ class Clauses:
         return [(Ref("suspect", s), row[who.number]) for s, row in enumerate(self._motive)]
 
     def _tie(self, candidates: Iterable[tuple[int, int]]) -> int:
-        """A literal equal to the `value` of the one (chosen, value) pair that is chosen."""
+        """A literal equal to the `value` of the one (chosen, value) pair whose `chosen` is true."""
         tied = self._new()
         for chosen, value in candidates:
             self.add(-chosen, -tied, value)
@@ -191,7 +199,7 @@ class Clauses:
         return tied
 
     def _all(self, literals: Sequence[int]) -> int:
-        """A literal that holds exactly when all of the literals do."""
+        """A literal that is true exactly when all of the literals are."""
         both = self._new()
         for literal in literals:
             self.add(-both, literal)
@@ -199,26 +207,26 @@ class Clauses:
         return both
 
     def _any(self, literals: Sequence[int]) -> int:
-        """A literal that holds exactly when one or more of the literals do."""
+        """A literal that is true exactly when one or more of the literals are."""
         return -self._all([-literal for literal in literals])
 
     def _equal(self, left: int, right: int) -> int:
-        """A literal that holds exactly when the two literals agree."""
+        """A literal that is true exactly when both literals are true or both are false."""
         equal = self._new()
-        for clause in ((-left, right), (left, -right)):
-            self.add(-equal, *clause)
-        for clause in ((left, right), (-left, -right)):
-            self.add(equal, *clause)
+        self.add(-equal, -left, right)
+        self.add(-equal, left, -right)
+        self.add(equal, left, right)
+        self.add(equal, -left, -right)
         return equal
 
     def literal(self, statement: Statement) -> int:
-        """The literal that holds exactly when the statement is true."""
+        """The literal that is true exactly when the statement is."""
         if statement not in self._literals:
             self._literals[statement] = self._described(statement)
         return self._literals[statement]
 
     def _described(self, statement: Statement) -> int:
-        """A statement's literal; some choice of suspects that fit descriptions makes it true."""
+        """The literal of a statement; one choice of suspects who fit its descriptions is enough."""
         if isinstance(statement, Either | Iff):
             first, second = self.literal(statement.first), self.literal(statement.second)
             if isinstance(statement, Iff):
@@ -243,7 +251,7 @@ class Clauses:
         return self._any(ways)
 
     def _definite(self, statement: Statement) -> int:
-        """The literal of an atomic statement whose descriptions fit one suspect each."""
+        """The literal of an atomic statement in which each description fits exactly one suspect."""
         place = self.place
         match statement:
             case At(who, room, time):
@@ -283,13 +291,16 @@ class Clauses:
                 raise TypeError(f"not an atomic statement: {statement}")
 
     def _of_suspect(self, who: Ref, literals: Sequence[int]) -> int:
-        """Of the suspects' literals, that of the one who is meant."""
+        """The literal, of one per suspect, that belongs to the suspect who is meant."""
         if who.kind == "suspect":
             return literals[who.number]
         return self._tie((fills, literals[ref.number]) for ref, fills in self._fillers(who))
 
     def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
-        """A literal that holds exactly when both of a pair do; just one second literal holds."""
+        """A literal that is true exactly when both literals of some (first, second) pair are.
+
+        Exactly one `second` must be true. A `first` of None stands for false.
+        """
         paired = self._new()
         for first, second in pairs:
             if first is None:
@@ -300,7 +311,7 @@ class Clauses:
         return paired
 
     def answer(self, question: Question, case: Case) -> int:
-        """The literal "the answer to this question is the one it has in this case"."""
+        """The literal of "the answer to this question is the one that this case gives"."""
         number = question.answer_number(case)
         match question.topic:
             case "murderer":
@@ -320,10 +331,8 @@ class Clauses:
             case "position":
                 return self.place(question.who, question.time, number)
 
-    # Cases
-
     def facts(self, case: Case) -> list[int]:
-        """The literals that together say: everything happened as in this case."""
+        """The literals that are all true exactly when everything happened as in this case."""
         facts = [self.murderer[case.murderer], self.weapon[case.weapon], self.time[case.time]]
         facts += [row[motive] for row, motive in zip(self._motive, case.motives, strict=True)]
         for who, places in self._place.items():
@@ -331,13 +340,13 @@ class Clauses:
         return facts
 
     def core(self, assumptions: Sequence[int]) -> frozenset[int] | None:
-        """Assumptions that already contradict each other and all that was demanded, or None."""
+        """The assumptions that already contradict the clauses; None if there are none."""
         if self.solver.solve(assumptions):
             return None
         return frozenset(self.solver.get_core() or ())
 
     def case(self, assumptions: Sequence[int] = ()) -> Case | None:
-        """A case that fits all that was demanded and assumed, or None."""
+        """A case that satisfies the clauses and the assumptions; None if there is none."""
         if not self.solver.solve(assumptions):
             return None
         true = {literal for literal in self.solver.get_model() if literal > 0}

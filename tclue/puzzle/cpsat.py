@@ -1,17 +1,17 @@
-"""The second proof of a puzzle: a CP-SAT model, written apart from `sat`.
+"""The second proof of a puzzle: a CP-SAT model, written independently of `sat`.
 
-The two proofs have the rules of the game and the statement types in common and nothing else: this
-one uses neither the clauses of `sat` nor `statements.holds`, and finds its own neighbours on the
-plan. Its shape differs too: an integer variable for each thing and time (the number of its room),
-tables for steps, a carrier for each weapon and step, and element constraints for roles. Each
-statement becomes a literal that is true exactly when the statement is, so a denial is exact.
+The two proofs share the rules of the game and the statement types, and nothing else. This one uses
+neither `clauses` nor `statements.holds`, and finds the neighbours on the plan by itself. It is also
+built differently: there is an integer variable for each person or thing and time (the number of the
+room), a table of allowed steps, a carrier for each weapon and step, and element constraints for
+roles. Each statement becomes a literal that is true exactly when the statement is.
 
     from tclue.puzzle.cpsat import entails, prove
-    prove(puzzle).verdict                    # "unique", "none" or "several", said of the answers
+    prove(puzzle).verdict                    # "unique", "none" or "several" sets of answers
     prove(puzzle, "history", known=case)     # does another complete history fit?
     entails(puzzle, statement)               # "true", "false" or "open"
 
-The same puzzle gives the same cases (one worker, a fixed seed). There is no time limit.
+The same puzzle always gives the same cases (one worker, a fixed seed). There is no time limit.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from tclue.puzzle.proof import Entailment, Proof, Scope
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Entailment, Proof, Puzzle, Scope
 from tclue.puzzle.statements import (
     At,
     Beside,
@@ -57,9 +56,9 @@ def prove(
     inclusive_or: bool = False,
     known: Case | None = None,
 ) -> Proof:
-    """Whether one solution, none, or several fit the clues.
+    """Whether no solution, one, or several fit a puzzle's clues.
 
-    A `known` case saves the search for a first one. Raises PuzzleError where it does not fit.
+    A `known` case saves the search for a first solution. Raises PuzzleError if it does not fit.
     """
     model = _Model(puzzle, inclusive_or)
     if scope == "history":
@@ -80,7 +79,7 @@ def prove(
 def entails(puzzle: Puzzle, statement: Statement, inclusive_or: bool = False) -> Entailment:
     """Whether the clues make a statement true, make it false, or leave it open.
 
-    Raises PuzzleError where no case fits the clues: anything would follow from them.
+    Raises PuzzleError if no case fits the clues, because then anything follows from them.
     """
     model = _Model(puzzle, inclusive_or)
     truth = model.truth(statement)
@@ -103,8 +102,9 @@ class _Model:
         self.world = world = puzzle.world
         self.inclusive_or = inclusive_or
         self.cp: CpModel = cp_model.CpModel()
-        self._literals: dict[tuple[int, int], BoolVarT] = {}  # (variable, value): they are equal
-        self._picked: dict[tuple[int, ...], IntVar] = {}  # (index, items): the item
+        # (variable, value) -> literal that they are equal; (index, *items) -> the item at the index
+        self._literals: dict[tuple[int, int], BoolVarT] = {}
+        self._picked: dict[tuple[int, ...], IntVar] = {}
 
         def path() -> list[IntVar]:
             return [self._number(len(world.rooms)) for _ in range(world.num_times)]
@@ -116,7 +116,7 @@ class _Model:
         self.murderer = self._number(len(world.suspects))
         self.weapon = self._number(len(world.weapons))
         self.time = self._number(world.num_times)
-        # All that makes a case; every other variable only serves these.
+        # The variables that make up a case. All others follow from them.
         self.unknowns = [
             *(room for path in (*self.suspects, *self.weapons, self.boddy) for room in path),
             *self.motives,
@@ -131,8 +131,6 @@ class _Model:
         for clue in puzzle.clues:
             self.require(self.truth(clue))
 
-    # The rules
-
     def _rule_steps(self) -> None:
         """Suspects and Mr. Boddy stay, or go to a room that shares a wall with theirs."""
         steps = [
@@ -145,7 +143,7 @@ class _Model:
                 self.cp.add_allowed_assignments([before, after], steps)
 
     def _rule_carrying(self) -> None:
-        """At each step a weapon follows one suspect, or nobody (the last number) and stays."""
+        """At each step a weapon goes with a suspect, or with nobody (the last number) and stays."""
         for path in self.weapons:
             for time in range(1, self.world.num_times):
                 before, after = path[time - 1], path[time]
@@ -155,7 +153,7 @@ class _Model:
                 self.cp.add_element(carrier, [*ends, before], after)
 
     def _rule_murder(self) -> None:
-        """Only the murderer is with Mr. Boddy and the weapon; from then on Mr. Boddy stays."""
+        """At the murder, no other suspect is with the murderer; from then on Mr. Boddy stays."""
         rooms = len(self.world.rooms)
         for suspect, path in enumerate(self.suspects):
             present = self._equal(self._pick(self.time, path, rooms), self.room)
@@ -167,10 +165,8 @@ class _Model:
             self.cp.add(self.time > time).only_enforce_if(~dead)
             self.cp.add(room == self.room).only_enforce_if(dead)
 
-    # Statements
-
     def truth(self, statement: Statement) -> BoolVarT:
-        """A literal that is true exactly when a statement is."""
+        """The literal that is true exactly when a statement is."""
         if isinstance(statement, Either | Iff):
             first, second = self.truth(statement.first), self.truth(statement.second)
             if isinstance(statement, Iff):
@@ -185,7 +181,7 @@ class _Model:
         return self._any(*choices)
 
     def _atomic(self, statement: Statement, bound: Mapping[Ref, int]) -> BoolVarT:
-        """`truth` of an atomic statement; `bound` says which suspect each description means."""
+        """The literal of an atomic statement; `bound` maps each description to a suspect."""
 
         def at(ref: Ref, room: int, time: int) -> BoolVarT:
             return self._is(self._room(ref, time, bound), room)
@@ -223,7 +219,7 @@ class _Model:
                 raise TypeError(f"not an atomic statement: {statement}")
 
     def _suspect(self, ref: Ref, bound: Mapping[Ref, IntVar | int]) -> IntVar | int:
-        """The number of a suspect, who may be the murderer or described."""
+        """The number of a suspect who is named, described, or called the murderer."""
         if ref.kind == "suspect":
             return ref.number
         return self.murderer if ref.kind == "murderer" else bound[ref]
@@ -243,7 +239,7 @@ class _Model:
         return self._pick(index, [path[time] for path in paths], len(self.world.rooms))
 
     def _beyond(self, side: Side, room: IntVar) -> IntVar:
-        """The room just `side` of a room, or NOWHERE."""
+        """The room next to a room on that side, or NOWHERE."""
         down, right = {"north": (-1, 0), "south": (1, 0), "east": (0, 1), "west": (0, -1)}[side]
         rooms = {cell: room for room, cell in self._cells()}
         beyond = [rooms.get((row + down, column + right), NOWHERE) for row, column in rooms]
@@ -252,7 +248,7 @@ class _Model:
         return neighbour
 
     def _cells(self) -> list[tuple[int, tuple[int, int]]]:
-        """Each room's number with its row and column on the plan, by number."""
+        """Each room's number with its row and column on the plan, in the order of the numbers."""
         return sorted(
             (room, (row, column))
             for row, rooms in enumerate(self.world.plan)
@@ -283,14 +279,12 @@ class _Model:
         self.cp.add_element(holder, self.motives, motive)
         return holder
 
-    # Numbers and literals
-
     def _number(self, count: int) -> IntVar:
         """A new variable from 0 to `count` - 1."""
         return self.cp.new_int_var(0, count - 1, "")
 
     def _pick(self, index: IntVar | int, items: Sequence[IntVar], count: int) -> IntVar:
-        """The item, one of `count` numbers, that an index points at."""
+        """The item at an index. Every item is a number from 0 to `count` - 1."""
         if isinstance(index, int):
             return items[index]
         key = (index.index, *(item.index for item in items))
@@ -300,7 +294,7 @@ class _Model:
         return self._picked[key]
 
     def _is(self, number: IntVar, value: int) -> BoolVarT:
-        """`_equal` of a variable and a value, made once."""
+        """`_equal` of a variable and a value; each literal is made once."""
         key = (number.index, value)
         if key not in self._literals:
             self._literals[key] = self._equal(number, value)
@@ -314,7 +308,7 @@ class _Model:
         return same
 
     def _all(self, *literals: BoolVarT) -> BoolVarT:
-        """A literal that is true exactly when all are."""
+        """A literal that is true exactly when all of the literals are."""
         if len(literals) == 1:
             return literals[0]
         every = self.cp.new_bool_var("")
@@ -323,21 +317,19 @@ class _Model:
         return every
 
     def _any(self, *literals: BoolVarT) -> BoolVarT:
-        """A literal that is true exactly when one or more are."""
+        """A literal that is true exactly when one or more of the literals are."""
         return ~self._all(*(~literal for literal in literals))
 
-    # Solving
-
     def require(self, literal: BoolVarT) -> None:
-        """Allow only cases where a literal is true."""
+        """Allow only cases in which a literal is true."""
         self.cp.add_bool_or(literal)
 
     def require_other(self, variables: Sequence[IntVar], solver: CpSolver) -> None:
-        """Allow only cases where one of `variables` has another value than a solver gives it."""
+        """Allow only cases in which one of `variables` differs from its value in a solver."""
         self.cp.add_bool_or(*(~self._is(number, solver.value(number)) for number in variables))
 
     def solve(self, known: Case | None = None) -> CpSolver | None:
-        """A solver that holds a case, or the `known` one; None where there is none."""
+        """A solver that holds a case (the `known` one if given); None if no case fits."""
         from ortools.sat.python import cp_model
 
         cp = self.cp
@@ -381,22 +373,23 @@ def _values(case: Case) -> list[int]:
 
 
 def _search(cp: CpModel, solver: CpSolver) -> CpSolverStatus:
-    """Solve a model by plain search; Ctrl-C stops it."""
+    """Solve a model without presolve, by one worker; Ctrl-C stops it."""
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
-    # Presolve is unsound in some releases: that of 9.15 ends the process over a wrong solution of
-    # its own, or calls a feasible model infeasible (github.com/google/or-tools/issues/5003, 5274).
+    # Presolve is unsound in some releases. In 9.15 it aborts the process because of a wrong
+    # solution of its own, or calls a feasible model infeasible
+    # (github.com/google/or-tools/issues/5003, 5274).
     solver.parameters.cp_model_presolve = False
-    solver.parameters.linearization_level = 0  # the linear relaxation gains nothing here
-    # CP-SAT's own handling of Ctrl-C swallows it, and leaves the process without Python's handler:
-    # the search runs in a thread, so that the main one can be interrupted.
+    solver.parameters.linearization_level = 0  # the linear relaxation does not help here
+    # CP-SAT's own Ctrl-C handler swallows the signal and removes Python's handler. So it is turned
+    # off, and the search runs in a thread, so that the main thread can be interrupted.
     solver.parameters.catch_sigint_signal = False
     with ThreadPoolExecutor(1) as pool:
         search = pool.submit(solver.solve, cp)
         try:
             return search.result()
         except KeyboardInterrupt:
-            while not search.done():  # a search that has hardly begun ignores the first call
+            while not search.done():  # a search that has just begun may ignore the first call
                 solver.stop_search()
                 wait([search], timeout=0.1)
             raise

@@ -1,12 +1,13 @@
-"""Measured difficulty: what a reader gets by taking one clue, or one rule, at a time.
+"""Measured difficulty: how far a reader gets with one clue, or one rule, at a time.
 
-For every position, motive and part of the solution the values that are still possible are kept. A
-step takes one clue, or one rule of the game, beside what is known so far, and strikes out what it
-rules out; a round takes each clue and rule once. What cannot be struck out that way needs more: two
-clues at once, or a supposition followed to a contradiction.
+For every position, motive and part of the solution the set of values that are still possible is
+kept. A step combines one clue, or one rule of the game, with these sets and removes the values that
+are now impossible. A round applies each clue and each rule once. A value that no single step
+removes needs more: two clues at once, or an assumption that is followed to a contradiction.
 
-The strokes are sound but not the strongest that one clue allows ("a suspect motivated by M" is used
-only once a single suspect can be meant), so `solved` is a lower bound of what single steps give.
+The steps are sound but not as strong as they could be: "a suspect motivated by M", for example, is
+used only when a single suspect can be meant. So `solved` is a lower bound on what single steps
+give.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ class Difficulty:
     """How hard a puzzle is, as measured."""
 
     num_clues: int
-    # Form name -> share of the clues, 0 to 1, largest first.
+    # name of a form of clues -> its share of the clues, 0 to 1, the largest first
     shares: dict[str, float]
-    # Rounds, and steps in them that struck something out, until no more could be.
+    # rounds until nothing more is removed, and the steps in them that removed something
     rounds: int
     steps: int
-    # Whether that answers every question; if not, single steps are not enough.
+    # whether the remaining values answer every question
     solved: bool
 
 
@@ -58,12 +59,9 @@ def measure(puzzle: Puzzle) -> Difficulty:
     """Measure a puzzle's difficulty from its prompt alone."""
     known = Knowledge(puzzle.world)
     rounds = steps = 0
-    while True:
-        struck_out = sum(known.take(clue) for clue in puzzle.clues) + known.apply_rules()
-        if not struck_out:
-            break
+    while useful := sum(known.take(clue) for clue in puzzle.clues) + known.apply_rules():
         rounds += 1
-        steps += struck_out
+        steps += useful
     forms = Counter(form(clue) for clue in puzzle.clues)
     return Difficulty(
         num_clues=puzzle.num_clues,
@@ -75,7 +73,7 @@ def measure(puzzle: Puzzle) -> Difficulty:
 
 
 class Knowledge:
-    """The values still possible, each a set of numbers held in the bits of an integer."""
+    """The values that are still possible. Each set of numbers is held in the bits of an integer."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -83,48 +81,44 @@ class Knowledge:
         # who -> [time] -> rooms
         self.rooms = {who: [anywhere] * world.num_times for who in named_things(world)}
         self.motives = [(1 << len(world.motives)) - 1] * len(world.suspects)  # [suspect] -> motives
-        # Who may fill each role, what may be the time and the room.
         self.murderer = (1 << len(world.suspects)) - 1
         self.weapon = (1 << len(world.weapons)) - 1
         self.time = (1 << world.num_times) - 1
         self.room = anywhere
+        self._times = range(world.num_times)
         self._changed = False
 
-    # Striking out
-
     def take(self, clue: Statement) -> bool:
-        """Take one clue beside what is known; True where it struck something out."""
+        """Apply one clue; returns whether it removed a value."""
         self._changed = False
         self._assert(clue)
         return self._changed
 
     def apply_rules(self) -> int:
-        """Apply each rule of the game once; returns how many struck something out."""
-        struck_out = 0
+        """Apply each rule of the game once; returns how many of them removed a value."""
+        useful = 0
         for rule in (self._steps, self._carrying, self._count_motives, self._murder):
             self._changed = False
             rule()
-            struck_out += self._changed
-        return struck_out
+            useful += self._changed
+        return useful
+
+    def _keep_of(self, sets: Any, key: Any, values: int) -> None:
+        """Keep only these values of the set `sets[key]`."""
+        remaining = sets[key] & values
+        self._changed |= remaining != sets[key]
+        sets[key] = remaining
 
     def _narrow(self, who: Ref, time: int, rooms: int) -> None:
         """Keep only these rooms for one definite person or thing."""
-        if (remaining := self.rooms[who][time] & rooms) != self.rooms[who][time]:
-            self.rooms[who][time] = remaining
-            self._changed = True
+        self._keep_of(self.rooms[who], time, rooms)
 
     def _keep(self, name: str, values: int) -> None:
         """Keep only these values of `murderer`, `weapon`, `time` or `room`."""
-        if (remaining := getattr(self, name) & values) != getattr(self, name):
-            setattr(self, name, remaining)
-            self._changed = True
+        self._keep_of(vars(self), name, values)
 
     def _keep_motives(self, suspect: int, motives: int) -> None:
-        if (remaining := self.motives[suspect] & motives) != self.motives[suspect]:
-            self.motives[suspect] = remaining
-            self._changed = True
-
-    # Roles and descriptions
+        self._keep_of(self.motives, suspect, motives)
 
     def meant(self, who: Ref) -> list[Ref]:
         """The people or things that may still be meant."""
@@ -140,14 +134,11 @@ class Knowledge:
                 return [who]
 
     def view(self, who: Ref, time: int) -> int:
-        """The rooms where any of those who may be meant may have been."""
-        rooms = 0
-        for candidate in self.meant(who):
-            rooms |= self.rooms[candidate][time]
-        return rooms
+        """The rooms in which any of those who may be meant may have been."""
+        return union(self.rooms[candidate][time] for candidate in self.meant(who))
 
     def _restrict(self, who: Ref, time: int, rooms: int) -> None:
-        """`who` was in one of these rooms: strike out candidates, or rooms of the only one."""
+        """`who` was in one of these rooms: remove candidates, or rooms of the only candidate."""
         meant = self.meant(who)
         if len(meant) == 1:
             self._narrow(meant[0], time, rooms)
@@ -160,8 +151,6 @@ class Knowledge:
                 self._keep("weapon", ~(1 << candidate.number))
             elif self.world.motive_counts[who.number] == 1:
                 self._keep_motives(candidate.number, ~(1 << who.number))
-
-    # Clues
 
     def _assert(self, clue: Statement) -> None:
         match clue:
@@ -181,14 +170,11 @@ class Knowledge:
                 self._restrict(who, time, mask(far for far, _ in pairs))
                 self._restrict(other, time, mask(near for _, near in pairs))
             case Together(who, other, room):
-                shared_times = [
-                    t
-                    for t in range(self.world.num_times)
-                    if self.view(who, t) & self.view(other, t) >> 0 & 1 << room
-                ]
-                if len(shared_times) == 1:
-                    self._restrict(who, shared_times[0], 1 << room)
-                    self._restrict(other, shared_times[0], 1 << room)
+                shared = [self.view(who, t) & self.view(other, t) for t in self._times]
+                times = [t for t in self._times if shared[t] >> room & 1]
+                if len(times) == 1:
+                    self._restrict(who, times[0], 1 << room)
+                    self._restrict(other, times[0], 1 << room)
             case Moved(who, start, end, time):
                 self._restrict(who, time - 1, 1 << start)
                 self._restrict(who, time, 1 << end)
@@ -217,7 +203,7 @@ class Knowledge:
             self._keep("murderer", mask(m.number for m in self.meant(Ref("motive", motive))))
 
     def _assert_pair(self, first: At, second: At, agree: bool) -> None:
-        """Two positions agree, or differ: once one is known to hold or not, so is the other."""
+        """Exactly one position is true, or both agree: if one is known, the other follows."""
         for known, other in ((first, second), (second, first)):
             status = self._status(known)
             if status is None:
@@ -228,15 +214,14 @@ class Knowledge:
                 self._restrict(other.who, other.time, ~(1 << other.room))
 
     def _status(self, position: At) -> bool | None:
-        """Whether a position is known to hold, known not to, or neither (None)."""
+        """Whether a position is known to be true or false; None if it is not known."""
         rooms = self.view(position.who, position.time)
         if not rooms >> position.room & 1:
             return False
         return True if rooms == 1 << position.room else None
 
-    # Rules of the game
-
     def _steps(self) -> None:
+        """At each step everybody and everything stays or goes to a neighbouring room."""
         reach = [mask(rooms) for rooms in self.world.reach]
         for who, places in self.rooms.items():
             for time in range(1, len(places)):
@@ -247,7 +232,7 @@ class Knowledge:
                 self._narrow(who, time, back)
 
     def _carrying(self) -> None:
-        """A weapon goes only where some suspect can have gone with it."""
+        """A weapon moves only where some suspect may have moved with it."""
         suspects = [places for who, places in self.rooms.items() if who.kind == "suspect"]
         for who, places in self.rooms.items():
             if who.kind != "weapon":
@@ -264,7 +249,7 @@ class Knowledge:
                 self._narrow(who, time, mask(end for _, end in pairs))
 
     def _count_motives(self) -> None:
-        """Once a motive's holders are known, nobody else has it; if just enough may, they do."""
+        """If all holders of a motive are known, nobody else has it; if just enough may, they do."""
         for motive, count in enumerate(self.world.motive_counts):
             certain = [s for s, motives in enumerate(self.motives) if motives == 1 << motive]
             possible = [s for s, motives in enumerate(self.motives) if motives >> motive & 1]
@@ -277,7 +262,7 @@ class Knowledge:
                     self._keep_motives(suspect, 1 << motive)
 
     def _murder(self) -> None:
-        """Keep only the murders that can still have happened, and what all of them share."""
+        """Keep only the murders that are still possible, and what follows from all of them."""
         boddy = self.rooms[BODDY]
         possible = [
             (time, room, suspect, weapon)
@@ -298,13 +283,13 @@ class Knowledge:
             self._scene(times[0])
 
     def _alone(self, suspect: int, time: int, room: int) -> bool:
-        """Whether this suspect, and no other, may have been in the room."""
+        """Whether this suspect may have been in the room without any other suspect."""
         others = (Ref("suspect", s) for s in range(len(self.world.suspects)) if s != suspect)
         present = self.rooms[Ref("suspect", suspect)][time] >> room & 1
         return bool(present) and all(self.rooms[other][time] != 1 << room for other in others)
 
     def _scene(self, time: int) -> None:
-        """With the time known: who and what was in the murder room, and who was not."""
+        """Who and what was in the murder room, and who was not, if the time is known."""
         self._restrict(Ref("murderer"), time, self.room)
         self._restrict(Ref("murder weapon"), time, self.room)
         if len(bits(self.room)) == 1:
@@ -312,10 +297,8 @@ class Knowledge:
                 if not self.murderer >> suspect & 1:
                     self._narrow(Ref("suspect", suspect), time, ~self.room)
 
-    # Answers
-
     def answers(self, question: Question) -> bool:
-        """Whether what is known leaves one answer."""
+        """Whether only one answer to a question is still possible."""
         match question.topic:
             case "murderer" | "weapon" | "time" | "room":
                 remaining = int(getattr(self, question.topic))
@@ -331,17 +314,17 @@ class Knowledge:
 
 
 def bits(values: int) -> list[int]:
-    """The numbers in a set held in the bits of an integer, ascending."""
+    """The numbers in a set that is held in the bits of an integer, ascending."""
     return [i for i in range(values.bit_length()) if values >> i & 1]
 
 
 def mask(numbers: Any) -> int:
-    """The integer whose bits are these numbers."""
+    """The integer whose bits hold these numbers."""
     return union(1 << number for number in numbers)
 
 
 def union(sets: Any) -> int:
-    """The union of sets held in the bits of integers."""
+    """The union of sets that are held in the bits of integers."""
     result = 0
     for values in sets:
         result |= values

@@ -1,7 +1,7 @@
-"""Drawing a case: sizes, names, walks through the house, and a murder that can have happened.
+"""Drawing a case: sizes, names, walks through the house, and a murder that they allow.
 
-Every draw is made of `random.Random.random()` alone, whose stream Python promises to keep, and of
-integer arithmetic, so that a seed gives the same case on any machine and Python version.
+Every draw uses only `random.Random.random()`, whose stream Python promises not to change, and
+integer arithmetic. So a seed gives the same case on every machine and every version of Python.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Rng:
-    """Seeded draws whose results are the same everywhere."""
+    """Seeded draws that are the same on every machine."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed).random
@@ -46,7 +46,7 @@ class Rng:
         return items[self.below(len(items))]
 
     def shuffle(self, items: MutableSequence[T]) -> None:
-        """Put the items in random order, in place (Fisher and Yates)."""
+        """Put the items in random order, in place (the Fisher-Yates shuffle)."""
         for i in range(len(items) - 1, 0, -1):
             j = self.below(i + 1)
             items[i], items[j] = items[j], items[i]
@@ -58,7 +58,7 @@ class Rng:
         return pool[:count]
 
     def weighted(self, weights: Sequence[int]) -> int:
-        """A position, drawn with the given integer weights."""
+        """An index, drawn with the given integer weights."""
         ticket = self.below(sum(weights))
         for position, weight in enumerate(weights):
             ticket -= weight
@@ -67,7 +67,7 @@ class Rng:
         raise AssertionError("a ticket is below the sum of the weights")
 
 
-# Of each entity, as many as there are names for.
+# The most of each entity is the number of its names.
 Suspects = Annotated[int, Interval(ge=2, le=len(names.SUSPECTS))]
 Weapons = Annotated[int, Interval(ge=2, le=len(names.WEAPONS))]
 Rooms = Annotated[int, Interval(ge=2, le=len(names.ROOMS))]
@@ -76,39 +76,39 @@ Times = Annotated[int, Interval(ge=1, le=names.MINUTES_A_DAY // names.STEPS_MINU
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """The settings of generation; sizes follow the published generator unless set outright."""
+    """The settings of generation. Sizes are drawn as the published generator does if not set."""
 
     __pydantic_config__ = STRICT
 
-    # Fewest and most players of the board game that the sizes are scaled to.
+    # fewest and most players of the board game; the sizes are scaled to the number drawn
     min_players: Count = 1
     max_players: Count = 6
-    # Most of each entity, whatever the number of players.
+    # most of each entity, for any number of players
     max_suspects: Suspects = 10
     max_weapons: Weapons = 8
     max_rooms: Rooms = 17
     max_times: Times = 12
-    # Numbers set outright; None draws them.
+    # the number of each entity; it is drawn if None
     suspects: Suspects | None = None
     weapons: Weapons | None = None
     rooms: Rooms | None = None
     times: Times | None = None
-    # Widest plan, in rooms.
+    # greatest width of the plan, in rooms
     max_width: Count = 4
-    # Chance that a person moves between two times.
+    # probability that a person moves between two times
     move_probability: Share = 0.5
-    # Chance that somebody who moves takes a weapon of the room along.
+    # probability that a person who moves takes a weapon along from the room
     carry_probability: Share = 0.8
-    # Chance that every suspect has a motive of their own; otherwise motives may be shared.
+    # probability that each suspect has a motive of their own; otherwise motives may be shared
     unique_motives_probability: Share = 0.5
-    # Most questions asked; the alphabet has letters for 26.
+    # most questions; the alphabet has letters for 26
     max_questions: Annotated[int, Interval(ge=1, le=26)] = 8
 
     def __post_init__(self) -> None:
         if self.min_players > self.max_players:
             raise UserError(
-                f"players from {self.min_players} to {self.max_players}: expected the fewest no "
-                "more than the most"
+                f"min_players is {self.min_players} and max_players is {self.max_players}: "
+                "expected min_players to be at most max_players"
             )
 
 
@@ -118,7 +118,7 @@ DIFFICULTIES: dict[str, GenerationSettings] = {
     "hard": GenerationSettings(min_players=4, max_players=5),
     "extreme": GenerationSettings(min_players=6, max_players=6),
     "published-mix": GenerationSettings(),
-    # Past the board game: for when models outgrow the benchmark.
+    # Larger than the board game, for models that are too good for the benchmark.
     "beyond": GenerationSettings(
         min_players=7,
         max_players=9,
@@ -132,28 +132,28 @@ DIFFICULTIES: dict[str, GenerationSettings] = {
 
 
 def settings(difficulty: str, **changes: object) -> GenerationSettings:
-    """The settings of a named difficulty, some of them changed.
+    """The settings of a named difficulty with some of them changed; a change to None is ignored.
 
-    Raises UserError for an unknown name or knob, or a value out of range.
+    Raises UserError if a name is unknown or a value is out of range.
     """
     if difficulty not in DIFFICULTIES:
         raise UserError(
             f"difficulty {difficulty!r} is unknown: expected one of {', '.join(DIFFICULTIES)}"
         )
-    # An unknown knob is told, even one that is set to nothing.
-    knobs = vars(GenerationSettings)
-    given = {k: value for k, value in changes.items() if value is not None or k not in knobs}
+    # An unknown name is passed on even if it is None, so that `read` reports it.
+    known = vars(GenerationSettings)
+    given = {k: value for k, value in changes.items() if value is not None or k not in known}
     if not given:
         return DIFFICULTIES[difficulty]
     return read(GenerationSettings, asdict(DIFFICULTIES[difficulty]) | given, "settings")
 
 
 def draw_world(rng: Rng, chosen: GenerationSettings) -> tuple[World, tuple[int, ...]]:
-    """Draw the entities of a case, and each suspect's motive.
+    """Draw the entities of a case, and the number of each suspect's motive.
 
-    The sizes are those of the published generator: weapons around the number of players, suspects
-    at least as many as weapons, rooms at least as many as suspects, up to twice as many times as
-    players.
+    The sizes follow the published generator: the number of weapons is near the number of players,
+    there are at least as many suspects as weapons and at least as many rooms as suspects, and at
+    most twice as many times as players.
     """
     players = rng.between(chosen.min_players, chosen.max_players)
     most_weapons = min(chosen.max_weapons, 17 * players // 8)
@@ -178,14 +178,14 @@ def draw_world(rng: Rng, chosen: GenerationSettings) -> tuple[World, tuple[int, 
 
 
 def _draw_names(rng: Rng, all_names: Sequence[str], first: int, count: int) -> tuple[str, ...]:
-    """Different names, of the board game's as long as it has enough."""
+    """`count` different names; only the `first` ones, the board game's, if these are enough."""
     return tuple(rng.sample(all_names[: max(first, count)], count))
 
 
 def _draw_plan(
     rng: Rng, chosen: GenerationSettings, rooms: int
 ) -> tuple[tuple[int | None, ...], ...]:
-    """A grid about as wide as high, filled row by row."""
+    """A grid that is about square, filled row by row."""
     root = isqrt(rooms)
     width = rng.between(root, root if root * root == rooms else root + 1)
     width = min(width, chosen.max_width)
@@ -201,7 +201,7 @@ def _draw_times(rng: Rng, count: int) -> tuple[str, ...]:
 def _draw_motives(
     rng: Rng, chosen: GenerationSettings, suspects: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Motive names, and each suspect's; none at all where all suspects share one."""
+    """The names of the motives, and each suspect's number; both empty if all would share one."""
     if rng.chance(chosen.unique_motives_probability):
         drawn = list(range(suspects))
         rng.shuffle(drawn)
@@ -217,8 +217,11 @@ def _draw_motives(
 
 
 def draw_case(rng: Rng, chosen: GenerationSettings, world: World, motives: tuple[int, ...]) -> Case:
-    """Draw walks until they allow a murder, and one of the murders that they allow."""
-    # Reasonable knobs need a few draws; a house where all stand still in one crowd needs the limit.
+    """Draw walks until they allow a murder, then draw one of those murders.
+
+    Raises UserError if 10,000 draws of walks allow none.
+    """
+    # Reasonable settings need a few draws. The limit is for houses that are too crowded.
     for _ in range(10_000):
         suspects = [_walk(rng, chosen, world) for _ in world.suspects]
         boddy = _walk(rng, chosen, world)
@@ -249,7 +252,7 @@ def draw_case(rng: Rng, chosen: GenerationSettings, world: World, motives: tuple
 
 
 def _walk(rng: Rng, chosen: GenerationSettings, world: World) -> list[int]:
-    """A room for each time; each step stays, or goes to a neighbouring room."""
+    """A room for each time. Each step stays in the room or goes to a neighbouring one."""
     path = [rng.below(len(world.rooms))]
     for _ in range(world.num_times - 1):
         room = path[-1]
@@ -261,7 +264,7 @@ def _walk(rng: Rng, chosen: GenerationSettings, world: World) -> list[int]:
 def _carry(
     rng: Rng, chosen: GenerationSettings, world: World, suspects: list[list[int]]
 ) -> list[list[int]]:
-    """A room for each weapon and time: somebody who leaves the room may take it along."""
+    """A room for each weapon and time. A person who leaves the room may take the weapon along."""
     weapons = [[rng.below(len(world.rooms))] for _ in world.weapons]
     for time in range(world.num_times - 1):
         for path in weapons:

@@ -1,9 +1,9 @@
-"""Generation: draw a case, draw many candidate clues, remove them until the set is minimal.
+"""Generation: draw a case, draw many candidate clues, and remove clues until the set is minimal.
 
-Candidates are tried in order, plain facts first, so that the clues that stay need reasoning. A clue
-is dropped exactly when the rest still leave one history. That is a question of truth, so the same
-seed gives the same puzzle whatever the solver, its version or its search. Most tries need no
-solver: a clue that is not in the last unsatisfiable core can go.
+The plain facts are tried for removal first, so that the clues that remain need reasoning. A clue is
+removed exactly if the others still leave only one history. This depends only on what is true, so a
+seed gives the same puzzle with any solver, version or search. Most removals need no solver: a clue
+that is not in the last unsatisfiable core can be removed at once.
 
     tclue generate -n 64 --seed 1 --difficulty published-mix -o puzzles.jsonl
 """
@@ -36,42 +36,41 @@ from tclue.puzzle.statements import (
 from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import World
 
-# Raised by every change after which a seed gives other bytes.
+# Increase this with every change after which a seed gives other bytes.
 VERSION = 1
 
-# Drawn statements for every hundred plain facts: more makes harder puzzles, more slowly.
+# Statements drawn per hundred plain facts. A larger number gives harder puzzles and takes longer.
 POOL_PER_HUNDRED_FACTS = 200
 
 
 def generate(seed: int, difficulty: str = "published-mix", **changes: object) -> Puzzle:
-    """Make the puzzle of a seed: one history fits its clues, and none of them can be dropped.
+    """Generate the puzzle of a seed: one history fits its clues, and every clue is needed.
 
-    `changes` are fields of `GenerationSettings` that differ from the named difficulty's. The same
-    seed, difficulty and changes give the same bytes on any machine. Raises UserError for an unknown
-    difficulty, or a seed or setting out of range.
+    `changes` are fields of `GenerationSettings` that differ from those of the named difficulty. The
+    same seed, difficulty and changes give the same bytes on every machine. Raises UserError if the
+    difficulty is unknown, or the seed or a setting is out of range.
     """
     return make(seed, difficulty, settings(difficulty, **changes)).puzzle
 
 
 @dataclass(frozen=True)
 class Made:
-    """A puzzle and the case that it is about, which only the generator knows."""
+    """A puzzle and its case, which is known only to the generator."""
 
     puzzle: Puzzle
     case: Case
 
 
 def make(seed: int, difficulty: str, chosen: GenerationSettings) -> Made:
-    """`generate`, with the case that the puzzle is about."""
-    if seed < 0:
-        # Python's generator takes -1 for 1.
+    """Generate a puzzle, and return its case too. See `generate`."""
+    if seed < 0:  # for Python's generator, seed -1 is the same as 1
         raise UserError(f"seed is {seed}: expected 0 or more")
     rng = Rng(seed)
     world, motives = draw_world(rng, chosen)
     case = draw_case(rng, chosen, world, motives)
     candidates = Candidates(rng, world, case)
     plain_facts = candidates.plain_facts()
-    # Enough to choose from, in proportion to what there is to find out.
+    # The size of the pool is in proportion to the number of unknown facts.
     pool = candidates.pool(POOL_PER_HUNDRED_FACTS * len(plain_facts) // 100 + 20)
     clues = minimise(world, case, list(dict.fromkeys([*plain_facts, *pool])))
     rng.shuffle(clues)
@@ -88,14 +87,14 @@ def make(seed: int, difficulty: str, chosen: GenerationSettings) -> Made:
 
 
 def minimise(world: World, case: Case, candidates: list[Statement]) -> list[Statement]:
-    """Remove candidates in their order until none can go without letting in another history.
+    """Remove candidates in their order until the removal of any would allow another history.
 
-    The candidates must determine the case together.
+    The candidates together must determine the case.
     """
     from tclue.puzzle.clauses import Clauses
 
     with Clauses(world) as clauses:
-        # Some fact differs from what happened: satisfiable exactly while another history fits.
+        # "Some fact differs from this case" is satisfiable exactly if another history fits.
         clauses.add(*(-fact for fact in clauses.facts(case)))
         remaining = {clauses.literal(statement): statement for statement in candidates}
         core = clauses.core(list(remaining))
@@ -112,9 +111,9 @@ def minimise(world: World, case: Case, candidates: list[Statement]) -> list[Stat
 
 
 def choose_questions(rng: Rng, world: World, clues: list[Statement], most: int) -> list[Question]:
-    """Choose the questions: of the main five those that no clue gives away, then others.
+    """Choose at most `most` questions: the main ones first, then positions and motives.
 
-    The others are about positions and motives that no clue states.
+    A question whose answer a clue states is left out.
     """
     given = {question for clue in clues for question in _given(clue, world)}
     asked = [
@@ -134,7 +133,7 @@ def choose_questions(rng: Rng, world: World, clues: list[Statement], most: int) 
     ]
     for questions in kinds:
         rng.shuffle(questions)
-    # Drawn in the published proportions; a kind that has run out is not drawn again.
+    # Kinds of questions are drawn in the published proportions until they are used up.
     shares = [7, 7, 4, 1, 1]
     while len(asked) < most and any(kinds):
         weights = [share if kind else 0 for share, kind in zip(shares, kinds, strict=True)]
@@ -145,7 +144,7 @@ def choose_questions(rng: Rng, world: World, clues: list[Statement], most: int) 
 
 
 def _given(clue: Statement, world: World) -> list[Question]:
-    """The questions that a clue answers outright."""
+    """The questions whose answers a clue states."""
     match clue:
         case KilledWith():
             return [Question("weapon")]
@@ -158,7 +157,7 @@ def _given(clue: Statement, world: World) -> list[Question]:
         case Motivated(who, motive):
             return [Question("motive of", who), Question("holder of", Ref("motive", motive))]
         case At(who, _, time):
-            # With one moment, where the murder's people and things were is where it happened.
+            # If there is only one time, the place of the murderer is the place of the murder.
             scene = not world.times and who in (BODDY, MURDERER, MURDER_WEAPON)
             return [Question("position", who, time), *([Question("room")] if scene else [])]
         case Moved(who, _, _, time):

@@ -1,9 +1,9 @@
-"""Prompts: writes and reads the house edition, reads the published one.
+"""Prompts: this module writes and reads the house edition, and reads the published edition.
 
-A house prompt is free narrative, then fixed labels, each alone on its line and in this order:
-`Suspects:`, `Weapons:`, `Rooms:`, `Plan:`, `Times:` and `Motives:` (left out where there is one),
-`Rules:`, `Clues:`, `Questions:`, `Answer format:`. What cannot be read is refused with the number
-of its line and what was expected there.
+A house prompt is free text, then sections under fixed labels, each on a line of its own and in this
+order: `Suspects:`, `Weapons:`, `Rooms:`, `Plan:`, `Times:` and `Motives:` (left out if there is
+only one), `Rules:`, `Clues:`, `Questions:`, `Answer format:`. An error in a prompt is reported with
+the number of the line and what was expected there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LABELS = {
 }
 _OPTIONAL = {"times", "motives", "bonus"}
 
-# How the sentences below the lists of the published edition begin.
+# The beginnings of the sentences below the lists of the published edition.
 _PROSE = ("At every time ", "For the murder to occur, ")
 
 _BULLET = re.compile(r"(?:•|-) (?P<item>.+)")
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a prompt says: its edition, world, clues, and questions by letter."""
+    """The content of a prompt: its edition, world, clues, and questions by letter."""
 
     edition: Edition
     world: World
@@ -68,9 +68,9 @@ class Parsed:
 
 
 def rules(world: World) -> list[str]:
-    """The rules text of the house edition, a rule a line.
+    """The rules in the house edition's words, one per line.
 
-    No rule uses a bare "or", and none says "alone": both can be read in two ways.
+    No rule uses a bare "or" or the word "alone", because both have two meanings.
     """
     lines = [
         "On the plan, north is up and east is right; a dash is no room.",
@@ -113,7 +113,7 @@ def rules(world: World) -> list[str]:
 
 
 def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Question]) -> str:
-    """The house prompt of a puzzle, with no blank at its end."""
+    """The house prompt of a puzzle, without white space at its end."""
     words = wording(world, "house")
     width = len(str(len(world.rooms)))
 
@@ -152,7 +152,7 @@ def _counted(world: World) -> list[str]:
 def read(text: str) -> Parsed:
     """Read a prompt of either edition.
 
-    Raises PuzzleError, naming the line and what was expected there.
+    Raises PuzzleError, which names the line and what was expected there.
     """
     lines = [(i, line.rstrip()) for i, line in enumerate(text.split("\n"), 1)]
     edition: Edition
@@ -178,7 +178,7 @@ def read(text: str) -> Parsed:
 
 
 def _at_line(line: Line, reader: Callable[[], T]) -> T:
-    """Call a reader, and put the line's number before what it complains of."""
+    """Call a reader, and put the line's number before the message of its error."""
     try:
         return reader()
     except PuzzleError as error:
@@ -186,29 +186,31 @@ def _at_line(line: Line, reader: Callable[[], T]) -> T:
 
 
 def _sections(lines: list[Line], edition: Edition) -> dict[str, list[Line]]:
-    """The lines below each label; a section that is left out is missing."""
+    """The lines below each label. A section that the prompt leaves out has no key."""
     starts: list[tuple[int, str]] = []
-    keys = [key for key, labels in _LABELS.items() if labels[edition == "house"]]
+    house = edition == "house"
+    labels = {key: label for key, pair in _LABELS.items() if (label := pair[house])}
+    keys = list(labels)
     for position, (number, line) in enumerate(lines):
-        for key in keys:
-            label = _LABELS[key][edition == "house"]
-            assert label is not None
-            if line == label if edition == "house" else line.endswith(label):
+        for key, label in labels.items():
+            if line == label if house else line.endswith(label):
                 if starts and keys.index(starts[-1][1]) >= keys.index(key):
-                    raise PuzzleError(f'line {number}: "{label}" is out of place or stands twice')
+                    raise PuzzleError(
+                        f'line {number}: "{label}" is repeated or out of order: expected the '
+                        f"sections {', '.join(keys)}, each once"
+                    )
                 starts.append((position, key))
     present = {key for _, key in starts}
-    for key in keys:
+    for key, label in labels.items():
         if key not in present and key not in _OPTIONAL:
-            label = _LABELS[key][edition == "house"]
-            description = "a line" if edition == "house" else "a line ending in"
+            description = "a line" if house else "a line ending in"
             raise PuzzleError(f'no {key}: expected {description} "{label}"')
     ends = [start for start, _ in starts[1:]] + [len(lines)]
     sections: dict[str, list[Line]] = {}
     for (start, key), end in zip(starts, ends, strict=True):
         section = list(dropwhile(_is_blank, lines[start + 1 : end]))
         if key == "format":
-            # It ends with its paragraph; what is said below it is no part of it.
+            # This section ends with its paragraph. What follows is not part of it.
             section = list(takewhile(lambda line: not _is_blank(line), section))
         sections[key] = [line for line in section if not _is_blank(line)]
         if not section:
@@ -222,7 +224,7 @@ def _is_blank(line: Line) -> bool:
 
 
 def _items(lines: list[Line], pattern: re.Pattern[str], expected: str) -> list[tuple[Line, str]]:
-    """The items of a section, which holds nothing else, with the lines that they stand on."""
+    """The items of a section, each with its line; every line of the section must be an item."""
     items: list[tuple[Line, str]] = []
     for line in lines:
         where = f'line {line[0]}: "{line[1]}"'
@@ -240,11 +242,11 @@ def _items(lines: list[Line], pattern: re.Pattern[str], expected: str) -> list[t
 
 
 def _distinct(items: list[tuple[Line, str]]) -> tuple[str, ...]:
-    """Names, each of which may stand in its list once."""
+    """The names of a list, in which each name may stand only once."""
     names: list[str] = []
     for (number, text), name in items:
         if name in names:
-            raise PuzzleError(f'line {number}: "{text}": expected another name, not one of above')
+            raise PuzzleError(f'line {number}: "{text}": expected a name that is not listed above')
         names.append(name)
     return tuple(names)
 
@@ -263,7 +265,7 @@ def _world(parts: dict[str, list[Line]]) -> World:
     suspects, rooms = _distinct(listed("suspects")), _distinct(listed("rooms"))
     if motives and sum(counts) != len(suspects):
         raise PuzzleError(
-            f"line {motives[0][0][0]}: the motives are those of {sum(counts)} suspects: "
+            f"line {motives[0][0][0]}: the motives add up to {sum(counts)} suspects: "
             f"expected {len(suspects)}"
         )
     return World(
@@ -287,7 +289,7 @@ def _plan(lines: list[Line], rooms: int) -> tuple[tuple[int | None, ...], ...]:
         where = f'line {number}: "{text}"'
         match = _PLAN_ROW.fullmatch(text)
         if not match:
-            raise PuzzleError(f'{where}: expected a row of the plan, "W 1|2 E"')
+            raise PuzzleError(f'{where}: expected a row of the plan such as "W 1|2 E"')
         cells = [cell.strip() for cell in match["cells"].split("|")]
         if rows and len(cells) != len(rows[0]):
             raise PuzzleError(f"{where}: expected {len(rows[0])} cells, as in the first row")
@@ -303,7 +305,8 @@ def _plan(lines: list[Line], rooms: int) -> tuple[tuple[int | None, ...], ...]:
         rows.append(row)
     if missing:
         raise PuzzleError(
-            f"line {lines[-1][0]}: the plan ends here: expected room {min(missing) + 1} in it too"
+            f"line {lines[-1][0]}: the plan ends without room {min(missing) + 1}: expected each "
+            f"room from 1 to {rooms}"
         )
     return tuple(rows)
 
@@ -318,6 +321,6 @@ def _questions(parts: dict[str, list[Line]], words: Wording) -> dict[str, Questi
     if [kind for _, kind in kinds] != expected:
         raise PuzzleError(
             f"line {kinds[0][0][0]}: the answer format does not fit the questions: "
-            f"expected {', '.join(expected)}, one a line"
+            f"expected {', '.join(expected)}, one per line"
         )
     return questions

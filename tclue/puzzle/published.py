@@ -1,12 +1,12 @@
-"""The published benchmark's own puzzle files, which this project does not ship.
+"""The puzzle files of the published benchmark, which are not part of this package.
 
     tclue puzzles fetch published
     tclue bench --models MODEL --puzzles published-val --grader published
 
-They come from the author's repository at one commit and are kept in the user's cache folder. A file
-that is not, to the bit, the one whose SHA-256 stands below is refused when it is fetched and when
-it is read. It is held in memory until it has been checked and takes its place by renaming, so the
-cache never holds a part of one.
+They are fetched from the author's repository at a fixed commit, and kept in the user's cache
+folder. A file whose SHA-256 is not the one given below is refused, both when it is fetched and when
+it is read. A fetched file is checked in memory before it is written, and is moved into place in one
+step, so the cache never holds a part of a file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ COMMIT = "e84cf685d110a77209f3c924365bf6db6bcff683"
 SOURCE = f"https://raw.githubusercontent.com/bradhilton/temporal-clue/{COMMIT}/puzzles"
 COMMAND = "tclue puzzles fetch published"
 
-TIMEOUT_S = 30.0  # for a connection, and between two pieces of a file
-MAX_BYTES = 50_000_000  # val.json has 285,839
+TIMEOUT_S = 30.0  # for the connection, and between two parts of a file
+MAX_BYTES = 50_000_000  # val.json has 285,839 bytes
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file of the author's, by its name below the source."""
+    """One of the author's files; its name is relative to the source URL."""
 
     file: str
     sha256: str
@@ -49,11 +49,11 @@ FILES = {
 
 @dataclass(frozen=True)
 class Fetched:
-    """A puzzle set that is in the cache now."""
+    """A puzzle set that is now in the cache."""
 
     name: str
     path: Path
-    # whether it had to be fetched
+    # whether it was fetched just now
     new: bool
 
 
@@ -63,26 +63,26 @@ def place(name: str) -> Path:
 
 
 def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
-    """The file of a published puzzle set.
+    """The cached file of a published puzzle set.
 
-    Raises UserError, naming the command that fetches it, if it is missing or not the published one.
+    Raises UserError, which names the command that fetches it, if it is missing or has other bytes.
     """
     path = place(name)
     if not path.exists():
-        raise UserError(f"{name}: not fetched yet: `{COMMAND}` gets it from its author")
+        raise UserError(f"{name}: not fetched yet: run `{COMMAND}`")
     if (digest := _sha256(path.read_bytes())) != files[name].sha256:
         raise UserError(
             f"{path}: not the published file: its SHA-256 is {digest}, "
-            f"expected {files[name].sha256}: `{COMMAND}` gets it anew"
+            f"expected {files[name].sha256}: `{COMMAND}` fetches it again"
         )
     return path
 
 
 def fetch(source: str = SOURCE, files: Mapping[str, PublishedFile] = FILES) -> list[Fetched]:
-    """Fetch the files that the cache lacks from below `source`, a URL.
+    """Fetch the files that are not in the cache from below `source`, a URL.
 
-    Raises UserError if a file cannot be fetched, is not the published one, or cannot be written;
-    the files before it stay.
+    Raises UserError if a file cannot be fetched, has the wrong SHA-256, or cannot be written; the
+    files that were fetched before it are kept.
     """
     url = urlsplit(source)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or "@" in url.netloc:
@@ -99,7 +99,7 @@ def _fetch_one(name: str, source: str, files: Mapping[str, PublishedFile]) -> Fe
     if (digest := _sha256(data)) != expected.sha256:
         raise UserError(
             f"{url}: not the published file: its SHA-256 is {digest}, expected {expected.sha256}; "
-            "it was not kept"
+            "nothing was kept"
         )
     write_cached(path, data)
     return Fetched(name, path, new=True)
@@ -119,12 +119,12 @@ def _download(url: str) -> bytes:
     except httpx.HTTPStatusError as error:
         status = f"{error.response.status_code} {error.response.reason_phrase}".strip()
         raise UserError(
-            f"{url}: the server says {status}: expected the file; --source names another place"
+            f"{url}: the server answered {status}: expected the file; --source names another server"
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{url}: cannot be fetched: {reason}; --source names another place"
+            f"{url}: cannot be fetched: {reason}; --source names another server"
         ) from None
     return bytes(data)
 

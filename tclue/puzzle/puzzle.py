@@ -1,8 +1,8 @@
-"""A puzzle: the public side of a case, and the files that hold puzzles.
+"""A puzzle, which is the public side of a case; the files of puzzles; the result of a proof.
 
-A puzzle file is JSON Lines, one puzzle a line; a published file is a JSON list of
-`{num_clues, prompt, solution}` and is read as it is. Whatever a file says, the entities, clues,
-questions and options are read from the prompt: it is what a model sees.
+A puzzle file is JSON Lines, one puzzle per line. A published file is a JSON list of
+`{num_clues, prompt, solution}` and can be read too. The entities, clues, questions and options are
+always read from the prompt and never from other fields, because the prompt is what a model sees.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tclue.config_files import read_text
 from tclue.puzzle import prompt as prompts
@@ -23,33 +23,39 @@ from tclue.puzzle.wording import Edition, Question, wording
 from tclue.puzzle.world import PuzzleError, World
 from tclue.strict import parse_json
 
-# Puzzles by size. The bounds are fixed, so that a band means the same in every set. They cut the
-# published mix of sizes, which has no difficulty of its own, in about three: 17, 21 and 26 of the
-# 64 puzzles of `test`.
-# name -> the fewest clues of the band, in order
+# Name of a band of sizes -> its smallest number of clues, ascending. The bounds are fixed, so a
+# band means the same in every set. They divide the published mix of sizes, whose puzzles have no
+# named difficulty, into about three equal parts: 17, 21 and 26 of the 64 puzzles of `test`.
 BANDS = {"1 to 9 clues": 1, "10 to 29 clues": 10, "30 clues or more": 30}
+
+# "unique" refers to the answers (each question has one possible answer, which is what a published
+# puzzle claims) or to the history (exactly one complete case fits, as in a generated puzzle).
+Scope = Literal["answers", "history"]
+Verdict = Literal["unique", "none", "several"]
+# whether the clues make a statement true, make it false, or leave it open
+Entailment = Literal["true", "false", "open"]
 
 
 def prompt_hash(prompt: str) -> str:
-    """Hex SHA-256 of a prompt: what keeps splits apart."""
+    """Hex SHA-256 of a prompt. It identifies a puzzle, so that no two splits share one."""
     return hashlib.sha256(prompt.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Puzzle:
-    """One puzzle. `solution` is empty where only the prompt is known."""
+    """One puzzle. Raises PuzzleError if the solution does not fit the prompt's questions."""
 
     prompt: str
-    # letter -> answer; empty when unknown
+    # letter -> answer; empty if it is unknown
     solution: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
     seed: int | None = None
     difficulty: str | None = None
 
     def __post_init__(self) -> None:
-        # JSON, and standard input that is not UTF-8, can bring a text that cannot be written.
+        # JSON, and standard input that is not UTF-8, can give a text that no UTF-8 file can hold.
         if re.search("[\ud800-\udfff]", self.prompt):
-            raise PuzzleError("the prompt holds half a character: expected UTF-8 text")
+            raise PuzzleError("the prompt has an unpaired surrogate: expected UTF-8 text")
         if not self.id:
             object.__setattr__(self, "id", f"p-{prompt_hash(self.prompt)[:12]}")
         if self.solution:
@@ -70,9 +76,9 @@ class Puzzle:
 
     @classmethod
     def from_prompt(cls, text: str) -> Puzzle:
-        """Read a prompt of either edition, with no other help.
+        """A puzzle without a solution, from a prompt of either edition.
 
-        Raises PuzzleError, naming the line and what was expected there.
+        Raises PuzzleError, which names the line and what was expected there.
         """
         puzzle = cls(prompt=text)
         _ = puzzle.parsed
@@ -82,7 +88,7 @@ class Puzzle:
     def from_dict(cls, data: Any) -> Puzzle:
         """Read one puzzle of a puzzle file, house or published.
 
-        Raises PuzzleError where a field is missing or does not fit the prompt.
+        Raises PuzzleError if a field is missing or does not fit the prompt.
         """
         if not isinstance(data, dict) or not isinstance(data.get("prompt"), str):
             raise PuzzleError('expected an object with a text "prompt"')
@@ -98,15 +104,15 @@ class Puzzle:
             seed=data.get("seed"),
             difficulty=None if data.get("difficulty") is None else str(data["difficulty"]),
         )
-        # This reads the prompt, so that whoever reads a file can say where it cannot be read.
+        # This also reads the prompt, so an error in it is reported with its place in the file.
         if (stated := data.get("num_clues", puzzle.num_clues)) != puzzle.num_clues:
             raise PuzzleError(
-                f'"num_clues" is {stated}: expected {puzzle.num_clues}, as the prompt has'
+                f'"num_clues" is {stated}: expected {puzzle.num_clues}, as in the prompt'
             )
         return puzzle
 
     def to_dict(self) -> dict[str, Any]:
-        """The puzzle as a line of a puzzle file holds it."""
+        """The puzzle as an object of a puzzle file."""
         words = wording(self.world, self.edition)
         return {
             "id": self.id,
@@ -122,12 +128,12 @@ class Puzzle:
 
     @cached_property
     def parsed(self) -> prompts.Parsed:
-        """The prompt, read."""
+        """The content of the prompt."""
         return prompts.read(self.prompt)
 
     @property
     def edition(self) -> Edition:
-        """How the puzzle is worded."""
+        """The edition in which the prompt is written."""
         return self.parsed.edition
 
     @property
@@ -152,18 +158,18 @@ class Puzzle:
 
     @cached_property
     def options(self) -> dict[str, tuple[str, ...]]:
-        """letter -> legal answers, in the prompt's order."""
+        """letter -> legal answers, in the order of the prompt."""
         return {k: question.options(self.world) for k, question in self.questions.items()}
 
     def answers(self, case: Case) -> dict[str, str]:
-        """letter -> the answer that is true of a case of this world."""
+        """letter -> the true answer in a case of this world."""
         return {k: question.answer(case, self.world) for k, question in self.questions.items()}
 
 
 def read_puzzles(path: Path) -> list[Puzzle]:
-    """Every puzzle of a file: JSON Lines, or a published JSON list.
+    """All puzzles of a file of JSON Lines, or of a published JSON list.
 
-    Raises UserError, naming the file and the line (or the place in the list).
+    Raises UserError, which names the file and the line (or the place in the list).
     """
     text = read_text(path)
     if text.lstrip().startswith("["):
@@ -177,7 +183,7 @@ def read_puzzles(path: Path) -> list[Puzzle]:
         ]
         place = "line"
     if not records:
-        raise PuzzleError(f"{path}: no puzzle in it: expected JSON Lines, one puzzle a line")
+        raise PuzzleError(f"{path}: it holds no puzzle: expected JSON Lines, one puzzle per line")
     puzzles: list[Puzzle] = []
     ids: set[str] = set()
     for number, record in records:
@@ -186,7 +192,7 @@ def read_puzzles(path: Path) -> list[Puzzle]:
         except PuzzleError as error:
             raise PuzzleError(f"{path}, {place} {number}: {error}") from None
         if puzzle.id in ids:
-            # A prompt may stand in a file more than once; each copy is a puzzle of its own.
+            # A file may hold a prompt more than once. Each copy is a separate puzzle.
             puzzle = replace(puzzle, id=f"{puzzle.id}-{number}")
         ids.add(puzzle.id)
         puzzles.append(puzzle)
@@ -194,12 +200,12 @@ def read_puzzles(path: Path) -> list[Puzzle]:
 
 
 def house_line(puzzle: Puzzle) -> str:
-    """A puzzle as a line of a puzzle file, with its line end."""
+    """A puzzle as a line of a puzzle file, with a line break at its end."""
     return json.dumps(puzzle.to_dict(), ensure_ascii=False) + "\n"
 
 
 def published_list(puzzles: Iterable[Puzzle]) -> str:
-    """Puzzles in the published shape: a JSON list of {num_clues, prompt, solution}."""
+    """Puzzles in the published format: a JSON list of {num_clues, prompt, solution}."""
     rows = [
         {"num_clues": p.num_clues, "prompt": p.prompt, "solution": dict(p.solution)}
         for p in puzzles
@@ -208,5 +214,24 @@ def published_list(puzzles: Iterable[Puzzle]) -> str:
 
 
 def band(num_clues: int) -> str:
-    """The name of the band that a puzzle with so many clues is in."""
+    """The name of the band of sizes that a puzzle with this number of clues is in."""
     return [name for name, fewest in BANDS.items() if fewest <= max(1, num_clues)][-1]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The result of a proof.
+
+    `cases` holds one case if the verdict is "unique", none if it is "none", and two if it is
+    "several". For scope "answers" the two answer some question differently; for scope "history"
+    they only have to be different.
+    """
+
+    scope: Scope
+    cases: tuple[Case, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """How many solutions there are."""
+        verdicts: tuple[Verdict, ...] = ("none", "unique", "several")
+        return verdicts[len(self.cases)]

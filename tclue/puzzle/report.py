@@ -1,8 +1,8 @@
-"""What `tclue check` says of a puzzle: which claims about its solution hold.
+"""The report of `tclue check`: which claims about a puzzle's solution are true.
 
-A claim about the answers and one about the whole history are different: a published puzzle claims
-the first, a generated one both. Under the inclusive reading a bare "or" means "one or both"; the
-house edition has no bare "or", so the question does not arise there.
+That the answers are unique and that the whole history is unique are two claims. A published puzzle
+makes the first, a generated puzzle both. Under the inclusive reading a bare "or" means "one or
+both". The house edition has no bare "or", so its puzzles have no result for that claim.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tclue.puzzle.proof import Entailment, Proof, Scope, Verdict
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Entailment, Proof, Puzzle, Scope, Verdict
 from tclue.puzzle.statements import Case
 from tclue.puzzle.wording import wording
 from tclue.puzzle.world import World
@@ -22,31 +21,31 @@ Prover = Literal["sat", "cpsat", "both"]
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The claims about one puzzle; None where a question was not asked, or does not arise."""
+    """The claims about one puzzle. None means that a claim was not checked or does not apply."""
 
     id: str
-    # How many ways there are to answer the questions, and to tell the whole history.
+    # how many sets of answers, and how many complete histories, fit the clues
     answers: Verdict
     history: Verdict
-    # Whether the one set of answers is the stated one; None where none is stated.
+    # whether the only set of answers is the stated one; None if none is stated
     as_stated: bool | None
-    # Whether the answers are also unique, and the same, when "or" is inclusive.
+    # whether the answers are unique and the same if "or" is inclusive
     inclusive_or: bool | None
-    # Numbers from 1 of the clues that could be dropped.
+    # the clues that could be removed, numbered from 1
     needless: tuple[int, ...] | None
 
     @property
     def sound(self) -> bool:
-        """Every question has exactly one possible answer, the stated one if one is stated."""
+        """Whether every question has one possible answer, which is the stated one if any is."""
         return self.answers == "unique" and self.as_stated is not False
 
 
 def prove(
     puzzle: Puzzle, scope: Scope, prover: Prover = "sat", inclusive_or: bool = False
 ) -> Proof:
-    """Prove by one of the provers, or by both.
+    """Prove a puzzle by one of the provers, or by both.
 
-    Raises AssertionError where the two disagree: that is a defect of this program.
+    Raises AssertionError if the two disagree, which is a bug in this program.
     """
     from tclue.puzzle import cpsat, sat
 
@@ -83,10 +82,7 @@ def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> Chec
 
 
 def needless_clues(puzzle: Puzzle) -> tuple[int, ...]:
-    """Numbers from 1 of the clues each of which could be dropped, and one history would remain.
-
-    Where several histories fit all clues, a clue is needless when the rest entail it.
-    """
+    """The numbers, from 1, of the clues that follow from all the others: any one can be removed."""
     from tclue.puzzle.clauses import Clauses
 
     with Clauses(puzzle.world) as clauses:
@@ -99,9 +95,9 @@ def needless_clues(puzzle: Puzzle) -> tuple[int, ...]:
 
 
 def entails(puzzle: Puzzle, sentence: str, prover: Prover, inclusive_or: bool) -> Entailment:
-    """Whether a sentence in the puzzle's own edition follows from its clues.
+    """Whether the clues make a sentence of the puzzle's edition true or false, or leave it open.
 
-    Raises PuzzleError where the sentence cannot be read, AssertionError where provers disagree.
+    Raises PuzzleError if the sentence cannot be read, and AssertionError if the provers disagree.
     """
     from tclue.puzzle import cpsat, sat
 
@@ -114,7 +110,7 @@ def entails(puzzle: Puzzle, sentence: str, prover: Prover, inclusive_or: bool) -
 
 
 def proof_record(puzzle: Puzzle, proof: Proof) -> dict[str, Any]:
-    """A proof as JSON: the verdict, what it is said of, and the answers of each case found."""
+    """A proof as JSON: its verdict and scope, and the answers and history of each case found."""
     return {
         "id": puzzle.id,
         "scope": proof.scope,
@@ -127,7 +123,7 @@ def proof_record(puzzle: Puzzle, proof: Proof) -> dict[str, Any]:
 
 
 def history(world: World, case: Case) -> dict[str, Any]:
-    """A case in names: who and what was where at each time, the motives, and the murder."""
+    """A case in names: the rooms of everybody and everything over time, motives and the murder."""
 
     def path(rooms: tuple[int, ...]) -> list[str]:
         return [world.rooms[room] for room in rooms]
@@ -150,7 +146,7 @@ def history(world: World, case: Case) -> dict[str, Any]:
 
 
 def claims(reports: Sequence[CheckReport]) -> dict[str, list[bool]]:
-    """claim -> whether it holds, for each puzzle that it was asked about and arises for."""
+    """claim -> whether it is true, for each puzzle for which it was checked."""
     values: dict[str, list[bool | None]] = {
         "answers_unique": [report.answers == "unique" for report in reports],
         "answers_as_stated": [report.as_stated for report in reports],
@@ -162,9 +158,9 @@ def claims(reports: Sequence[CheckReport]) -> dict[str, list[bool]]:
 
 
 def summary(reports: Sequence[CheckReport]) -> dict[str, Any]:
-    """Reports as JSON: how many puzzles each claim holds for, and each report.
+    """Reports as JSON: the number of puzzles for which each claim is true, and each report.
 
-    The number is None for a claim that was not asked about, or arises for none of the puzzles.
+    The number is None if the claim was checked for none of the puzzles.
     """
     counts = {claim: sum(held) if held else None for claim, held in claims(reports).items()}
     results = [asdict(report) for report in reports]

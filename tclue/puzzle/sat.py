@@ -1,11 +1,11 @@
-"""The proof by clauses: what the rules and the clues of a puzzle leave, by a SAT solver.
+"""The first proof of a puzzle, by a SAT solver: how many solutions fit its rules and clues.
 
     from tclue.puzzle.sat import entails, prove
-    prove(puzzle).verdict             # "unique", "none" or "several", said of the answers
-    prove(puzzle, "history")          # of the complete history
+    prove(puzzle).verdict             # "unique", "none" or "several" sets of answers
+    prove(puzzle, "history")          # the same for complete histories
     entails(puzzle, statement)        # "true", "false" or "open"
 
-`clauses` encodes the rules and statements; `cpsat` proves the same by another model.
+`clauses` encodes the rules and the statements. `cpsat` proves the same by another model.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tclue.puzzle.clauses import Clauses
-from tclue.puzzle.proof import Entailment, Proof, Scope
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Entailment, Proof, Puzzle, Scope
 from tclue.puzzle.statements import Statement
 from tclue.puzzle.world import PuzzleError
 
 
 def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) -> Proof:
-    """Prove what a puzzle's clues leave: one solution, none, or two different ones.
+    """Whether no solution, one, or several fit a puzzle's clues.
 
     `inclusive_or` reads "or" as "one or both".
     """
-    with Clauses(puzzle.world, inclusive_or) as clauses:
-        for clue in puzzle.clues:
-            clauses.add(clauses.literal(clue))
+    with Clauses(puzzle.world, inclusive_or, puzzle.clues) as clauses:
         first = clauses.case()
         if first is None:
             return Proof(scope, ())
@@ -41,7 +38,7 @@ def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) 
 
 @dataclass(frozen=True)
 class Effort:
-    """The solver's work for the proof of one history; it depends on the solver's version."""
+    """The solver's work to prove a history unique. It depends on the solver's version."""
 
     conflicts: int
     decisions: int
@@ -49,10 +46,8 @@ class Effort:
 
 
 def effort(puzzle: Puzzle) -> Effort:
-    """Count the solver's work in proving the whole history unique."""
-    with Clauses(puzzle.world) as clauses:
-        for clue in puzzle.clues:
-            clauses.add(clauses.literal(clue))
+    """Count the solver's work to prove that only one complete history fits the clues."""
+    with Clauses(puzzle.world, clues=puzzle.clues) as clauses:
         if (first := clauses.case()) is not None:
             clauses.add(*(-fact for fact in clauses.facts(first)))
             clauses.case()
@@ -61,16 +56,14 @@ def effort(puzzle: Puzzle) -> Effort:
 
 
 def entails(puzzle: Puzzle, statement: Statement, inclusive_or: bool = False) -> Entailment:
-    """Whether a statement follows from the clues, its denial does, or neither.
+    """Whether the clues make a statement true, make it false, or leave it open.
 
-    Raises PuzzleError where the clues contradict each other: everything would follow.
+    Raises PuzzleError if the clues contradict each other, because then anything follows from them.
     """
-    with Clauses(puzzle.world, inclusive_or) as clauses:
-        for clue in puzzle.clues:
-            clauses.add(clauses.literal(clue))
+    with Clauses(puzzle.world, inclusive_or, puzzle.clues) as clauses:
         literal = clauses.literal(statement)
         can_hold = clauses.solver.solve([literal])
         can_fail = clauses.solver.solve([-literal])
     if not can_hold and not can_fail:
-        raise PuzzleError("the clues contradict each other: nothing can be concluded from them")
+        raise PuzzleError("the clues contradict each other: no conclusion can be drawn from them")
     return "open" if can_hold and can_fail else "true" if can_hold else "false"

@@ -1,12 +1,13 @@
 """The shipped puzzle sets, and the training range.
 
-`val` and `test` hold 64 house puzzles each at the published mix; `easy-val` and `easy-test` 256
-one-player puzzles each. Whatever is chosen is chosen on a `val`; whatever is on the board was
-measured on a `test`. `train` and `easy-train` are ranges of seeds, made on demand, kept in the
-user's cache folder, and never hold a shipped prompt. `scripts/make_splits.py` wrote the data.
+`val` and `test` hold 64 house puzzles each in the published mix of sizes; `easy-val` and
+`easy-test` hold 256 one-player puzzles each. Use a `val` set to choose models and settings, and a
+`test` set for what the board reports. `train` and `easy-train` are ranges of seeds. Their puzzles
+are generated on demand, kept in the user's cache folder, and never contain the prompt of a shipped
+puzzle. `scripts/make_splits.py` wrote the shipped data.
 
-`published-val` (the 64 puzzles that the published figures are on) and `published-test` are the
-author's: not shipped, but fetched (`tclue.puzzle.published`).
+`published-val` (the 64 puzzles of the published figures) and `published-test` are the author's.
+They are not shipped but fetched (`tclue.puzzle.published`).
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from tclue.puzzle.world import PuzzleError
 DATA = Path(str(files("tclue.puzzle") / "data"))
 SPLITS = ("val", "test", "easy-val", "easy-test")
 
-# name -> (difficulty, first seed). A range of 90 million seeds each, far from the shipped ones.
+# name -> (difficulty, first seed). Each range has 90 million seeds, far from the shipped ones.
 TRAIN_RANGES = {"train": ("published-mix", 10_000_000), "easy-train": ("easy", 100_000_000)}
 TRAIN_DEFAULT_COUNT = 1000
 
 
 @dataclass(frozen=True)
 class PuzzleSet:
-    """Puzzles under a name, with the SHA-256 of the file they came from."""
+    """The puzzles of a set, with its name and the SHA-256 of its file."""
 
     name: str
     sha256: str
@@ -46,25 +47,25 @@ class PuzzleSet:
 
 @dataclass(frozen=True)
 class SplitListing:
-    """What is known of a named set without making or fetching it."""
+    """What is known of a named set before it is generated or fetched."""
 
     name: str
-    # None where it is made on demand, or not fetched
+    # None if the set is generated on demand or has not been fetched
     puzzles: int | None
     sha256: str | None
     about: str
 
 
 def is_named(name: str) -> bool:
-    """Whether this names a set, and not a file."""
+    """Whether a name is that of a set, and not that of a file."""
     return name in SPLITS or name in published.FILES or name.partition(":")[0] in TRAIN_RANGES
 
 
 def load_set(name: str) -> PuzzleSet:
     """Load a shipped or published set, `train[:COUNT]` or `easy-train[:COUNT]`, or a puzzle file.
 
-    Raises UserError where the name is none of these, the published set was not fetched yet, or the
-    file cannot be read.
+    Raises UserError if the name is none of these, if the published set has not been fetched, or if
+    the file cannot be read.
     """
     if name in SPLITS:
         return _read_set(name, DATA / f"{name}.jsonl")
@@ -78,8 +79,8 @@ def load_set(name: str) -> PuzzleSet:
     path = Path(name)
     if not path.exists():
         raise UserError(
-            f"{name}: no such puzzle file; the shipped sets are {', '.join(SPLITS)}, "
-            f"{', '.join(TRAIN_RANGES)}; the published ones {', '.join(published.FILES)}"
+            f"{name}: no such puzzle file: expected a file, or one of the sets "
+            f"{', '.join((*SPLITS, *TRAIN_RANGES, *published.FILES))}"
         )
     return _read_set(path.stem, path)
 
@@ -88,12 +89,12 @@ def _read_set(name: str, path: Path) -> PuzzleSet:
     puzzles = tuple(read_puzzles(path))
     for place, puzzle in enumerate(puzzles, 1):
         if not puzzle.solution:
-            raise PuzzleError(f"{path}: puzzle {place} has no solution, so no answer can be graded")
+            raise PuzzleError(f"{path}: puzzle {place} has no solution: expected one to grade with")
     return PuzzleSet(name, hashlib.sha256(path.read_bytes()).hexdigest(), puzzles)
 
 
 def list_sets() -> list[SplitListing]:
-    """Every named set."""
+    """All named sets."""
     shipped = [
         SplitListing(name, split["puzzles"], split["sha256"], f"shipped; {split['difficulty']}")
         for name, split in _manifest().items()
@@ -122,19 +123,19 @@ def _listed_published(name: str) -> SplitListing:
 
 @lru_cache(maxsize=1)
 def _manifest() -> dict[str, dict[str, Any]]:
-    """split -> what the manifest says of it."""
+    """split -> its entry in the manifest."""
     data: Any = json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))
     return {name: data["splits"][name] for name in SPLITS}
 
 
 @lru_cache(maxsize=1)
 def shipped_hashes() -> frozenset[str]:
-    """The prompt hashes of all shipped splits: none of them may be trained on."""
+    """The prompt hashes of all shipped splits, which must never be trained on."""
     return frozenset(h for split in _manifest().values() for h in split["prompt_sha256"])
 
 
 def train_puzzles(name: str) -> Iterator[Puzzle]:
-    """The puzzles of a training range in the order of their seeds, without end."""
+    """The puzzles of a training range in the order of their seeds; the iterator never ends."""
     from tclue.puzzle.generate import generate
 
     difficulty, first = TRAIN_RANGES[name]

@@ -1,13 +1,13 @@
-"""Statements: typed values that are true or false of a case.
+"""Statements: typed values that are true or false in a case.
 
-A statement speaks of entities by number and of people and things by `Ref`, which may be a role
-("the murderer") or a description ("the suspect motivated by Greed"). Its words are in `wording`,
-its truth in a case is `holds` below, and its meaning for a prover is in `sat` and, written apart
-from that one, in `cpsat`.
+A statement refers to entities by number, and to people and things by `Ref`, which may be a role
+("the murderer") or a description ("the suspect motivated by Greed"). `wording` puts statements into
+words, `holds` below decides whether one is true in a case, and `clauses` and `cpsat` encode them
+for the two provers, independently of each other.
 
-Where a description fits several suspects ("a suspect motivated by M"), one and the same suspect
-must make the whole atomic statement true: a move needs one suspect who was in both rooms. Each side
-of "or" and of "if and only if" is a statement of its own, so its suspect is its own too.
+If a description fits several suspects ("a suspect motivated by M"), the same suspect must make the
+whole atomic statement true: a move needs one suspect who was in both rooms. Each side of "or" and
+of "if and only if" is a statement by itself, so the two sides may be about different suspects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RefKind = Literal["suspect", "weapon", "boddy", "murderer", "murder weapon", "mo
 
 
 class Ref(NamedTuple):
-    """One person or thing: `number` counts suspects, weapons or motives, and is 0 for the rest."""
+    """A person or thing; `number` is that of a suspect, weapon or motive, and 0 for the rest."""
 
     kind: RefKind
     number: int = 0
@@ -35,7 +35,7 @@ MURDER_WEAPON = Ref("murder weapon")
 
 
 def named_things(world: World) -> list[Ref]:
-    """Everybody and everything that has a place of its own: suspects, weapons, Mr. Boddy."""
+    """Everybody and everything that has a position: the suspects, the weapons, Mr. Boddy."""
     suspects = [Ref("suspect", s) for s in range(len(world.suspects))]
     return [*suspects, *(Ref("weapon", w) for w in range(len(world.weapons))), BODDY]
 
@@ -69,7 +69,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Beside:
-    """`who` was in the room that lies just `side` of the room of `other` at `time`."""
+    """`who` was in the room next to that of `other`, on its `side`, at `time`."""
 
     who: Ref
     side: Side
@@ -136,7 +136,7 @@ class MurderedAt:
 
 @dataclass(frozen=True)
 class Either:
-    """Exactly one of two positions holds (one or both, where "or" is read as inclusive)."""
+    """Exactly one of two positions is true (one or both, if "or" is read as inclusive)."""
 
     first: At
     second: At
@@ -144,7 +144,7 @@ class Either:
 
 @dataclass(frozen=True)
 class Iff:
-    """Both positions hold, or neither does."""
+    """Both positions are true, or neither is."""
 
     first: At
     second: At
@@ -166,7 +166,7 @@ Statement = (
     | Iff
 )
 
-# The names under which shares of clue forms are counted and reported.
+# The names by which the shares of the forms of clues are reported.
 FORMS: dict[type, str] = {
     At: "position",
     Moved: "person moved",
@@ -185,7 +185,7 @@ FORMS: dict[type, str] = {
 
 
 def form(statement: Statement) -> str:
-    """The name of the statement's form, one of the values of `FORMS`."""
+    """The name of a statement's form, one of the values of `FORMS`."""
     return FORMS[type(statement)]
 
 
@@ -193,8 +193,8 @@ def form(statement: Statement) -> str:
 class Case:
     """What really happened: every position at every time, the motives, and the murder.
 
-    Rooms, times and motives are numbers in the case's `World`; `motives` is empty where the world
-    has none.
+    Rooms, times and motives are numbers in the case's `World`. `motives` is empty if the world has
+    none.
     """
 
     suspect_rooms: tuple[tuple[int, ...], ...]  # [suspect][time]
@@ -211,9 +211,9 @@ class Case:
         return self.boddy_rooms[self.time]
 
     def rooms_of(self, who: Ref) -> tuple[int, ...]:
-        """The rooms of a person or thing at each time.
+        """The room of a person or thing at each time.
 
-        Raises KeyError for a description: bind it to a suspect first.
+        Raises KeyError for a description: `bind` it to a suspect first.
         """
         if who.kind == "suspect":
             return self.suspect_rooms[who.number]
@@ -226,7 +226,7 @@ class Case:
         }[who.kind]
 
     def meant(self, who: Ref) -> Ref:
-        """The person or thing that a role, or a description of one suspect, stands for."""
+        """The person or thing that a role means, or a description that fits one suspect."""
         if who.kind == "murderer":
             return Ref("suspect", self.murderer)
         if who.kind == "murder weapon":
@@ -237,7 +237,7 @@ class Case:
 
 
 def refs(statement: Statement) -> Iterator[Ref]:
-    """Every person or thing that a statement speaks of, in order, repeats included."""
+    """Every person or thing in a statement, in order and with repetitions."""
     if isinstance(statement, Either | Iff):
         yield statement.first.who
         yield statement.second.who
@@ -249,7 +249,7 @@ def refs(statement: Statement) -> Iterator[Ref]:
 
 
 def bind(statement: Statement, suspects: dict[Ref, Ref]) -> Statement:
-    """An atomic statement with descriptions replaced by the suspects they stand for."""
+    """An atomic statement with its descriptions replaced by the suspects that they mean."""
     changes: dict[str, Any] = {
         field.name: suspects[value]
         for field in fields(statement)
@@ -259,12 +259,12 @@ def bind(statement: Statement, suspects: dict[Ref, Ref]) -> Statement:
 
 
 def descriptions(statement: Statement) -> tuple[Ref, ...]:
-    """The distinct "motivated by" descriptions in a statement, in order of appearance."""
+    """The distinct "motivated by" descriptions in a statement, in their order."""
     return tuple(dict.fromkeys(ref for ref in refs(statement) if ref.kind == "motive"))
 
 
 def holds(statement: Statement, case: Case, world: World, inclusive_or: bool = False) -> bool:
-    """Whether a statement is true of a case."""
+    """Whether a statement is true in a case."""
     if isinstance(statement, Either | Iff):
         first = holds(statement.first, case, world)
         second = holds(statement.second, case, world)

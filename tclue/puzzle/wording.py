@@ -1,8 +1,8 @@
-"""Text to statement and back, without loss, for every form in both editions.
+"""Statements as text, and text as statements, without loss, for every form in both editions.
 
-The atomic forms and the questions are shared by the editions. They differ in one sentence: the
-published edition writes a bare "A or B", the house edition "either A or B, but not both", because
-seven of the 64 published evaluation puzzles change their answers when "or" is read as inclusive.
+The editions differ in one sentence only: the published edition writes "A or B", the house edition
+"either A or B, but not both", because the answers of seven of the 64 published evaluation puzzles
+change if "or" is read as inclusive.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Topic = Literal[
     "murderer", "weapon", "room", "time", "motive", "position", "motive of", "holder of"
 ]
 
-# English says "at" of these; a reader takes either word for any room.
+# The rooms that are written with "at" instead of "in". Both words are read for every room.
 AT_ROOMS = frozenset({"Fountain"})
 
 MAIN_QUESTIONS: dict[str, Topic] = {
@@ -51,13 +51,12 @@ MAIN_QUESTIONS: dict[str, Topic] = {
     "Why did the murderer do it?": "motive",
 }
 
-# Who can have a motive, or have done it, and what can be carried.
+# The kinds of references that can mean a suspect, and those that can mean a weapon.
 _SUSPECTS, _WEAPONS = ("suspect", "murderer", "motive"), ("weapon", "murder weapon")
 
-# What is asked about the solution itself.
 MAIN_TOPICS = frozenset(MAIN_QUESTIONS.values())
 
-# What an answer names, as the answer format of a prompt writes it.
+# The kind of answer to each topic, as the answer format of a prompt calls it.
 ANSWER_KINDS: dict[Topic, str] = {
     "murderer": "SUSPECT",
     "weapon": "WEAPON",
@@ -72,14 +71,14 @@ ANSWER_KINDS: dict[Topic, str] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the topic, whom or what it is about, and the time where one is named."""
+    """A question: its topic, the person or thing that it is about, and the time if it names one."""
 
     topic: Topic
     who: Ref = MURDERER
     time: int = 0
 
     def options(self, world: World) -> tuple[str, ...]:
-        """The legal answers, in the prompt's order."""
+        """The legal answers, in the order of the prompt."""
         return {
             "SUSPECT": world.suspects,
             "WEAPON": world.weapons,
@@ -89,11 +88,11 @@ class Question:
         }[ANSWER_KINDS[self.topic]]
 
     def answer(self, case: Case, world: World) -> str:
-        """The answer that is true of a case, as one of `options`."""
+        """The true answer in a case, one of `options`."""
         return self.options(world)[self.answer_number(case)]
 
     def answer_number(self, case: Case) -> int:
-        """Which of `options`, from 0, is true of a case."""
+        """The index in `options` of the true answer in a case."""
         who = case.meant(self.who)
         match self.topic:
             case "murderer" | "holder of":
@@ -127,8 +126,6 @@ class Wording:
     world: World
     edition: Edition
 
-    # Writing
-
     def ref(self, who: Ref) -> str:
         """A person or thing within a sentence: "Miss Scarlet", "the Rope", "the murderer"."""
         match who.kind:
@@ -160,7 +157,7 @@ class Wording:
         return f"{self.ref(statement.who)} was {place}{self._time(statement.time)}"
 
     def clause(self, statement: Statement) -> str:
-        """The statement's words, with no capital and no full stop."""
+        """A statement in words, without a capital at its start and without a full stop."""
         ref = self.ref
         match statement:
             case At():
@@ -193,9 +190,9 @@ class Wording:
                 return f"{self._at(first)} if and only if {self._at(second)}"
 
     def sentence(self, statement: Statement) -> str:
-        """The statement as a clue line has it: a capital first letter, no full stop.
+        """A statement as a clue: with a capital first letter and without a full stop.
 
-        A suspect's name stays as it is listed, so that it can be read back.
+        A suspect's name at the start is not changed, so that it can be read back.
         """
         clause = self.clause(statement)
         if clause.startswith(self.world.suspects):
@@ -203,7 +200,7 @@ class Wording:
         return clause[0].upper() + clause[1:]
 
     def question(self, question: Question) -> str:
-        """The question's text."""
+        """The text of a question."""
         match question.topic:
             case "position":
                 return f"Where was {self.ref(question.who)}{self._time(question.time)}?"
@@ -213,8 +210,6 @@ class Wording:
                 return f"Who is motivated by {self.world.motives[question.who.number]}?"
             case topic:
                 return next(text for text, t in MAIN_QUESTIONS.items() if t == topic)
-
-    # Reading
 
     @cached_property
     def _patterns(self) -> list[tuple[type, re.Pattern[str]]]:
@@ -262,14 +257,14 @@ class Wording:
             motive = world.motives.index(name.removeprefix("suspect motivated by "))
             if (article == "the") != (world.motive_counts[motive] == 1):
                 raise PuzzleError(
-                    f'"{text}": expected "{self.ref(Ref("motive", motive))}", as '
-                    f"{world.motive_counts[motive]} of the suspects have that motive"
+                    f'"{text}": expected "{self.ref(Ref("motive", motive))}", because the number '
+                    f"of suspects with that motive is {world.motive_counts[motive]}"
                 )
             return Ref("motive", motive)
         return Ref("weapon", world.weapons.index(name))
 
     def _read_atom(self, text: str) -> Statement | None:
-        """An atomic statement, or None where no form fits."""
+        """The atomic statement that a text makes; None if no form fits."""
         world = self.world
         lists = dict.fromkeys(("room", "start", "end"), world.rooms)
         lists |= {"time": world.times, "weapon": world.weapons, "motive": world.motives}
@@ -292,7 +287,7 @@ class Wording:
         return None
 
     def _check(self, statement: Statement, text: str) -> None:
-        """Refuse impossible statements that fit a pattern: a first move, a weapon with a motive."""
+        """Refuse a statement that fits a pattern but makes no sense, such as a weapon's motive."""
         if isinstance(statement, Moved | Carried) and statement.time == 0:
             raise PuzzleError(f'"{text}": nothing can move before {self.world.times[0]}')
         if isinstance(statement, Carried) and statement.weapon.kind not in _WEAPONS:
@@ -301,9 +296,9 @@ class Wording:
             raise PuzzleError(f'"{text}": expected a suspect')
 
     def read(self, sentence: str) -> Statement:
-        """The statement that a clue's sentence makes.
+        """The statement that the sentence of a clue makes.
 
-        Raises PuzzleError where no form of this edition fits.
+        Raises PuzzleError if no form of this edition fits.
         """
         text = sentence.strip()
         either = re.fullmatch(r"[Ee]ither (?P<pair>.+), but not both", text)
@@ -313,7 +308,7 @@ class Wording:
         elif self.edition == "published":
             pairs.append((Either, " or ", text))
         for kind, link, pair in pairs:
-            # A name may itself hold the linking word, so each place to part them is tried.
+            # A name may contain the linking word, so every place to split the text is tried.
             for cut in re.finditer(re.escape(link), pair):
                 first = self._read_atom(pair[: cut.start()])
                 second = self._read_atom(pair[cut.end() :])
@@ -335,7 +330,7 @@ class Wording:
     def read_question(self, text: str) -> Question:
         """The question that a text asks.
 
-        Raises PuzzleError where no form fits.
+        Raises PuzzleError if no form fits.
         """
         text = text.strip()
         world = self.world
@@ -346,7 +341,7 @@ class Wording:
         elif match := re.fullmatch(rf"What motivates ({_names(world.suspects)})\?", text):
             question = Question("motive of", Ref("suspect", world.suspects.index(match[1])))
         elif text.startswith("Where was ") and text.endswith("?"):
-            # A question about a position is the sentence about it, less the room.
+            # A question about a position is the sentence of that position without the room.
             body = text.removeprefix("Where was ").removesuffix("?")
             ends = [f" at {time}" for time in world.times] or [""]
             for end in filter(body.endswith, ends):
@@ -356,11 +351,11 @@ class Wording:
                     break
             else:
                 when = " at TIME" if world.times else ""
-                raise PuzzleError(f'"{text}": expected "Where was WHO{when}?" of listed names')
+                raise PuzzleError(f'"{text}": expected "Where was WHO{when}?" with listed names')
         else:
-            raise PuzzleError(f'"{text}": expected one of the question forms, made of listed names')
+            raise PuzzleError(f'"{text}": expected one of the question forms with listed names')
         if not question.options(world):
-            raise PuzzleError(f'"{text}": the prompt lists nothing that could be the answer')
+            raise PuzzleError(f'"{text}": expected a list of its possible answers in the prompt')
         if question.who.kind == "motive" and world.motive_counts[question.who.number] != 1:
-            raise PuzzleError(f'"{text}": several suspects have that motive, expected one')
+            raise PuzzleError(f'"{text}": expected a motive that exactly one suspect has')
         return question

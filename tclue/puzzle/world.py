@@ -1,7 +1,7 @@
-"""What a puzzle tells of its evening: who and what was there, and the plan of the rooms.
+"""The world of a puzzle: suspects, weapons, rooms, times, motives, and the plan of the rooms.
 
-Entities are numbered from 0 in the order in which the prompt lists them; every statement, case and
-proof speaks in these numbers, and only `wording` and `prompt` turn them into names.
+Entities are numbered from 0 in the order in which the prompt lists them. Statements, cases and
+proofs use these numbers; `wording` and `prompt` translate them from and to names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tclue.errors import UserError
 
 Side = Literal["north", "south", "east", "west"]
 
-# (row, column) steps on the plan; north is the first row.
+# (row, column) step to the next room on the plan; the first row is in the north.
 SIDES: dict[Side, tuple[int, int]] = {
     "north": (-1, 0),
     "south": (1, 0),
@@ -24,25 +24,25 @@ SIDES: dict[Side, tuple[int, int]] = {
 
 
 class PuzzleError(UserError):
-    """A text that no puzzle can have; the message names the place and what was expected."""
+    """A puzzle or its prompt is invalid; the message names the place and what was expected."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The entities of one case and the plan of its rooms.
+    """The entities of one case and the plan of its rooms. Raises PuzzleError if they are invalid.
 
-    `times` and `motives` are empty where the prompt has none: the evening then has one unnamed
-    time, or motives play no part.
+    `times` is empty if the prompt lists none: then there is a single, unnamed time. `motives` is
+    empty if the puzzle has no motives.
     """
 
     suspects: tuple[str, ...]
     weapons: tuple[str, ...]
     rooms: tuple[str, ...]
-    # Rows from north to south; a cell holds a room's number, or None where there is no room.
+    # rows from north to south; a cell is the number of a room, or None if there is no room
     plan: tuple[tuple[int | None, ...], ...]
     times: tuple[str, ...] = ()
     motives: tuple[str, ...] = ()
-    # How many suspects have each motive; their sum is the number of suspects.
+    # the number of suspects with each motive; the sum is the number of suspects
     motive_counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -58,37 +58,37 @@ class World:
         cells = sorted(room for row in self.plan for room in row if room is not None)
         if cells != list(range(len(self.rooms))):
             raise PuzzleError(
-                f"the plan must show each of the {len(self.rooms)} rooms exactly once"
+                f"the plan is wrong: expected each of the {len(self.rooms)} rooms exactly once"
             )
         if len(self.motive_counts) != len(self.motives) or (
             self.motives and sum(self.motive_counts) != len(self.suspects)
         ):
             raise PuzzleError(
-                f"the motives' numbers of suspects add up to {sum(self.motive_counts)}: "
+                f"the motives add up to {sum(self.motive_counts)} suspects: "
                 f"expected {len(self.suspects)}, the number of suspects"
             )
 
     def _check_spoken(self) -> None:
-        """Refuse names that would make a sentence speak of two people or things at once."""
+        """Refuse names with which a sentence could mean two people or things."""
         spoken = [
             *("Mr. Boddy", "the murderer", "the murder weapon"),
             *self.suspects,
             *(f"the {weapon}" for weapon in self.weapons),
         ]
-        # "The" and "the" begin the same words, at the start of a sentence and within it.
+        # At the start of a sentence, "the" is written "The".
         folded = [name[:1].lower() + name[1:] for name in spoken]
         for i, name in enumerate(folded):
             if name in folded[:i]:
-                raise PuzzleError(f"{spoken[i]!r} could mean two: expected distinct names")
+                raise PuzzleError(f"{spoken[i]!r} has two meanings: expected distinct names")
 
     @property
     def num_times(self) -> int:
-        """Number of moments in the evening; 1 where the prompt names no time."""
+        """Number of times; 1 if the prompt lists none."""
         return max(1, len(self.times))
 
     @property
     def unique_motives(self) -> bool:
-        """True when every motive has exactly one holder."""
+        """Whether every motive belongs to exactly one suspect."""
         return all(count == 1 for count in self.motive_counts)
 
     @cached_property
@@ -102,7 +102,7 @@ class World:
 
     @cached_property
     def beside(self) -> dict[Side, tuple[int | None, ...]]:
-        """For each side, the room that adjoins each room on that side, or None."""
+        """side -> [room] -> the next room on that side, or None."""
         place = {room: cell for cell, room in self._cells.items()}
         return {
             side: tuple(
@@ -114,13 +114,8 @@ class World:
 
     @cached_property
     def reach(self) -> tuple[tuple[int, ...], ...]:
-        """For each room, those within one step: the room itself and its neighbours, ascending."""
+        """[room] -> the room itself and its neighbours, ascending: what one step can reach."""
         return tuple(
-            tuple(
-                sorted(
-                    {room}
-                    | {near for side in SIDES if (near := self.beside[side][room]) is not None}
-                )
-            )
-            for room in range(len(self.rooms))
+            tuple(sorted({room, *(near for near in neighbours if near is not None)}))
+            for room, neighbours in enumerate(zip(*self.beside.values(), strict=True))
         )

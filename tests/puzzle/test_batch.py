@@ -92,7 +92,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, full_output: bytes) 
     process.send_signal(signal.SIGINT)
     _, message = process.communicate()
     assert process.returncode == 130
-    assert "puzzles are in out.jsonl.partial, and the same command goes on from there" in message
+    assert "puzzles are in out.jsonl.partial, and the same command resumes there" in message
     assert "Traceback" not in message
     assert full_output.startswith((tmp_path / "out.jsonl.partial").read_bytes())
 
@@ -146,7 +146,7 @@ def test_what_is_left_of_another_command_is_refused(
         foreign = foreign.replace(b"LINE%d" % number, line)
     partial = tmp_path / "out.partial"
     partial.write_bytes(foreign)
-    with pytest.raises(UserError, match=r"out\.partial was left by another command"):
+    with pytest.raises(UserError, match=r"out\.partial was begun by another command"):
         write(tmp_path / "out")
     assert partial.read_bytes() == foreign, "it is not touched"
     assert not (tmp_path / "out").exists()
@@ -156,9 +156,9 @@ def test_another_difficulty_or_setting_is_another_command(
     tmp_path: Path, full_output: bytes
 ) -> None:
     (tmp_path / "out.partial").write_bytes(full_output.split(b"\n")[0] + b"\n")
-    with pytest.raises(UserError, match="left by another command"):
+    with pytest.raises(UserError, match="begun by another command"):
         write(tmp_path / "out", difficulty="medium", settings=settings("medium"))
-    with pytest.raises(UserError, match="left by another command"):
+    with pytest.raises(UserError, match="begun by another command"):
         write(tmp_path / "out", settings=settings("easy", max_questions=2))
 
 
@@ -182,7 +182,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
         (tmp_path / "out.partial").write_bytes(full_output)
     message = refused(run(tmp_path, *arguments, max_file_bytes=len(full_output) // 2))
     assert "out: cannot be written: File too large" in message
-    assert "and the same command goes on from there" in message
+    assert "and the same command resumes there" in message
     assert full_output.startswith((tmp_path / "out.partial").read_bytes())
     assert not (tmp_path / "out").exists()
     assert run(tmp_path, *arguments).returncode == 0

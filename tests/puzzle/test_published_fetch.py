@@ -173,15 +173,15 @@ def test_before_they_are_fetched_a_line_says_how(
     command: tuple[str, ...], cache: Path, tmp_path: Path
 ) -> None:
     message = refused(call(tmp_path, *command))
-    assert message.startswith("published-val: not fetched yet: `tclue puzzles fetch published`")
+    assert message.startswith("published-val: not fetched yet: run `tclue puzzles fetch published`")
     assert "not fetched yet" in call(tmp_path, "puzzles", "list", "--json").stdout
 
 
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
-        (Sent(status=404), "the server says 404 Not Found: expected the file; --source"),
-        (Sent(b"busy", 503), "the server says 503 Service Unavailable"),
+        (Sent(status=404), "the server answered 404 Not Found: expected the file; --source"),
+        (Sent(b"busy", 503), "the server answered 503 Service Unavailable"),
         (Sent(b"<html>log in</html>"), "not the published file: its SHA-256 is "),
         (Sent(b"[", lost=1000), "cannot be fetched: peer closed connection without sending"),
         (Sent(status=302, location="/puzzles/test.json"), "cannot be fetched: Exceeded maximum"),
@@ -267,7 +267,9 @@ def test_a_file_that_was_changed_is_refused_and_fetched_anew(
     fetch(server.url)
     path = cache / "published-val.json"
     path.write_bytes(bodies["published-val"] + b"\n")
-    with pytest.raises(UserError, match=r"not the published file: its SHA-256 is .* gets it anew"):
+    with pytest.raises(
+        UserError, match=r"not the published file: its SHA-256 is .* fetches it again"
+    ):
         splits.load_set("published-val")
     assert [fetched.new for fetched in fetch(server.url)] == [True, False]
     assert path.read_bytes() == bodies["published-val"]

@@ -160,7 +160,7 @@ def test_a_training_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere", "nowhere: no such puzzle file; the shipped sets are val, test, easy-val"),
+        ("nowhere", "nowhere: no such puzzle file: expected a file, or one of the sets val, test"),
         ("train:0", "expected train:COUNT with a positive number"),
         ("train:-3", "expected train:COUNT with a positive number"),
         ("easy-train:many", "expected easy-train:COUNT with a positive number"),

@@ -1,20 +1,21 @@
 """Which lines of a text are its final answers.
 
-Decided here:
+These are the rules:
 - An answer line begins with a letter of the puzzle and a sign (`A. X`, `A) X`, `| A | X |`,
-  `"A": "X"`); what follows the letter is read by `answer_words`. A line may go on with the next
-  letter, or with one again (`A. X, B. Y`). Below a letter that stands alone, or beside its question
-  only, the next lines are its answer, and so is a later one that says so ("Answer: X").
-- Answer lines make up one block while their letters go up, whatever stands between them. A letter
-  that comes again, or too late, begins a new block if words stand before it, on lines of their own
-  or on its own ("Correction: A. X"); a heading such as "Final answer" always begins one. "Or",
-  "Option 2" and the like set no blocks apart.
-- Within a block, a letter with two different answers has none.
-- The last block counts, and no other. Only where one was full (it had every letter, or stood under
-  a final heading) does a later one that is not correct it, letter by letter, and not replace it.
+  `"A": "X"`). `answer_words` reads what follows the letter. The same line may then give the next
+  letter, or an earlier one again (`A. X, B. Y`). If a line has only the letter, or the letter and
+  its question, the next lines are its answer, and so is a later line such as "Answer: X".
+- Answer lines belong to one block as long as their letters ascend, even with other lines between
+  them. A letter that is repeated or out of order begins a new block if there are words before it,
+  on other lines or on its own line ("Correction: A. X"). A heading such as "Final answer" always
+  begins a new block. Words that offer a choice, such as "Or" and "Option 2", do not.
+- A letter with two different answers in a block has no answer there.
+- Only the last block counts. One exception: a block is full if it has every letter or stands under
+  a final heading, and a later block that is not full corrects single letters of it instead of
+  replacing all of it.
 
-So every letter has at most one answer, the last that the text gives: a text that lists several
-answers or several blocks scores no more than one that gives the last of them alone.
+So every letter has at most one answer, the last one of the text. A text that lists several answers
+or several blocks never scores more than a text that gives only the last of them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tclue.puzzle.grading.answer_words import AnswerReader, Commit, Reading, ans
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import wording
 
-# What may stand before the first letter of a line.
+# The words and signs that may stand before the first letter of a line.
 _LEAD = re.compile(
     r"[^\w(\[<~✗✘❌❎⛔🚫]*(?:\d{1,3} ?[.):|](?!\d) ?)?[^\w(\[<~✗✘❌❎⛔🚫]*"
     r"(?:(?:the|my|our|final|correct|complete|full|answers?|solution|conclusion|verdict|murder|"
@@ -37,14 +38,14 @@ _TURN = re.compile(r"\b(?:correction|wait|actually|final|so|therefore|thus|hence
 _LABEL = re.compile(r"\banswer\b")
 # A letter with its sign: "a.", "(a)", "a:", "a |", "a ->", "a (".
 _MARKER = re.compile(r"[(\[<]?([a-z])'?(?: ?[.):\]|=>(\[&-]+ ?|$)")
-# The same within a line, where less may be meant by it.
+# The same within a line, where fewer forms are allowed, because most of them occur in prose too.
 _NEXT_MARKER = re.compile(r"(?<![\w'.])[(\[]?([a-z])'?(?:(?: ?[.):\]|=]+| -+>?)(?= |$)|:)")
 
 _HEADING_CHARS = 60
 _WORD = re.compile(r"[^\W_]")
 _ANSWER_WORDS = {"answer", "answers", "solution", "solutions", "verdict", "conclusion"}
 _FINAL_WORDS = {"final", "corrected", "revised", "updated"}
-# A line that begins so offers another block beside the one before it: it does not set them apart.
+# A line that begins like this offers an alternative. What follows it does not begin a new block.
 _OFFERS = re.compile(
     r"\W*(?:(?:an|the|a|and)\b )?"
     r"(?:or|also|alternatively|alternatives?|alternate|otherwise|another|maybe|perhaps|possibly|"
@@ -53,7 +54,7 @@ _OFFERS = re.compile(
 
 
 class _Blocks:
-    """The answers read so far: the blocks that are closed, as one, and the block being read."""
+    """The answers so far: the result of all earlier blocks, and the block that is being read."""
 
     def __init__(self, num_letters: int) -> None:
         self._num_letters = num_letters
@@ -61,12 +62,12 @@ class _Blocks:
         self._closed_is_full = False
         self._open: dict[str, set[str | None]] = {}
         self._open_is_final = False
-        # What stood since the last answer: words, a final heading.
+        # whether there were words, or a final heading, since the last answer
         self._saw_words = False
         self._saw_heading = False
 
     def add(self, letter: str, option: str | None) -> None:
-        """An answer line: a letter and its option, or None where it names no single one."""
+        """Add an answer line: a letter and its option, or None if it does not name exactly one."""
         late = any(other >= letter for other in self._open)
         if self._saw_heading or (self._saw_words and late):
             self._close()
@@ -75,18 +76,18 @@ class _Blocks:
         self._open.setdefault(letter, set()).add(option)
 
     def add_lead(self, lead: str) -> None:
-        """What stands on an answer line before its letter."""
+        """Add the part of an answer line before its letter."""
         self._saw_words |= bool(_TURN.search(lead))
 
     def add_words(self, line: str) -> None:
-        """A line that is no answer."""
+        """Add a line that is not an answer."""
         if _is_final_heading(line):
             self._saw_heading = True
         elif not _OFFERS.match(line) and _WORD.search(line):
             self._saw_words = True
 
     def answers(self) -> dict[str, str | None]:
-        """letter -> its one option; a letter that has none, or several, is None or missing."""
+        """letter -> its only option; a letter with none or several options is None or missing."""
         self._close()
         return {
             letter: next(iter(options)) if len(options) == 1 else None
@@ -103,7 +104,7 @@ class _Blocks:
 
 
 def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
-    """letter -> the option that a text finally commits to, or None."""
+    """letter -> the final answer of a text, one of the question's options, or None."""
     words = wording(puzzle.world, puzzle.edition)
     readers = {
         letter.lower(): answer_reader(
@@ -113,9 +114,9 @@ def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
     }
     letters = "".join(readers)
     blocks = _Blocks(len(letters))
-    letter = ""  # the letter that the next line may go on with
-    alone = False  # whether that letter's own line held no answer
-    section_letter = ""  # the letter that a section is about
+    letter = ""  # the letter that the next line may belong to
+    alone = False  # whether the line of that letter had no answer
+    section_letter = ""  # the letter at the head of the current section
     for line in filter(None, plain_lines(text)):
         if parts := _split_by_letter(line, letters):
             blocks.add_lead(line[: _lead_end(line)])
@@ -159,10 +160,10 @@ def _is_final_heading(line: str) -> bool:
 
 
 def _read_below(reader: AnswerReader, line: str, alone: bool) -> Reading:
-    """How to read a line that stands below a letter's own line.
+    """How to read a line below the line of a letter.
 
-    Below a letter that stood alone any answer counts; below one that has its answer, only what
-    would be a second one and gives no reasons.
+    If that line had no answer (`alone`), any answer counts. If it had one, only a second answer
+    without reasons counts, or words that refuse or offer one.
     """
     end = _lead_end(line)
     if _is_final_heading(line) or (end == len(line) and _TURN.search(line)):
@@ -181,7 +182,7 @@ def _lead_end(line: str) -> int:
 
 
 def _split_by_letter(line: str, letters: str) -> list[tuple[str, str]]:
-    """The letters that a line answers, each with the text that follows it; [] for other lines."""
+    """The letters that a line answers, each with the text after it; [] for other lines."""
     marker = _MARKER.match(line, _lead_end(line))
     if not marker or marker[1] not in letters:
         return []

@@ -1,14 +1,14 @@
-"""A model's text as plain lines: reasoning cut away, markup taken off, times in one form.
+"""A model's text as plain lines: without reasoning and markup, and with times in one form.
 
-Decided here:
-- What stands between a thinking tag and the next closing one is reasoning, and so is all that
-  follows a tag that is never closed. A closing tag with no opening one closes reasoning that began
-  with the text.
-- Markdown, LaTeX, HTML and JSON are not parsed: their marks are dropped, and what starts a new item
-  (a LaTeX box or row, a JSON key that is one letter, a line break) starts a new line.
-- Every step is one pass over the text with patterns that cannot backtrack far, so the time is
-  linear in the length. Unicode normalization is not used: it is quadratic on runs of combining
-  marks.
+These are the rules:
+- The text between a thinking tag and the next closing tag is reasoning, and so is everything after
+  a tag that is never closed. A closing tag without an opening tag ends reasoning that began with
+  the text.
+- Markdown, LaTeX, HTML and JSON are not parsed. Their marks are removed, and whatever starts a new
+  item (a LaTeX box or row, a JSON key of one letter, a line break) starts a new line.
+- Each step is one pass over the text, with patterns that cannot backtrack far, so the time is
+  linear in the length. Unicode normalization is not used, because it is quadratic in the length of
+  a run of combining marks.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _SIGNS: dict[int, str | None] = {
     **dict.fromkeys([0x09, 0x0B, 0x0C, 0xA0, 0x1680, *range(0x2000, 0x200B)], " "),
     **dict.fromkeys([0x202F, 0x205F, 0x3000], " "),
     **dict.fromkeys([0x0D, 0x85, 0x2028, 0x2029], "\n"),
-    # Zero-width characters, soft hyphens, variation selectors.
+    # zero-width characters, soft hyphens, variation selectors
     **dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F)], None),
     **dict.fromkeys([0x2060, 0xFE0E, 0xFE0F, 0xFEFF], None),
-    # Pictures say nothing, but for those that say no.
+    # Emoji are removed, except for those that mean "no".
     **{sign: None for sign in range(0x1F300, 0x1FB00) if chr(sign) not in "🚫👎🙅🛑"},
     **dict.fromkeys([0x2010, 0x2011], "-"),
-    # A tick sets apart what follows it, as a dash does.
+    # A tick separates words, as a dash does.
     **dict.fromkeys([*range(0x2012, 0x2016), 0x2212, *map(ord, "✓✔✅☑")], " - "),
     **dict.fromkeys(map(ord, "‘’‚‛′ʼ"), "'"),
     **dict.fromkeys(map(ord, "“”„‟″«»「」『』"), '"'),
     **dict.fromkeys(map(ord, "→⇒➔➜➡⟶⟹▸►▶➤"), "->"),
     **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
     **dict(zip(map(ord, "。、…【】∶،"), (".", ".", "...", "[", "]", ":", ","), strict=True)),
-    # Letters in a style of their own, such as 𝗔.
+    # styled letters such as 𝗔
     **{style: normalize("NFKC", chr(style)) for style in range(0x1D400, 0x1D800)},
 }
 _MARKS = str.maketrans("", "", '*_`"{}$')
@@ -87,22 +87,22 @@ _SPACES = re.compile(r" {2,}")
 
 
 def tokens(text: str) -> list[str]:
-    """The words and signs of a plain line; a clock time is one word."""
+    """The words and signs of a plain line. A clock time is one word."""
     return _TOKEN.findall(text)
 
 
 def plain_text(text: str) -> str:
-    """Lower-case text with one kind of blank, dash and quote, no emphasis, times as "01:00am".
+    """A text in lower case, with one kind of space, dash and quote, and times as "01:00am".
 
-    A time that does not say which half of the day stays so ("01:00"), but on a 24-hour clock it
-    does ("00:30", "23:30").
+    A time without "am" or "pm" stays as it is ("01:00"), unless the 24-hour clock shows which half
+    of the day is meant ("00:30", "23:30").
     """
     text = _JOINT.sub(" ", text.translate(_SIGNS).casefold()).translate(_MARKS)
     return _TIME.sub(_normal_time, _SPACES.sub(" ", text))
 
 
 def plain_lines(text: str) -> list[str]:
-    """What a text says outside its reasoning, as plain lines."""
+    """The plain lines of a text without its reasoning."""
     text = _without_reasoning(text.translate(_SIGNS).casefold())
     text = _ANSWER_TAG.sub(f"\n{FINAL_HEADING}\n", text)
     text = _CELL_TAG.sub(" | ", _LINE_TAG.sub("\n", text))
@@ -127,11 +127,11 @@ def _normal_time(matched: re.Match[str]) -> str:
 
 
 def _without_reasoning(text: str) -> str:
-    """The parts of a text that stand outside thinking tags, each on lines of its own."""
+    """The parts of a text outside thinking tags, each on lines of its own."""
     kept: list[str] = []
     start: int | None = 0  # where the part being kept began; None inside reasoning
     for tag in _THINKING.finditer(text):
-        if tag.lastgroup:  # all the groups are of closing tags
+        if tag.lastgroup:  # the pattern has groups in closing tags only
             if start is not None:
                 kept.clear()
             start = tag.end()

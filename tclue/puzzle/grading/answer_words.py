@@ -1,23 +1,23 @@
-"""What the words after a question's letter commit to.
+"""Which option the words after a question's letter name.
 
-Decided here. The words are read as
+The words are read as
 
     [words of the question]* OPTION [words of the question]* [a separator and a remark]
 
-where "words of the question" are those that the prompt asks it in, the words for what is asked
-("murderer", "room", "time"), and the articles, prepositions and verbs that bind them. So "the
+where "words of the question" are those of the question in the prompt, the words for what is asked
+("murderer", "room", "time"), and the articles, prepositions and verbs that connect them. So "the
 Rope", "WEAPON: Rope", "What weapon did the murderer use? The Rope" and "The murderer used the
 Rope." all name the Rope, and "The murderer was seen with the Rope" names nothing.
 
-- An option is matched whole, the longest first. A title may be left out or be another, and a time
-  may leave out its half of the day, where what is left is one option's alone.
-- A second option, a joining word or a question mark after the option refuses it, and so does a
+- An option is matched as a whole, the longest first. Its title, or the half of the day of a time,
+  may be missing if what remains fits only one option.
+- A second option, a joining word or a question mark after the option refuses the answer. So does a
   remark that takes it back ("(or ...)", "- no", ": ruled out").
-- A remark may name other options only as a reason: after a reason word or a verb, or as what a
-  clause is about, and with no word in it that offers an alternative ("because Mr. Green was in the
-  Hall", "not Mr. Green", "Mr. Green was in the Hall").
+- A remark may name other options only as a reason: after a reason word or a verb, or as the subject
+  of a clause, and without a word that offers an alternative ("because Mr. Green was in the Hall",
+  "not Mr. Green", "Mr. Green was in the Hall").
 
-Whatever the words are, at most one option comes out, so nothing is gained by naming more.
+The result is always one option at most, so a text gains nothing by naming more.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _SHORT_TITLES = {
     "professor": "prof",
 }
 
-# Words that may stand around an option, beside those of the question itself: always, by the kind of
-# answer, and in questions about the murder.
+# Words that may stand around an option, in addition to the words of the question itself: in every
+# question, by the kind of answer, and in questions about the murder.
 _ALWAYS = _set(
     "the is was it it's answer final bonus question mr boddy boddy's of probably likely most "
     "i my conclude believe think"
@@ -85,7 +85,7 @@ _BECAUSE = _set("because since due as")
 _COPULAS = _set("is was were be been")
 _PRONOUNS = _set("he she they this that it who which")
 _DENIALS = {"isn't", "wasn't", "didn't", "aren't", "weren't"}
-# With these a clause about another option makes it the answer: "Mr. Green was guilty".
+# With one of these words a clause makes another option the answer: "Mr. Green was guilty".
 _ANEW = _set("guilty it him her one answer culprit murderer killer who done")
 _REFUSALS = _JOINING | _set(
     "not no neither none either both all any every unknown unclear undetermined cannot could "
@@ -102,42 +102,43 @@ _ALTERNATIVES = _RETRACTIONS - _set(
     "also could might may both between else instead rather second other another unless if guess "
     "equally sure well choice pick option runner & +"
 )
-# A line below an answer that begins so offers another one: the first whatever it says, the others
-# where it tells nothing of the options that it names.
+# A line below an answer that begins with one of these words offers another answer. With the second
+# set it does so only if it says nothing more about the options that it names.
 _OFFERS = _set("or / maybe perhaps possibly alternatively otherwise")
 _MAY_OFFER = _set(
     "and & + either both all any one between also alternative alternate second backup fallback "
     "else failing if"
 )
 _CLOCK = re.compile(r"(\d\d:\d\d)[ap]m")
-_SHORT_WORDS = 4  # a refusal that names no option is one only when it is this short
+_SHORT_WORDS = 4  # most words of a refusal that names no option
 
 
 @dataclass(frozen=True)
 class Commit:
-    """Words that name one option; bare when they give no reason."""
+    """The one option that words name; `bare` if they give no reason for it."""
 
     option: str
     bare: bool
 
 
-# refused: an answer that names no single option; empty: only words of the question; prose: neither.
+# "refused": an answer that does not name exactly one option; "empty": only words of the question;
+# "prose": anything else
 Reading = Commit | Literal["refused", "empty", "prose"]
 
 
 @lru_cache(maxsize=4096)
 def answer_reader(topic: Topic, question: str, options: tuple[str, ...]) -> AnswerReader:
-    """The reader of one question; cached, as training grades the same puzzles repeatedly."""
+    """The reader of one question. It is cached, because training grades the same puzzles often."""
     return AnswerReader(topic, question, options)
 
 
 class AnswerReader:
-    """Reads what plain words say to one question."""
+    """Reads the answers to one question in plain text."""
 
     def __init__(self, topic: Topic, question: str, options: Sequence[str]) -> None:
-        """`topic` is what is asked, `question` its text."""
+        """`question` is the text of the question."""
         kind = ANSWER_KINDS[topic]
-        # As listed, whatever signs and joining words a name holds.
+        # Exactly as listed, because a name may contain signs and joining words.
         spelled = [plain_text(option).strip(" .") for option in options]
         self._exact = {
             name: option
@@ -147,7 +148,7 @@ class AnswerReader:
         self._options = _aliases(options)
         asked = _words(question)
         question_words = _ALWAYS | _AROUND[kind] | {*asked, *(f"{word}'s" for word in asked)}
-        # Elsewhere these speak of another question: "H. Sgt. Gray", then "The murderer is ...".
+        # In other questions these words begin another subject: "H. Sgt. Gray. The murderer is ...".
         question_words |= _AROUND_MURDER[kind] if topic in MAIN_QUESTIONS.values() else set()
         self._question_words = question_words - _REFUSALS
         self._lead = (
@@ -158,7 +159,7 @@ class AnswerReader:
             for word in _words(option):
                 owners.setdefault(word, set()).add(option)
         self._named = owners.keys()
-        # A word that only one option has names it, in a remark, even alone: "Rope, Pipe".
+        # In a remark, a word that only one option contains is enough to name it: "Rope, Pipe".
         self._distinctive = {
             word: next(iter(names))
             for word, names in owners.items()
@@ -166,7 +167,7 @@ class AnswerReader:
         }
 
     def read(self, text: str) -> Reading:
-        """What the text that follows the question's letter says; it is plain, and one line."""
+        """How to read the text after the question's letter, which is plain and on one line."""
         if exact := self._exact.get(text.strip(" .")):
             return Commit(exact, bare=True)
         words = _tokens(text)
@@ -190,12 +191,12 @@ class AnswerReader:
         return "refused" if offers else "prose"
 
     def _is_bare(self, rest: list[str]) -> bool:
-        """Whether the words after an option say nothing of it, but perhaps how likely it is."""
+        """Whether the words after an option say nothing about it, except how likely it is."""
         neutral = _ALTERNATIVES | _MAY_OFFER | self._question_words
         return all(word in neutral or word.isdigit() or not word[0].isalnum() for word in rest)
 
     def offers(self, text: str) -> bool:
-        """Whether a line offers an option beside an answer ("or Mr. Green", "Rope, Pipe")."""
+        """Whether a line offers another option after an answer ("or Mr. Green", "Rope, Pipe")."""
         words = [word for word in _tokens(text) if word not in _LABEL_SIGNS]
         if not words or not self._others("", words):
             return False
@@ -205,13 +206,13 @@ class AnswerReader:
         return lists and self._is_bare([word for word in words if word not in self._named])
 
     def _skip(self, words: list[str], at: int, passed: frozenset[str]) -> int:
-        """The first place from `at` that holds an option, or a word not in `passed`."""
+        """The first index from `at` with an option, or with a word that is not in `passed`."""
         while at < len(words) and words[at] in passed and not self._option_at(words, at):
             at += 1
         return at
 
     def _without_option(self, words: list[str], at: int) -> Reading:
-        """How to read words that name no option: as a refused answer, or as prose."""
+        """How to read words that name no option: "refused" or "prose"."""
         if words[at] not in _REFUSALS:
             return "prose"
         short = sum(word[0].isalnum() for word in words[at:]) <= _SHORT_WORDS
@@ -220,7 +221,7 @@ class AnswerReader:
         return "refused" if short or named else "prose"
 
     def _option_at(self, words: Sequence[str], at: int) -> tuple[str, int] | None:
-        """The longest option that the words at a place spell, and where it ends."""
+        """The longest option that the words at an index spell, and the index after it."""
         for name, option in self._options.get(words[at], ()) if at < len(words) else ():
             end = at + 1
             for word in name[1:]:
@@ -234,7 +235,7 @@ class AnswerReader:
         return None
 
     def _others(self, option: str, words: list[str]) -> list[int]:
-        """The places in a text where options other than this one are named."""
+        """The indices at which options other than this one are named."""
         own = set(_words(option))
         places = []
         at = 0
@@ -250,7 +251,7 @@ class AnswerReader:
         return places
 
     def _is_remark(self, option: str, rest: list[str]) -> bool:
-        """Whether what follows an option's separator leaves it standing."""
+        """Whether the words from an option's separator on are a remark that does not refuse it."""
         start = next((i for i, word in enumerate(rest) if word not in _SEPARATORS), len(rest))
         remark = rest[start:]
         if not remark:
@@ -272,7 +273,7 @@ class AnswerReader:
         return (reasoned and not _VERBS.isdisjoint(remark)) or self._is_clause(remark[others[0] :])
 
     def _is_clause(self, words: list[str]) -> bool:
-        """Whether words tell something of the options that they begin with ("X and Y were in")."""
+        """Whether words are a clause about the options at their start ("X and Y were in")."""
         at = 0
         while at < len(words):
             option_match = self._option_at(words, at)
@@ -282,7 +283,7 @@ class AnswerReader:
         return at < len(words) and words[at] in _VERBS
 
     def _answers_anew(self, words: list[str], at: int) -> bool:
-        """Whether words make the option at a place the answer ("X was the murderer")."""
+        """Whether words make the option at an index the answer ("X was the murderer")."""
         option_match = self._option_at(words, at)
         end = option_match[1] if option_match else at + 1
         after = [word for word in words[end : end + 3] if word != "the"]
@@ -309,7 +310,7 @@ class AnswerReader:
 
 
 def _before(words: list[str], at: int) -> str:
-    """The word before a place, articles aside; "" at the start."""
+    """The word before an index, not counting "the"; "" at the start."""
     before = [word for word in words[max(0, at - 2) : at] if word != "the"]
     return before[-1] if before else ""
 
@@ -323,7 +324,7 @@ def _words(text: str) -> list[str]:
 
 
 def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-    """First word -> the ways to spell options that begin so, the longest first."""
+    """First word -> the spellings of options that begin with it, the longest first."""
     full: dict[tuple[str, ...], set[str]] = {}
     shortened: dict[tuple[str, ...], set[str]] = {}
     for option in options:
@@ -331,7 +332,7 @@ def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], st
             full.setdefault(words, set()).add(option)
             for alias in _short_forms(words):
                 shortened.setdefault(alias, set()).add(option)
-    # A name that is written in full is never another's short form.
+    # A full name takes precedence over the short form of another name.
     names = shortened | full
     aliases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for words in sorted(names, key=len, reverse=True):
@@ -341,7 +342,7 @@ def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], st
 
 
 def _short_forms(words: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Other ways to say a name, if they are its alone: no title, no half of the day."""
+    """Short forms of a name: without its title, or without the half of the day."""
     if words[0] in _TITLES and len(words) > 1:
         return [words[1:]]
     if len(words) == 1 and (time := _CLOCK.fullmatch(words[0])):

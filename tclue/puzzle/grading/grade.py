@@ -1,18 +1,18 @@
-"""Grading: how many of a puzzle's questions a text answers right.
+"""The two graders: how many of a puzzle's questions a text answers correctly.
 
     grader("sound").grade(puzzle, text).accuracy
 
-One object serves bench, lm-eval and training. Two graders:
+The benchmark, lm-eval and training use the same object.
 
-`sound`, the default, finds the final answers in free text and resolves each letter to exactly one
-of its question's legal options, or to none. Three modules decide how, each in its docstring:
-`answer_text` (what is reasoning or markup), `answer_words` (what the words after a letter commit
-to) and `answer_blocks` (which lines count). It takes no model's side: a text scores by its last
-answer to each letter, and never gains by giving several.
+`sound`, the default, finds the final answers in free text and maps each letter to exactly one of
+its question's legal options, or to none. The docstrings of three modules give the rules:
+`answer_text` (what is reasoning or markup), `answer_words` (which option the words after a letter
+name) and `answer_blocks` (which lines count). It favours no model: only the last answer to each
+letter counts, and a text never gains by giving several.
 
 `published` does exactly what the published evaluation did
-(https://github.com/bradhilton/temporal-clue), its faults included: it cannot match a digit, so no
-time is ever right, and emphasis hides an answer from it.
+(https://github.com/bradhilton/temporal-clue), including its errors: it cannot match a digit, so no
+time is ever right, and it does not see an answer that is emphasized.
 """
 
 from __future__ import annotations
@@ -34,18 +34,17 @@ from tclue.strict import Share
 
 @dataclass(frozen=True)
 class Grade:
-    """What one text is worth for one puzzle."""
+    """The grade of one text for one puzzle."""
 
-    # share of the questions answered right, 0 to 1
+    # share of the questions that are answered correctly, 0 to 1
     accuracy: Share
-    # whether all are right
+    # whether all are
     solved: bool
-    # letter -> the option that the text commits to, or None
+    # letter -> the option that was read, or None
     answers: Annotated[dict[str, str | None], MinLen(1)]
-    # the letters answered right
+    # the letters with a correct answer
     right: tuple[str, ...]
-    # share of the main questions (who, weapon, where, when, why) answered right; None where the
-    # puzzle asks none of them
+    # the same share of the main questions (who, weapon, where, when, why); None if there are none
     main_accuracy: Share | None
 
     @property
@@ -56,21 +55,18 @@ class Grade:
 
 @dataclass(frozen=True)
 class Grader:
-    """What bench, lm-eval and training grade with."""
+    """A way to read the answers of a text, and to grade them."""
 
     name: str
-    # letter -> the option that a text commits to, or None
+    # letter -> the option that was read, or None
     read: Callable[[Puzzle, str], dict[str, str | None]]
 
     def grade(self, puzzle: Puzzle, text: str) -> Grade:
-        """The grade of a text.
-
-        Raises PuzzleError where the puzzle has no solution.
-        """
+        """The grade of a text. Raises PuzzleError if the puzzle has no solution."""
         if not puzzle.solution:
             raise PuzzleError(
-                f"puzzle {puzzle.id} has no solution: expected an answer to each of "
-                f"{', '.join(puzzle.questions)} to grade by"
+                f"puzzle {puzzle.id} has no solution: expected the right answer to each of "
+                f"{', '.join(puzzle.questions)}"
             )
         answers, total = self.read(puzzle, text), len(puzzle.questions)
         right = tuple(k for k, answer in puzzle.solution.items() if answers[k] == answer)
@@ -83,10 +79,10 @@ def published_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
     """letter -> the option that the published evaluation read, or None."""
     answers: dict[str, str | None] = {}
     for letter, answer in puzzle.solution.items():
-        # The letter may end a word, and the class has no digit: both are as published.
+        # As published, the letter may be the end of a word, and the pattern does not match digits.
         matches = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
         given = matches[-1].strip().lower() if matches else None
-        # The right answer first: options may differ in capitals alone.
+        # The right answer is tried first, because options may differ only in upper and lower case.
         options = (answer, *puzzle.options[letter])
         answers[letter] = next((name for name in options if name.lower() == given), None)
     return answers
@@ -99,10 +95,7 @@ GRADERS = {
 
 
 def grader(name: str) -> Grader:
-    """The grader of that name.
-
-    Raises UserError where there is none.
-    """
+    """The grader of a name. Raises UserError if there is none."""
     if name not in GRADERS:
-        raise UserError(f"no grader {name!r}: expected one of {', '.join(GRADERS)}")
+        raise UserError(f"unknown grader {name!r}: expected one of {', '.join(GRADERS)}")
     return GRADERS[name]

@@ -1,7 +1,7 @@
-"""Grading texts that were made elsewhere: `tclue grade PUZZLES RESPONSES.jsonl`.
+"""Grading of texts that were made elsewhere: `tclue grade PUZZLES RESPONSES.jsonl`.
 
-A response is a line `{"id": …, "response": …}` or `{"prompt": …, "response": …}`. The same puzzle
-may be answered, or even stand in the puzzle file, more than once.
+A response is a line `{"id": …, "response": …}` or `{"prompt": …, "response": …}`. Several lines may
+answer the same puzzle, and the puzzle file may contain a puzzle more than once.
 """
 
 from __future__ import annotations
@@ -29,29 +29,27 @@ class Graded:
 def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> Iterator[Graded]:
     """Grade every line of a response file, in order.
 
-    Raises UserError, naming the line, where one cannot be read or names no known puzzle.
+    Raises UserError, which names the line, if a line is invalid or its puzzle is not in `puzzles`.
     """
     by_id: dict[str, Puzzle] = {}
     by_prompt: dict[str, Puzzle] = {}
     for puzzle in puzzles:
         first = by_prompt.setdefault(puzzle.prompt, puzzle)
         if first.solution != puzzle.solution:
-            raise UserError(f"{first.id} and {puzzle.id} have one prompt and different solutions")
+            raise UserError(
+                f"{first.id} and {puzzle.id} have the same prompt: expected the same solution"
+            )
         by_id.setdefault(puzzle.id, puzzle)
-    text = read_text(path)
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
         record = parse_json(line, where)
         if not isinstance(record, dict) or not isinstance(record.get("response"), str):
             raise UserError(f'{where}: expected an object with a text "response"')
-        if "id" in record:
-            matched_puzzle = by_id.get(record["id"]) if isinstance(record["id"], str) else None
-        else:
-            prompt = record.get("prompt")
-            matched_puzzle = by_prompt.get(prompt) if isinstance(prompt, str) else None
+        key, known = ("id", by_id) if "id" in record else ("prompt", by_prompt)
+        value = record.get(key)
+        matched_puzzle = known.get(value) if isinstance(value, str) else None
         if matched_puzzle is None:
-            key = "id" if "id" in record else "prompt"
-            raise UserError(f'{where}: its "{key}" is that of no puzzle in the puzzle file')
+            raise UserError(f'{where}: expected the "{key}" of a puzzle in the puzzle file')
         yield Graded(number, matched_puzzle, grader.grade(matched_puzzle, record["response"]))
