@@ -7,13 +7,14 @@ command reads it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from tclue.bench.records import Response, iter_responses, read_config, run_folders
-from tclue.bench.stats.summary import Summary, summarize
+from tclue.bench.records import iter_responses, read_config, run_folders
+from tclue.bench.stats.summary import Summary, summary
+from tclue.bench.stats.tally import tally
 from tclue.errors import UserError
 from tclue.journal import locked
 from tclue.text import counted
@@ -33,7 +34,7 @@ class RunListing:
     state: str
     # None where the records cannot be read
     summary: Summary | None = None
-    # of the last response, ISO, UTC; None where it is not recorded
+    # of the last scored response, UTC; None where it is not recorded
     day: str | None = None
 
 
@@ -45,20 +46,13 @@ def list_runs(results: Path) -> list[RunListing]:
 
 
 def _listed(folder: Path, name: str) -> RunListing:
-    last = ""
-
-    def timed(responses: Iterable[Response]) -> Iterator[Response]:
-        nonlocal last
-        for response in responses:
-            last = max(last, response.at or "")
-            yield response
-
     try:
-        found = summarize(read_config(folder), timed(iter_responses(folder, texts=False)))
+        run = tally(read_config(folder), iter_responses(folder, texts=False))
     except UserError as error:
         return RunListing(folder.name, name, f"cannot be read: {error}")
+    found = summary(run)
     state = "complete" if found.complete else "incomplete"
-    return RunListing(folder.name, name, state, found, last[:10] or None)
+    return RunListing(folder.name, name, state, found, run.day)
 
 
 def find_run(name: str, results: Path) -> Path:
