@@ -5,67 +5,89 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, TextIO
 
 from tclue.text import counted
 
-# Seconds between plain lines.
-_PLAIN_EVERY_S = 10.0
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+# Plain lines come no more often.
+SECONDS_BETWEEN_LINES = 10.0
 
 
-class ProgressSink(Protocol):
-    """Receives reports of how far the work has come."""
+class Progress:
+    """Shows how many of the pieces of some work are done, with a text about them."""
 
-    def done(self, count: int) -> None:
-        """`count` pieces of work are done so far."""
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        *,
+        done: int | None = None,
+        text: str = "",
+        keep: bool = True,
+        out: TextIO | None = None,
+    ) -> None:
+        """Begin with `done` pieces, by default those of the first report; `keep` the last state."""
+        self._name, self._total, self._keep, self._out = name, total, keep, out or sys.stderr
+        self._first, self._done, self._text = done, done or 0, text
+        self._start_s = self._shown_s = time.monotonic()
+        self._bar: Bar | None = None
+        if self._out.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+            from rich.markup import escape
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.table import Column
 
+            console = Console(file=self._out)
+            # The name and the text have a line each; on a narrow screen they wrap.
+            self._bar = Progress(
+                TextColumn("{task.description}\n{task.fields[text]}", table_column=Column()),
+                BarColumn(min(40, max(4, console.width - 72))),
+                TimeRemainingColumn(),
+                console=console,
+                transient=not keep,
+            )
+            self._task = self._bar.add_task(
+                escape(name), completed=self._done, total=total, text=escape(text)
+            )
+            self._bar.start()
 
-class _Lines:
-    """Plain lines on standard error, not more often than every few seconds."""
-
-    def __init__(self, noun: str, total: int) -> None:
-        self._noun, self._total = noun, total
-        self._start = self._last = time.monotonic()
-        self._first: int | None = None
-
-    def done(self, count: int) -> None:
-        now = time.monotonic()
-        # Work that an earlier run did says nothing about the pace of this one.
+    def show(self, done: int, text: str) -> None:
+        """Show the state from now on, if it is time for that."""
+        self._done, self._text = done, text
         if self._first is None:
-            self._first = count
-        if now - self._last < _PLAIN_EVERY_S:
-            return
-        self._last = now
-        fresh = count - self._first
-        remaining_s = (now - self._start) / fresh * (self._total - count) if fresh else None
-        remaining = f", {remaining_s:.0f} s left" if remaining_s else ""
-        line = f"{count} of {counted(self._total, self._noun)}{remaining}"
-        print(line, file=sys.stderr, flush=True)
+            self._first = done  # work that an earlier run did says nothing about the pace of this
+        if self._bar:
+            from rich.markup import escape
+
+            self._bar.update(self._task, completed=done, text=escape(text))
+        elif time.monotonic() - self._shown_s >= SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def close(self) -> None:
+        """Stop; the last state stays on the screen if it is to be kept."""
+        if self._bar:
+            self._bar.stop()
+        elif self._keep:
+            self._line()
+
+    def _line(self) -> None:
+        self._shown_s = time.monotonic()
+        fresh, left = self._done - (self._first or 0), self._total - self._done
+        seconds = (self._shown_s - self._start_s) / fresh * left if fresh > 0 else 0.0
+        remaining = f", {seconds:.0f} s left" if seconds >= 1 else ""
+        print(f"{self._name}: {self._text}{remaining}", file=self._out, flush=True)
 
 
 @contextmanager
-def progress(noun: str, total: int) -> Iterator[ProgressSink]:
-    """Show the progress of `total` pieces of work, each a `noun`, on standard error."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield _Lines(noun, total)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn(f"{noun}s"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(noun, total=total)
-
-        class _Bar:
-            def done(self, count: int) -> None:
-                bar.update(task, completed=count)
-
-        yield _Bar()
+def progress(noun: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how many of the `total` pieces of work, each a `noun`, are done."""
+    shown = Progress(f"{noun}s", total, keep=False)
+    try:
+        yield lambda done: shown.show(done, f"{done} of {counted(total, noun)}")
+    finally:
+        shown.close()

@@ -163,7 +163,7 @@ def generate(
             )
         return
     with progress("puzzle", count) as bar:
-        batches.write(batch, output, shape, bar.done)
+        batches.write(batch, output, shape, bar)
     proofs = "proved by SAT and by CP-SAT" if reprove else "proved by SAT"
     file = shlex.quote(str(output))
     click.echo(
@@ -279,7 +279,7 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
     with progress("puzzle", len(puzzles)) as bar:
         for puzzle in puzzles:
             reports.append(report.check(puzzle, prover, minimal))
-            bar.done(len(reports))
+            bar(len(reports))
     hint = f"next: tclue bench --models random,solver --puzzles {shlex.quote(file)}"
     emit(as_json, report.summary(reports), lambda: terminal.show_reports(reports), hint)
     passed = all(

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from tclue.bench.runs.run_progress import SECONDS_BETWEEN_LINES
 from tclue.bench.stats.intervals import Estimate
+from tclue.progress import SECONDS_BETWEEN_LINES
 from tclue.text import money
 
 STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
