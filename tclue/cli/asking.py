@@ -60,9 +60,10 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
 )
 @JSON
 def bench(models: str, as_json: bool, **options: Any) -> None:
-    """Ask models, grade their answers, and store every response with its cost.
+    """Ask models, grade their answers, and store each response.
 
-    If a run was interrupted, the same command resumes it and asks only for what is missing.
+    Its cost is stored with it. If a run was interrupted, the same command resumes it and asks only
+    for what is missing.
 
     \b
     tclue bench --models random,solver
@@ -101,7 +102,7 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
 @REGISTRY
 @JSON
 def models(registry: Path | None, as_json: bool) -> None:
-    """List the models that can be asked, their prices, and whether their keys are set.
+    """List models with their prices, and whether keys are set.
 
     An alias stands for its variants. ALIAS@16k, ALIAS@high or ALIAS@none is one of them, or a new
     one.

@@ -45,7 +45,7 @@ def _knobs(command: Command) -> Command:
 
 @click.group()
 def puzzles() -> None:
-    """List the puzzle sets that have a name, or fetch the published ones."""
+    """List the named puzzle sets, or fetch the published ones."""
 
 
 @puzzles.command("list")
@@ -134,11 +134,11 @@ def generate(
     reprove: bool,
     **knobs: Any,
 ) -> None:
-    """Make puzzles that have exactly one solution and no unnecessary clue.
+    """Make puzzles that have exactly one solution.
 
-    The same seed gives the same bytes on any machine. For different puzzles at two difficulties,
-    use different seeds: if both difficulties happen to draw the same sizes, one seed gives the same
-    puzzle twice.
+    No clue is unnecessary: without any one of them there are more solutions. The same seed gives
+    the same bytes on any machine. For different puzzles at two difficulties, use different seeds:
+    if both difficulties happen to draw the same sizes, one seed gives the same puzzle twice.
 
     \b
     tclue generate -n 3 --seed 1 --difficulty easy
@@ -223,11 +223,11 @@ def solve(
     ask: str | None,
     as_json: bool,
 ) -> None:
-    """Solve a puzzle from its prompt alone, and prove whether the solution is unique.
+    """Solve a puzzle and prove whether its solution is unique.
 
-    SOURCE is a puzzle file, the name of a puzzle set, or - for a prompt on standard input. If there
-    are several solutions, two of them are shown side by side. The exit code is 1 unless there is
-    exactly one.
+    Only the prompt is read. SOURCE is a puzzle file, the name of a puzzle set, or - for a prompt on
+    standard input. If there are several solutions, two of them are shown side by side. The exit
+    code is 1 unless there is exactly one.
 
     \b
     tclue solve < prompt.txt
@@ -260,11 +260,12 @@ def solve(
 @click.option("--minimal", is_flag=True, help="Also check that every clue is needed.")
 @JSON
 def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -> None:
-    """Check that each question of each puzzle has exactly one answer: the one in the file.
+    """Check that each question of a puzzle file has one answer.
 
-    FILE is a puzzle file or the name of a puzzle set. The report also says whether the whole
-    history is unique, and whether the answers stay unique if a bare "or" may mean "one or both".
-    The exit code is 1 if any question has another answer, or more than one.
+    It has to be the answer in the file. FILE is a puzzle file or the name of a puzzle set. The
+    report also says whether the whole history is unique, and whether the answers stay unique if a
+    bare "or" may mean "one or both". The exit code is 1 if any question has another answer, or more
+    than one.
 
     \b
     tclue check puzzles.jsonl

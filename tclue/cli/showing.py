@@ -99,7 +99,7 @@ def leaderboard(
     checking: bool,
     as_json: bool,
 ) -> None:
-    """Make the leaderboard from the run folders and the published figures.
+    """Make the leaderboard from the runs and published figures.
 
     --only and --without take the beginning of a run's name, or a pattern for the names of runs or
     variants. Both can be given several times.
@@ -135,7 +135,7 @@ def leaderboard(
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lm_eval(register: bool, unregister: bool, arguments: tuple[str, ...]) -> None:
-    """Run lm-eval with the tasks of tclue, or register them with lm-eval.
+    """Run lm-eval with the tasks of tclue, or register them.
 
     \b
     tclue lm-eval --register
