@@ -1,4 +1,4 @@
-"""Write the table of the trainer's knobs into docs/training.md, from their own documentation.
+"""Write the table of the trainer's settings into docs/training.md, from their comments in the code.
 
 python scripts/knobs.py [--check]      # --check writes nothing; exit code 1 if it is stale
 """
@@ -29,7 +29,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Bring the page up to date, or say that it is not."""
+    """Update the page, or report that it is out of date."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,16 +1,8 @@
-"""What a training run of the tiny checkpoint gained, and of what it is made.
+"""The gain of a training run of the tiny checkpoint, and the parts that it consists of.
 
-    python scripts/tiny/gain.py BASE_RUN TRAINED_RUN     # run folders, of the same puzzles
-
-A response is careful unless it begins as the hasty ones do. Within puzzles of one time and of two,
-with s the share of careful responses, c and h the accuracies of careful and of hasty ones, 0 the
-base and 1 the trained model, the gain is exactly
-
-    (s1 - s0) (c0 - h0)  habit: more responses deduce before they answer
-  + s1 (c1 - c0)         deduction: those that deduce are right more often
-  + (1 - s1) (h1 - h0)   guessing: those that do not are
-
-No intervals: c0 rests on the few responses that the base gives with care, and their number is told.
+  (s1 - s0) (c0 - h0)  habit: more responses deduce before they answer
++ s1 (c1 - c0)         deduction: responses that deduce are right more often
++ (1 - s1) (h1 - h0)   guessing: responses that do not deduce are right more often
 """
 
 from __future__ import annotations
@@ -29,7 +21,7 @@ Scores = dict[tuple[int, bool], list[float]]
 
 
 def scores(run: Path) -> tuple[Scores, float]:
-    """(number of times, careful) -> accuracies; and the share that answers every question."""
+    """(number of times, careful) -> accuracies, and the share of responses that answer every question."""
     puzzles = {p.id: p for p in load_set(read_config(run).puzzle_set).puzzles}
     accuracies: Scores = defaultdict(list)
     complete = []
@@ -60,7 +52,7 @@ def main() -> None:
     parts = dict.fromkeys(("habit", "deduction", "guessing"), 0.0)
     for times in sorted({times for times, _ in before}):
         s0, s1 = share(before, times), share(after, times)
-        # Where nobody was careful, or hasty, there is nothing that could change.
+        # If no response was careful, or none was hasty, that accuracy cannot change.
         c0, c1, h0, h1 = (
             mean(accuracies[times, careful]) if accuracies[times, careful] else None
             for careful in (True, False)

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar with time left and dollars, or plain lines in a log."""
+"""The progress of a run: a bar with remaining time and dollars, or plain lines in a log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunObserver(Protocol):
     """The events that the executor reports."""
 
     def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
-        """A run begins, with so many of its requests done and dollars spent already."""
+        """A run begins, of which `done` requests are done and `spent_usd` dollars are spent."""
 
     def advance(self, response: Response) -> None:
         """A response was recorded."""
@@ -26,21 +26,21 @@ class RunObserver(Protocol):
         """The limit of requests in flight has changed."""
 
     def stop(self) -> None:
-        """The run has ended, or was broken off."""
+        """The run has ended or stopped."""
 
 
 class RunProgress:
-    """Counts what is done, failed and paid, and shows it: a bar on a terminal, else lines."""
+    """Counts responses, failures and dollars, and shows them: a bar in a terminal, else lines."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._bar: Bar | None = None
 
     def start(self, variant: str, done: int, total: int, spent_usd: float) -> None:
-        """Begin to count."""
+        """Start to count."""
         self._variant, self._done, self._total = variant, done, total
         self._failed, self._spent_usd = 0, spent_usd
-        # number and cost of this invocation's responses, to project the cost of the rest
+        # number and cost of the responses of this invocation, to estimate the cost of the rest
         self._new, self._new_usd = 0, 0.0
         self._all_priced = True
         self._limit: int | None = None
@@ -61,7 +61,7 @@ class RunProgress:
             self._bar.start()
 
     def advance(self, response: Response) -> None:
-        """Count a response, and show it if it is time."""
+        """Count a response, and show the count if enough time has passed."""
         self._spent_usd += spent_usd(response)
         if response.scored:
             self._done += 1
@@ -72,12 +72,12 @@ class RunProgress:
         self._show()
 
     def pace(self, limit: int) -> None:
-        """Show the limit of requests in flight from now on."""
+        """Show the limit of requests in flight, from now on."""
         self._limit = limit
         self._show()
 
     def stop(self) -> None:
-        """Leave the last count on the screen."""
+        """Show the last count."""
         if self._bar:
             self._bar.stop()
             self._bar = None
