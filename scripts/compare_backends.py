@@ -38,22 +38,36 @@ def main() -> int:
     """Print the divergences. Returns 1 if one of them is not a near-tie."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs=2, type=Path, metavar="RUN_FOLDER")
-    parser.add_argument("checkpoint", type=Path) parser.add_argument("--near-tie", type=float,
-    default=0.01, help="largest gap of a near-tie in nats (0.01)") parser.add_argument("--json",
-    action="store_true", dest="as_json") arguments = parser.parse_args() try: first_run, second_run
-    = (read_run(folder) for folder in arguments.runs) pairs = paired(first_run, second_run) except
-    UserError as error: print(f"compare_backends: {error}", file=sys.stderr) return 2 same_answers =
-    sum(a.grade.answers == b.grade.answers for a, b in pairs if a.grade and b.grade) differing =
-    [(a, b) for a, b in pairs if a.text != b.text] puzzles = {puzzle.id: puzzle for puzzle in
-    load_set(first_run.config.puzzle_set).puzzles} measured = divergences(differing, puzzles,
-    arguments.checkpoint) wide = [d for d in measured if d.gap_nats >= arguments.near_tie] if
-    arguments.as_json: figures = {"puzzles": len(pairs), "same_answers": same_answers}
-    print(json.dumps({**figures, "divergences": [asdict(d) for d in measured]})) else:
-    print(f"{len(pairs)} puzzles: same answers on {same_answers}, same text on", end=" ")
-    print(f"{len(pairs) - len(differing)}") for divergence in sorted(measured, key=lambda d:
-    -d.gap_nats): print( f"{divergence.puzzle}: part after {divergence.shared_tokens} tokens, "
-    f"gap {divergence.gap_nats:.6f} nat" ) print(f"{len(wide)} of {len(measured)} gaps reach
-    {arguments.near_tie} nat") return 1 if wide else 0
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "--near-tie", type=float, default=0.01, help="largest gap of a near-tie in nats (0.01)"
+    )
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    arguments = parser.parse_args()
+    try:
+        first_run, second_run = (read_run(folder) for folder in arguments.runs)
+        pairs = paired(first_run, second_run)
+    except UserError as error:
+        print(f"compare_backends: {error}", file=sys.stderr)
+        return 2
+    same_answers = sum(a.grade.answers == b.grade.answers for a, b in pairs if a.grade and b.grade)
+    differing = [(a, b) for a, b in pairs if a.text != b.text]
+    puzzles = {puzzle.id: puzzle for puzzle in load_set(first_run.config.puzzle_set).puzzles}
+    measured = divergences(differing, puzzles, arguments.checkpoint)
+    wide = [d for d in measured if d.gap_nats >= arguments.near_tie]
+    if arguments.as_json:
+        figures = {"puzzles": len(pairs), "same_answers": same_answers}
+        print(json.dumps({**figures, "divergences": [asdict(d) for d in measured]}))
+    else:
+        print(f"{len(pairs)} puzzles: same answers on {same_answers}, same text on", end=" ")
+        print(f"{len(pairs) - len(differing)}")
+        for divergence in sorted(measured, key=lambda d: -d.gap_nats):
+            print(
+                f"{divergence.puzzle}: part after {divergence.shared_tokens} tokens, "
+                f"gap {divergence.gap_nats:.6f} nat"
+            )
+        print(f"{len(wide)} of {len(measured)} gaps reach {arguments.near_tie} nat")
+    return 1 if wide else 0
 
 
 def paired(first: Run, second: Run) -> list[tuple[Response, Response]]:

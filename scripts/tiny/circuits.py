@@ -1,4 +1,14 @@
-"""Initial weights with which a model can already copy, which everything else in a transcript needs."""
+"""Initial weights with which a model can already copy, which everything else in a transcript needs.
+
+A model of this size needs much of its training to learn heads that look one token back, and then
+heads that find an earlier occurrence of the current words and what followed it (induction heads:
+Olsson et al., 2022). Such heads can be constructed, so training starts with them (compare Trockman
+and Kolter, 2023) and can change them.
+
+The hidden dimensions are five blocks of the size of a head: the token at this position, the tokens
+one, two and three positions before, and the token to copy. Embeddings and output rows have the
+identity of a token, a random vector, in the first and the last block.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +58,11 @@ def _move(attention: Any, head: int, size: int, to: int, scale: float) -> None:
 
 
 def _look_back(attention: Any, head: int, distance: int, frequencies: Tensor) -> None:
-    """Attend to the token `distance` positions before, whatever the tokens are."""
+    """Attend to the token `distance` positions before, whatever the tokens are.
+
+    With biases b e^(-i d f) for queries and b for keys, rotary embedding gives two positions at
+    distance m the score b^2 cos((m - d) f), which over the higher frequencies is sharpest at m = d.
+    """
     size = attention.head_dim
     rows = slice(head * size, (head + 1) * size)
     near = 7.0 * (frequencies > 0.01)
@@ -65,7 +79,10 @@ def _match(
     key_blocks: tuple[int, ...],
     frequencies: Tensor,
 ) -> None:
-    """Attend to positions at which `key_blocks` equal `query_blocks` at this position."""
+    """Attend to positions at which `key_blocks` equal `query_blocks` at this position.
+
+    Only the lower frequencies compare contents, because rotary embedding hardly rotates those.
+    """
     rows = slice(head * size, (head + 1) * size)
     still = torch.diag((frequencies < 0.01).float().repeat(2))
     for projection, blocks in ((attention.q_proj, query_blocks), (attention.k_proj, key_blocks)):

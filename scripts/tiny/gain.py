@@ -1,8 +1,16 @@
 """The gain of a training run of the tiny checkpoint, and the parts that it consists of.
 
-  (s1 - s0) (c0 - h0)  habit: more responses deduce before they answer
-+ s1 (c1 - c0)         deduction: responses that deduce are right more often
-+ (1 - s1) (h1 - h0)   guessing: responses that do not deduce are right more often
+    python scripts/tiny/gain.py BASE_RUN TRAINED_RUN     # run folders with the same puzzles
+
+A response is careful unless it begins like the hasty ones. For the puzzles with one time and those
+with two, let s be the share of careful responses, and c and h the accuracies of careful and hasty
+ones, with 0 for the base and 1 for the trained model. Then the gain is exactly
+
+    (s1 - s0) (c0 - h0)  habit: more responses deduce before they answer
+  + s1 (c1 - c0)         deduction: responses that deduce are right more often
+  + (1 - s1) (h1 - h0)   guessing: responses that do not deduce are right more often
+
+There are no intervals. The few careful responses of the base determine c0; their number is printed.
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ Scores = dict[tuple[int, bool], list[float]]
 
 
 def scores(run: Path) -> tuple[Scores, float]:
-    """(number of times, careful) -> accuracies, and the share of responses that answer every question."""
+    """(number of times, careful) -> accuracies, and the share of responses that are complete."""
     puzzles = {p.id: p for p in load_set(read_config(run).puzzle_set).puzzles}
     accuracies: Scores = defaultdict(list)
     complete = []

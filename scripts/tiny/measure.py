@@ -46,7 +46,7 @@ class Answered:
 def respond(
     folder: Path, puzzles: list[Puzzle], samples: int, start: str, seed: int, max_tokens: int
 ) -> tuple[list[Answered], float]:
-    """Responses to each puzzle (greedy if there is one sample), and the mean number of prompt tokens."""
+    """Responses to each puzzle (one sample is greedy), and the mean number of prompt tokens."""
     torch.manual_seed(seed)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")

@@ -10,6 +10,13 @@ chance and far below what it can do when it is careful, which reinforcement lear
 At the beginning some responses only repeat the prompt, because copying names is needed for
 everything else, and this teaches it in minutes.
 
+Matrices are optimized by Muon (Jordan et al., 2024), the rest by AdamW. The learning rate warms up,
+is constant, and falls to zero over the last third. Progress is counted in minutes of training. With
+the same --out, a run that was stopped resumes from its last checkpoint, also with more --minutes or
+other --hasty shares. DIR has the pool of puzzles, the state, and the model with its tokenizer;
+nothing in it is pickled. On a shared machine, several processes with one thread each are faster
+than one process with several threads:
+
     OMP_NUM_THREADS=1 torchrun --nproc-per-node 3 scripts/tiny/train.py --out DIR --minutes 70
 """
 
@@ -137,7 +144,7 @@ def response_loss(model: Qwen2ForCausalLM, ids: Tensor, learned: Tensor) -> Tens
 
 
 def rate_at(progress: float, step: int) -> float:
-    """The learning rate as a share of its maximum: warm-up, constant, decrease over the last third."""
+    """The learning rate as a share of its maximum: warm-up, constant, fall over the last third."""
     return min(1.0, (step + 1) / 50) * min(1.0, max(0.0, 1 - progress) / 0.35)
 
 

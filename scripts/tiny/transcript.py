@@ -1,4 +1,18 @@
-"""Careful transcripts: a small puzzle is solved in writing, with one single-clue deduction per line."""
+"""Careful transcripts: a small puzzle is solved in writing, one single-clue deduction per line.
+
+Each line is simple enough for a very small model. The first line says which room is north and which
+is south (or west and east). Each later line names a clue or a rule, repeats it, copies the known
+facts that it needs, and gives the facts that follow. Facts have a fixed wording ("the Rope at 11:00
+PM in the Hall"), so that they can be found by their first words. Then each question is repeated and
+answered, and the answers are copied into the answer block.
+
+Clues are tried repeatedly in the order of the prompt and used if they give something new. Rules are
+tried if no clue does. Lines that no question needs are left out. If no single clue or rule gives
+anything new, a line "By trial: FACT" states a true fact whose deduction is not shown.
+
+All puzzles here have two suspects, weapons and rooms, and at most two times and motives, so every
+unknown is a choice of two, numbered as in the puzzle's world.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +173,7 @@ class Deduction:
     # Unknowns
 
     def at(self, who: Ref, time: int) -> Unknown:
-        """The room of somebody or something; with one time, everybody in the murder shares a room."""
+        """The room of somebody or something; with one time, the murder's people share a room."""
         if not self.world.times and who in (BODDY, MURDERER, MURDER_WEAPON):
             return Unknown("room")
         return Unknown("at", who, time)

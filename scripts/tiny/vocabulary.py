@@ -133,7 +133,11 @@ def _response_phrases(short: tuple[str, ...]) -> list[str]:
 
 
 def build() -> Qwen2Tokenizer:
-    """The tokenizer, of the class that transformers loads for every Qwen2 model."""
+    """The tokenizer, of the class that transformers loads for every Qwen2 model.
+
+    That class ignores the pre-tokenization of a tokenizer file and uses its own, but it matches
+    added tokens first, the longest that fits. So the phrases are added tokens.
+    """
     from tokenizers import AddedToken, pre_tokenizers
     from transformers import Qwen2Tokenizer
 

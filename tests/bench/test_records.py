@@ -291,7 +291,7 @@ def test_a_folder_of_another_format_is_told_and_left_alone(
     puzzles, results, folder = finished
     for version, message in (
         (None, "its format is 1, which an older version"),
-        (3, "of format 3, which"),
+        (3, "its format is 3, which"),
     ):
         data = json.loads((folder / "run.json").read_text())
         del data["format"]

@@ -76,14 +76,23 @@ def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
     assert sizes[0] == sizes[1]
 
 
-@pytest.mark.parametrize( ("module", "message"), [ ("import nothing_of_this_name\n",
-"ModuleNotFoundError: No module named 'nothing_of"), ("def Broken():\n    raise OSError('no
-licence')\n", "OSError: no licence"), ("class Broken:\n    def train(self): ...\n", "toy:Broken is
-not a trainer: it lacks presets, plan"), ("", "has no attribute 'Broken'"), ], ) def
-test_a_broken_trainer_is_named(module: str, message: str, tmp_path: Path) -> None: install(tmp_path
-/ "site", {"broken": "toy:Broken"}, {"toy.py": module}) line = refused(train(tmp_path, tmp_path /
-"site", "--trainer", "broken")) assert line.startswith("--trainer broken: toy:Broken ") assert
-message in line
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("import nothing_of_this_name\n", "ModuleNotFoundError: No module named 'nothing_of"),
+        ("def Broken():\n    raise OSError('no licence')\n", "OSError: no licence"),
+        (
+            "class Broken:\n    def train(self): ...\n",
+            "toy:Broken is not a trainer: it lacks presets, plan",
+        ),
+        ("", "has no attribute 'Broken'"),
+    ],
+)
+def test_a_broken_trainer_is_named(module: str, message: str, tmp_path: Path) -> None:
+    install(tmp_path / "site", {"broken": "toy:Broken"}, {"toy.py": module})
+    line = refused(train(tmp_path, tmp_path / "site", "--trainer", "broken"))
+    assert line.startswith("--trainer broken: toy:Broken ")
+    assert message in line
 
 
 def test_installed_trainers_are_listed(tmp_path: Path) -> None:
