@@ -1,5 +1,5 @@
-# Needs Python 3.11 or newer, git and make. Everything is installed into .venv in this folder; only
-# `make test-vllm` makes another, .venv-vllm (2.5 GB; Linux on x86-64).
+# You need Python 3.11 or newer, git and make. Everything is installed into .venv in this folder. Only
+# `make test-vllm` creates another environment, .venv-vllm (2.5 GB; Linux on x86-64).
 #
 #   make demo
 #   make quick
@@ -21,9 +21,9 @@ demo: $(INSTALLED)  ## puzzles, models, training and a board, offline, in a scra
 quick: $(INSTALLED)  ## style, types and the fast tests, three quarters of all: a verdict within a minute
 	scripts/quick.sh $(BIN)
 
-# A file's tests stay in one worker, because they share what takes long to make: a training run, a
-# server. tests/conftest.py puts the longest files first, which the option keeps. No test has to run
-# alone: each has folders and ports of its own, and none fails because the machine is busy.
+# All tests of a file run in the same worker, because they share what takes long to prepare, such as a
+# training run or a server. tests/conftest.py puts the longest files first, and the option keeps that
+# order. No test must run alone: each has its own folders and ports, and none depends on speed.
 test: $(INSTALLED)  ## all tests, one worker for each core; what is skipped is named, with the reason
 	$(BIN)/python -m pytest -rs -n auto --dist loadfile --no-loadscope-reorder
 

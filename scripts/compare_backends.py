@@ -2,10 +2,10 @@
 
     python scripts/compare_backends.py RUN_FOLDER RUN_FOLDER CHECKPOINT [--json]
 
-The runs asked the same puzzles, one through transformers and one through a server, say. For each
-puzzle where the texts part, the checkpoint is run in fp32 up to where they do, and the gap between
-the log-probabilities (in nats) of the two tokens that follow is measured: two programs that round
-differently may choose differently only where the gap is about nothing.
+The runs have the same puzzles, for example one through transformers and one through a server. For
+each puzzle whose texts diverge, the checkpoint is run in fp32 up to that position, and the
+difference between the log-probabilities (in nats) of the two next tokens is measured. Two programs
+that round differently should choose different tokens only if this gap is close to zero.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from tclue.puzzle.splits import load_set
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where the texts for one puzzle part."""
+    """The position at which the texts for a puzzle diverge."""
 
     puzzle: str
-    # tokens that the two texts share before they part
+    # number of tokens before the texts diverge
     shared_tokens: int
-    # difference of the log-probabilities of the two next tokens, in nats, as fp32 gives them
+    # difference of the log-probabilities of the two next tokens in fp32, in nats
     gap_nats: float
 
 
 def main() -> int:
-    """Print the divergences; return 1 where some divergence is no near-tie."""
+    """Print the divergences. Returns 1 if one of them is not a near-tie."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs=2, type=Path, metavar="RUN_FOLDER")
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--near-tie", type=float, default=0.01, help="most nats (0.01)")
+    parser.add_argument(
+        "--near-tie", type=float, default=0.01, help="largest gap of a near-tie in nats (0.01)"
+    )
     parser.add_argument("--json", action="store_true", dest="as_json")
     arguments = parser.parse_args()
     try:
@@ -71,21 +73,21 @@ def main() -> int:
 def paired(first: Run, second: Run) -> list[tuple[Response, Response]]:
     """The responses of two runs to the same requests.
 
-    Raises UserError where the runs asked different puzzles.
+    Raises UserError if the runs have different puzzles.
     """
     if first.config.puzzle_sha256 != second.config.puzzle_sha256:
-        raise UserError("the runs asked different puzzle files: expected the same")
+        raise UserError("the runs have different puzzle files: expected the same file")
     others = {response.pair: response for response in second.final() if response.scored}
     scored = [response for response in first.final() if response.scored]
     if {response.pair for response in scored} != set(others):
-        raise UserError("the runs answered different puzzles: expected two complete runs")
+        raise UserError("the runs have responses to different puzzles: expected two complete runs")
     return [(response, others[response.pair]) for response in scored]
 
 
 def divergences(
     pairs: list[tuple[Response, Response]], puzzles: dict[str, Puzzle], checkpoint: Path
 ) -> list[Divergence]:
-    """Measure the gap at which each pair of texts parts."""
+    """Measure the gap at the position at which each pair of texts diverges."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

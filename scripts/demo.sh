@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole way on a small scale, offline, in a scratch folder (DEMO_DIR=... keeps it elsewhere):
-# puzzles made and proved, models asked, a model trained and asked again, a board with the arrow.
+# A small offline demonstration in a temporary folder (or in DEMO_DIR=...): generates and proves
+# puzzles, benchmarks models, trains a model and benchmarks it again, and draws a board.
 set -euo pipefail
 
 demo=${DEMO_DIR:-$(mktemp -d)}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the environment that the Makefile's targets run in:  scripts/install.sh [VENV_DIR]
-# (PYTHON=... picks the interpreter, TORCH=... another build of torch: see install_torch.sh).
+# Creates the environment for the Makefile's targets:  scripts/install.sh [VENV_DIR]
+# (PYTHON=... chooses the interpreter, TORCH=... another build of torch: see install_torch.sh).
 #
-# torch comes first, and what comes after it may not replace it: a constraint holds its version. The
-# checkout is installed in place, so editing it needs no second install.
+# torch is installed first, and a constraint keeps its version for everything after it. The checkout
+# is installed in place, so changes in it need no second installation.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -11,7 +11,7 @@ venv=${1:-$repo/.venv}
 base=${PYTHON:-python3}
 
 "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "install.sh: $base: Python 3.11 or newer is needed; PYTHON=python3.11 make picks one" >&2
+    echo "install.sh: $base: expected Python 3.11 or newer, for example PYTHON=python3.11 make" >&2
     exit 2
 }
 "$base" -m venv "$venv"
@@ -25,5 +25,5 @@ trap 'rm -f "$constraints"' EXIT
 "$python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" \
     --editable "$repo[local,lm-eval,train,torchtune,tensorboard,dev]"
 
-# So that plain `lm_eval --tasks temporal_clue` works; `tclue lm-eval --unregister` takes it back.
+# Makes `lm_eval --tasks temporal_clue` work; `tclue lm-eval --unregister` undoes it.
 "$venv/bin/tclue" lm-eval --register

@@ -2,9 +2,9 @@
 # Installs torch into an environment:  scripts/install_torch.sh PYTHON
 # (TORCH=torch==2.13.0 installs that requirement instead, for example on a machine with a GPU).
 #
-# The CPU build, because PyPI's plain 2.13.0 for Linux brings gigabytes of CUDA libraries that the
-# tests and the demo have no use for. Where the configured indexes do not have it, PyTorch's public
-# CPU index is asked; where that has none (macOS) or cannot be reached, the plain one is taken.
+# It installs the CPU build, because PyPI's 2.13.0 for Linux needs gigabytes of CUDA libraries that
+# the tests and the demo do not use. If the configured indexes do not have it, PyTorch's public CPU
+# index is used. If that has none (macOS) or cannot be reached, PyPI's build is installed.
 set -euo pipefail
 
 VERSION=2.13.0

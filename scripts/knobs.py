@@ -31,7 +31,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Bring the page up to date, or say that it is not."""
+    """Update the page, or report that it is out of date."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

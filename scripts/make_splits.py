@@ -1,11 +1,11 @@
 """Write the shipped splits and their manifest into tclue/puzzle/data.
 
-Every puzzle is proved twice: by the SAT solver that made it, and by the CP-SAT model. A seed whose
-prompt already stands in a split is passed over.
+Every puzzle is proved twice: by the SAT solver that generated it, and by the CP-SAT model. A seed
+whose prompt is already in a split is skipped.
 
     python scripts/make_splits.py [--check]
 
-With --check, nothing is written; exit code 1 if the committed files are not what would be.
+With --check, nothing is written, and the exit code is 1 if the committed files are out of date.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tclue.puzzle.generate import VERSION, make
 from tclue.puzzle.puzzle import prompt_hash
 from tclue.puzzle.splits import DATA
 
-# A search for this string finds every copy of the data, in a training set too.
+# Search for this string to find copies of the data, for example in a training set.
 CANARY = "tclue-canary-6f1c2b0e-8a57-4d0b-9f6e-3c9d5a7e41b8"
 
 # split: (difficulty, first seed, number of puzzles)
@@ -35,7 +35,7 @@ SPLITS = {
 
 
 def main() -> int:
-    """Write or check the files; returns the exit code."""
+    """Write or check the files. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def build() -> dict[str, str]:
-    """File name -> text, for every split and the manifest."""
+    """file name -> text, for every split and the manifest."""
     seen: set[str] = set()
     splits: dict[str, object] = {}
     written: dict[str, str] = {}

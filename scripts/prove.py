@@ -2,12 +2,13 @@
 
     python scripts/prove.py --out DIR [--seeds 1,2,3] [--set KEY=VALUE ...]
 
-Each is `tclue train --preset tiny --then-bench --json` in a folder of its own. Asked of each seed:
-accuracy on `easy-test`, sampled at temperature 1, rises by 0.10 or more, the paired 95% interval of
-the rise lies above 0, greedy accuracy does not fall, and the command takes 15 minutes at most. The
-control is seed 1 with each batch's rewards shuffled among its responses: its interval must reach 0
-or below. A line of JSON for each goes to DIR/proof.jsonl; what is there is not run again. Exit code
-1 where something that is asked does not hold.
+Each training is `tclue train --preset tiny --then-bench --json` in its own folder. These claims are
+checked for each seed: accuracy on `easy-test`, sampled at temperature 1, increases by 0.10 or more;
+the paired 95% interval of the increase is above 0; greedy accuracy does not decrease; and the
+command takes at most 15 minutes. The control is seed 1 with the rewards of each batch shuffled
+among its responses: its interval must include 0 or values below. Each result is a line of JSON in
+DIR/proof.jsonl, and a result that is already there is not computed again. The exit code is 1 if a
+claim is not met.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def command_for(name: str, seed: int, out: Path, settings: list[str]) -> list[st
 
 
 def train(name: str, command: list[str]) -> dict[str, Any]:
-    """One command, its progress on standard error; what its last line says."""
+    """Run a command, with its progress on standard error. Returns the JSON of its last line."""
     print("$", *command, flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -57,7 +58,7 @@ def faults(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Run what is missing, and report which claims hold."""
+    """Run the trainings that are missing, and report which claims are met."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

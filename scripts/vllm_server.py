@@ -1,4 +1,4 @@
-"""Serve a checkpoint with vLLM until Ctrl-C: the server of tclue_grpo.vllm_server, by hand.
+"""Serve a checkpoint with vLLM until Ctrl-C, with the server that the trainer uses.
 
 python scripts/vllm_server.py CHECKPOINT
 """
@@ -18,11 +18,11 @@ def main() -> None:
     """Serve the checkpoint on the command line until a signal."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--venv", default="", help="the environment that has vLLM, or its Python")
+    parser.add_argument("--venv", default="", help="an environment with vLLM, or its Python")
     parser.add_argument("--gpu", action="store_true", help="bf16, compiled, on a GPU")
-    parser.add_argument("args", nargs="*", help="further arguments of the server, after --")
+    parser.add_argument("args", nargs="*", help="further arguments for the server, after --")
     options = parser.parse_args()
-    # A plain `kill` unwinds the block as Ctrl-C does.
+    # A plain `kill` ends the block in the same way as Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     python, settings = find_python(options.venv), ServerSettings(on_gpu=options.gpu)
     server = Server(options.checkpoint, python, settings, new_log(), args=options.args)

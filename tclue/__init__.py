@@ -1,1 +1,1 @@
-"""Temporal Clue: proved puzzles, sound grades, every cost counted, a board with intervals."""
+"""Temporal Clue: proved puzzles, sound grades, costs of every response, a board with intervals."""

@@ -1,13 +1,13 @@
-"""After training: benchmark the base and every kept step, and put the gain on the board.
+"""After training: benchmark the base and every saved step, and put the gain on the board.
 
     then_bench(Path("runs/tiny-seed1"), results=Path("results"), board=Path("leaderboards"))
 
-* The settings are in the training run's `kept.json` (`TrainingRunManifest`): the same puzzles,
-  samples, limits and seed for the base and for each step; first sampled, then greedily.
-* `tclue bench` sends the requests. So the same call, after any interruption, requests only what is
-  missing; a step that is best and last is one variant; and recorded responses are kept.
-* The step that counts is the best on the validation puzzles, as training chose it. Reported are
-  its scores on the puzzles here, never the best of the reported scores.
+* The settings are in the training run's `kept.json` (`TrainingRunManifest`). The base and all steps
+  have the same puzzles, samples, limits and seed. They are benchmarked sampled, then greedily.
+* The requests are those of `tclue bench`. So after an interruption the same call requests only the
+  missing responses, a step that is both best and last is one variant, and records are kept.
+* The reported step is the best on the validation puzzles, chosen during training. Its scores here
+  are on other puzzles, and the best of them is never selected.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
 
 @dataclass(frozen=True)
 class GainOverBase:
-    """The best step beside the base, on equal settings. Accuracies are fractions 0 to 1."""
+    """The best step compared with the base at equal settings. Accuracies are from 0 to 1."""
 
     base_accuracy: float
     trained_accuracy: float
-    # trained less base, puzzle by puzzle, with its 95% interval and p of the paired t test
+    # trained minus base, puzzle by puzzle, with its 95% interval and p of the paired t test
     difference: float
     interval: tuple[float, float]
     p: float
     # puzzles to which both have a scored response
     puzzles: int
     samples: int
-    # share of the responses that answer every question, and the accuracy of those alone
+    # share of the responses that answer every question, and the accuracy of only these responses
     base_in_format: float
     trained_in_format: float
     base_accuracy_in_format: float | None
@@ -58,12 +58,12 @@ class GainOverBase:
 
 @dataclass(frozen=True)
 class Step:
-    """A kept step, or the base (step 0), as it was benchmarked sampled."""
+    """The sampled benchmark of a saved step, or of the base (step 0)."""
 
     step: int
     run: str
     accuracy: float | None
-    # mean US dollars for one response; None where unknown
+    # mean US dollars per response; None if unknown
     cost_usd: float | None
 
 
@@ -73,31 +73,31 @@ class TrainingGain:
 
     run: str
     base: str
-    # the step that is compared: the best on the validation puzzles; the last without a validation
+    # the step that is compared: the best on the validation puzzles, or the last without validation
     step: int
     last: int
     puzzle_set: str
     sampled: GainOverBase
     # None without greedy responses
     greedy: GainOverBase | None
-    # the base first, then the kept steps in their order
+    # the base first, then the saved steps in their order
     steps: tuple[Step, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--json`: the sampled gain's numbers are at the top level."""
+        """The gain for `--json`, with the numbers of the sampled gain at the top level."""
         data = asdict(self)
         return {**data.pop("sampled"), **data}
 
 
 def check_folders(results: Path, board: Path) -> None:
-    """Raise UserError, before hours of training, for folders that cannot be used after them."""
+    """Raise UserError before training if folders that are needed afterwards cannot be used."""
     for option, folder in (("--results", results), ("--board", board)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{option} {folder}: cannot be used: {error.strerror}") from None
         if not os.access(folder, os.W_OK):
-            raise UserError(f"{option} {folder}: cannot be written to: expected a folder that can")
+            raise UserError(f"{option} {folder}: expected a folder that can be written")
     leaderboard.build(results)
 
 
@@ -108,10 +108,10 @@ def then_bench(
     board: Path = Path("leaderboards"),
     progress: RunObserver | None = None,
 ) -> TrainingGain:
-    """Request the missing responses of a training run's base and kept steps; write the board.
+    """Request the missing responses of a training run's base and saved steps, and write the board.
 
-    Raises as `run_models` does: UserError for bad input, StopError where a run stopped before its
-    end, SystemExit(130) on Ctrl-C.
+    Raises the errors of `run_models`: UserError for invalid input, StopError if a run stopped
+    early, SystemExit(130) on Ctrl-C.
     """
     manifest = read_manifest(run)
     compared = manifest.last if manifest.best is None else manifest.best
@@ -153,22 +153,22 @@ def _options(manifest: TrainingRunManifest, run: Path, results: Path, greedy: bo
 
 
 def _price(manifest: TrainingRunManifest) -> Mapping[str, Any]:
-    """The options that price responses; none where the run has no price."""
+    """The options that price responses; empty if the run has no price."""
     prices = asdict(manifest.price or ResponsePrice())
     price = {name: value for name, value in prices.items() if value}
     return price if price.keys() - {"gpus"} else {}
 
 
 def _check_base(manifest: TrainingRunManifest, options: BenchOptions) -> None:
-    """Refuse a base that is not the one that training began with."""
+    """Raise UserError if the base is not the one that training began with."""
     bases = resolve_all(manifest.base, options)
     if len(bases) != 1:
         raise UserError(f"{manifest.base}: stands for {len(bases)} variants: expected one model")
     checkpoint = bases[0].resolved.checkpoint
     if manifest.base_checkpoint and checkpoint != manifest.base_checkpoint:
         raise UserError(
-            f"{manifest.base}: is not what training began with: its files have SHA-256 "
-            f"{(checkpoint or 'unknown')[:8]}, and had {manifest.base_checkpoint[:8]}"
+            f"{manifest.base}: it is not the model that training began with: the SHA-256 of its "
+            f"files is {(checkpoint or 'unknown')[:8]}: expected {manifest.base_checkpoint[:8]}"
         )
 
 
@@ -202,7 +202,7 @@ def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
 
 
 def _in_format(run: Tally) -> tuple[float, float | None]:
-    """The share of scored responses that answer every question, and the mean accuracy of those."""
+    """The share of scored responses that answer every question, and the mean accuracy of these."""
     in_format = [mark for mark in run.scored if all(vote.answer is not None for vote in mark.votes)]
     accuracy = known_mean([mark.accuracy for mark in in_format]) if in_format else None
     return len(in_format) / len(run.scored), accuracy

@@ -1,10 +1,11 @@
-"""The user's own TOML files beside the shipped ones; reading and merging TOML files."""
+"""The user's own files: TOML files that extend the shipped ones, and the cache."""
 
 from __future__ import annotations
 
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tclue.errors import UserError
 
 
 def user_file(name: str, given: Path | None) -> Path | None:
-    """The file that was given, else `tclue/NAME` in $XDG_CONFIG_HOME (~/.config) if it is there."""
+    """The given file, else `tclue/NAME` in $XDG_CONFIG_HOME (~/.config) if it exists, else None."""
     if given is not None:
         return given
     default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tclue" / name
@@ -20,7 +21,7 @@ def user_file(name: str, given: Path | None) -> Path | None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; UserError, naming it, where it cannot be read."""
+    """The text of a file. Raises UserError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -29,15 +30,15 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file; UserError, naming it, where it is not one."""
+    """The tables of a TOML file. Raises UserError if it cannot be read or is not valid."""
     try:
         return tomllib.loads(read_text(path))
-    except (ValueError, RecursionError) as error:  # a number of 4,300 digits; tables in tables
+    except (ValueError, RecursionError) as error:  # also for numbers of 4,300 digits, deep nesting
         raise UserError(f"{path}: not a TOML file: {error}") from None
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key; other values are taken from `above`."""
+    """Two tables merged key by key. Values that are not tables are taken from `above`."""
     overlaid = {
         key: merged(below[key], value)
         if isinstance(value, dict) and isinstance(below.get(key), dict)
@@ -45,3 +46,23 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         for key, value in above.items()
     }
     return {**below, **overlaid}
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/tclue`, or `~/.cache/tclue`; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tclue"
+
+
+def write_cached(path: Path, data: bytes) -> None:
+    """Write a file to the cache completely or not at all. Raises UserError if that fails."""
+    draft = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # the draft may not exist
+            draft.unlink()
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; set XDG_CACHE_HOME to another folder"
+        ) from None

@@ -1,5 +1,5 @@
-"""The errors that a person is told in one line, with exit code 2 and no traceback."""
+"""Errors that the command line reports in one line, with exit code 2 and no traceback."""
 
 
 class UserError(Exception):
-    """What is wrong, where, and what would be right, in one line."""
+    """One line that says what is wrong, where, and what was expected."""

@@ -1,13 +1,13 @@
-"""An append-only file of lines that a crash or a full disk leaves intact.
+"""An append-only file of lines that stays intact after a crash or on a full disk.
 
-* A line is on the disk (written whole, then fsync) when `append` returns or `add` ends.
+* When `append` or `add` returns, the line is on the disk: written completely, then synced.
 * Lines that are added while the disk is busy share the next fsync (group commit: DeWitt et al.,
-  "Implementation Techniques for Main Memory Database Systems", 1984), so their number a second is
-  not bound by it.
-* What a killed process left of its last line is cut off when the file is opened again. Where a
-  write fails, the lines before it are kept and the file ends with the last of them. Where an fsync
-  fails, none of its lines is taken to be written: the system may have dropped them, and another
-  fsync would not say so (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
+  "Implementation Techniques for Main Memory Database Systems", 1984), so the fsync does not limit
+  the number of lines per second.
+* An incomplete last line of a killed process is cut off when the file is opened again. If a write
+  fails, the lines before it are kept, and the file ends with the last of them. If an fsync fails,
+  all of its lines count as not written, because the system may have dropped them, and another fsync
+  would not report that (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK = 1 << 16
 
 
 class Journal:
-    """The file, opened for appending. Raises OSError if it cannot be opened."""
+    """A file that is opened for appending. Raises OSError if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,13 +35,16 @@ class Journal:
         self._end = _last_line_end(self._descriptor)
         os.ftruncate(self._descriptor, self._end)
         self._lock = threading.Lock()
-        # an executor of its own, so that `close` can wait for writes that have not begun
+        # a separate executor, so that `close` can wait for writes that have not started
         self._writer = ThreadPoolExecutor(1)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
     def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
-        """Write lines, each with its line end; return how many are on disk, and any error."""
+        """Write lines, each with a line break at its end.
+
+        Returns the number of lines that are on the disk, and the error or None.
+        """
         data = b"".join(lines)
         with self._lock:
             written, failed = 0, None
@@ -50,7 +53,7 @@ class Journal:
                     written += os.write(self._descriptor, data[written:])
             except OSError as error:
                 failed = error
-                # The line ends that were written are those of whole lines.
+                # Keep only the complete lines.
                 written = data.rfind(b"\n", 0, written) + 1
             try:
                 if failed:
@@ -58,13 +61,13 @@ class Journal:
                 os.fsync(self._descriptor)
             except OSError as error:
                 failed, written = failed or error, 0
-                with suppress(OSError):  # the first error is the one reported
+                with suppress(OSError):  # only the first error is reported
                     os.ftruncate(self._descriptor, self._end)
             self._end += written
         return data.count(b"\n", 0, written), failed
 
     async def add(self, line: bytes) -> None:
-        """Write a line together with those that others add. Raises OSError if that fails."""
+        """Write a line together with those of other tasks. Raises OSError if that fails."""
         future = asyncio.get_running_loop().create_future()
         self._queue.append((line, future))
         if self._flushing is None:
@@ -80,7 +83,7 @@ class Journal:
                 done, failed = await loop.run_in_executor(self._writer, self.append, lines)
                 for number, (_, future) in enumerate(group):
                     if future.done():
-                        continue  # whoever added it no longer waits
+                        continue  # the task that added it was cancelled
                     if number < done:
                         future.set_result(None)
                     else:
@@ -89,14 +92,14 @@ class Journal:
             self._flushing = None
 
     def replace(self, lines: Iterable[bytes]) -> None:
-        """Put other lines in the place of all that are there, at once."""
+        """Replace all lines by other ones in one step."""
         replace(self._path, lines)
         os.close(self._descriptor)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND)
         self._end = os.fstat(self._descriptor).st_size
 
     def close(self) -> None:
-        """Write what is still to be written, and close the file."""
+        """Write the lines that are left, and close the file."""
         self._writer.shutdown()
         queue, self._queue = self._queue, []
         self.append([line for line, _ in queue])
@@ -104,7 +107,7 @@ class Journal:
 
 
 def replace(path: Path, parts: Iterable[bytes]) -> None:
-    """Put new bytes in a file's place at once: a reader sees the old ones or the new."""
+    """Replace the content of a file in one step: a reader sees the old bytes or the new ones."""
     draft = path.with_name(f"{path.name}.new")
     try:
         with draft.open("wb") as file:
@@ -113,7 +116,7 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        sync(path.parent)  # or a crash brings the old file back, without what was added since
+        sync(path.parent)  # otherwise a crash may restore the old file and lose later lines
     except BaseException:
         with suppress(OSError):
             draft.unlink()
@@ -121,10 +124,11 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def locked(folder: Path, busy_reason: str, advice: str) -> int:
-    """Lock a folder for this process, until the returned descriptor is closed.
+    """Lock a folder for this process until the returned descriptor is closed.
 
-    Raises UserError if another process has it (with `busy_reason`), or if the file system has no
-    locks, as some network file systems (with `advice`); OSError if the folder does not exist.
+    Raises UserError with `busy_reason` if another process has the lock, UserError with `advice` if
+    the file system has no locks, as some network file systems, and OSError if the folder is
+    missing.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -138,7 +142,7 @@ def locked(folder: Path, busy_reason: str, advice: str) -> int:
 
 
 def sync(path: Path) -> None:
-    """Make sure that a file, or a folder's list of its files, is on the disk."""
+    """Make sure that a file, or the list of files in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -147,7 +151,7 @@ def sync(path: Path) -> None:
 
 
 def _last_line_end(descriptor: int) -> int:
-    """Where the last whole line ends, read from the back."""
+    """The position after the last complete line, searched from the end."""
     end = os.fstat(descriptor).st_size
     while end:
         start = max(0, end - _BLOCK)

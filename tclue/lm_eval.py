@@ -1,18 +1,18 @@
-"""Temporal Clue as tasks of lm-eval (https://github.com/EleutherAI/lm-evaluation-harness).
+"""Temporal Clue as lm-eval tasks (https://github.com/EleutherAI/lm-evaluation-harness).
 
     tclue lm-eval --register
     lm_eval --tasks temporal_clue --model hf --model_args pretrained=PATH --apply_chat_template
 
-The tasks are YAML in `tasks/temporal_clue/`, which a wheel carries as `tclue/tasks/`; their
-functions are the first part of this module. lm-eval looks for tasks in its own folder and in an
-`--include_path`, nowhere else. So `register` writes a stub for each of our files into lm-eval's
-folder that includes ours by its absolute path, `unregister` takes exactly these away, and `run`
-gives lm-eval the include path where there are no stubs. Checked with lm-eval 0.4.13.
+The tasks are YAML files in `tasks/temporal_clue/` (in a wheel: `tclue/tasks/`). Their functions are
+the first part of this module. lm-eval looks for tasks only in its own folder and in an
+`--include_path`. So `register` writes a stub for each of our files into lm-eval's folder, which
+includes our file by its absolute path; `unregister` removes exactly these stubs; and `run` passes
+the include path to lm-eval if there are no stubs. Checked with lm-eval 0.4.13.
 
-Two differences to `tclue bench` remain, and are lm-eval's. Where a prompt and the limit do not fit
-the model's context together, it cuts the prompt's beginning, with a warning, while bench makes the
-limit smaller; `--gen_kwargs max_gen_toks=N` leaves room. And a failed request, tried three times,
-ends the whole evaluation, while bench records it and goes on.
+lm-eval differs from `tclue bench` in two ways. If a prompt and the limit together do not fit the
+model's context, lm-eval cuts the beginning of the prompt with a warning, while bench reduces the
+limit; `--gen_kwargs max_gen_toks=N` leaves space for the prompt. And a request that has failed
+three times ends the whole evaluation, while bench records the failure and continues.
 """
 
 from __future__ import annotations
@@ -36,14 +36,12 @@ from tclue.puzzle.splits import load_set
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# The task
-
 
 def dataset(puzzles: str, shots: str, band: str | None = None, **_: Any) -> dict[str, Dataset]:
-    """The puzzle sets to ask (`test`) and to draw few-shot examples from (`shots`).
+    """The puzzles of the evaluation (`test`), and those for few-shot examples (`shots`).
 
-    With `band`, one of `BANDS`, only the puzzles of that size are asked. lm-eval also passes the
-    task's metadata, with model arguments in it, which is ignored.
+    `band`, one of `BANDS`, selects the puzzles of a size for the evaluation. lm-eval also passes
+    the task's metadata, which is ignored.
     """
     from datasets import Dataset
 
@@ -64,9 +62,9 @@ def process_results(
 ) -> dict[str, float]:
     """metric -> its mean over the responses to a document.
 
-    `results` holds one item: a response, or a list of them where the task keeps several. A response
-    is None where the reply held no text: lm-eval writes "" for that, but not for concurrent
-    requests through litellm.
+    `results` has one item: a response, or a list of responses if the task keeps several. A response
+    is None if the reply had no text and the requests are concurrent through litellm; otherwise
+    lm-eval replaces it with "".
     """
     solution = dict(line.split(". ", 1) for line in doc["answers"].splitlines())
     puzzle = Puzzle(prompt=doc["prompt"], solution=solution, id=doc["id"])
@@ -81,26 +79,24 @@ def process_results(
     }
 
 
-# Where lm-eval finds it
-
 _FOLDER = "temporal_clue"
 _MARK = "# Written by `tclue lm-eval --register`; `tclue lm-eval --unregister` takes it away.\n"
 
 
 def tasks_folder() -> Path:
-    """The folder of our task folder: beside the package's modules, or beside a checkout's package.
+    """The folder that contains our task folder: in the package, or next to it in a checkout.
 
-    Raises UserError where it is in neither place.
+    Raises UserError if it is in neither place.
     """
     package = Path(str(files("tclue")))
     for folder in (package / "tasks", package.parent / "tasks"):
         if (folder / _FOLDER).is_dir():
             return folder
-    raise UserError(f"{package}: the lm-eval task is missing: expected {_FOLDER} in tasks/ there")
+    raise UserError(f"{package}: the lm-eval task is missing: expected tasks/{_FOLDER} in it")
 
 
 def _lm_eval_tasks() -> Path:
-    """The folder in which the installed lm-eval looks for tasks; lm-eval is not imported."""
+    """The folder in which the installed lm-eval looks for tasks. lm-eval is not imported."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise UserError('lm-eval is not installed: pip install "tclue[lm-eval]"')
@@ -108,7 +104,7 @@ def _lm_eval_tasks() -> Path:
 
 
 def _stubs() -> dict[Path, str]:
-    """Stub file -> what it holds."""
+    """stub file -> its content."""
     place = _lm_eval_tasks() / _FOLDER
     return {
         place / yaml.name: f"{_MARK}include: {json.dumps(str(yaml))}\n"
@@ -121,10 +117,10 @@ def _text(stub: Path) -> str | None:
 
 
 def register() -> str:
-    """Let plain `lm_eval --tasks temporal_clue` find the task; say so in a line.
+    """Make `lm_eval --tasks temporal_clue` find the task. Returns a line that says so.
 
-    Raises UserError where lm-eval is not installed, its folder cannot be written, or a file of
-    somebody else's stands there.
+    Raises UserError if lm-eval is not installed, if its folder cannot be written, or if there is a
+    file of that name which tclue did not write.
     """
     stubs = _stubs()
     place = _lm_eval_tasks() / _FOLDER
@@ -133,24 +129,24 @@ def register() -> str:
         for stub in stale:
             if not (_text(stub) or _MARK).startswith(_MARK):
                 raise UserError(
-                    f"{stub}: not written by tclue, so left as it is: move it away first"
+                    f"{stub}: not written by tclue, so it was not changed: move it away first"
                 )
         for stub, text in stale.items():
             place.mkdir(exist_ok=True)
             stub.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"{place}: cannot be written: {error.strerror}. "
-            "`tclue lm-eval --tasks temporal_clue` works without"
+            f"{place}: cannot be written: {error.strerror}; use `tclue lm-eval --tasks "
+            "temporal_clue`, which does not need it"
         ) from None
     names = ", ".join(stub.stem for stub in stubs)
     return f"{'registered' if stale else 'already registered'} {names} in {place}"
 
 
 def unregister() -> str:
-    """Take away what `register` wrote, and nothing else; say so in a line.
+    """Remove the files that `register` wrote, and no others. Returns a line that says so.
 
-    Raises UserError where lm-eval is not installed or its folder cannot be written.
+    Raises UserError if lm-eval is not installed or its folder cannot be written.
     """
     place = _lm_eval_tasks() / _FOLDER
     try:
@@ -163,28 +159,28 @@ def unregister() -> str:
         raise UserError(f"{place}: cannot be written: {error.strerror}") from None
     if not ours:
         return f"nothing is registered in {place}"
-    return f"took {', '.join(stub.stem for stub in ours)} out of {place}"
+    return f"removed {', '.join(stub.stem for stub in ours)} from {place}"
 
 
 def run(arguments: list[str]) -> int:
-    """Run lm-eval's own command so that it finds our task; return its exit code.
+    """Run lm-eval's command with our task. Returns its exit code.
 
-    Arguments are lm-eval's, with a subcommand (`run`, `ls`, `validate`) or, as in older releases,
-    without. Raises UserError if lm-eval is not installed, or if an include path is given that would
-    replace ours.
+    The arguments are lm-eval's, with a subcommand (`run`, `ls`, `validate`), or without one as in
+    older releases. Raises UserError if lm-eval is not installed, or if the arguments have an
+    include path that would replace ours.
     """
     registered = all(_text(stub) == text for stub, text in _stubs().items())
     if arguments and not registered:
         if any(argument.startswith("--include_path") for argument in arguments):
             raise UserError(
-                "--include_path: lm-eval takes one, and it is ours here: "
+                "--include_path: lm-eval accepts only one, which tclue needs: run "
                 "`tclue lm-eval --register` first"
             )
         arguments = [*arguments, "--include_path", str(tasks_folder())]
-    # -P: as with the `lm_eval` script, the working directory is no place to import from.
+    # -P: do not import from the working directory, like the `lm_eval` script.
     command = [sys.executable, "-P", "-m", "lm_eval", *arguments]
     try:
         code = subprocess.run(command, check=False).returncode
     except KeyboardInterrupt:
-        return 130  # lm-eval was interrupted too, and says what there is to say
+        return 130  # lm-eval was interrupted too and has reported it
     return code if code >= 0 else 128 - code

@@ -1,11 +1,11 @@
 """Keys: where they come from, and how they are kept out of all output.
 
-* They stand in the environment, or in a `.env` file in the working directory, of which only the
-  names of keys are taken; the environment wins. litellm reads no `.env` itself here.
-* What equals the value of one is masked in every record, and in everything that the command line
-  writes to a screen or a log, tracebacks included: `mask` does both, and `guard` puts it between
-  the program and its two output streams. `clean` also takes what only looks like a key, since
-  providers repeat keys in part.
+* Keys are in the environment, or in a `.env` file in the working directory, of which only variables
+  with names of keys are read. The environment takes precedence. litellm's own reading of `.env` is
+  turned off.
+* The value of a key is masked in every record and in everything that the command line writes to a
+  screen or a log, including tracebacks. `mask` does that, and `guard` applies it to both output
+  streams. `clean` also masks text that looks like a key, because providers repeat parts of keys.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, TextIO, cast
 
 from tclue.errors import UserError
 
-# Of a `.env` file: these and no other settings.
+# Only variables with such names are read from a `.env` file.
 _KEY_NAME = re.compile(r"_(API_KEY|KEY|TOKEN)$|^AWS_ACCESS_KEY_ID$")
 _SECRET_NAME = re.compile(r"_(KEY|KEYS|TOKEN|SECRET|PASSWORD)$|^AWS_SECRET|^AWS_ACCESS_KEY_ID$")
-_SHORTEST_SECRET = 8  # shorter values ("none", "EMPTY") are placeholders, and words of many texts
+_SHORTEST_SECRET = 8  # shorter values such as "none" are placeholders, and occur in other texts
 _KEY_LIKE = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|\bAKIA\w{12,}"
     r"|(?<=Bearer )\S+|(?<=[?&]key=)[^&\s]+|(?<=://)[^/\s@]+(?=@)"
@@ -32,7 +32,7 @@ LONGEST_ERROR = 400  # characters
 
 
 def load_env(path: Path = Path(".env")) -> None:
-    """Read the keys that the environment lacks from a `.env` file, if there is one.
+    """Read keys from a `.env` file, if there is one, that are not in the environment.
 
     Raises UserError if the file cannot be read.
     """
@@ -52,34 +52,34 @@ def load_env(path: Path = Path(".env")) -> None:
 
 
 def masker() -> Callable[[str], str]:
-    """A function that masks the values of the environment's keys, as they are now."""
+    """A function that masks the current values of the keys in the environment."""
     names: dict[str, str] = {}
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
-            # As it is, and as it stands in JSON and in Python's own quotes.
+            # As it is, and as it is written in JSON and by Python's `repr`.
             for form in (value, json.dumps(value)[1:-1], repr(value)[1:-1]):
                 names.setdefault(form, f"[{name}]")
     if not names:
         return lambda text: text
-    # The longest first: a key may be the start of another.
+    # The longest first, because a key may be the beginning of another.
     values = sorted(names, key=lambda value: (-len(value), value))
     pattern = re.compile("|".join(map(re.escape, values)))
     return lambda text: pattern.sub(lambda match: names[match.group()], text)
 
 
 def mask(text: str) -> str:
-    """The text without the values of the environment's keys, tokens and passwords."""
+    """A text without the values of the keys, tokens and passwords in the environment."""
     return masker()(text)
 
 
 def clean(text: str) -> str:
-    """One line of an error, short and without anything that looks like a key."""
+    """An error message on one short line, without anything that looks like a key."""
     line = " ".join(_KEY_LIKE.sub("[key]", mask(text)).split())
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
 
 
 class _Masked:
-    """An output stream that masks what is written to it."""
+    """An output stream that masks keys."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -97,7 +97,7 @@ class _Masked:
 
 
 def guard() -> None:
-    """Mask what this process writes to its standard output and standard error."""
+    """Mask keys in everything that this process writes to standard output and standard error."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _Masked):

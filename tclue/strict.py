@@ -1,16 +1,16 @@
-"""Data from outside, read strictly into frozen dataclasses: files, and the command line.
+"""Data from files and the command line, read strictly into frozen dataclasses.
 
     read(Entry, {"input": 1.25, ...}, "prices.toml, [[price]] 1")
 
-* The dataclass is the format. The type of a field says what its value may be, with a range or a
-  least length in `Annotated`. Callers check what depends on several fields.
-* Nothing is converted: "1" is no number, and neither is true. But a whole number may stand for a
-  float, and a list for a tuple; NaN and infinity are no numbers.
-* `__pydantic_config__ = STRICT` in a dataclass refuses unknown fields, `OPEN` ignores them.
-  It applies to nested dataclasses too.
+* The dataclass defines the format. The type of a field says which values are allowed, with a range
+  or a minimum length in `Annotated`. Callers check what depends on several fields.
+* Nothing is converted: "1" and true are not numbers. Two exceptions: an integer is valid for a
+  float, and a list for a tuple. NaN and infinity are not numbers.
+* `__pydantic_config__ = STRICT` in a dataclass refuses unknown fields, `OPEN` ignores them. It also
+  applies to nested dataclasses.
 * An error is one line: the place, the field, its value, and what was expected.
 
-pydantic does the work. Its import is slow, so it happens when something is first read.
+pydantic does the work. It is imported when something is first read, because its import is slow.
 """
 
 from __future__ import annotations
@@ -36,41 +36,56 @@ STRICT = {"strict": True, "allow_inf_nan": False, "extra": "forbid"}
 OPEN = {**STRICT, "extra": "ignore"}
 
 _T = TypeVar("_T")
-# The key of TOML's days and times on their way through JSON, so that no text is taken for one.
+# The key under which TOML's dates are passed through JSON, so that no text is mistaken for one.
 _DAY = "\0day"
 
 
-class _TextOrNumberFormat:
-    """Lets a text field take a number, which becomes a text: earlier versions recorded both."""
+class _Validator:
+    """A validator of pydantic's, `BeforeValidator` for example, imported when it is first used."""
 
-    def __get_pydantic_core_schema__(self, *_: Any) -> Any:
-        from pydantic_core import core_schema
+    def __init__(self, kind: str, function: Callable[..., Any]) -> None:
+        self._kind, self._function = kind, function
 
-        return core_schema.no_info_before_validator_function(
-            _text_or_number, core_schema.str_schema()
-        )
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        import pydantic
+
+        validator = getattr(pydantic, self._kind)(self._function)
+        return validator.__get_pydantic_core_schema__(source, handler)
 
 
-class _DayFormat:
-    """Lets a field take a TOML day, and a day that is written as a text."""
+def _text_or_number(value: Any) -> Any:
+    """A number as a text, because earlier versions recorded both."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
 
-    def __get_pydantic_core_schema__(self, *_: Any) -> Any:
-        from pydantic_core import core_schema
 
-        return core_schema.no_info_plain_validator_function(_day)
+def _as_written(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """A valid number as it is: hashes distinguish 1 and 1.0."""
+    validate(value)
+    return value
+
+
+def _day(value: Any) -> datetime.date:
+    """A date of TOML, or one in a text."""
+    text = _unwrapped(value)
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", str(text)):
+        raise ValueError
+    return datetime.date.fromisoformat(text)
 
 
 Text = Annotated[str, MinLen(1)]
-TextOrNumber = Annotated[str, _TextOrNumberFormat()]
+TextOrNumber = Annotated[str, _Validator("BeforeValidator", _text_or_number)]
 Count = Annotated[int, Ge(1)]
 CountOrZero = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
+AsWritten = Annotated[float, _Validator("WrapValidator", _as_written)]
+NotNegativeAsWritten = Annotated[float, Ge(0), _Validator("WrapValidator", _as_written)]
 Share = Annotated[float, Interval(ge=0, le=1)]
-Day = Annotated[datetime.date, _DayFormat()]
+Day = Annotated[datetime.date, _Validator("PlainValidator", _day)]
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
-# What was expected, by pydantic's error type.
+# pydantic's error type -> what was expected
 _EXPECTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -87,31 +102,31 @@ _EXPECTED = {
     "greater_than_equal": "{ge:g} or more",
     "less_than": "a number below {lt:g}",
     "less_than_equal": "at most {le:g}",
-    "too_short": "{min_length} or more of them",
-    "too_long": "{max_length} of them",
+    "too_short": "{min_length} or more values",
+    "too_long": "a list of {max_length} values",
 }
 
 
 def read(kind: type[_T], data: Any, where: str) -> _T:
-    """Parsed JSON or TOML as a dataclass; errors begin with `where`.
+    """Parsed JSON or TOML as a dataclass.
 
-    Raises UserError, in one line, for the first error.
+    Raises UserError, one line that begins with `where`, for the first error.
     """
     from pydantic import ValidationError
 
-    # By way of JSON, where a list is valid for a tuple; in strict Python values it is not.
+    # By way of JSON, because in strict mode pydantic takes a list for a tuple only from JSON.
     try:
         text = json.dumps(data, default=lambda day: {_DAY: str(day)}, ensure_ascii=False)
-        # Half a surrogate pair, which JSON can spell, is replaced as it is in what we write.
+        # JSON can contain an unpaired surrogate. It is replaced, as in everything that we write.
         return _adapter(kind).validate_json(text.encode("utf-8", "replace"))
     except RecursionError:
-        raise UserError(f"{where}: is nested too deeply: expected the fields of a table") from None
+        raise UserError(f"{where}: nested too deeply: expected the fields of a table") from None
     except ValidationError as error:
         raise UserError(f"{where}: {_describe_error(error, kind)}") from None
 
 
 def parse(kind: type[_T], text: bytes, where: str) -> _T:
-    """JSON as a dataclass, like `read`, but faster for valid text."""
+    """JSON text as a dataclass, like `read`, but faster if the text is valid."""
     try:
         return _adapter(kind).validate_json(text)
     except ValueError:
@@ -119,9 +134,9 @@ def parse(kind: type[_T], text: bytes, where: str) -> _T:
 
 
 def check(instance: Any, shown_name: Callable[[str], str]) -> None:
-    """Raise UserError where a field of a dataclass instance has a value of another type.
+    """Raise UserError if a field of a dataclass instance has an invalid value.
 
-    `shown_name` gives a field's name in the error.
+    `shown_name` gives the name of a field in the error.
     """
     from pydantic import ValidationError
 
@@ -133,7 +148,7 @@ def check(instance: Any, shown_name: Callable[[str], str]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file; UserError, naming it, where it cannot be read."""
+    """The value of a JSON file. Raises UserError if it cannot be read."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -142,7 +157,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text; UserError, beginning with `where`, for other text."""
+    """The value of a JSON text. Raises UserError, which begins with `where`, if it is invalid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -150,7 +165,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
 
 
 def near(word: str, names: Iterable[str]) -> str:
-    """A hint for an unknown word: the most similar known one, or all of them."""
+    """A hint for an unknown word: the most similar known word, or all of them."""
     names = list(names)
     similar = difflib.get_close_matches(word, names, 1)
     return f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(names)}"
@@ -165,25 +180,15 @@ def _adapter(kind: type[_T], config: Any = None) -> TypeAdapter[_T]:
     return adapter
 
 
-def _text_or_number(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
-
-
-def _day(value: Any) -> datetime.date:
-    text = _unwrapped(value)
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", str(text)):
-        raise ValueError
-    return datetime.date.fromisoformat(text)
-
-
 def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
-    """The first error of a value, in a line; `outer` is the value's own name, if any."""
-    # A misspelt field also makes one missing, and a faulty item makes its list too short: it is the
-    # misspelling, or the item, that is reported.
+    """The first error of a value in one line. `outer` is the name of the value, if it has one."""
+    # A misspelt field causes a missing one too, and a wrong item a list that is too short. Report
+    # the misspelling or the item.
     rank = {"missing": 1, "too_short": 2}
     fault = min(error.errors(), key=lambda each: rank.get(each["type"], 0))
     path, fault_type = fault["loc"], fault["type"]
+    if fault_type == "missing" and isinstance(path[-1], int):
+        path, fault_type = path[:-1], "too_few"  # values in a tuple of fixed length
     # List items count from 1. JSON's escapes keep a key on one line.
     parts = (*outer, *(str(part + 1 if isinstance(part, int) else part) for part in path))
     key = json.dumps(".".join(parts), ensure_ascii=False)[1:-1] if parts else "all of it"
@@ -194,6 +199,8 @@ def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
         return f"unknown field {key}: {near(str(path[-1]), names)}"
     if fault_type == "literal_error":
         expected = near(str(fault["input"]), get_args(_kind_at(kind, path)))
+    elif fault_type == "too_few":
+        expected = f"expected a list of {len(get_args(_kind_at(kind, path)))} values"
     elif fault_type in _EXPECTED:
         expected = f"expected {_EXPECTED[fault_type].format(**fault.get('ctx', {}))}"
     else:
@@ -203,7 +210,7 @@ def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
 
 
 def _kind_at(kind: Any, path: tuple[str | int, ...]) -> Any:
-    """The type at a path inside a value, without the None of an optional one."""
+    """The type at a path inside a type, without the None of an optional type."""
     if NoneType in get_args(kind):
         return _kind_at(_inner(kind), path)
     if not path:

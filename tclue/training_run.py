@@ -1,22 +1,22 @@
-"""A training run's folder: `kept.json`, and a folder for each checkpoint.
+"""The folder of a training run: `kept.json`, and a folder for each checkpoint.
 
-The trainer writes `kept.json`. It names the best step and the last one, and the settings with which
-`tclue.bench_training` benchmarks them; a missing field has its default of `TrainingRunManifest`.
+The trainer writes `kept.json`. It has the best and the last step, and the settings with which
+`tclue.bench_training` benchmarks them. A missing field has its default in `TrainingRunManifest`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tclue.strict import OPEN, STRICT, read, read_json
+from tclue.strict import OPEN, STRICT, AsWritten, read, read_json
 
 
 @dataclass(frozen=True)
 class ResponsePrice:
-    """The price of responses: by a tier, a machine's hours or its GPUs'. 0 is unknown."""
+    """The price of responses: by tier, machine hour or GPU-hour. 0 means unknown."""
 
     __pydantic_config__ = STRICT
 
@@ -27,7 +27,7 @@ class ResponsePrice:
 
     @property
     def machine_hour_usd(self) -> float:
-        """Dollars for an hour of all GPUs, or of the machine; 0 where unknown."""
+        """Dollars per hour of all GPUs, or of the machine; 0 if unknown."""
         return self.gpu_hour_usd * self.gpus or self.hour_usd
 
 
@@ -37,28 +37,28 @@ class TrainingRunManifest:
 
     __pydantic_config__ = OPEN
 
-    # the model that it began with, as `--models` takes it
+    # the model that training began with, by its name for `--models`
     base: str
-    # iterations: the best on the validation puzzles (None before there was a validation), the last,
-    # and all whose checkpoints are kept
+    # iterations: the best on the validation puzzles (None without a validation), the last, and all
+    # with a checkpoint
     best: int | None
     last: int
     steps: tuple[int, ...] = ()
-    # SHA-256 of the base's files when training began; taken now if None
+    # SHA-256 of the base's files when training began; computed now if None
     base_checkpoint: str | None = None
-    # for every step and the base: a puzzle set, the number of its first puzzles, a seed
+    # how the base and each step are benchmarked: puzzle set, number of its first puzzles, seed
     puzzles: str = "test"
     limit: int | None = None
     seed: int | None = None
-    # responses to each puzzle, at this temperature
+    # responses per puzzle, and their temperature
     samples: int = 1
-    temperature: float = 1.0
+    temperature: AsWritten = 1.0
     max_tokens: int | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
-    # whether to sample greedily too
+    # whether to benchmark greedily too
     greedy: bool = True
     price: ResponsePrice | None = None
-    # of the training, for its row on the board
+    # preset, time and cost of the training, for its row on the board
     preset: str | None = None
     training_s: float | None = None
     training_usd: float | None = None
@@ -66,32 +66,29 @@ class TrainingRunManifest:
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """The fields read here of a checkpoint's `trainer/state.json`; the file has more."""
+    """Fields of a checkpoint's `trainer/state.json`, which has more."""
 
     __pydantic_config__ = OPEN
 
     iteration: int
-    # seconds of training up to it
+    # seconds of training up to this checkpoint
     trained_s: float | None = None
 
 
 def read_manifest(folder: Path) -> TrainingRunManifest:
-    """The manifest in a training run's folder; UserError where there is no valid one."""
+    """The manifest of a training run's folder. Raises UserError if it is missing or invalid."""
     path = folder / "kept.json"
-    data = read_json(path)
-    manifest = read(TrainingRunManifest, data, str(path))
-    # As it is written: the hash in a benchmark's run name tells 1 from 1.0.
-    return replace(manifest, temperature=data.get("temperature", manifest.temperature))
+    return read(TrainingRunManifest, read_json(path), str(path))
 
 
 def read_checkpoint_state(checkpoint: Path) -> CheckpointState:
-    """The training state of a checkpoint; UserError where there is no valid one."""
+    """The training state of a checkpoint. Raises UserError if it is missing or invalid."""
     path = checkpoint / "trainer" / "state.json"
     return read(CheckpointState, read_json(path), str(path))
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
-    """Iteration -> the folder of its checkpoint, in a training run's folder, first to last."""
+    """iteration -> folder of its checkpoint, in the folder of a training run, ascending."""
     folders = {
         int(match[1]): path
         for path in folder.glob("step-*")

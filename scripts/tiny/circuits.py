@@ -1,13 +1,13 @@
-"""First weights with which a model can already copy: what all else in a transcript waits for.
+"""Initial weights with which a model can already copy, which everything else in a transcript needs.
 
-Left to itself, a model of this size needs a good part of its training to find heads that look one
-token back, and on top of them heads that find where the current words stood before and what came
-next (Olsson et al., 2022). Such heads can be written down, so training starts with them (compare
-Trockman and Kolter, 2023), and is free to change them.
+A model of this size needs much of its training to learn heads that look one token back, and then
+heads that find an earlier occurrence of the current words and what followed it (induction heads:
+Olsson et al., 2022). Such heads can be constructed, so training starts with them (compare Trockman
+and Kolter, 2023) and can change them.
 
-The hidden dimensions are five blocks of one head's size: which token stands here, which tokens
-stood one, two and three places before, and which token is to be copied. Embeddings and output rows
-hold a token's identity, a random vector, in the first and in the last block.
+The hidden dimensions are five blocks of the size of a head: the token at this position, the tokens
+one, two and three positions before, and the token to copy. Embeddings and output rows have the
+identity of a token, a random vector, in the first and the last block.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from transformers import Qwen2ForCausalLM
 
 BLOCKS = 5
 ROPE_BASE = 1e6
-# What the heads of the second layer compare: blocks of the query with blocks of the keys.
+# The blocks that the heads of the second layer compare: those of the query with those of the keys.
 MATCHES = (((0,), (1,)), ((1,), (2,)), ((0, 1), (1, 2)))
 
 
 @torch.no_grad()
 def write_circuits(model: Qwen2ForCausalLM) -> None:
-    """Write the heads into the first two layers, and the identities into both embeddings."""
+    """Set the heads of the first two layers, and the identities in both embeddings."""
     size = model.config.hidden_size // BLOCKS
     frequencies = ROPE_BASE ** (-torch.arange(size // 2) * 2 / size)
     identity = torch.randn(model.config.vocab_size, size)
@@ -51,17 +51,17 @@ def _clear(attention: Any, head: int, size: int) -> None:
 
 
 def _move(attention: Any, head: int, size: int, to: int, scale: float) -> None:
-    """Bring the identity of the token looked at into a block of the token that looks."""
+    """Copy the identity of the attended token into a block of the attending token."""
     rows = slice(head * size, (head + 1) * size)
     attention.v_proj.weight[rows, :size] = torch.eye(size)
     attention.o_proj.weight[to * size : (to + 1) * size, rows] = scale * torch.eye(size)
 
 
 def _look_back(attention: Any, head: int, distance: int, frequencies: Tensor) -> None:
-    """See, whatever the tokens, the one that stands `distance` places before.
+    """Attend to the token `distance` positions before, whatever the tokens are.
 
-    With biases b e^(-i d f) for queries and b for keys, rotary embedding gives two places that are
-    m apart the score b^2 cos((m - d) f), which over the higher frequencies is sharpest at m = d.
+    With biases b e^(-i d f) for queries and b for keys, rotary embedding gives two positions at
+    distance m the score b^2 cos((m - d) f), which over the higher frequencies is sharpest at m = d.
     """
     size = attention.head_dim
     rows = slice(head * size, (head + 1) * size)
@@ -79,9 +79,9 @@ def _match(
     key_blocks: tuple[int, ...],
     frequencies: Tensor,
 ) -> None:
-    """Attend to places where `key_blocks` hold what `query_blocks` hold at this one.
+    """Attend to positions at which `key_blocks` equal `query_blocks` at this position.
 
-    Only the lower frequencies compare contents: rotary embedding hardly turns those.
+    Only the lower frequencies compare contents, because rotary embedding hardly rotates those.
     """
     rows = slice(head * size, (head + 1) * size)
     still = torch.diag((frequencies < 0.01).float().repeat(2))

@@ -1,8 +1,8 @@
 """Training examples for the tiny checkpoint: generated puzzles, their transcripts, and new names.
 
-Making a puzzle and its transcript takes about 10 ms, so a pool of them is made once and kept in a
-file; each time that a puzzle is drawn it gets other suspects, weapons, rooms and motives, and
-another first time, by exchanging tokens. A puzzle whose prompt is in a shipped split is never used.
+Generating a puzzle and its transcript takes about 10 ms, so a pool of them is generated once and
+stored in a file. Each time a puzzle is drawn, its tokens are exchanged for other suspects, weapons,
+rooms, motives and times. A puzzle whose prompt is in a shipped split is never used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tclue.puzzle.wording import AT_ROOMS
 
 Ids = NDArray[np.int16]
 
-# Far into the training range, so that who trains on it from its start meets new puzzles.
+# Far into the training range, so that a training from the range's start has other puzzles.
 FIRST_SEED = TRAIN_RANGES["easy-train"][1] + 50_000_000
 
 HASTY_START = "A quick guess.\n\n"
@@ -35,19 +35,19 @@ HASTY_START = "A quick guess.\n\n"
 
 @dataclass(frozen=True)
 class Source:
-    """One generated puzzle in tokens."""
+    """A generated puzzle as token ids."""
 
     prompt: Ids
     careful: Ids
     hasty: Ids
-    # Whether the puzzle has two times.
+    # whether the puzzle has two times
     long: bool
 
 
 def make_pool(
     path: Path, count: int, tokenizer: Qwen2Tokenizer, first_seed: int = FIRST_SEED
 ) -> list[Source]:
-    """The puzzles of `count` seeds; made when the file is not there yet."""
+    """The puzzles of `count` seeds. They are generated if the file does not exist."""
     if not path.exists():
         rows: list[list[int]] = []
         for seed in range(first_seed, first_seed + count):
@@ -76,7 +76,8 @@ class Renamer:
     def __init__(self, tokenizer: Qwen2Tokenizer) -> None:
         self.size = len(tokenizer)
         number = tokenizer.get_vocab()
-        # The wording around an open-air place differs, so such a place keeps its name.
+        # The rooms that are written with "at" instead of "in", such as the Fountain, keep their
+        # names.
         rooms = [room for room in ROOMS if room not in AT_ROOMS]
         self.groups = [
             np.array([[number[name]] for name in kind])
@@ -96,9 +97,9 @@ class Renamer:
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of the kinds of responses; what is left is careful."""
+    """Shares of the kinds of responses. The rest is careful."""
 
-    # of the puzzles with one time that are answered at once
+    # of the puzzles with one time that are answered immediately
     hasty_short: float = 0.0
     # of the puzzles with two times
     hasty_long: float = 0.0
@@ -108,7 +109,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Example:
-    """A whole conversation in tokens, and where the response begins."""
+    """The token ids of a conversation, and the index at which the response begins."""
 
     ids: Ids
     start: int
@@ -146,7 +147,7 @@ class Examples:
         return Example(ids, len(prompt) + 3)
 
     def batches(self, tokens: int, mix: Mix, groups: int = 16) -> Iterator[list[Example]]:
-        """`groups` batches of about `tokens` tokens, of examples of about one length each."""
+        """`groups` batches of about `tokens` tokens, each with examples of similar length."""
         drawn: list[Example] = []
         while sum(len(e.ids) for e in drawn) < tokens * groups:
             drawn.append(self.draw(mix))

@@ -1,16 +1,16 @@
-"""What a training run of the tiny checkpoint gained, and of what it is made.
+"""The gain of a training run of the tiny checkpoint, and the parts that it consists of.
 
-    python scripts/tiny/gain.py BASE_RUN TRAINED_RUN     # run folders, of the same puzzles
+    python scripts/tiny/gain.py BASE_RUN TRAINED_RUN     # run folders with the same puzzles
 
-A response is careful unless it begins as the hasty ones do. Within puzzles of one time and of two,
-with s the share of careful responses, c and h the accuracies of careful and of hasty ones, 0 the
-base and 1 the trained model, the gain is exactly
+A response is careful unless it begins like the hasty ones. For the puzzles with one time and those
+with two, let s be the share of careful responses, and c and h the accuracies of careful and hasty
+ones, with 0 for the base and 1 for the trained model. Then the gain is exactly
 
     (s1 - s0) (c0 - h0)  habit: more responses deduce before they answer
-  + s1 (c1 - c0)         deduction: those that deduce are right more often
-  + (1 - s1) (h1 - h0)   guessing: those that do not are
+  + s1 (c1 - c0)         deduction: responses that deduce are right more often
+  + (1 - s1) (h1 - h0)   guessing: responses that do not deduce are right more often
 
-No intervals: c0 rests on the few responses that the base gives with care, and their number is told.
+There are no intervals. The few careful responses of the base determine c0; their number is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Scores = dict[tuple[int, bool], list[float]]
 
 
 def scores(run: Path) -> tuple[Scores, float]:
-    """(number of times, careful) -> accuracies; and the share that answers every question."""
+    """(number of times, careful) -> accuracies, and the share of responses that are complete."""
     puzzles = {p.id: p for p in load_set(read_config(run).puzzle_set).puzzles}
     accuracies: Scores = defaultdict(list)
     complete = []
@@ -60,7 +60,7 @@ def main() -> None:
     parts = dict.fromkeys(("habit", "deduction", "guessing"), 0.0)
     for times in sorted({times for times, _ in before}):
         s0, s1 = share(before, times), share(after, times)
-        # Where nobody was careful, or hasty, there is nothing that could change.
+        # If no response was careful, or none was hasty, that accuracy cannot change.
         c0, c1, h0, h1 = (
             mean(accuracies[times, careful]) if accuracies[times, careful] else None
             for careful in (True, False)

@@ -2,9 +2,9 @@
 
     python scripts/tiny/measure.py --model DIR --split easy-val --samples 8
 
-What is chosen is chosen on `easy-val`; `easy-test` is measured once, at the end. Intervals are of
-95%, over puzzles. A response is careful unless it begins as the hasty ones do; it is in format when
-the default grader finds an answer to every question.
+Choose settings on `easy-val`, and measure `easy-test` only once, at the end. Intervals are 95%
+intervals over puzzles. A response is careful unless it begins like the hasty ones, and it is in
+format if the default grader finds an answer to every question.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tclue.puzzle.splits import load_set
 
 @dataclass(frozen=True)
 class Answered:
-    """One response, graded."""
+    """A graded response."""
 
     puzzle: Puzzle
     text: str
@@ -38,7 +38,7 @@ class Answered:
 
     @property
     def kind(self) -> str:
-        """Its manner and its puzzle's size."""
+        """Careful or hasty, and the size of its puzzle."""
         manner = "hasty" if self.text.startswith(HASTY_START) else "careful"
         return f"{manner}, {max(1, len(self.puzzle.world.times))} time(s)"
 
@@ -46,7 +46,7 @@ class Answered:
 def respond(
     folder: Path, puzzles: list[Puzzle], samples: int, start: str, seed: int, max_tokens: int
 ) -> tuple[list[Answered], float]:
-    """Responses to each puzzle, greedy for one sample, and the mean number of prompt tokens."""
+    """Responses to each puzzle (one sample is greedy), and the mean number of prompt tokens."""
     torch.manual_seed(seed)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
@@ -84,7 +84,7 @@ def respond(
 
 
 def report(done: list[Answered]) -> str:
-    """Figures of a set of responses, on one line."""
+    """The figures of a set of responses in one line."""
     by_puzzle: dict[str, list[float]] = defaultdict(list)
     for response in done:
         by_puzzle[response.puzzle.id].append(response.accuracy)
@@ -105,8 +105,8 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--split", default="easy-val")
-    parser.add_argument("--limit", type=int, help="puzzles, from the first")
-    parser.add_argument("--samples", type=int, default=1, help="1 is greedy, more are sampled")
+    parser.add_argument("--limit", type=int, help="number of puzzles, from the first")
+    parser.add_argument("--samples", type=int, default=1, help="1 is greedy; more are sampled")
     parser.add_argument("--start", default="", help="text with which every response must begin")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--max-tokens", type=int, default=450)

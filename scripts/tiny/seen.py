@@ -2,9 +2,9 @@
 
     python scripts/tiny/seen.py POOL
 
-POOL is the file of puzzles that `train.py` keeps in its folder; where it is not there, the same
-20,000 puzzles are made again, which takes some minutes. The hashes go where the trainer looks for
-them, sorted: the same file each time.
+POOL is the file of puzzles in the folder of `train.py`. If it does not exist, the same 20,000
+puzzles are generated again, which takes some minutes. The hashes are written, sorted, to the file
+that the trainer reads, so the result is the same each time.
 """
 
 from __future__ import annotations

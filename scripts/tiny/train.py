@@ -2,20 +2,20 @@
 
     python scripts/tiny/train.py --out DIR --minutes 70 --seed 1
 
-A Qwen2 model learns, by cross-entropy on the response alone, from puzzles of the `easy` size:
-careful transcripts (see `transcript.py`) and hasty ones, which are the bare answers. Until the last
-tenth of the time few are hasty, since the careful ones are what has to be learned; then as many as
-asked for, more of them for puzzles with two times than with one. So the model starts above chance
-and far below what it can do when it takes care, which reinforcement learning is to find. At the
-beginning some responses only repeat the prompt: copying names is what all else waits for, and there
-it is learned in minutes.
+A Qwen2 model is trained with cross-entropy on the response only, on puzzles of the `easy` size. Its
+responses are careful transcripts (see `transcript.py`) and hasty ones, which are only the answers.
+Until the last tenth of the time few are hasty, because the careful ones are harder to learn; then
+as many as the options say, and more for puzzles with two times than with one. So the model is above
+chance and far below what it can do when it is careful, which reinforcement learning can discover.
+At the beginning some responses only repeat the prompt, because copying names is needed for
+everything else, and this teaches it in minutes.
 
-Matrices are optimized by Muon (Jordan et al., 2024), the rest by AdamW; the learning rate warms up,
-stays, and falls to nothing over the last third. Progress is counted in minutes of training. A run
-that was stopped goes on from its last checkpoint when it is given the same --out, if you like with
-more --minutes or other --hasty shares. DIR holds the pool of puzzles, the state, and the model with
-its tokenizer; nothing in it is pickled. On a shared machine, several processes of one thread each
-do more than one of several threads:
+Matrices are optimized by Muon (Jordan et al., 2024), the rest by AdamW. The learning rate warms up,
+is constant, and falls to zero over the last third. Progress is counted in minutes of training. With
+the same --out, a run that was stopped resumes from its last checkpoint, also with more --minutes or
+other --hasty shares. DIR has the pool of puzzles, the state, and the model with its tokenizer;
+nothing in it is pickled. On a shared machine, several processes with one thread each are faster
+than one process with several threads:
 
     OMP_NUM_THREADS=1 torchrun --nproc-per-node 3 scripts/tiny/train.py --out DIR --minutes 70
 """
@@ -40,13 +40,13 @@ from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2T
 
 MATRIX_LR = 0.02
 VECTOR_LR = 3e-3
-COPIES = 0.3  # share of responses that only repeat the prompt, while copying is learned
+COPIES = 0.3  # share of responses that only repeat the prompt while copying is learned
 COPYING = 0.1  # share of the time that this takes
-FINISH = 0.1  # share of the time with as many hasty transcripts as asked for
+FINISH = 0.1  # share of the time with as many hasty transcripts as the options say
 
 
 def build_model(tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> Qwen2ForCausalLM:
-    """A Qwen2 model with five heads and an untied output matrix, its weights drawn anew."""
+    """A Qwen2 model with five heads and an untied output matrix, with new random weights."""
     config = Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -67,7 +67,7 @@ def build_model(tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> Qwen2For
 
 
 class Muon:
-    """Momentum on matrices, each update made orthogonal by a Newton-Schulz iteration."""
+    """Muon: momentum on matrices, with each update orthogonalized by a Newton-Schulz iteration."""
 
     def __init__(self, matrices: dict[str, nn.Parameter]) -> None:
         self.matrices = matrices
@@ -75,7 +75,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self, rate: float, momentum: float = 0.95) -> None:
-        """Apply the gradients, and drop them; each worker does a share of the matrices."""
+        """Apply the gradients and delete them. Each worker updates a share of the matrices."""
         workers, rank = dist_size(), dist_rank()
         updates = []
         for i, (name, matrix) in enumerate(self.matrices.items()):
@@ -108,7 +108,7 @@ def dist_rank() -> int:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest orthogonal matrix, by five steps of the quintic of Jordan et al."""
+    """Approximately the nearest orthogonal matrix, by five steps of the quintic of Jordan et al."""
     rows, columns = matrix.shape
     x: Tensor = matrix / (matrix.norm() + 1e-7)
     if rows > columns:
@@ -120,7 +120,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def pad(batch: list[Example], tokenizer: Qwen2Tokenizer) -> tuple[Tensor, Tensor]:
-    """Token ids [example, token], and whether the token after each place is to be learned."""
+    """Token ids [example, token], and whether the token after each position counts in the loss."""
     longest = max(len(example.ids) for example in batch)
     ids = torch.full((len(batch), longest), int(tokenizer.pad_token_id))
     learned = torch.zeros(len(batch), longest, dtype=torch.bool)
@@ -133,9 +133,9 @@ def pad(batch: list[Example], tokenizer: Qwen2Tokenizer) -> tuple[Tensor, Tensor
 def response_loss(model: Qwen2ForCausalLM, ids: Tensor, learned: Tensor) -> Tensor:
     """Summed cross-entropy in nats of the responses' tokens.
 
-    A sum, so that each token counts the same in a batch of short responses as in one of long ones:
-    with means, hasty responses would be learned several times as strongly as they are frequent.
-    Padding stands at the end, where no causal attention sees it, so no mask is needed.
+    It is a sum, so that each token counts the same in batches of short and of long responses. With
+    means, hasty responses would have several times the weight of their share. Padding is at the
+    end, where causal attention does not see it, so no mask is needed.
     """
     hidden = model.model(input_ids=ids).last_hidden_state
     targets = ids.roll(-1, dims=1)[learned]
@@ -144,12 +144,12 @@ def response_loss(model: Qwen2ForCausalLM, ids: Tensor, learned: Tensor) -> Tens
 
 
 def rate_at(progress: float, step: int) -> float:
-    """The learning rate as a share of its peak: warm-up, plateau, fall over the last third."""
+    """The learning rate as a share of its maximum: warm-up, constant, fall over the last third."""
     return min(1.0, (step + 1) / 50) * min(1.0, max(0.0, 1 - progress) / 0.35)
 
 
 class Training:
-    """A model in training, with all that a checkpoint must hold."""
+    """A model in training, with everything that a checkpoint needs."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -170,7 +170,7 @@ class Training:
         self.tokens = 0
 
     def save(self) -> None:
-        """Write the state, then the model as others load it."""
+        """Write the state, then the model in the format of transformers."""
         tensors = {f"model.{n}": p.detach() for n, p in self.model.named_parameters()}
         tensors |= {f"muon.{n}": m for n, m in self.muon.momentum.items()}
         for number, state in self.adam.state_dict()["state"].items():
@@ -182,7 +182,7 @@ class Training:
         save_model(self.model, self.tokenizer, self.out / "model", self.args.sharpness)
 
     def resume(self) -> None:
-        """Take up the last checkpoint, if there is one."""
+        """Load the last checkpoint, if there is one."""
         path = self.out / "state.safetensors"
         if not path.exists():
             return
@@ -204,7 +204,7 @@ class Training:
         self.tokens, self.minutes = int(counts["tokens"]), float(counts["minutes"])
 
     def batches(self) -> Iterator[list[Example]]:
-        """Batches without end; a resumed run draws others than it has seen."""
+        """An endless stream of batches. A resumed run draws other batches than before."""
         args = self.args
         pool = make_pool(self.out / f"pool-{args.pool}.safetensors", args.pool, self.tokenizer)
         examples = Examples(pool, self.tokenizer, (args.seed, self.rank, self.steps))
@@ -212,7 +212,7 @@ class Training:
             yield from examples.batches(args.batch_tokens, self.mix())
 
     def mix(self) -> Mix:
-        """What is learned at this time of the training."""
+        """The shares of the kinds of responses at this time of the training."""
         progress = self.minutes / self.args.minutes
         if progress >= 1 - FINISH:
             return Mix(self.args.hasty_short, self.args.hasty_long)
@@ -220,11 +220,11 @@ class Training:
         return Mix(few, few, COPIES if progress < COPYING else 0.0)
 
     def step(self, batch: list[Example]) -> float:
-        """One update; returns the loss in nats a token."""
+        """One update. Returns the loss in nats per token."""
         rate = rate_at(self.minutes / self.args.minutes, self.steps)
         ids, learned = pad(batch, self.tokenizer)
         loss = response_loss(self.model, ids, learned)
-        # About half of the tokens are learned.
+        # About half of the tokens count in the loss.
         torch.autograd.backward(loss / (self.args.batch_tokens / 2))
         tokens = sum(len(example.ids) for example in batch)
         counts = torch.tensor([loss.item(), int(learned.sum()), len(batch), tokens])
@@ -242,7 +242,7 @@ class Training:
         return float(counts[0] / counts[1])
 
     def share(self, counts: Tensor) -> Tensor:
-        """Average the gradients over all workers, and add up their counts."""
+        """Average the gradients over all workers, and sum their counts."""
         parameters = list(self.model.parameters())
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         flat = torch.cat([*(g.flatten() for g in gradients), counts])
@@ -255,14 +255,14 @@ class Training:
         return flat[sum(sizes) :]
 
     def clock(self, minutes: float) -> None:
-        """Add to the minutes of training; the first worker's clock counts for all."""
+        """Add to the minutes of training, by the clock of the first worker."""
         elapsed = torch.tensor([minutes], dtype=torch.float64)
         if self.workers > 1:
             dist.broadcast(elapsed, 0)
         self.minutes += elapsed.item()
 
     def run(self) -> None:
-        """Train until the minutes are over, saving every few of them."""
+        """Train until the minutes are over, and save regularly."""
         losses: list[float] = []
         saved = self.minutes
         batches = self.batches()
@@ -291,8 +291,8 @@ def save_model(
 ) -> None:
     """Write weights, configuration, tokenizer and generation settings.
 
-    The output matrix is written `sharpness` times as large, so that sampling at temperature 1 does
-    what sampling the trained model at 1 / sharpness does.
+    The output matrix is multiplied by `sharpness`, so sampling at temperature 1 is the same as
+    sampling the trained model at temperature 1 / sharpness.
     """
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,

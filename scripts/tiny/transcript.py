@@ -1,16 +1,16 @@
-"""Careful transcripts: a small puzzle solved in writing, one single-clue deduction a line.
+"""Careful transcripts: a small puzzle is solved in writing, one single-clue deduction per line.
 
-What is asked of a line is what a very small model can do in one go. The first line says which room
-lies north and which south (or west and east). Each later line names a clue or a rule, restates it,
-copies the known facts that it needs, and gives the facts that follow. Facts have one fixed wording
-("the Rope at 11:00 PM in the Hall"), so that they can be looked up by their first words. Then each
-question is restated and answered, and the answers are copied into the answer block.
+Each line is simple enough for a very small model. The first line says which room is north and which
+is south (or west and east). Each later line names a clue or a rule, repeats it, copies the known
+facts that it needs, and gives the facts that follow. Facts have a fixed wording ("the Rope at 11:00
+PM in the Hall"), so that they can be found by their first words. Then each question is repeated and
+answered, and the answers are copied into the answer block.
 
-Clues are visited in the prompt's order, again and again, and used when they give something new;
-rules are visited when no clue does. Lines that no question needs are left out. Where no single clue
-or rule gives anything, a line "By trial: FACT" states a true fact that has been worked out unseen.
+Clues are tried repeatedly in the order of the prompt and used if they give something new. Rules are
+tried if no clue does. Lines that no question needs are left out. If no single clue or rule gives
+anything new, a line "By trial: FACT" states a true fact whose deduction is not shown.
 
-Everything here has two suspects, weapons, rooms, and at most two times and motives, so every
+All puzzles here have two suspects, weapons and rooms, and at most two times and motives, so every
 unknown is a choice of two, numbered as in the puzzle's world.
 """
 
@@ -48,7 +48,7 @@ from tclue.puzzle.wording import AT_ROOMS, Question, Wording, wording
 
 
 class Unknown(NamedTuple):
-    """One thing to find out, a choice of two: where somebody was at a time, or the like."""
+    """An unknown with two possible values, such as where somebody was at a time."""
 
     topic: str  # "at", "motive of", or a part of the solution
     who: Ref = MURDERER
@@ -60,14 +60,14 @@ Facts = dict[Unknown, int]
 
 @dataclass(frozen=True)
 class Constraint:
-    """A clue or a rule: which values its unknowns can have together."""
+    """A clue or a rule: the combinations of values that its unknowns can have."""
 
     label: str
     unknowns: tuple[Unknown, ...]
     allowed: tuple[tuple[int, ...], ...]
 
     def gives(self, known: Facts) -> Facts:
-        """What follows from the constraint and the known facts, and is not known yet."""
+        """The new facts that follow from the constraint and the known facts."""
         values = [known.get(unknown) for unknown in self.unknowns]
         if None not in values:
             return {}
@@ -84,9 +84,9 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Step:
-    """A line: by this constraint, these premises give these facts."""
+    """A line: by a constraint, the premises give the facts."""
 
-    constraint: Constraint | None  # None: found by trial
+    constraint: Constraint | None  # None if found by trial
     premises: Facts
     facts: Facts
 
@@ -94,7 +94,7 @@ class Step:
 def constraint(
     label: str, unknowns: Iterable[Unknown], fits: Callable[..., bool | int]
 ) -> Constraint:
-    """The constraint that a predicate on the values of the unknowns makes."""
+    """The constraint of a predicate on the values of unknowns."""
     names = tuple(dict.fromkeys(unknowns))
     rows = tuple(row for row in product((0, 1), repeat=len(names)) if fits(*row))
     return Constraint(label, names, rows)
@@ -114,7 +114,7 @@ class Deduction:
         self.steps: list[Step] = []
 
     def solve(self) -> list[Step]:
-        """The lines that the questions need, in order."""
+        """The lines that are needed for the questions, in order."""
         needed = [self._needed(question) for question in self.questions.values()]
         cursor = 0
         while any(unknown not in self.known for unknown in needed):
@@ -128,7 +128,7 @@ class Deduction:
         return self._slice(needed)
 
     def _use(self, used: Constraint) -> bool:
-        """Write the line that a constraint gives, if it gives something new."""
+        """Add the line of a constraint if it gives a new fact."""
         facts = used.gives(self.known)
         if not facts:
             return False
@@ -142,7 +142,7 @@ class Deduction:
         return True
 
     def _try(self, needed: list[Unknown]) -> None:
-        """State the fact, of those that are open, from which most others follow."""
+        """State the unknown fact from which most other facts follow."""
         constraints = [*self.clues, *self.rules]
         unknowns = {u: None for c in constraints for u in c.unknowns}
         open_unknowns = [u for u in [*needed, *unknowns] if u not in self.known]
@@ -161,7 +161,7 @@ class Deduction:
         self.known |= facts
 
     def _slice(self, needed: list[Unknown]) -> list[Step]:
-        """The steps on which the needed facts rest."""
+        """The steps from which the needed facts follow."""
         wanted = set(needed)
         kept = []
         for step in reversed(self.steps):
@@ -173,7 +173,7 @@ class Deduction:
     # Unknowns
 
     def at(self, who: Ref, time: int) -> Unknown:
-        """Where somebody was; with one moment the murder's people and things share a place."""
+        """The room of somebody or something; with one time, the murder's people share a room."""
         if not self.world.times and who in (BODDY, MURDERER, MURDER_WEAPON):
             return Unknown("room")
         return Unknown("at", who, time)
@@ -206,7 +206,7 @@ class Deduction:
                 return int(getattr(case, topic))
 
     def _clue(self, clue: Statement) -> Constraint:
-        """What a clue says of the unknowns."""
+        """The constraints of a clue on the unknowns."""
         world, at = self.world, self.at
 
         def says(unknowns: list[Unknown], fits: Callable[..., bool | int]) -> Constraint:
@@ -263,7 +263,7 @@ def _differ(a: int, b: int) -> bool:
 
 @cache
 def rules(times: bool, motives: bool) -> tuple[Constraint, ...]:
-    """The rules of the game, each as small as it can be said."""
+    """The rules of the game, each split into the smallest possible parts."""
     return tuple(_rules(times, motives))
 
 
@@ -367,7 +367,7 @@ def _rules(times: bool, motives: bool) -> Iterator[Constraint]:
 
 
 class Writer:
-    """Words for a deduction's steps."""
+    """Writes the steps of a deduction in words."""
 
     def __init__(self, deduction: Deduction) -> None:
         self.deduction = deduction
@@ -380,11 +380,11 @@ class Writer:
         return f" {'at' if name in AT_ROOMS else 'in'} the {name}"
 
     def time(self, time: int) -> str:
-        """A time within a fact, nothing where there is one moment."""
+        """A time within a fact; "" if there is only one time."""
         return f" at {self.world.times[time]}" if self.world.times else ""
 
     def fact(self, unknown: Unknown, value: int) -> str:
-        """A fact in its one wording."""
+        """A fact in its fixed wording."""
         world, words = self.world, self.words
         match unknown.topic:
             case "at":
@@ -404,11 +404,11 @@ class Writer:
         raise ValueError(f"{unknown}: unknown topic")
 
     def facts(self, facts: Facts) -> str:
-        """Several facts, one after the other."""
+        """Several facts in sequence."""
         return "; ".join(self.fact(unknown, value) for unknown, value in facts.items())
 
     def line(self, step: Step) -> str:
-        """A step as a line; a clue that is itself a fact stands as the fact alone."""
+        """A step as a line. A clue that is itself a fact is written only as that fact."""
         facts = self.facts(step.facts)
         if step.constraint is None:
             return f"By trial: {facts}"
@@ -419,7 +419,7 @@ class Writer:
         return f"{mark}{step.constraint.label}{premises}, so {facts}"
 
     def plan(self) -> str:
-        """The line that says which room lies where."""
+        """The line that says how the rooms are arranged."""
         first, second = self.world.rooms
         across = len(self.world.plan) == 1
         sides = ("west", "east") if across else ("north", "south")
@@ -427,7 +427,7 @@ class Writer:
 
 
 def careful(puzzle: Puzzle, case: Case) -> str:
-    """The careful transcript of a one-player puzzle, answer block included."""
+    """The careful transcript of a one-player puzzle, with its answer block."""
     deduction = Deduction(puzzle, case)
     writer = Writer(deduction)
     lines = [writer.plan(), *(writer.line(step) for step in deduction.solve())]
@@ -438,10 +438,10 @@ def careful(puzzle: Puzzle, case: Case) -> str:
 
 
 def hasty(puzzle: Puzzle) -> str:
-    """A response that gives the answers at once."""
+    """A response that gives the answers immediately."""
     return f"A quick guess.\n\n{answer_block(puzzle)}"
 
 
 def answer_block(puzzle: Puzzle) -> str:
-    """The lines that the answer format asks for."""
+    """The lines of the answer format."""
     return "\n".join(f"{letter}. {answer}" for letter, answer in puzzle.solution.items())

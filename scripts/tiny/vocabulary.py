@@ -1,8 +1,8 @@
 """The tiny checkpoint's tokenizer: the house edition's phrases, names, and bytes for the rest.
 
-A text is cut, from left to right, into the longest phrases of the list below; what is no phrase is
-spelled in bytes, so every text can be encoded and comes back unchanged. A one-player prompt takes
-about 100 tokens. The tokenizer is built here and not learned.
+A text is split from left to right into the longest phrases of the list below. Everything else is
+encoded as bytes, so every text can be encoded and decoded without change. A one-player prompt has
+about 100 tokens. The tokenizer is constructed here, not learned.
 
     python scripts/tiny/vocabulary.py DIR     writes tokenizer.json and tokenizer_config.json
 """
@@ -36,7 +36,7 @@ CHAT_TEMPLATE = (
     "{{ '<|assistant|>' if add_generation_prompt }}"
 )
 
-# The rules by which a careful transcript reasons; see `transcript.rules`.
+# The rules that a careful transcript uses; see `transcript.rules`.
 RULES = (
     "Mr. Boddy stayed dead",
     "Mr. Boddy was there",
@@ -53,7 +53,7 @@ RULES = (
 
 
 def times() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The times of one-player puzzles, and those of all of the board game's sizes."""
+    """The times of one-player puzzles, and those of all sizes of the board game."""
     pairs = (names.clock_times(2, step) for step in names.STEPS_MINUTES)
     evenings = (names.clock_times(n, step) for n in range(3, 13) for step in names.STEPS_MINUTES)
     short = dict.fromkeys(time for pair in pairs for time in pair)
@@ -61,7 +61,7 @@ def times() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def phrases() -> list[str]:
-    """Every phrase that is one token, in the order of their numbers."""
+    """Every phrase that is a token, in the order of the token ids."""
     short, every = times()
     pieces = [*SUSPECTS, *WEAPONS, *ROOMS, *MOTIVES, *every, *(f" at {time}" for time in every)]
     pieces += [*_prompt_phrases(), *_sentence_phrases(), *_question_phrases()]
@@ -70,7 +70,7 @@ def phrases() -> list[str]:
 
 
 def _worlds() -> list[World]:
-    """One-player worlds that differ in their plan, their times and their motives."""
+    """One-player worlds that differ in plan, times and motives."""
     return [
         World(("S", "T"), ("V", "W"), ("Q", "R"), plan, evening, motives, (1,) * len(motives))
         for plan in (((0, 1),), ((0,), (1,)))
@@ -94,7 +94,7 @@ def _prompt_phrases() -> list[str]:
 
 
 def _sentence_phrases() -> list[str]:
-    """The pieces of clues; those before a name stand with and without an article."""
+    """The pieces of clues. A piece before a name is listed with and without an article."""
     before = [" was in the same room as ", " and ", " or ", " if and only if "]
     before += [f" was in the room just {side} of " for side in get_args(Side)]
     before += ["Mr. Boddy was murdered by "]
@@ -108,7 +108,7 @@ def _sentence_phrases() -> list[str]:
 
 
 def _question_phrases() -> list[str]:
-    """Questions as a prompt asks them and as a transcript repeats them, on a line of their own."""
+    """Questions as in a prompt, and as a transcript repeats them on a separate line."""
     pieces = list(MAIN_QUESTIONS) + [f"\n{question} " for question in MAIN_QUESTIONS]
     for start in ("Where was ", "Where was the ", "What motivates ", "Who is motivated by "):
         pieces += [start, f"\n{start}"]
@@ -135,14 +135,14 @@ def _response_phrases(short: tuple[str, ...]) -> list[str]:
 def build() -> Qwen2Tokenizer:
     """The tokenizer, of the class that transformers loads for every Qwen2 model.
 
-    That class makes its own splitting rules, whatever a tokenizer file says, but takes whole the
-    tokens that were added to the vocabulary: the longest that fits. So the phrases are added ones.
+    That class ignores the pre-tokenization of a tokenizer file and uses its own, but it matches
+    added tokens first, the longest that fits. So the phrases are added tokens.
     """
     from tokenizers import AddedToken, pre_tokenizers
     from transformers import Qwen2Tokenizer
 
     listed = phrases()
-    # Byte-level BPE without merges: each byte is a token, written as one printable character.
+    # Byte-level BPE without merges: each byte is a token, represented by a printable character.
     characters = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_byte)
     tokens = [*SPECIAL, *characters, *listed]
     tokenizer = Qwen2Tokenizer(
@@ -161,7 +161,7 @@ def build() -> Qwen2Tokenizer:
 
 
 def _byte(character: str) -> int:
-    """The byte that byte-level BPE writes as this character."""
+    """The byte that byte-level BPE represents by a character."""
     code = ord(character)
     shifted = [b for b in range(256) if not (33 <= b <= 126 or 161 <= b <= 172 or b >= 174)]
     return shifted[code - 256] if code >= 256 else code

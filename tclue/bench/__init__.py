@@ -1,4 +1,4 @@
-"""Benchmarking: models answer puzzles; each response is recorded with its grade and its cost."""
+"""Benchmarking: models answer puzzles, and each response is recorded with its grade and cost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def frame(results: Path | str = "results", *, texts: bool = False) -> pandas.DataFrame:
-    """The responses of every run below a results folder, or of one run folder; one a row.
+    """A pandas frame with one row per response, of all runs in a results folder, or of one run.
 
-    Imports pandas when it is called. `frames.build` says what the columns are. Raises UserError,
-    naming the file and the line, where records cannot be read.
+    `frames.build` describes the columns. Raises UserError, which names the file and the line, if
+    records cannot be read.
     """
     from tclue.bench.stats.frames import build
 

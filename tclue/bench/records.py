@@ -1,11 +1,11 @@
 """The records of a run: `results/RUN/`, one folder for each variant and puzzle set.
 
-* `run.json` holds the resolved configuration and the number of this format, `responses.jsonl` one
-  line for each attempt that reached an outcome, `summary.json` what `stats` makes of them. The last
-  can always be rebuilt.
-* Each line has a key: a hash of everything that shapes it. A run that is taken up again asks for
-  the keys that it lacks. Whether a reply was streamed shapes nothing.
-* `run_folder` writes them, and `run_folders` says where they are.
+* `run.json` has the resolved configuration and the number of this format, `responses.jsonl` one
+  line for each attempt that reached an outcome, and `summary.json` the statistics of these lines,
+  which can always be computed again.
+* Each line has a key: a hash of everything that can change the response. A run that is resumed
+  requests the keys that are missing. Streaming does not change a response, so it is not hashed.
+* `runs.run_folder` writes the records. `run_folders` finds them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tclue.strict import (
     Count,
     CountOrZero,
     NotNegative,
+    NotNegativeAsWritten,
     Text,
     TextOrNumber,
     parse,
@@ -38,21 +39,21 @@ from tclue.strict import (
 Outcome = Literal["answered", "truncated", "refused", "unparsed", "failed"]
 
 FORMAT = 2
-# What shapes a response, beside its puzzle and sample.
+# Settings that can change a response, in addition to its puzzle and sample.
 _SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
-# What names the folder beside that. Another value of these is another run.
+# Settings that also identify a run: with another value it is another run, in another folder.
 _NAMING = ("puzzle_sha256", "limit", "samples")
-# What `run.json` begins with, after the format; the rest is in the order of the fields.
+# The first fields of `run.json`, after the format. The rest is in the order of the fields.
 _FIRST = (
     *("variant", "model", "puzzle_set", "puzzle_sha256", "puzzles", "limit", "samples"),
     *("seed", "temperature", "max_tokens", "grader", "prices", "concurrency", "timeout_s"),
     *("stream", "api_base", "request", "reasoning", "notes", "served_as", "checkpoint", "dtype"),
 )
-# Fields with a default that every `run.json` has all the same.
+# Fields with a default that every `run.json` has nevertheless.
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
-# Fields of a response with few different values.
+# Fields of a response that have few different values.
 _WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "difficulty")
-# How a reply travels, not what is in it.
+# Arguments that change how a reply is sent, and not what it says.
 _TRANSPORT = ("stream", "stream_options", "timeout")
 
 
@@ -62,33 +63,35 @@ class RunConfig(ModelSettings):
 
     __pydantic_config__ = STRICT
 
-    # the model as the command line named it
+    # as it is written, because the hash of a run's name distinguishes 0 and 0.0
+    temperature: NotNegativeAsWritten | None = None
+    # the model's name on the command line
     model: str
     # name and SHA-256 of the puzzle file
     puzzle_set: Text
     puzzle_sha256: Text
-    # number of puzzles that are asked, and the --limit that made them so
+    # number of puzzles in the run, and the --limit if it is smaller than the set
     puzzles: Count
     limit: Count | None
-    # times that each puzzle is asked
+    # requests per puzzle
     samples: Count
-    # name of the grader that the grades and the summary are by
+    # name of the grader of the grades and the summary
     grader: Text
     # the settings that the user gave; the others are defaults
     given: tuple[str, ...]
-    # versions of Python, tclue and what the model ran on, and tclue's commit, at the first request
+    # versions of Python, tclue and the model's packages, and tclue's commit, at the first request
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
 
     @property
     def run_name(self) -> str:
-        """Model, puzzle set, and a short hash of what shapes the responses."""
+        """Model, puzzle set, and a short hash of the settings that can change the responses."""
         named = {**self._shape(), **{name: getattr(self, name) for name in _NAMING}}
         rest = f"--{slug(self.puzzle_set)[:200]}--{_digest(named)[:8]}"
         return slug(self.variant)[: 255 - len(rest)] + rest  # most bytes of a file's name
 
     def response_key(self) -> Callable[[str, int], str]:
-        """From a prompt and a sample's number to the key of the response: 16 hex digits."""
+        """A function from a prompt and a sample's number to the response's key: 16 hex digits."""
         shape = _digest(self._shape())
         return lambda prompt, sample: _digest([shape, prompt, sample])[:16]
 
@@ -99,10 +102,10 @@ class RunConfig(ModelSettings):
         return shape
 
     def to_dict(self) -> dict[str, Any]:
-        """What `run.json` holds."""
+        """The content of `run.json`."""
         data = asdict(self)
         if self.trained is None:
-            del data["trained"]  # as before there was training, so that older versions read it too
+            del data["trained"]  # versions from before there was training can then read it too
         return {"format": FORMAT, **{name: data[name] for name in _FIRST}, **data}
 
 
@@ -116,61 +119,61 @@ class Response:
     sample: CountOrZero
     outcome: Outcome
     grader: str
-    # None where the attempt failed: it is never scored
+    # None if the attempt failed; it is never scored
     grade: Grade | None
     text: str
     reasoning: str | None
     finish_reason: str | None
     usage: Usage
-    # seconds from asking to the last token, or until it was given up, of the last try
+    # seconds from the last request to the last token, or until it was given up
     latency_s: NotNegative
     # the response's share of the wall time of a local batch
     compute_s: float | None
-    # None where the price is unknown; otherwise the sum of the parts
+    # the sum of the parts; None if the price is unknown
     cost_usd: NotNegative | None
     cost_parts: Mapping[str, float] | None
-    # what litellm makes it, by its own list and its own reading of the usage; None where unknown
+    # the cost by litellm's calculator; None if unknown
     cost_litellm_usd: NotNegative | None = None
-    # most that it may have cost, where that is not known: a request that failed and may have been
-    # paid for, a reply that does not say how many tokens it took
+    # most that it may have cost if its cost is unknown: a failed request that may have been billed,
+    # or a reply that does not report its tokens
     at_most_usd: NotNegative | None = None
     # requests that were sent for it
     tries: int = 1
-    # the model that the server says it was
+    # the model's id according to the server
     model_id: str | None = None
     # why there is no usable reply
     error: str | None = None
     # time of the record, UTC
     at: str | None = None
-    # of the puzzle: its number of clues, and the difficulty that its file names
+    # the puzzle's number of clues, and its difficulty according to its file
     num_clues: CountOrZero | None = None
     difficulty: TextOrNumber | None = None
-    # hash of everything that shapes it: the run's settings, the prompt and the sample
+    # hash of the run's settings, the prompt and the sample
     key: str = ""
 
     @property
     def pair(self) -> tuple[str, int]:
-        """Which request this answers: puzzle and sample."""
+        """The puzzle and the sample that identify the request."""
         return self.puzzle, self.sample
 
     @property
     def scored(self) -> bool:
-        """Whether it counts in accuracy; what failed is counted apart."""
+        """Whether it counts for accuracy. Failed responses do not."""
         return self.outcome != "failed"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder holds it."""
+    """The content of a run folder."""
 
     config: RunConfig
-    # in the order in which they came
+    # in the order of the file
     responses: tuple[Response, ...]
 
     def final(self) -> list[Response]:
-        """One response for each pair that has any, by puzzle and sample.
+        """One response for each pair that has any, sorted by puzzle and sample.
 
-        The first that did not fail; where all failed, the last.
+        It is the first that did not fail, or the last if all failed.
         """
         chosen: dict[tuple[str, int], Response] = {}
         for response in self.responses:
@@ -180,7 +183,7 @@ class Run:
 
 
 def slug(name: str) -> str:
-    """A name as part of a folder's name: letters, digits, dots and hyphens."""
+    """A name as a part of a folder's name: letters, digits, dots and hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "model"
 
 
@@ -189,10 +192,7 @@ def _digest(value: Any) -> str:
 
 
 def read_config(folder: Path) -> RunConfig:
-    """The configuration of a run folder.
-
-    Raises UserError where it is not one of this format.
-    """
+    """The configuration of a run folder. Raises UserError if it is invalid or of another format."""
     path = folder / "run.json"
     data = read_json(path)
     found = data.pop("format", 1) if isinstance(data, dict) else FORMAT
@@ -200,26 +200,25 @@ def read_config(folder: Path) -> RunConfig:
         config = read(RunConfig, data, str(path))
         if missing := [name for name in _ALWAYS if name not in data]:
             raise UserError(f"{path}: {missing[0]} is missing")
-        # As it is written: a name's hash tells 0 from 0.0.
-        return replace(config, temperature=data["temperature"])
+        return config
     age = "an older" if found == 1 else "another"
     raise UserError(
-        f"{path}: of format {found}, which {age} version of tclue wrote; this one reads format "
-        f"{FORMAT}: take that version, or move the folder away and ask anew"
+        f"{path}: its format is {found}, which {age} version of tclue wrote: expected format "
+        f"{FORMAT}; use that version, or move the folder away and request the responses again"
     )
 
 
 def read_run(folder: Path, *, texts: bool = True) -> Run:
-    """Read a run folder, finished or not; a last line that is not whole yet is left out.
+    """Read a run folder, complete or not. An incomplete last line is left out.
 
-    `texts=False` leaves out texts, reasoning and raw usage, which are most of it. Raises UserError,
-    naming the file and the line, where it is not what a run writes.
+    `texts=False` leaves out texts, reasoning and raw usage, which are most of the data. Raises
+    UserError, which names the file and the line, if a record is invalid.
     """
     return Run(read_config(folder), tuple(iter_responses(folder, texts=texts)))
 
 
 def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
-    """The responses of a run folder, one after another, as `read_run` reads them."""
+    """Iterate over the responses of a run folder, as `read_run` reads them."""
     path = folder / "responses.jsonl"
     if not path.exists():
         return
@@ -230,13 +229,13 @@ def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
             try:
                 response = parse(Response, line, f"{path}, line {number}")
             except UserError as error:
-                advice = "put the line right, or take it out to have it asked again"
+                advice = "correct the line, or remove it to have it requested again"
                 raise UserError(f"{error}; {advice}") from None
             yield response if texts else _without_texts(response)
 
 
 def _without_texts(response: Response) -> Response:
-    """A response without what takes most of the memory; whoever keeps it keeps each word once."""
+    """A response without its texts, which take most of the memory, and with its words interned."""
     words: dict[str, Any] = {
         name: sys.intern(word) for name in _WORDS if (word := getattr(response, name)) is not None
     }
@@ -245,7 +244,7 @@ def _without_texts(response: Response) -> Response:
 
 
 def spent_usd(response: Response) -> float:
-    """Dollars that an attempt cost; where that is not known, the most that it may have."""
+    """Dollars that an attempt cost, or the most that it may have cost if that is unknown."""
     cost_usd = response.cost_usd
     return (response.at_most_usd or 0.0) if cost_usd is None else cost_usd
 
@@ -258,9 +257,9 @@ def add_cost(total_usd: float | None, response: Response) -> float | None:
 
 
 def run_folders(results: Path) -> list[Path]:
-    """The folders below a results folder that hold records, by name; none where it is not there.
+    """The folders with records in a results folder, sorted by name; none if it does not exist.
 
-    Raises UserError where it is no folder.
+    Raises UserError if it is not a folder.
     """
     if not results.exists():
         return []

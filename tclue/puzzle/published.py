@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tclue.cache import cache_folder, write_cached
+from tclue.config_files import cache_folder, write_cached
 from tclue.errors import UserError
 
 COMMIT = "e84cf685d110a77209f3c924365bf6db6bcff683"

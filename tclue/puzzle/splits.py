@@ -22,7 +22,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from tclue.cache import cache_folder, write_cached
+from tclue.config_files import cache_folder, write_cached
 from tclue.errors import UserError
 from tclue.puzzle import published
 from tclue.puzzle.puzzle import Puzzle, house_line, prompt_hash, read_puzzles

@@ -1,5 +1,6 @@
 """Run folders: durable lines, torn ones, full disks, locks, secrets, and counting anew."""
 
+import asyncio
 import errno
 import json
 import os
@@ -146,7 +147,7 @@ def test_a_puzzle_of_no_file_is_named_before_anything_is_counted_anew(
     first, *others = path.read_text().splitlines(True)
     path.write_text("".join([json.dumps(json.loads(first) | {"puzzle": "other"}) + "\n", *others]))
     before = path.read_bytes()
-    with pytest.raises(UserError, match=r"responses\.jsonl: other is no puzzle of"):
+    with pytest.raises(UserError, match=r"responses\.jsonl: other is not a puzzle of"):
         bench("random", puzzles, results, grader="published")
     assert path.read_bytes() == before
 
@@ -205,7 +206,7 @@ def full_disk_told(process: "subprocess.Popen[str]", reason: str) -> None:
     assert "Traceback" not in errors
     assert "cannot be written" in last
     assert reason in last
-    assert "the same command asks for the rest" in last
+    assert "the same command resumes" in last
 
 
 @pytest.mark.server
@@ -256,7 +257,7 @@ def test_a_secret_in_a_text_is_masked(
     monkeypatch.setenv("SOME_API_KEY", KEY)
     (first, *_) = the_run(results).responses
     with RunFolder(results, config(results)) as opened:
-        opened.append(replace(first, text=f"your key is {KEY}", model_id=KEY))
+        asyncio.run(opened.record(replace(first, text=f"your key is {KEY}", model_id=KEY)))
     assert KEY not in (folder / "responses.jsonl").read_text()
     assert read_run(folder).responses[-1].text == "your key is [SOME_API_KEY]"
 
@@ -266,7 +267,7 @@ def test_texts_that_no_file_can_hold(finished: tuple[Path, Path, Path]) -> None:
     (first, *_) = the_run(results).responses
     text = "half a pair \ud83d, a line\u2028break, a nul \0, \r\n"
     with RunFolder(results, config(results)) as opened:
-        opened.append(replace(first, text=text))
+        asyncio.run(opened.record(replace(first, text=text)))
     assert read_run(folder).responses[-1].text == text.replace("\ud83d", "?")
 
 
@@ -289,8 +290,8 @@ def test_a_folder_of_another_format_is_told_and_left_alone(
 ) -> None:
     puzzles, results, folder = finished
     for version, message in (
-        (None, "of format 1, which an older version"),
-        (3, "of format 3, which"),
+        (None, "its format is 1, which an older version"),
+        (3, "its format is 3, which"),
     ):
         data = json.loads((folder / "run.json").read_text())
         del data["format"]

@@ -132,10 +132,10 @@ def test_what_is_right_is_read() -> None:
         ({"rate": 0}, "rate is 0: expected a number above 0"),
         ({"on": 1}, "on is 1: expected true or false"),
         ({"words": "a"}, 'words is "a": expected a list'),
-        ({"words": []}, "words is []: expected 1 or more of them"),
+        ({"words": []}, "words is []: expected 1 or more values"),
         ({"words": ["a", 2]}, "words.2 is 2: expected a text"),
-        ({"pair": [1]}, "pair.2 is missing"),
-        ({"pair": [1, 2, 3]}, "pair is [1, 2, 3]: expected 2 of them"),
+        ({"pair": [1]}, "pair is [1]: expected a list of 2 values"),
+        ({"pair": [1, 2, 3]}, "pair is [1, 2, 3]: expected a list of 2 values"),
         ({"inner": 3}, "inner is 3: expected fields with values"),
         ({"inner": {"size": 0}}, "inner.size is 0: expected 1 or more"),
         ({"inner": {"size": 1.0}}, "inner.size is 1.0: expected a whole number"),
@@ -164,7 +164,7 @@ def test_what_is_missing_is_told_after_what_is_misspelt() -> None:
 def test_an_item_that_lacks_a_field_is_told_and_not_its_list() -> None:
     with pytest.raises(UserError, match=r"^f: hosts\.1\.litellm is missing$"):
         read(Alias, {"hosts": [{}]}, "f")
-    with pytest.raises(UserError, match=r"^f: hosts is \[\]: expected 1 or more of them$"):
+    with pytest.raises(UserError, match=r"^f: hosts is \[\]: expected 1 or more values$"):
         read(Alias, {"hosts": []}, "f")
 
 
@@ -172,7 +172,7 @@ def test_data_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
     deep: dict[str, Any] = {}
     for _ in range(100_000):
         deep = {"a": deep}
-    with pytest.raises(UserError, match=r"^f: is nested too deeply"):
+    with pytest.raises(UserError, match=r"^f: nested too deeply"):
         read(Outer, deep, "f")
     path = tmp_path / "deep.toml"
     path.write_text(f"price = {'[' * 5000}")

@@ -176,7 +176,7 @@ def test_register_is_taken_back_whole(installed: Installed) -> None:
     for stub in installed.stubs.iterdir():
         ours = json.loads(stub.read_text().splitlines()[-1].removeprefix("include: "))
         assert Path(ours) == tasks_folder() / "temporal_clue" / stub.name
-    assert installed.tclue("--unregister").stdout.startswith("took temporal_clue, ")
+    assert installed.tclue("--unregister").stdout.startswith("removed temporal_clue, ")
     assert sorted(installed.path.rglob("*")) == before
     assert installed.tclue("--unregister").stdout.startswith("nothing is registered in ")
 

@@ -1,5 +1,6 @@
 """Small run folders for the tests of the board, written by the run's own writer."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,12 @@ def write_run(
         "given": (),
     }
     with RunFolder(results, RunConfig(**(fields | settings))) as folder:
-        for i, answer in enumerate(answers):
-            folder.append(_response(f"p{i // samples:03}", i % samples, grader, answer))
+
+        async def record() -> None:
+            for i, answer in enumerate(answers):
+                await folder.record(_response(f"p{i // samples:03}", i % samples, grader, answer))
+
+        asyncio.run(record())
         return folder.path
 
 

@@ -348,7 +348,7 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown field price\.euros: expected one of tier, "):
         read_manifest(run)
     write_kept(run, base_checkpoint="0" * 64)
-    with pytest.raises(UserError, match="is not what training began with"):
+    with pytest.raises(UserError, match="it is not the model that training began with"):
         then_bench(run, results=tmp_path / "results", board=tmp_path / "board")
     (run / "kept.json").unlink()
     with pytest.raises(UserError, match=r"kept\.json: cannot be read"):

@@ -374,7 +374,7 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
         (("--preset", "tiny", "--seed", "-1"), "--seed: train.seed is -1: expected 0 or more"),
         (("--preset", "tiny", "--set", "packing.length=90000000"),
          "tiny: tiny is too large for the memory at hand: "),
-        (("--trainer", "none"), "--trainer none: no such trainer: installed are "),
+        (("--trainer", "none"), "--trainer none: no such trainer: expected one of "),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(

@@ -81,7 +81,10 @@ def test_the_trainer_that_the_page_shows(tmp_path: Path) -> None:
     [
         ("import nothing_of_this_name\n", "ModuleNotFoundError: No module named 'nothing_of"),
         ("def Broken():\n    raise OSError('no licence')\n", "OSError: no licence"),
-        ("class Broken:\n    def train(self): ...\n", "toy:Broken lacks presets, plan"),
+        (
+            "class Broken:\n    def train(self): ...\n",
+            "toy:Broken is not a trainer: it lacks presets, plan",
+        ),
         ("", "has no attribute 'Broken'"),
     ],
 )
@@ -95,7 +98,7 @@ def test_a_broken_trainer_is_named(module: str, message: str, tmp_path: Path) ->
 def test_installed_trainers_are_listed(tmp_path: Path) -> None:
     install(tmp_path / "site", {"other": "toy:Other"}, {})
     line = refused(train(tmp_path, tmp_path / "site", "--trainer", "none"))
-    assert line == "--trainer none: no such trainer: installed are grpo, other"
+    assert line == "--trainer none: no such trainer: expected one of grpo, other"
 
 
 def test_the_command_is_there(tmp_path: Path) -> None:

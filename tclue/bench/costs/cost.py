@@ -1,14 +1,15 @@
-"""What a response cost, in US dollars: parts that add up, or None where the price is not known.
+"""The cost of a response in US dollars, as parts that add up; None if the price is unknown.
 
-* A built-in model is free. A local model costs the wall time it took, at a price for the hour.
-* A hosted model costs its tokens, at the run's prices. Completion tokens hold the reasoning tokens,
-  as providers bill them. Where the provider itself says what it billed, that is the cost, unless
-  the price was given by hand.
-* A self-hosted server costs its tokens at a named tier, or its share of the time of its GPUs.
-* An unknown price, or a reply that does not say how many tokens it took, makes the cost None. It
-  is never 0, and neither is the price of a model that litellm lists at 0.
-* There are two calculators, ours (the wire's usage at the run's prices) and litellm's (its own
-  reading of the usage, at its own list). Both are recorded, and a difference is reported.
+* A built-in model is free. A local model is priced by its wall time and a price per hour.
+* A hosted model is priced by its tokens at the run's prices. Completion tokens include reasoning
+  tokens, as in providers' bills. If the provider reports what it billed, that is the cost, unless
+  the user gave the price.
+* A self-hosted server is priced by its tokens at a named tier, or by its share of GPU time.
+* The cost is None, never 0, if the price is unknown or if the reply does not report its tokens. A
+  price of 0 in litellm's list also counts as unknown.
+* There are two calculators: ours (the usage that the provider sent, at the run's prices) and
+  litellm's (its own reading of the usage, at its own prices). Both are recorded, and a difference
+  is reported.
 """
 
 from __future__ import annotations
@@ -17,77 +18,77 @@ import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tclue.strict import CountOrZero, NotNegative
 from tclue.text import counted, dollars
 
-HOUR_USD = 0.10  # about what a cloud machine with 2 CPU cores costs
-TOLERANCE = 0.005  # by which two calculators may differ
+HOUR_USD = 0.10  # about the price of a cloud machine with 2 CPU cores
+TOLERANCE = 0.005  # relative difference that two calculators may have
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What a run's costs are counted with."""
+    """The prices of a run."""
 
     source: Literal["free", "hour", "gpu-hour", "tier", "given", "book", "litellm", "unknown"]
-    # day of the price, ISO: of the book's entry, or on which it was looked up or given
+    # ISO day of the price: that of the book's entry, or the day on which it was looked up or given
     date: str
-    # source of the price: a page, a tier's name, litellm's version; None where the user gave it
+    # where the price is from: a page, a tier's name, litellm's version; None if the user gave it
     origin: str | None = None
-    # dollars per million tokens; None where tokens are not paid for, or it is unknown
+    # dollars per million tokens; None if tokens are not billed, or if the price is unknown
     prompt_usd_per_million: NotNegative | None = None
-    # of prompt tokens read from a cache, and written to one that lasts 5 minutes or an hour
+    # prompt tokens that are read from a cache, or written to one that lasts 5 minutes or an hour
     cached_usd_per_million: NotNegative | None = None
     cache_write_5m_usd_per_million: NotNegative | None = None
     cache_write_1h_usd_per_million: NotNegative | None = None
-    # of all completion tokens, those of reasoning included
+    # all completion tokens, reasoning included
     completion_usd_per_million: NotNegative | None = None
-    # dollars for an hour of wall time: of the machine, or of one of its GPUs
+    # dollars per hour of wall time, of the machine or of one of its GPUs
     hour_usd: NotNegative | None = None
     gpus: int | None = None
 
     @property
     def known(self) -> bool:
-        """Whether the price of a response can be counted."""
+        """Whether the cost of a response can be computed."""
         if self.source in ("free", "hour", "gpu-hour"):
             return True
         tokens = (self.prompt_usd_per_million, self.completion_usd_per_million)
         return self.source != "unknown" and None not in tokens
 
     def same_as(self, other: Prices) -> bool:
-        """Whether both count the same costs, whenever they were looked up."""
+        """Whether both are the same prices, even if they were looked up on different days."""
         return replace(self, date=other.date) == other
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counts them; None where it does not say."""
+    """Tokens as the provider counts them; None if it does not report them."""
 
-    # the whole prompt, tokens read from a cache or written to one included
+    # the whole prompt, including tokens that are read from a cache or written to one
     prompt_tokens: CountOrZero | None = None
-    # reasoning tokens included
+    # including reasoning tokens
     completion_tokens: CountOrZero | None = None
     cached_tokens: CountOrZero | None = None
     cache_write_5m_tokens: CountOrZero | None = None
     cache_write_1h_tokens: CountOrZero | None = None
     reasoning_tokens: CountOrZero | None = None
-    # what the provider itself says that the response cost
+    # the cost of the response as the provider reports it
     reported_usd: NotNegative | None = None
-    # what the provider sent
+    # the usage object that the provider sent
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 def today() -> str:
-    """The day, ISO, UTC."""
+    """The current ISO day, in UTC."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def cost_parts(prices: Prices, usage: Usage, compute_s: float | None) -> dict[str, float] | None:
-    """The dollars that a response cost, by what they were paid for, or None where unknown.
+    """The parts of a response's cost in dollars, by name; None if the cost is unknown.
 
-    `compute_s` is the response's share of the wall time. Cached and cache-written tokens without a
-    price of their own are paid for like the rest of the prompt.
+    `compute_s` is the response's share of the wall time. Tokens that are read from a cache or
+    written to one are priced like the rest of the prompt if they have no price of their own.
     """
     match prices.source:
         case "book" | "litellm" | "unknown" if usage.reported_usd is not None:
@@ -102,7 +103,7 @@ def cost_parts(prices: Prices, usage: Usage, compute_s: float | None) -> dict[st
 
 
 def token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
-    """The dollars for the tokens alone, whatever the provider says; None where unknown."""
+    """The cost of the tokens alone, whatever the provider reports; None if it is unknown."""
     full, completion = prices.prompt_usd_per_million, prices.completion_usd_per_million
     prompt_tokens, completion_tokens = usage.prompt_tokens, usage.completion_tokens
     if full is None or completion is None or prompt_tokens is None or completion_tokens is None:
@@ -119,7 +120,7 @@ def token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
     }
     apart = sum(tokens for tokens, price in special.values() if tokens and price is not None)
     if apart > prompt_tokens:
-        return None  # a count that contradicts itself is not known
+        return None  # the counts contradict each other
     return {
         "prompt_usd": (prompt_tokens - apart) * full / 1e6,
         **parts,
@@ -130,9 +131,9 @@ def token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
 def worst_case_usd(
     prices: Prices, prompt_tokens: int, max_output_tokens: int | None
 ) -> float | None:
-    """The most that a request can cost: the dearest kind of prompt token, the longest answer.
+    """The most that a request can cost: the dearest kind of prompt token, and the longest answer.
 
-    None where there is no such bound. Time on a machine has none: it is not paid by the request.
+    None if there is no such bound, as for models that are paid by the hour.
     """
     if prices.source == "free":
         return 0.0
@@ -149,45 +150,32 @@ def worst_case_usd(
 
 
 def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> float | None:
-    """The most that an answer can have cost that was cut off: its prompt, and the longest answer.
+    """The most that a reply which was cut off can have cost: its prompt and the longest answer.
 
-    `usage` is what is known of it: the prompt's counts, if the provider sent them first.
+    `usage` has the prompt's counts if the provider sent them before the answer.
     """
     return repriced(replace(usage, completion_tokens=max_output_tokens), prices)
 
 
 def repriced(usage: Usage, prices: Prices) -> float | None:
-    """What the same tokens cost at other prices, such as the price book's of today."""
+    """The cost of the same tokens at other prices, such as those of today's price book."""
     parts = token_parts(prices, usage)
     return None if parts is None else math.fsum(parts.values())
 
 
 def agree(ours_usd: float, theirs_usd: float) -> bool:
-    """Whether two calculators come to the same, to 0.5%."""
+    """Whether the figures of two calculators are equal within 0.5%."""
     return math.isclose(ours_usd, theirs_usd, rel_tol=TOLERANCE)
 
 
-class Billed(Protocol):
-    """The fields of a recorded response by which the two calculators are compared."""
+def agreement(
+    prices: Prices, responses: Iterable[tuple[Usage, float | None, float | None]]
+) -> str | None:
+    """A note if the calculators differ on a run or one has no price; None if they agree.
 
-    @property
-    def usage(self) -> Usage:
-        """Its tokens."""
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What it cost; None where unknown."""
-
-    @property
-    def cost_litellm_usd(self) -> float | None:
-        """The cost by litellm's calculator; None where unknown."""
-
-
-def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
-    """A note that the calculators differ on a run, or that one has no price; None if they agree.
-
-    Responses are compared one by one, so that errors cannot cancel. Prices that were given by hand,
-    and those of a machine or a tier, have no second source, so they are not compared.
+    `responses` holds the usage of each response, our cost and litellm's cost; None if unknown. They
+    are compared one by one, so that errors cannot cancel. Prices that the user gave, and those of a
+    machine or a tier, have no second source and are not compared.
     """
     responses = list(responses)
     if not responses:
@@ -195,13 +183,13 @@ def agreement(prices: Prices, responses: Iterable[Billed]) -> str | None:
     if prices.source == "unknown":
         return "no price is known"
     notes = []
-    unpriced = sum(r.cost_usd is None for r in responses)
+    unpriced = sum(cost_usd is None for _, cost_usd, _ in responses)
     if unpriced:
         notes.append(f"{unpriced} of {counted(len(responses), 'response')} without a known cost")
     if prices.source not in ("book", "litellm"):
         return "; ".join(notes) or None
     bills = [
-        (repriced(r.usage, prices), r.usage.reported_usd, r.cost_litellm_usd) for r in responses
+        (repriced(usage, prices), usage.reported_usd, litellm) for usage, _, litellm in responses
     ]
     if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")

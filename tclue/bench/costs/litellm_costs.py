@@ -1,7 +1,7 @@
-"""litellm's price list, and its own cost calculator.
+"""litellm's price list and its cost calculator.
 
-The calculator gives a second figure: litellm's reading of the usage, at its prices. A price of 0
-counts as unknown here, because litellm lists 0 where it has no price.
+The calculator gives a second figure: litellm's reading of the usage, at litellm's prices. A price
+of 0 counts as unknown here, because litellm lists 0 for a price that it does not know.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tclue.bench.costs.cost import Prices, today
 
 
 def list_prices(litellm: ModuleType, name: str) -> Prices:
-    """The prices of litellm's list; unknown where it has none, or has 0.
+    """The prices in litellm's list; they are unknown if it has none or has 0.
 
-    Where a price is lower at some hours, this is the higher one, and its origin says so.
+    If a price depends on the hour, this is the higher one, and its origin says so.
     """
     try:
         info = litellm.get_model_info(name)
-    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+    except Exception:  # for an unlisted model litellm raises its own errors, and bare Exception
         return Prices("unknown", today())
 
     def price(field: str) -> float | None:
-        """Dollars per million tokens, without the noise of the list's dollars per token."""
+        """Dollars per million tokens, rounded, because the list has dollars per token."""
         usd_per_token = info.get(field)
         return round(usd_per_token * 1e6, 6) if usd_per_token else None
 
@@ -47,7 +47,7 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
 
 
 def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:
-    """The cost of litellm's usage object by its own calculator; None where it has no price.
+    """The cost of a usage object by litellm's calculator; None if it has no price.
 
     `name` is litellm's name of the model, `usage` the `litellm.Usage` that it read from the reply.
     """
@@ -56,7 +56,7 @@ def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:
     try:
         _, provider, _, _ = litellm.get_llm_provider(name)
         parts = litellm.cost_per_token(model=name, custom_llm_provider=provider, usage_object=usage)
-    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+    except Exception:  # as in `list_prices`
         return None
     total = math.fsum(parts)
     return total if total > 0 else None

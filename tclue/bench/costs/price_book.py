@@ -1,15 +1,17 @@
-"""The price book: what tokens cost, by provider and model, each price with its date and source.
+"""The price book: the prices of tokens by provider and model, each with its date and source.
 
     prices_for("anthropic/claude-sonnet-5-5", "anthropic", options, litellm)
 
-* The shipped book is `data/prices.toml`, whose head says what its fields mean. A user's own file of
-  the same form goes before it: `--prices FILE`, else `$XDG_CONFIG_HOME/tclue/prices.toml`.
+* The shipped book is `data/prices.toml`; the comment at its top explains the fields. A user's own
+  file of the same format takes precedence: `--prices FILE`, or
+  `$XDG_CONFIG_HOME/tclue/prices.toml`.
 * It is read strictly. An invalid price, an unknown field or a missing date is an error of one line
   that names the file and the entry.
 * A run's prices are the first of these that apply: `--price-in` and `--price-out`; `--tier`;
-  `--gpu-hour-usd`; the book; litellm's list; else unknown. A self-hosted server (`--api-base`) is
-  priced by the first three alone: its price is not that of the provider whose protocol it speaks.
-  A local model is priced by the first three too, and else by the hour of the machine it runs on.
+  `--gpu-hour-usd`; the book; litellm's list. If none applies, they are unknown. Only the first
+  three apply to a self-hosted server (`--api-base`), because its price is not that of the provider
+  whose protocol it uses. For a local model it is the first three, then the hourly price of its
+  machine.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Entry:
     # day of the price, and the page that states it
     date: Day
     source: Text
-    # None where the provider has no such price, or does not state it
+    # None if the provider has no such price, or does not state it
     cached_input: NotNegative | None = None
     cache_write_5m: NotNegative | None = None
     cache_write_1h: NotNegative | None = None
@@ -55,7 +57,7 @@ class Entry:
 
     @property
     def prices(self) -> Prices:
-        """What a run is counted with."""
+        """The prices of a run with this entry."""
         return Prices(
             "book",
             self.date.isoformat(),
@@ -70,10 +72,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tier:
-    """A serverless host's prices for any model of a size, in dollars per million tokens."""
+    """A serverless host's prices for all models of a size, in dollars per million tokens."""
 
     name: Text
-    # number of parameters, as a text
+    # number of parameters, in words
     parameters: Text
     input: NotNegative
     output: NotNegative
@@ -83,7 +85,7 @@ class Tier:
 
     @property
     def prices(self) -> Prices:
-        """What a run is counted with."""
+        """The prices of a run with this tier."""
         return Prices(
             "tier",
             self.date.isoformat(),
@@ -95,7 +97,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """The prices of a file, under its own field names; the first entry that matches is used."""
+    """The prices of a file, with the file's field names; the first entry that matches is used."""
 
     __pydantic_config__ = STRICT
 
@@ -109,12 +111,10 @@ class PriceBook:
         return max(dates).isoformat()
 
     def find(self, name: str, provider: str | None = None) -> Entry | None:
-        """The entry of a model as litellm names it, with the provider's prefix or without."""
-        bare = name
+        """The entry of a model by litellm's name, with or without the provider's prefix."""
         if provider is None and "/" in name:
-            provider, bare = name.split("/", 1)
-        elif provider is not None:
-            bare = name.removeprefix(f"{provider}/")
+            provider = name.split("/")[0]
+        bare = name.removeprefix(f"{provider}/")
         for entry in self.price:
             matches = any(fnmatchcase(bare, model) for model in entry.models)
             if matches and provider in (None, entry.provider):
@@ -122,7 +122,7 @@ class PriceBook:
         return None
 
     def find_tier(self, name: str) -> Tier:
-        """The tier of that name; UserError, with the known names, where there is none."""
+        """The tier of a name. Raises UserError, which lists the known names, if there is none."""
         for tier in self.tier:
             if tier.name == name:
                 return tier
@@ -135,8 +135,8 @@ def prices_for(
 ) -> Prices:
     """The prices of a hosted model's responses.
 
-    `name` and `provider` are litellm's; without litellm, its list is not looked up. Raises
-    UserError for an unknown tier, or a price book that cannot be read.
+    `name` and `provider` are litellm's. Without `litellm` its list is not used. Raises UserError if
+    the tier is unknown or a price book cannot be read.
     """
     if options.price_in is not None:
         return Prices(
@@ -159,7 +159,7 @@ def prices_for(
 
 
 def local_prices(options: BenchOptions) -> Prices:
-    """The prices of a local model's responses: the machine's hours, if no option says otherwise.
+    """The prices of a local model's responses: by the machine's hour if no option sets a price.
 
     Raises UserError as `prices_for` does.
     """
@@ -170,7 +170,7 @@ def local_prices(options: BenchOptions) -> Prices:
 
 
 def price_book(path: Path | None = None) -> PriceBook:
-    """The shipped book with the user's own before it; UserError where one cannot be read."""
+    """The user's own book followed by the shipped one. Raises UserError if one cannot be read."""
     user_path, shipped = user_file("prices.toml", path), _read_shipped()
     if user_path is None:
         return shipped
@@ -184,11 +184,11 @@ def _read_shipped() -> PriceBook:
 
 
 def read_book(path: Path) -> PriceBook:
-    """Read a price book; UserError, in one line, for an invalid entry."""
+    """Read a price book. Raises UserError if it cannot be read or an entry is invalid."""
     book = read(PriceBook, read_toml(path), str(path))
     names = [f"{entry.provider}/{model}" for entry in book.price for model in entry.models]
     names += [tier.name for tier in book.tier]
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
-        raise UserError(f"{path}: {duplicates[0]} has two prices: expected one")
+        raise UserError(f"{path}: {duplicates[0]} has more than one price: expected one")
     return book

@@ -1,26 +1,26 @@
-"""From the usage that a provider sent, in its own form, to token counts with one meaning.
+"""Usage objects, which every provider sends in its own form, as token counts with one meaning.
 
-Providers count differently, and every difference is money. The keys tell the form:
+Providers count differently, and every difference changes the cost. The keys show the form:
 
 * OpenAI's chat form (also OpenRouter, DeepSeek, Together, Fireworks, Groq, vLLM): `prompt_tokens`
-  holds cached and cache-written tokens, `completion_tokens` the reasoning
+  includes tokens read from and written to a cache, and `completion_tokens` includes reasoning
   (https://platform.openai.com/docs/guides/prompt-caching, .../guides/reasoning). A few servers
-  count the reasoning beside the completion; their total gives it away. DeepSeek says
+  count reasoning separately, which shows in their total. DeepSeek names cached tokens
   `prompt_cache_hit_tokens` (https://api-docs.deepseek.com/guides/kv_cache).
 * OpenAI's Responses form: the same counts under `input_tokens` and `output_tokens`.
 * Anthropic: "total input tokens in a request is the summation of input_tokens,
-  cache_creation_input_tokens, and cache_read_input_tokens"; thinking is a part of `output_tokens`
+  cache_creation_input_tokens, and cache_read_input_tokens"; `output_tokens` includes thinking
   (https://platform.claude.com/docs/en/api/messages). Cache writes without a stated
   lifetime last 5 minutes, the default.
-* Gemini: `promptTokenCount` holds the cached content; thoughts stand beside the candidates
-  (https://ai.google.dev/api/generate-content#UsageMetadata). What is 0 is left out, as in all
-  Protocol Buffers' JSON.
-* OpenRouter adds `cost`, in credits, each worth a dollar. With the user's own key (`is_byok`) that
-  is its fee alone, and the provider bills `upstream_inference_cost` beside it
+* Gemini: `promptTokenCount` includes cached content; thoughts are not part of the candidates
+  (https://ai.google.dev/api/generate-content#UsageMetadata). Counts of 0 are left out, as always in
+  the JSON of Protocol Buffers.
+* OpenRouter adds `cost`, in credits of one dollar each. With the user's own key (`is_byok`) that is
+  only its fee, and the provider bills `upstream_inference_cost` in addition
   (https://openrouter.ai/docs/use-cases/usage-accounting).
 
-A missing count is None, never 0, and so is a prompt of 0 tokens, which some servers send for
-"not counted".
+A missing count is None, never 0. So is a prompt of 0 tokens, which some servers send if they do not
+count.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from typing import Any
 
 from tclue.bench.costs.cost import Usage
 
-# Such a number is no count or cost; still larger ones could not be multiplied by a price.
+# A number this large cannot be a count or a cost. Even larger ones could overflow.
 _TOO_LARGE = 10**12
 
 
 def read_usage(raw: Mapping[str, Any] | None, *, complete: bool = True) -> Usage:
-    """The token counts of a usage object as it came over the wire; `raw` is kept.
+    """The token counts of a usage object as the provider sent it; the result keeps it as `raw`.
 
-    `whole=False` is for an answer that was cut off: of it, only the prompt's counts are final
-    (Anthropic sends them first), and no other is given.
+    `complete=False` is for a reply that was cut off: then only the counts of the prompt are final
+    (Anthropic sends them first), and the others are None.
     """
     if not raw:
         return Usage()
@@ -58,19 +58,19 @@ def read_usage(raw: Mapping[str, Any] | None, *, complete: bool = True) -> Usage
 
 
 def usage_from_litellm(usage: Any) -> Usage:
-    """The token counts of litellm's own usage object, where the wire's is not at hand.
+    """The token counts of litellm's usage object, used if the provider's object was not captured.
 
-    It has OpenAI's chat form, whatever the provider. Its reasoning tokens of Anthropic's are its
-    own estimate, and its cost field is only OpenRouter's.
+    It always has OpenAI's chat form. For Anthropic its reasoning tokens are litellm's estimate. It
+    has a cost field for OpenRouter only.
     """
     if usage is None:
         return Usage()
-    # By way of JSON, where a NaN is null: no record could hold one.
+    # By way of JSON, which turns NaN into null, because no record can hold a NaN.
     raw = json.loads(usage.model_dump_json(exclude_none=True))
     counts = read_usage(raw)
     if not counts.prompt_tokens:
         return Usage()
-    # Anthropic's cache writes stay where litellm puts them.
+    # litellm keeps Anthropic's cache writes under their own names.
     written = _count(raw, "cache_creation_input_tokens")
     details = _part(raw, "prompt_tokens_details")
     lifetimes = _part(details, "cache_creation_token_details")
@@ -137,7 +137,7 @@ def _gemini(raw: Mapping[str, Any]) -> Usage:
     completion = None
     if candidates is not None or total is not None:
         completion = (candidates or 0) + (thoughts or 0)
-    # Vertex has counted the thoughts among the candidates; its total then leaves them out.
+    # Vertex has included the thoughts in the candidates; then its total does not add them.
     if prompt is not None and candidates is not None and total == prompt + tools + candidates:
         completion = candidates
     return Usage(

@@ -1,18 +1,18 @@
 """Models: from a name on the command line to completions of prompts.
 
-The input is a name (`random`, `hf:PATH`, `train:RUN@STEP`, an alias of the registry, anything that
-litellm reaches) with the options, and then puzzles to answer. The output is one `Model` for each
-variant, already checked, and one `Completion` for each request: text, reasoning, finish reason,
-usage, seconds, or the failure and what to do about it.
+The input is a name (`random`, `hf:PATH`, `train:RUN@STEP`, an alias of the registry, or any name of
+litellm's) with the options, and then puzzles to answer. The output is one `Model` for each variant,
+already checked, and one `Completion` for each request: text, reasoning, finish reason, usage and
+seconds, or a failure and what to do about it.
 
-* `resolve` turns a name into models; `registry`, `capabilities` and `reasoning` say what an alias
-  stands for, what a model can do, and what a reasoning setting is in the provider's own terms.
-* `model` has the types, and the two built-in models, chance and the solver.
-* `hosted` uses litellm. `http_capture` keeps what the provider really sent, `wire_formats`
-  reads it, and `failures` says what an error calls for.
-* `local` runs a checkpoint through transformers, and `trained` a step of a training run. The
-  trainer shares `decode`, `memory` and `chat_template` with them.
+* `resolve` turns a name into models. `registry`, `capabilities` and `reasoning` know what an alias
+  means, what a model can do, and how a provider expresses a reasoning setting.
+* `model` has the types and the two built-in models, chance and the solver.
+* `hosted` uses litellm. `http_capture` records what the provider really sent, `wire_formats` reads
+  it, and `failures` decides what to do about an error.
+* `local` runs a checkpoint with transformers, and `trained` a checkpoint of a training run. The
+  trainer uses their `decode`, `memory` and `chat_template` too.
 * `listing` is `tclue models`.
 
-`runs` sends the requests; nothing here writes a record.
+`runs` sends the requests. Nothing here writes a record.
 """

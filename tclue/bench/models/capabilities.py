@@ -1,7 +1,7 @@
-"""What litellm's map says of a model that is not registered, and of a self-hosted server.
+"""The capabilities of models: registered ones, those in litellm's map, and self-hosted servers.
 
-The map says whether a model reasons and how many tokens it gives. How a provider is told how much
-to reason is known here, by provider; where it is not known, it cannot be set.
+litellm's map has whether a model reasons and how many tokens it can give. How the reasoning of a
+model is controlled is decided here by its provider. If that is not known, it cannot be set.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 from tclue.bench.models.reasoning import ModelCapabilities
 from tclue.bench.models.registry import Alias, Host, Level, Off, Reasoning, Temperature
 
-# Anthropic's least budget: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+# Anthropic's minimum: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 _LEAST_CLAUDE_BUDGET = 1024
-# A server may serve any model: levels and the switch are passed on, and it uses what it knows.
+# A server may have any model. It is sent the level and the switch, and uses those that it knows.
 _ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
 
 
 def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> ModelCapabilities:
-    """The model that the registry describes, at a host or on a self-hosted server."""
+    """The capabilities of a registered model, at a host or on a self-hosted server."""
     if self_hosted:
         control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
         return ModelCapabilities(name, "self-hosted", control, registered=True)
@@ -40,9 +40,9 @@ def registered(name: str, facts: Alias, host: Host, *, self_hosted: bool) -> Mod
 def unregistered(
     litellm: ModuleType, name: str, route: str, api_base: str | None
 ) -> tuple[ModelCapabilities, tuple[str, ...]]:
-    """The model that litellm's map describes, and the ids it may answer with.
+    """The capabilities of a model by litellm's map, and the ids with which it may answer.
 
-    Raises litellm.BadRequestError where litellm does not know the provider.
+    Raises litellm.BadRequestError if litellm does not know the provider.
     """
     model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=api_base)
     info = _info(litellm, route)
@@ -61,15 +61,15 @@ def unregistered(
         info.get("max_output_tokens"),
         info.get("max_input_tokens"),
     )
-    # A dated snapshot of a name is the same model; a self-hosted server may use any name.
+    # A dated snapshot of a name is the same model. A self-hosted server may answer with any id.
     return model, () if api_base else (model_id, f"{model_id}-2*", f"{model_id}@2*")
 
 
 def _info(litellm: ModuleType, route: str) -> Mapping[str, Any]:
-    """The map's own entry, with flags that litellm's reading of it leaves out."""
+    """The entry of litellm's map itself, because `get_model_info` leaves out some of its flags."""
     try:
         key = litellm.get_model_info(route)["key"]
-    except Exception:  # litellm raises its own kinds, and bare Exception, for an unlisted model
+    except Exception:  # for an unlisted model litellm raises its own errors, and bare Exception
         return {}
     entry: Mapping[str, Any] = litellm.model_cost.get(key, {})
     return entry
@@ -83,9 +83,9 @@ def _is_claude(model_id: str, provider: str) -> bool:
 def _control(
     model_id: str, provider: str, info: Mapping[str, Any]
 ) -> tuple[Reasoning | None, Temperature]:
-    """How reasoning is set, None where unknown; and which temperatures are accepted."""
+    """How reasoning is controlled, None if unknown, and which temperatures are accepted."""
     if provider == "openrouter":
-        # It translates for every provider behind it, and the map lists few of its models.
+        # OpenRouter translates settings for its providers, and the map has few of its models.
         return Reasoning("effort", ("low", "medium", "high"), "disabled"), "any"
     if not info:
         return None, "any"
@@ -113,7 +113,7 @@ def _control(
 
 
 def _levels(info: Mapping[str, Any]) -> tuple[Level, ...]:
-    """The effort levels that the map's flags name."""
+    """The effort levels that the flags of an entry name."""
     extra: tuple[Level, ...] = ("xhigh", "max")
     least: tuple[Level, ...] = ("minimal",) if info.get("supports_minimal_reasoning_effort") else ()
     return (

@@ -1,19 +1,19 @@
-"""Decoding by transformers: many rows together, a token of each a step, for `hf:` and trainers.
+"""Batched decoding with transformers, one token per row and step, for `hf:` models and trainers.
 
     for ended in decode(model, prompts, rows, draw, end_ids, max_ended_share=0.15):
         ...
 
-* A prompt that several rows share is computed once; then its keys and values are repeated.
-* Rows that have ended leave the batch together, once they are more than `max_ended_share` of it:
-  taking them out copies the keys and values of those that stay.
-* Keys and values grow in place here, where transformers' own cache copies all of them at each
-  token. A buffer is made a little longer than what it holds, and the keys and values are a view of
-  it; when it is full, a longer one replaces it. Only layers that hold every token are changed:
-  sliding windows and the like stay what they were.
-* How a token is drawn is the caller's: `hf:` draws by exponential races, one generator a response,
-  and the trainer inverts the cumulative distribution at one uniform number a token.
+* A prompt that several rows share is computed once. Then its keys and values are repeated.
+* Rows that have ended are removed from the batch together, once they are more than
+  `max_ended_share` of it, because removal copies the keys and values of the rows that remain.
+* Keys and values grow in place, whereas transformers' own cache copies all of them at each token.
+  They are views of a buffer that is a little longer than its content. When the buffer is full, a
+  longer one replaces it. Only layers that keep every token are changed, not sliding windows, for
+  example.
+* The caller draws the tokens: `hf:` models by exponential races with one generator per response,
+  the trainer by inverting the cumulative distribution at one uniform number per token.
 
-transformers' own `generate_batch` was tried in its place: see docs/log.md, 2026-11-28.
+transformers' own `generate_batch` was tried instead: see docs/log.md, 2026-11-28.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ from tclue.errors import UserError
 
 # Names of transformers' argument for the keys and values; the second was used until 5.23.
 CACHE_NAMES = ("cache", "past_key_values")
-# A new buffer can take so many tokens more, and this share of its content.
+# A new buffer has space for this many more tokens, and in addition for this share of its content.
 MARGIN_TOKENS, MARGIN_SHARE = 32, 0.25
 
-# From logits [row, vocab], the numbers of the rows, and how many tokens each has, to the next
-# tokens [row] and, where the caller keeps them, their log-probabilities [row] in nats.
+# A function of logits [row, vocab], the numbers of the rows, and the number of tokens that each
+# has. It returns the next tokens [row] and their log-probabilities [row] in nats, or None for
+# these.
 Draw = Callable[[Tensor, list[int], int], tuple[Tensor, Tensor | None]]
 
 
@@ -50,18 +51,18 @@ class DecodingRow:
 
     # index of its prompt
     prompt: int
-    # most tokens it may take, and the finish reason of one that has reached that
+    # most tokens that it may have, and the finish reason of a response that reaches them
     max_tokens: int
     at_limit: str = "length"
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    # None while it goes on
+    # None until it has ended
     finish: str | None = None
-    # its share of the wall time: each step's, divided by the rows that go on
+    # its share of the wall time: the sum of each step's time divided by the rows in that step
     compute_s: float = 0.0
 
     def extend(self, token: int, logprob: float | None, end_ids: Container[int]) -> None:
-        """Add a token; one of `end_ids` is the last."""
+        """Add a token. The response ends at one of `end_ids`, or at its limit."""
         self.ids.append(token)
         if logprob is not None:
             self.logprobs.append(logprob)
@@ -80,12 +81,12 @@ def decode(
     max_ended_share: float,
     context: int = sys.maxsize,
 ) -> Iterator[list[DecodingRow]]:
-    """Decode rows to their ends; yields the rows that each step ended.
+    """Decode rows until all have ended; yields the rows that ended in each step.
 
-    `prompts` are token ids. No position reaches `context`: a row that has ended, and waits to
-    leave, may be past the end. Raises UserError for a model without keys and values.
+    `prompts` are token ids. Positions are kept below `context`, because a row that has ended and is
+    still in the batch may be past it. Raises UserError for a model without keys and values.
     """
-    numbers = list(range(len(rows)))  # of the rows in the batch
+    numbers = list(range(len(rows)))  # the numbers of the rows in the batch
     tokens, mask, cache = torch.empty(0), torch.empty(0), None
     for step in itertools.count():
         start = time.perf_counter()
@@ -117,10 +118,10 @@ def decode(
 def _prefill(
     model: Any, prompts: Sequence[list[int]], prompt_of: list[int], context: int
 ) -> tuple[Tensor, Tensor, Any]:
-    """After each row's prompt: logits [row, vocab], mask [row, position], keys and values."""
+    """Compute the prompts: logits [row, vocab], mask [row, position], keys and values."""
     device = next(model.parameters()).device
     width = max(map(len, prompts))
-    # Padded on the left, so that all end together. What pads is masked: any token will do.
+    # Padded on the left, so that all end at one position. Padding is masked, so any token will do.
     ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     logits, cache = next_token_logits(model, ids, mask, context, None)
@@ -135,18 +136,18 @@ def _prefill(
 def next_token_logits(
     model: Any, ids: Tensor, mask: Tensor, context: int, cache: Any
 ) -> tuple[Tensor, Any]:
-    """The logits [row, vocab] after these tokens [row, token], and the longer keys and values.
+    """The logits [row, vocab] after `ids` [row, token], and the keys and values with these added.
 
-    `mask` [row, position] is 1 for what is real; no position reaches `context`.
-    Not every architecture takes positions, or can leave out unneeded logits: such an
-    argument is then left out. The cache is not: without it every token but the first is wrong.
+    `mask` [row, position] is 1 for tokens and 0 for padding. Positions are kept below `context`.
+    Arguments that an architecture does not take are left out, except the cache: without it every
+    token after the first would be wrong, so UserError is raised.
     """
     accepted = _parameters(model.__class__)
     cache_name = next((name for name in CACHE_NAMES if name in accepted), None)
     if cache_name is None:
         raise UserError(
-            f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model that "
-            "keeps keys and values, of a transformers that was tried (see pyproject.toml)"
+            f"{type(model).__name__} takes none of {', '.join(CACHE_NAMES)}: expected a model with "
+            "keys and values, and a version of transformers that pyproject.toml allows"
         )
     positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :].clamp(0, context - 1)
     optional = {"position_ids": positions, "logits_to_keep": 1}
@@ -173,7 +174,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Append; returns all that is held."""
+        """Append keys and values; returns all of them."""
         assert self.keys is not None
         assert self.values is not None
         length = self.keys.shape[-2]
@@ -187,13 +188,13 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows alone, in new memory."""
+        """Keep only these rows, in new memory."""
         super().batch_select_indices(indices)
         self._buffers = None
 
 
 def use_growing_cache(cache: Any) -> None:
-    """Let a cache that holds a prompt grow in place."""
+    """Make a cache, which already holds a prompt, grow in place from now on."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:
             growing = GrowingLayer()  # type: ignore[no-untyped-call]

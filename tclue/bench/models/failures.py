@@ -2,16 +2,16 @@
 
 A failure is of one kind:
 
-* "again": there was no answer and nothing was billed. No connection, or one that was lost before a
-  reply and within AT_WORK_S; 408, 409, 425, 429; 5xx, Anthropic's 529 "overloaded" among them.
-  Another try may help.
-* "maybe-paid": a time-out, a connection that was lost later, a stream that was cut, a body that
-  cannot be read, an error within a 200. It may have been billed, so it is not retried without
-  the user's knowledge: it is recorded as failed, with the most it may have cost, and the same
-  command retries it.
-* "stop": more requests make no sense before the user mends something: a key, money, a day's quota,
+* "again": there was no answer and nothing was billed. This is a missing connection, one that was
+  lost before a reply and within AT_WORK_S, status 408, 409, 425 or 429, or 5xx including
+  Anthropic's 529 "overloaded". The request is retried.
+* "maybe-paid": a time-out, a connection that was lost later, a stream that was cut off, a body that
+  cannot be read, or an error within a 200. It may have been billed, so it is not retried without
+  the user's knowledge. It is recorded as failed, with the most that it may have cost; the same
+  command requests it again.
+* "stop": further requests are useless until the user fixes something: a key, money, a day's quota,
   a model's name, a setting.
-* "refused": a refusal that comes as an error. It is the model's doing, and scored.
+* "refused": the model refused, and the provider reports that as an error. It is scored.
 * "failed": only this request cannot be answered, usually because its prompt is too long.
 
 Sources, as of 2026-11: https://platform.openai.com/docs/guides/error-codes,
@@ -31,8 +31,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 LONGEST_WAIT_S = 300.0
-# After so long, a lost server was working on a reply: proxies drop connections that are silent for
-# minutes, as those of reasoning models are, and the provider may bill what it finished.
+# If a connection is lost after this time, the server was working on a reply: proxies drop silent
+# connections after minutes, and the provider may bill the reply, which it goes on to finish.
 AT_WORK_S = 10.0
 
 TRUNCATED = frozenset(
@@ -42,7 +42,7 @@ REFUSED = frozenset(
     {"content_filter", "refusal", "sensitive"}
     | {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION", "LANGUAGE"}
 )
-# DeepSeek was interrupted; OpenRouter's provider broke off; Gemini gave up on a reply.
+# Finish reasons of a provider that gave up: DeepSeek's, OpenRouter's, then Gemini's.
 BROKEN = frozenset(
     {"insufficient_system_resource", "error", "OTHER", "FINISH_REASON_UNSPECIFIED"}
     | {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE"}
@@ -56,23 +56,23 @@ class Failure:
     """Why there is no answer."""
 
     kind: FailureKind
-    # for kind "stop": what the user is to do first
+    # for kind "stop": what is wrong, and what the user should do
     to_do: str | None = None
-    # seconds that the provider asks to wait, where it does
+    # seconds that the provider asks to wait, if it does
     wait_s: float | None = None
-    # whether the reply is a rate limit's (429)
+    # whether a rate limit (429) caused it
     rate_limited: bool = False
 
 
 KEY = Failure("stop", "the key is not accepted: check the environment variable that holds it")
-RIGHTS = Failure("stop", "the key may not use this model: check its rights")
-MONEY = Failure("stop", "the account must be paid for: add credit there")
-DAY = Failure("stop", "the day's quota is used up: wait for the next day, or have it raised")
+RIGHTS = Failure("stop", "the key may not use this model: check its permissions")
+MONEY = Failure("stop", "the account has no credit left: add credit at the provider")
+DAY = Failure("stop", "the day's quota is used up: wait for the next day, or raise the quota")
 MODEL = Failure("stop", "the server does not know this model: check its name and --api-base")
-SETTING = Failure("stop", "the model does not take a setting: leave it out")
+SETTING = Failure("stop", "the model does not support a setting: leave it out")
 MAYBE_PAID = Failure("maybe-paid")
 
-# What only a used-up account says. "Exceeded your quota" is also said of a rate limit.
+# Words that appear only if an account has no credit. "Exceeded your quota" can be a rate limit.
 _MONEY = re.compile(
     r"insufficient_quota|billing_(hard_limit_reached|not_active|error)|credit balance"
     r"|insufficient (balance|credits)|exceeded_current_quota_error",
@@ -96,14 +96,14 @@ _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 
 
 def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) -> Failure:
-    """The failure of a reply with an error status; `now_s` is the time, for a Retry-After date."""
+    """The failure for an error status; `now_s` is the current time, for a date in Retry-After."""
     wait_s = retry_after_s(headers, body, now_s)
     if _MONEY.search(body):
         return MONEY
     match status:
         case 401:
             return KEY
-        # OpenRouter: with a time to wait, it is only the money in flight that is short.
+        # OpenRouter: with a time to wait, credit is only short for the requests in flight.
         case 402:
             return MONEY if wait_s is None else _again(wait_s, rate_limited=True)
         case 403:
@@ -132,12 +132,12 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
 def _again(wait_s: float | None, rate_limited: bool) -> Failure:
     if wait_s is not None and wait_s > LONGEST_WAIT_S:
         minutes = math.ceil(wait_s / 60)
-        return Failure("stop", f"the provider asks to wait {minutes} minutes: try again then")
+        return Failure("stop", f"the provider asks to wait {minutes} minutes: try again after that")
     return Failure("again", wait_s=wait_s, rate_limited=rate_limited)
 
 
 def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
-    """Seconds that a reply asks to wait, by its headers (a number or a date) or Gemini's body."""
+    """Seconds that a reply asks to wait, from its headers (a number or a date) or Gemini's body."""
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * unit_s)
@@ -152,16 +152,16 @@ def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float 
 
 
 def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Failure:
-    """The failure of a request that got no status, whether it was sent at all, and how long ago.
+    """The failure for a request without a status; `waited_s` is the time since it was sent.
 
-    litellm wraps errors differently for each provider. What all of them keep is the HTTP client's
-    own error, at the end of the chain of causes.
+    litellm wraps errors differently for each provider, but the HTTP client's own error is always at
+    the end of the chain of causes.
     """
     import aiohttp
     import httpx
 
     chain = list(causes(error))
-    # Not httpx's ConnectError: litellm's transport also makes one of a connection that was reset.
+    # Not httpx's ConnectError, which litellm's transport also raises if a connection was reset.
     unconnected = httpx.ConnectTimeout | httpx.PoolTimeout | aiohttp.ClientConnectorError
     if any(isinstance(cause, unconnected) for cause in chain):
         return Failure("again")
@@ -170,7 +170,7 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
             return MAYBE_PAID if sent else Failure("again")
         if isinstance(cause, httpx.TransportError):
             return MAYBE_PAID if sent and waited_s > AT_WORK_S else Failure("again")
-    return MAYBE_PAID if sent else Failure("stop", "the request cannot be made: mend it first")
+    return MAYBE_PAID if sent else Failure("stop", "the request cannot be sent: correct it first")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -181,7 +181,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def error_text(error: Any) -> str:
-    """The message of an error object, with its code where it has one."""
+    """The message of a provider's error object, with its code if it has one."""
     if not isinstance(error, Mapping):
         return str(error)
     message = error.get("message") or json.dumps(error)

@@ -1,14 +1,15 @@
-"""Hosted models, and any OpenAI-compatible server, through litellm, which only sends a request.
+"""Hosted models, and any OpenAI-compatible server, through litellm.
 
-* Each sample is one request, sent once: the executor retries, and counts that. Temperature, limit
-  and seed are sent only if they were given, and none is dropped silently: a model that does not
-  take one gets no requests. Each further sample is sent a seed that is one higher.
+* Each sample is one request, and is sent once: the executor retries, and counts the tries.
+  Temperature, limit and seed are sent only if the user gave them. None is dropped silently: if a
+  model does not support one, nothing is sent. Sample number i is sent the seed plus i.
 * The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
   reply) are read from what the provider sent (`http_capture`, `wire_formats`), because litellm
-  invents what a reply leaves out: zero tokens, an estimate of them when streaming, a finish reason
-  for a stream that was cut. Where nothing was captured, litellm's facts are used, less inventions.
-* `failures` says what kind a failed request is.
-* litellm asks the network for nothing of its own, reads no `.env` file, and logs nothing.
+  invents what a reply leaves out: zero tokens, an estimate of the tokens of a stream, a finish
+  reason for a stream that was cut off. If nothing was captured, litellm's facts are used, without
+  those that it invents.
+* `failures` decides of which kind a failed request is.
+* litellm sends nothing but these requests, reads no `.env` file, and logs nothing.
 """
 
 from __future__ import annotations
@@ -32,19 +33,18 @@ from tclue.bench.models.model import Completion, Request, ResolvedModel
 from tclue.errors import UserError
 from tclue.secrets import clean
 
-# Requests are prepared in turns where replies take at least so long; faster replies leave no time
-# between them to send in.
+# Requests are prepared one at a time if replies take at least this long (see `_turn`).
 TURNS_FROM_S = 0.1
-LONGEST_TURN_S = 0.05  # that a request's preparation keeps the next one waiting
+LONGEST_TURN_S = 0.05  # the longest time that the next request waits for one to be prepared
 
 
 def load_litellm() -> ModuleType:
-    """Import litellm so that it asks the network for nothing and reads no `.env` file."""
+    """Import litellm without network access and without its reading of `.env` files."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"
-    # A model that repeats itself is cut off by the output limit, not by an error of litellm's.
+    # The output limit ends a model that repeats itself. Otherwise litellm raises an error.
     os.environ["REPEATED_STREAMING_CHUNK_LIMIT"] = "1000000000"
-    # Its warnings are about its own insides, and its errors are recorded.
+    # Its warnings are about its internals, and its errors are recorded.
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
     try:
         import litellm
@@ -61,7 +61,7 @@ class HostedModel:
     """A model that litellm reaches."""
 
     def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
-        """`name` is litellm's; `key` is for a server that needs none, as litellm needs one."""
+        """`name` is litellm's. `key` replaces a missing key if the server needs none."""
         self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
@@ -71,15 +71,15 @@ class HostedModel:
             "api_base": resolved.api_base,
             "api_key": key,
             "timeout": resolved.timeout_s,
-            # Retrying is done here, where it can be counted; this turns off the client's own too.
+            # The executor retries and counts. This also turns off the HTTP client's own retries.
             "num_retries": 0,
         }
         self._preparation_lock = asyncio.Lock()
-        # of the last reply
+        # latency of the last reply
         self._latency_s = TURNS_FROM_S
 
     def open(self) -> None:
-        """Nothing to load."""
+        """Do nothing: there are no weights to load."""
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
@@ -104,11 +104,11 @@ class HostedModel:
                         )
                     streamed = self.resolved.request.get("stream", self.resolved.stream)
                     received = await _read_stream(response) if streamed else _read_whole(response)
-            except Exception as error:  # litellm's kinds differ by provider; `failures` reads them
+            except Exception as error:  # litellm's types differ by provider; see `failures`
                 return self._failed_completion(captured, error, time.perf_counter() - start)
         latency_s = self._latency_s = time.perf_counter() - start
         facts = wire_formats.read(captured.body())
-        # Another server's price is not that of the provider whose protocol it speaks.
+        # The price of a server of one's own is not that of the provider whose protocol it uses.
         litellm_usage = None if self.resolved.api_base else received.usage
         litellm_cost_usd = litellm_usd(self._litellm, self._name, litellm_usage)
         return _completion(received, facts, streamed, latency_s, litellm_cost_usd)
@@ -117,8 +117,9 @@ class HostedModel:
     async def _turn(self, captured: http_capture.CapturedReply) -> AsyncIterator[None]:
         """Prepare one request at a time, until it is sent.
 
-        That takes litellm milliseconds of processor time. In turns, each is sent as soon as it is
-        ready, and the replies come one after another; all at once, each would wait for the last.
+        litellm takes milliseconds of processor time to prepare a request. If each is sent as soon
+        as it is ready, the provider can work meanwhile; if all were prepared at once, the first
+        would have to wait for the last. With very fast replies this would only add waiting.
         """
         if self._latency_s < TURNS_FROM_S:
             yield
@@ -133,7 +134,7 @@ class HostedModel:
                 self._preparation_lock.release()
 
         captured.when_sent = release
-        # Without a capturing transport, nothing reports that the request was sent.
+        # If nothing is captured, nothing reports that the request was sent.
         timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, release)
         try:
             yield
@@ -151,7 +152,7 @@ class HostedModel:
         if captured.status is not None and captured.status >= 400:
             text = body.decode("utf-8", "replace")
             failure = failures.of_status(captured.status, captured.headers, text, time.time())
-            # Some providers' own code is the status once more.
+            # Some providers repeat the status as their own code.
             message = f"{captured.status}: {message.removeprefix(f'{captured.status}: ')}"
         elif captured.status is not None:
             failure = MAYBE_PAID
@@ -181,13 +182,13 @@ def _timed_out(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class ReceivedReply:
-    """A reply as litellm hands it on."""
+    """A reply as litellm returns it."""
 
     text: str
     reasoning: str | None
     refusal: str | None
     finish_reason: str | None
-    # litellm's own object, or None
+    # litellm's usage object, or None
     usage: Any
     model_id: str | None
 
@@ -208,7 +209,7 @@ def _read_whole(response: Any) -> ReceivedReply:
 
 
 async def _read_stream(stream: Any) -> ReceivedReply:
-    """A streamed reply, put together."""
+    """A streamed reply, joined."""
     pieces: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     model_id = None
     async for chunk in stream:
@@ -221,8 +222,8 @@ async def _read_stream(stream: Any) -> ReceivedReply:
     return ReceivedReply(
         text=text,
         reasoning=reasoning or None,
-        refusal=None,  # litellm drops the pieces of one
-        # The stream's own record of what the server sent; the chunks handed out hold inventions.
+        refusal=None,  # litellm drops the parts of a refusal
+        # This is what the server sent. The chunks themselves may have an invented finish reason.
         finish_reason=stream.received_finish_reason,
         usage=next(
             (u for chunk in reversed(stream.chunks) if (u := getattr(chunk, "usage", None))), None
@@ -239,7 +240,7 @@ def _completion(
     litellm_cost_usd: float | None,
 ) -> Completion:
     """The completion, from litellm's text and the facts that the provider sent."""
-    if facts is None:  # nothing was captured, or nothing of a known form
+    if facts is None:  # nothing was captured, or its form is unknown
         facts = wire_formats.Facts(
             usage={},
             finish_reason=received.finish_reason,
@@ -253,7 +254,7 @@ def _completion(
     refusal = facts.refusal or received.refusal
     refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
     text = received.text or refusal or ""
-    # A self-hosted server may leave the reason out; only a stream is cut without being noticed.
+    # A self-hosted server may leave out the reason. Only a stream can be cut off without an error.
     cut_off = finish_reason is None and streamed
     error = _unusable(text, received.reasoning, refused, finish_reason, cut_off, facts)
     return Completion(
@@ -278,15 +279,14 @@ def _unusable(
     cut_off: bool,
     facts: wire_formats.Facts,
 ) -> str | None:
-    """Why a reply is unusable; None where it is usable."""
+    """Why a reply cannot be used; None if it can."""
     if facts.error is not None:
         return clean(failures.error_text(facts.error))
     if finish_reason in BROKEN:
         return f"the provider broke off ({finish_reason})"
     if cut_off:
         return "the reply was cut off: it has no finish reason"
-    # Reasoning without an answer, or cut off before one, is the model's doing; nothing at all is
-    # the provider's.
+    # Reasoning without an answer is the model's fault and is scored. An empty reply is a failure.
     if not (text or reasoning or refused or finish_reason in TRUNCATED):
         return "the reply holds no text"
     return None

@@ -1,24 +1,24 @@
-"""Captures what a provider really sent, in the transport of litellm's HTTP clients.
+"""Captures what a provider really sent, in the HTTP transport of litellm's clients.
 
     install()
     with capture() as captured:
         await litellm.acompletion(...)
     captured.status, captured.headers, captured.body()
 
-litellm puts every reply into OpenAI's form, and on the way drops fields, and invents finish reasons
-and token counts. So the facts are read from the bytes (`wire_formats`), and the text is litellm's.
+litellm converts every reply into OpenAI's form. It drops fields, and invents finish reasons and
+token counts. So the facts are read from the bytes (`wire_formats`), and only the text is litellm's.
 
-* It replaces `AsyncHTTPHandler.create_async_transport`. In litellm 1.106.2, the clients of the
-  `openai` package and litellm's own handlers both get their transport there. That covers OpenAI
-  and what is compatible, Anthropic, DeepSeek, Gemini and OpenRouter, streamed and not
+* `install` replaces `AsyncHTTPHandler.create_async_transport`, which in litellm 1.106.2 makes the
+  transports of the `openai` package's clients and of litellm's own handlers. That covers OpenAI and
+  compatible servers, Anthropic, DeepSeek, Gemini and OpenRouter, with and without streaming
   (tests/bench/models/test_http_capture.py).
-* litellm's aiohttp transport stays: it is the default there, finds proxies by itself, and under 32
-  requests at once it carried more of them a second than httpx's own (benchmarks/bench_overhead.py).
-  Where DISABLE_AIOHTTP_TRANSPORT turns it off nothing is captured, and litellm's objects are read.
-* A context variable says whose request it is, so that any number can be in flight.
-* Nothing of a request is kept, so no key is. Of a reply's headers, the ones named here are kept.
-* Bytes are passed on as they come. Of a stream only the lines with facts are kept, so that 64k
-  tokens in pieces of 300 bytes do not stay in memory; all is dropped with the request.
+* litellm's aiohttp transport is kept: it is litellm's default, finds proxies by itself, and handled
+  more requests per second than httpx's own with 32 in flight (benchmarks/bench_overhead.py). If
+  DISABLE_AIOHTTP_TRANSPORT turns it off, nothing is captured, and litellm's objects are read.
+* A context variable identifies the request, so any number of requests can be in flight.
+* Nothing of a request is kept, and so no key. Only the response headers listed here are kept.
+* Bytes are passed on as they arrive. Of a stream only the lines with facts are kept, so that 64k
+  tokens in events of 300 bytes do not stay in memory. Everything is dropped with the request.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ import httpx
 
 KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms", "request-id"})
 KEPT_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "x-generation-id")
-MAX_BYTES = 1 << 26  # of a whole reply; the longest text that a model gives is a hundredth of it
-MAX_LINES = 1024  # of a stream with facts in every line
-# A field with a fact, neither null nor empty.
+MAX_BYTES = 1 << 26  # of a reply that is not streamed; a hundred times the longest text of a model
+MAX_LINES = 1024  # of a stream, if every line has facts
+# A field with a fact that is neither null nor empty.
 _FACT_FIELD = re.compile(
     rb'"(?:usage|usageMetadata|finish_reason|finishReason|stop_reason|refusal|error|promptFeedback)"'
     rb'\s*+:\s*+(?!null|"")'
@@ -46,13 +46,13 @@ _FACT_FIELD = re.compile(
 
 @dataclass
 class CapturedReply:
-    """The reply to one request; of several tries or redirects, the last reply."""
+    """The reply to one request; the last one if there were several tries or redirects."""
 
-    # whether a request was handed to the network, and a callback for that moment
+    # whether a request was sent, and a function that is called at that moment
     sent: bool = False
     when_sent: Callable[[], None] | None = None
     status: int | None = None
-    # in lower case
+    # with names in lower case
     headers: dict[str, str] = field(default_factory=dict)
     _chunks: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -62,11 +62,11 @@ class CapturedReply:
 
     @property
     def streamed(self) -> bool:
-        """Whether the reply is of server-sent events."""
+        """Whether the reply is a stream of server-sent events."""
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
     def body(self) -> bytes:
-        """The reply; of a stream, its first event and those with facts."""
+        """The body of the reply; of a stream, the first event and those with facts."""
         if not self.streamed:
             return b"".join(self._chunks)
         lines = [line for line in (self._first, *self._lines, self._rest) if line]
@@ -108,7 +108,7 @@ _current_capture: ContextVar[CapturedReply | None] = ContextVar("tclue_http_capt
 
 @contextmanager
 def capture() -> Iterator[CapturedReply]:
-    """Capture the reply to the request that this task makes."""
+    """Capture the reply to the request that the current task makes."""
     captured = CapturedReply()
     token = _current_capture.set(captured)
     try:
@@ -124,11 +124,11 @@ class CapturingTransport(httpx.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request on; its reply is captured as it is read."""
+        """Send a request; its reply is captured while it is read."""
         captured = _current_capture.get()
         if captured is None:
             return await self._inner.handle_async_request(request)
-        # Uncompressed, so that a reply that is cut off can be read too.
+        # Ask for no compression, so that a reply which is cut off can be read too.
         request.headers["accept-encoding"] = "identity"
         captured._begin_request()
         response = await self._inner.handle_async_request(request)
@@ -156,7 +156,7 @@ class _CapturedStream(httpx.AsyncByteStream):
 
 
 def install() -> None:
-    """Capture in the transports that litellm makes from now on; a second call does nothing."""
+    """Capture in all transports that litellm makes from now on. A second call does nothing."""
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
@@ -171,6 +171,6 @@ def install() -> None:
     capturing.capturing = True  # type: ignore[attr-defined]
     handler: Any = AsyncHTTPHandler
     handler.create_async_transport = staticmethod(capturing)
-    # Clients that were made before do not capture.
+    # Remove the clients that were made before, because they do not capture.
     cache: Any = litellm.in_memory_llm_clients_cache
     cache.flush_cache()

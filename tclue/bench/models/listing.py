@@ -1,6 +1,6 @@
-"""`tclue models`: the models, their prices, and what each still needs.
+"""`tclue models`: the models, their prices, and what is missing to use them.
 
-Of a key it says only whether it is set. It uses no network.
+It never shows a key, only whether it is set, and it does not use the network.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tclue.bench.options import BenchOptions
 
 @dataclass(frozen=True)
 class VariantListing:
-    """A reasoning setting that an alias stands for."""
+    """A reasoning setting of an alias."""
 
-    # the name that selects it alone, and its label
+    # the name that selects only this setting, and its label
     name: str
     label: str
     notes: tuple[str, ...]
@@ -31,32 +31,33 @@ class ModelListing:
     """A line of `tclue models`."""
 
     name: str
-    # what it is
+    # what it is, in a few words
     about: str
     variants: tuple[VariantListing, ...] = ()
-    # name of the weights, and litellm's names at each host: the first is used
+    # name of the weights, and litellm's name at each host; the first host is used
     weights: str | None = None
     hosts: tuple[str, ...] = ()
-    # at the first host; None for what is not paid by the token
+    # at the first host; None if it is not paid by the token
     prices: Prices | None = None
-    # what it needs that is missing; of keys, any one
+    # what is missing to use it
     needs: str | None = None
+    # environment variables of the key, any one of which is enough, and whether one is set
     keys: tuple[str, ...] = ()
     key_is_set: bool | None = None
-    # the first day without them, ISO, and whether it has come
+    # the first ISO day on which the host no longer serves it, and whether that day has come
     retired_on: str | None = None
     retired: bool = False
     # what a self-hosted copy needs
     self_hosted: str | None = None
-    # the day on which the facts were read, ISO, and their sources
+    # the ISO day on which the facts were read, and their sources
     checked: str | None = None
     sources: tuple[str, ...] = ()
 
 
 def list_models(registry_file: Path | None = None) -> list[ModelListing]:
-    """The built-in names, the kinds of names, and the registry's aliases.
+    """The built-in names, the other kinds of names, and the registry's aliases.
 
-    Raises UserError for an invalid registry file.
+    Raises UserError if the registry file is invalid.
     """
     registry = load(registry_file)
     torch = find_spec("torch") is not None and find_spec("transformers") is not None
@@ -73,7 +74,7 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
     routed = [facts.hosts[0].litellm for facts in registry.models.values()]
     priced = [resolve.prices(name, options, None) for name in routed]
     if any(price.source == "unknown" for price in priced) and find_spec("litellm") is not None:
-        # Only now: its import takes seconds.
+        # It is imported only if needed, because that takes seconds.
         from tclue.bench.models.hosted import load_litellm
 
         litellm = load_litellm()

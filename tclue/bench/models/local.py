@@ -1,17 +1,16 @@
-"""`hf:`: a checkpoint, a folder or a name on the Hugging Face hub, through transformers.
+"""`hf:` models: a checkpoint in a folder or on the Hugging Face hub, run with transformers.
 
-* The prompt is one user message in the checkpoint's own chat template, and is never cut. Where
-  prompt and limit do not fit the model's context, the limit shrinks, and a response that reaches it
-  ends with finish reason "context"; a prompt that fills the context fails.
-* Sampling is by temperature alone: top-k, top-p and all else in `generation_config.json` are
-  ignored, except for the tokens that end a text. Each response has a generator of
-  its own, seeded by seed, puzzle and sample, so it does not depend on what shares its batch, but
-  for rounding: batches of another shape round differently, and a near-tie may fall the other way.
-* Batches are of prompts of like length, padded on the left; a prompt that several rows share is
-  computed once, and rows that have ended leave together, when they are many enough to be worth it.
-* A response's cost is its share of the wall time: each step's, divided by the rows that go on. It
-  may be counted at a serverless tier's price for tokens instead, or at that of GPU-hours.
-* Nothing is unpickled (safetensors only) and no code from a checkpoint is run.
+* The prompt is one user message in the checkpoint's chat template, and is never cut. If the prompt
+  and the limit together do not fit the model's context, the limit is reduced, and a response that
+  reaches it ends with the finish reason "context". A prompt that fills the context fails.
+* Sampling uses only the temperature. Everything else in `generation_config.json`, such as top-k and
+  top-p, is ignored, except for the tokens that end a text. Each response has its own generator,
+  seeded by seed, puzzle and sample, so it does not depend on the other rows of its batch. One
+  exception is rounding: batches of another shape round differently, which can decide a near-tie.
+* A batch has prompts of similar length, padded on the left; see `decode`.
+* The cost of a response is its share of the wall time: the time of each step divided by the rows
+  that have not ended. It can be priced by a serverless tier's tokens or by GPU-hours instead.
+* Nothing is unpickled (weights must be safetensors), and no code from a checkpoint is run.
 """
 
 from __future__ import annotations
@@ -47,33 +46,33 @@ if TYPE_CHECKING:
 
     from tclue.bench.models.decode import DecodingRow
 
-# The checkpoint that this package brings.
+# The checkpoint that this package includes.
 TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 MAX_TOKENS = 2048
 MAX_ROWS = 256
-# Rows that have ended leave the batch once they are more than this share of it: just below 15%, so
-# that 15% itself is enough.
+# Rows that have ended are removed once they are more than this share of the batch. It is just below
+# 15%, so that exactly 15% is enough.
 MAX_ENDED_SHARE = 0.1499
-# The files of a checkpoint folder that determine its answers, and so identify it.
+# The files of a checkpoint that determine its answers, and so identify it.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
 @dataclass(frozen=True)
 class _PreparedRequest:
-    """A request, and the tokens of its prompt."""
+    """A request with the token ids of its prompt."""
 
     request: Request
     prompt: list[int]
-    # most tokens of its response, and the finish reason at that: "length" or "context"
+    # most tokens of its response, and the finish reason if it reaches them: "length" or "context"
     limit: int
     at_limit: str
 
 
 class LocalModel:
-    """A checkpoint. Making it reads its configuration and tokenizer; `open` loads the weights."""
+    """A checkpoint. The constructor reads its configuration and tokenizer, `open` the weights."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
-        """Raises UserError where there is no such checkpoint, or it cannot be used."""
+        """Raises UserError if there is no such checkpoint, or if it cannot be used."""
         torch, transformers = _import_libraries()
         folder = Path(name).expanduser()
         self._name = str(folder) if folder.exists() else name
@@ -107,7 +106,7 @@ class LocalModel:
             packages=("torch", "transformers"),
         )
         self._model: Any = None
-        # One thread, so that torch keeps one pool of workers.
+        # A single thread, so that torch keeps a single pool of workers.
         self._thread = ThreadPoolExecutor(1)
 
     def open(self) -> None:
@@ -121,7 +120,7 @@ class LocalModel:
         self._end_ids = end_tokens(self._model.generation_config, self._tokenizer)
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        """Requests of like length together, the longest first, as many as memory allows."""
+        """Batches of requests of similar length, the longest first, as large as memory allows."""
         from tclue.bench.models.memory import kv_cache_capacity_tokens
 
         assert self.resolved.max_tokens is not None
@@ -135,7 +134,7 @@ class LocalModel:
             remaining = remaining[rows:]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Complete a batch; yields each completion as soon as its row ends."""
+        """Complete a batch. Yields each completion as soon as its row ends."""
         start = time.perf_counter()
         items = [self._prepare(request) for request in batch]
         for item in items:
@@ -163,7 +162,7 @@ class LocalModel:
 
     @property
     def _context(self) -> int | None:
-        """Most tokens of prompt and response together; None where the model has no such limit."""
+        """Most tokens of prompt and response together; None if the model has no such limit."""
         return getattr(self._config, "max_position_embeddings", None)
 
     def _too_long(self, item: _PreparedRequest) -> Completion:
@@ -184,7 +183,7 @@ class LocalModel:
         )
 
     def _rows(self, items: Sequence[_PreparedRequest]) -> list[DecodingRow]:
-        """A row for each request; samples of one puzzle go on from one prompt."""
+        """A row for each request. The samples of a puzzle share one prompt."""
         from tclue.bench.models.decode import DecodingRow
 
         ids = [item.request.puzzle.id for item in items]
@@ -194,7 +193,7 @@ class LocalModel:
     def _decode(
         self, items: Sequence[_PreparedRequest], rows: Sequence[DecodingRow]
     ) -> Iterator[list[DecodingRow]]:
-        """Decode rows together; yields those that each step ended."""
+        """Decode rows together. Yields the rows that ended in each step."""
         from tclue.bench.models.decode import decode
 
         prompts = list({item.request.puzzle.id: item.prompt for item in items}.values())
@@ -213,15 +212,15 @@ class LocalModel:
         return torch.Generator(self._device).manual_seed(seed)
 
     def _next_tokens(self, logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        """The next tokens [row], of logits [row, vocab]."""
+        """The next tokens [row], drawn from logits [row, vocab]."""
         import torch
 
         temperature = self.resolved.temperature
         if not temperature:
             return logits.argmax(-1)
-        # By exponential races, p_i / E_i the largest (Gumbel's trick): the row's own generator
-        # draws E, and rounding of p moves the choice as rarely as can be. In double, as a float E
-        # may be 0.
+        # Exponential races, a form of the Gumbel-max trick: with E_i ~ Exp(1), the token with the
+        # largest p_i / E_i is a draw from p. The row's own generator draws E. Rounding of p changes
+        # the choice very rarely. E is double, because a float E may be 0.
         draws = [
             torch.empty(logits.shape[-1], dtype=torch.double, device=logits.device).exponential_(
                 generator=generator
@@ -244,10 +243,10 @@ def _import_libraries() -> tuple[Any, Any]:
 
 @contextmanager
 def _one_line_errors(name: str) -> Iterator[None]:
-    """Turn any error of transformers' loading into a UserError of one line."""
+    """Turn any error that transformers raises while loading into a UserError of one line."""
     try:
         yield
-    except Exception as error:  # of many kinds, those of safetensors and tokenizers among them
+    except Exception as error:  # of many types, such as those of safetensors and tokenizers
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"hf:{name}: cannot be loaded: {reason}") from None
 
@@ -257,13 +256,13 @@ def _check_folder(name: str, folder: Path) -> None:
         raise UserError(f"hf:{name}: no config.json: expected a transformers checkpoint's folder")
     if not list(folder.glob("*.safetensors")):
         raise UserError(
-            f"hf:{name}: no .safetensors file: weights in other formats are not loaded, because "
-            "a pickled one can run code"
+            f"hf:{name}: no .safetensors file: expected weights in that format, because a pickled "
+            "file can run code"
         )
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over the files that make up a checkpoint, their names included."""
+    """Hex SHA-256 of the names and contents of the files that make up a checkpoint."""
     digest = hashlib.sha256()
     for path in sorted({p for pattern in _CHECKPOINT_FILES for p in folder.glob(pattern)}):
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The size of the memory, and how many tokens' keys and values fit into it."""
+"""The size of the memory, and the number of tokens whose keys and values fit into it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-# Share of the memory (on a GPU, of what is free) that the keys and values of a batch may take.
+# Share of the memory (on a GPU: of the free memory) that the keys and values of a batch may use.
 CACHE_SHARE = 0.4
 
 
 def memory_bytes() -> int:
-    """All main memory of the machine, or what a container may take of it."""
+    """The main memory of the machine, or the part of it that a container may use."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if CGROUP_LIMIT.exists() and (limit := CGROUP_LIMIT.read_text().strip()).isdecimal():
         memory = min(memory, int(limit))
@@ -20,11 +20,11 @@ def memory_bytes() -> int:
 
 
 def kv_cache_capacity_tokens(config: Any, dtype: Any, device: str) -> int:
-    """Tokens whose keys and values fit the share of memory that they may take.
+    """The number of tokens whose keys and values fit into CACHE_SHARE of the memory.
 
-    `config` is a text model's configuration, `dtype` torch's. On a CPU it is a share of all memory,
-    not of what is free: batches of another size round differently, and a resumed run is to have
-    the numbers of one that was not interrupted.
+    `config` is the configuration of a text model, `dtype` is torch's. On a CPU the share is that of
+    all memory, not of the free memory. Batches of another size round differently, and a resumed run
+    must give the same numbers as one that was not interrupted.
     """
     import torch
 

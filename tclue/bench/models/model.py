@@ -1,8 +1,8 @@
-"""The types of models, and the two built-in models: chance and the ceiling.
+"""The types of models, and the two built-in models: chance and the solver.
 
-`random` draws one legal option for each question; what it draws hangs on the seed, the puzzle and
-the sample alone, not on the order of asking. `solver` proves the puzzle and writes the answers.
-Both are free.
+`random` draws one legal option for each question. The draw depends only on the seed, the puzzle and
+the sample, not on the order of requests. `solver` proves the puzzle and writes the answers. Both
+are free.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: a puzzle, and which of its samples this is."""
+    """One request: a puzzle and the number of the sample, from 0."""
 
     puzzle: Puzzle
     sample: int
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What came of one request; `error` says why there is no usable reply."""
+    """The result of one request; `error` says why there is no usable reply."""
 
     text: str = ""
     reasoning: str | None = None
@@ -41,34 +41,34 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     compute_s: float | None = None
-    # what litellm makes the tokens cost, by its own list and its own reading of them
+    # the cost of the tokens by litellm's calculator
     litellm_usd: float | None = None
     model_id: str | None = None
     refused: bool = False
     error: str | None = None
-    # what is to be done about an error; None: that request alone cannot be answered
+    # what to do about an error; None if only this request cannot be answered
     failure: Failure | None = None
-    # requests that were sent for it; all but the last failed in a way that nobody is paid for
+    # requests that were sent for it; all but the last failed and were not billed
     tries: int = 1
 
 
 @dataclass(frozen=True)
 class CheckpointOrigin:
-    """A step of a training run. None where the run does not say."""
+    """The step of a training run that weights are from. A field is None if it is not recorded."""
 
-    # name of the training run, and the iteration after which these weights were kept
+    # name of the training run, and the iteration after which these weights were saved
     run: str
     step: int
-    # the model that it began with, as the command line names it, and the SHA-256 of its files
+    # the model that training began with, by its name on the command line, and its files' SHA-256
     base: str | None = None
     base_checkpoint: str | None = None
     preset: str | None = None
-    # what training took up to this step
+    # time and cost of training up to this step
     seconds: float | None = None
     cost_usd: float | None = None
 
     def describe(self) -> str:
-        """A sentence for a reader of the board."""
+        """A note for readers of the board."""
         words = [f"step {self.step} of training run {self.run}"]
         if self.base:
             words.append(f"from {self.base}")
@@ -83,81 +83,81 @@ class CheckpointOrigin:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(RecordedOptions):
-    """How a model is asked, as it was resolved of the options and as `run.json` records it.
+    """The settings of a model's requests, as resolved from the options and recorded in `run.json`.
 
-    The options are None where the provider's own default holds, or where they say nothing of it.
+    A setting is None if the provider's default is used, or if it does not apply.
     """
 
-    # the model at its reasoning setting, as the board names it
+    # the model with its reasoning setting, as the board names it
     variant: Text
     prices: Prices
     # seconds after which a hosted request is given up
     timeout_s: Positive | None = None
-    # what every hosted request held, but for the messages, the seed and the key
+    # the arguments of every hosted request except the messages, the seed and the key
     request: Mapping[str, Any] = field(default_factory=dict)
-    # the reasoning setting, in the registry's words ("none", "16k", "high"); None where it has none
+    # the reasoning setting in the registry's words ("none", "16k", "high"); None if there is none
     reasoning: str | None = None
-    # what a reader must know of how it was asked: a budget that was made smaller, say
+    # what a reader must know about the requests, such as a budget that was made smaller
     notes: tuple[str, ...] = ()
-    # the model ids under which the weights that were asked for answer; empty where any will do
+    # the ids with which a server may answer for these weights; empty if any id is accepted
     served_as: tuple[str, ...] = ()
-    # what the weights are: SHA-256 over a local checkpoint's files, or a hub commit
+    # identity of the weights: SHA-256 of a local checkpoint's files, or the commit of a hub
     checkpoint: str | None = None
-    # of weights that a training run kept; not in `run.json` where there is nothing to say
+    # for weights from a training run; `run.json` leaves it out for others
     trained: CheckpointOrigin | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedModel(ModelSettings):
-    """What a model resolved of the options."""
+    """The settings of a model that are resolved from the options."""
 
-    # what asks for this variant alone; None where the command line's name does
+    # the name that selects only this variant; None if that is the name on the command line
     model: str | None = None
-    # requests, or local batches, in flight
+    # number of requests, or of local batches, in flight
     slots: int = 1
-    # most tokens that a response can have, where anything says so
+    # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
     # the packages whose versions are recorded
     packages: tuple[str, ...] = ()
 
 
 class Model(Protocol):
-    """A model that can be asked. Making one loads no weights and asks nothing."""
+    """A model that answers requests. Its constructor loads no weights and sends nothing."""
 
     @property
     def resolved(self) -> ResolvedModel:
-        """What shapes its answers."""
+        """Its settings."""
 
     def open(self) -> None:
-        """Load what asking needs. Raises UserError where that cannot be."""
+        """Load what requests need, such as weights. Raises UserError if that fails."""
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """The requests in the groups and order in which `complete` takes them."""
 
     def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Answer each request of a batch, as each is done; the executor tries again, not it."""
+        """Answer the requests of a batch; yields each as it is done. It does not retry."""
 
 
 def answer_lines(answers: Mapping[str, str]) -> str:
-    """Answers in the format that a prompt asks for."""
+    """Answers in the format that prompts ask for."""
     return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
 
 
 class BuiltinModel:
-    """Answers that this package works out itself."""
+    """A model whose answers this package computes."""
 
     def __init__(self, variant: str, seed: int | None) -> None:
         self.resolved = ResolvedModel(variant=variant, prices=Prices("free", today()), seed=seed)
 
     def open(self) -> None:
-        """Nothing to load."""
+        """Do nothing: there are no weights to load."""
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Each request by itself."""
         return [[request] for request in requests]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Work out each answer."""
+        """Compute each answer."""
         for request in batch:
             start = time.perf_counter()
             answers = self.answers(request)
@@ -173,7 +173,7 @@ class BuiltinModel:
             )
 
     def answers(self, request: Request) -> Mapping[str, str]:
-        """Letter to answer; empty where there is none."""
+        """letter -> answer; empty if there is none."""
         raise NotImplementedError
 
 
@@ -193,7 +193,7 @@ class RandomModel(BuiltinModel):
 
 
 class SolverModel(BuiltinModel):
-    """The ceiling: what the clues prove."""
+    """The upper bound: the answers that the clues prove."""
 
     def __init__(self) -> None:
         super().__init__("solver", None)

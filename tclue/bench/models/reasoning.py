@@ -1,19 +1,20 @@
-"""From a reasoning setting to the request that a provider gets, checked before it is sent.
+"""From a reasoning setting to the request for a provider, checked before it is sent.
 
     plan(model, Setting("16k", 16_000), Limits())
 
-* A budget and `ANSWER_TOKENS` for the answer must fit into what the model can give. A budget that
-  fits only without the answer is made smaller, and the variant's label says so; one that does not
-  fit at all is refused.
-* Where a provider knows effort levels, or on and off, and no budgets, the budget becomes one of
-  those and a limit: thinking and answer together get budget + `ANSWER_TOKENS`. Label and notes say
-  so.
-* The requests are in litellm's terms, chosen so that it forwards them whole. Left to itself it
-  (1.106.2) makes any budget from 8,192 tokens `xhigh` where Claude takes effort alone, drops a
-  budget for DeepSeek, sends Gemini an empty configuration for `disabled`, and checks no budget
-  against a limit. `tests/bench/models/test_reasoning.py` has what each provider gets.
-* Requests for more than `STREAM_ABOVE_TOKENS` are streamed: a connection that is silent for that
-  long is dropped.
+* A budget and `ANSWER_TOKENS` for the answer must fit into the model's output limit. A budget that
+  fits only without the answer is made smaller, and the variant's label says so. A budget that does
+  not fit at all is refused.
+* If a provider has effort levels, or only on and off, but no budgets, a budget becomes one of those
+  and an output limit of budget + `ANSWER_TOKENS` for thinking and answer together. The label and
+  the notes say so.
+* The requests use litellm's arguments, chosen so that litellm forwards them unchanged. By default
+  litellm (1.106.2) turns any budget of 8,192 tokens or more into `xhigh` for Claude models that
+  take only effort, drops a budget for DeepSeek, sends Gemini an empty configuration for `disabled`,
+  and checks no budget against a limit. `tests/bench/models/test_reasoning.py` has what each
+  provider is sent.
+* Requests for more than `STREAM_ABOVE_TOKENS` are streamed, because connections that are silent for
+  that long are dropped.
 """
 
 from __future__ import annotations
@@ -25,35 +26,36 @@ from typing import Any
 from tclue.bench.models.registry import Lift, Off, Reasoning, Setting, Temperature
 from tclue.errors import UserError
 
-# Tokens left for the answer where only a budget limits thinking.
+# Tokens for the answer, in addition to the budget for thinking.
 ANSWER_TOKENS = 4_000
-# The limit of a registered model that does not think: the answers are short, and a provider's own
-# limit may be far too low, or so high that --max-cost would have to reserve dollars a request.
+# The output limit of a registered model that does not think. Answers are short, and a provider's
+# own limit may be much too low, or so high that --max-cost would have to reserve dollars per
+# request.
 ANSWER_ONLY_TOKENS = 16_000
 STREAM_ABOVE_TOKENS = 20_000
-# The effort for a budget, where a provider takes only effort: up to so many tokens, this level;
-# above, the highest but `max`, which has no bound.
+# The effort level for a budget of up to so many tokens. A larger budget gets the highest level
+# except `max`, which has no bound.
 _EFFORT = ((4_000, "low"), (12_000, "medium"), (32_000, "high"))
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
-_TEMPLATE = "enable_thinking"  # what the chat templates of Qwen 3, GLM and others read
+_TEMPLATE = "enable_thinking"  # the variable in the chat templates of Qwen 3, GLM and others
 
 
 @dataclass(frozen=True)
 class ModelCapabilities:
-    """What a model can do at its host, before a setting is chosen."""
+    """What a model can do at its host, independent of the chosen setting."""
 
-    # as the command line names it
+    # its name on the command line
     name: str
-    # litellm's provider; "self-hosted" for a self-hosted server
+    # litellm's name of the provider, or "self-hosted"
     provider: str
-    # None where it is unknown
+    # None if unknown
     reasoning: Reasoning | None
     temperature: Temperature = "any"
-    # most tokens of a response, thinking included; None where unknown
+    # most tokens of a response, thinking included; None if unknown
     max_output_tokens: int | None = None
     context_tokens: int | None = None
     lift: Lift | None = None
-    # whether it is in the registry: then limits are set here, not by the provider
+    # whether it is in the registry; then its limits are set here, not by the provider
     registered: bool = False
 
 
@@ -68,7 +70,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ReasoningPlan:
-    """A variant: its request, its name and its label."""
+    """The request of a variant, with its name and label."""
 
     # the name that selects this variant, its label, and its setting
     name: str
@@ -78,31 +80,31 @@ class ReasoningPlan:
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stream: bool = False
-    # most tokens that a response can have, where known
+    # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
-    # the thinking budget that is sent, or from which the limit was computed
+    # the thinking budget that is sent, or from which the output limit was computed
     budget_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """The meaning of a setting: litellm's arguments, and the budget if it is one."""
+    """The meaning of a setting: litellm's arguments, and the budget if it is a budget."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     budget_tokens: int | None = None
-    # limit of the response that the budget makes
+    # the output limit that follows from the budget
     total_tokens: int | None = None
     thinks: bool = True
-    # shown behind the name, and noted
+    # what the label and the notes say
     shown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> ReasoningPlan:
-    """The request of a model at a setting; None leaves the setting to the provider.
+    """The request for a model with a setting. None leaves the setting to the provider.
 
-    Raises UserError where the model has no such setting, or a budget, a limit or a temperature
-    contradicts what it takes.
+    Raises UserError if the model has no such setting, or does not allow the budget, the limit or
+    the temperature.
     """
     name = f"{model.name}@{setting.text}" if setting else model.name
     limit, max_tokens = model.max_output_tokens, limits.max_tokens
@@ -116,7 +118,7 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
         headers = {model.lift.header: model.lift.value}
         notes += (f"the output limit is lifted by {model.lift.header}: {model.lift.value}",)
     most_tokens = total or limit or model.context_tokens
-    # Anthropic's requests always hold a limit: litellm puts in the model's highest.
+    # Anthropic's requests always have a limit: litellm adds the model's highest one.
     expected = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
     stream = limits.stream or (expected or 0) > STREAM_ABOVE_TOKENS
     request = {
@@ -125,7 +127,7 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
         **choice.arguments,
         "extra_headers": headers,
         "stream": True if stream else None,
-        # Otherwise a stream does not say how many tokens it took.
+        # Otherwise a stream does not report its tokens.
         "stream_options": {"include_usage": True} if stream else None,
     }
     return ReasoningPlan(
@@ -141,17 +143,17 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
 
 
 def _output_limit(model: ModelCapabilities) -> int | None:
-    """Most tokens that the model can give, with a lift if it has one."""
+    """Most tokens that the model can give, with the header that raises its limit if it has one."""
     return model.lift.max_output_tokens if model.lift else model.max_output_tokens
 
 
 def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
-    """The output limit where none was given."""
+    """The output limit if the user gave none; None leaves it to the provider."""
     if not model.registered or model.provider == "self-hosted":
         return None
     if thinks:
         return model.max_output_tokens
-    # Prompt and answer share the context.
+    # The prompt and the answer share the context.
     half = model.context_tokens and model.context_tokens // 2
     return min(filter(None, (ANSWER_ONLY_TOKENS, model.max_output_tokens, half)))
 
@@ -159,21 +161,21 @@ def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
 def _fit_budget(
     model: ModelCapabilities, budget: int, max_tokens: int | None, name: str
 ) -> tuple[int, int, str | None]:
-    """The budget that fits, the limit of the response, and a note or None."""
+    """The budget that fits, the output limit, and a note or None."""
     most, total = _output_limit(model), budget + ANSWER_TOKENS
     if max_tokens is not None:
         if max_tokens < total:
             raise UserError(
-                f"{name}: --max-tokens is {max_tokens}, and a budget of {budget} with "
-                f"{ANSWER_TOKENS} for the answer takes {total}"
+                f"{name}: --max-tokens is {max_tokens}: expected {total} or more, which is the "
+                f"budget of {budget} and {ANSWER_TOKENS} for the answer"
             )
         return budget, max_tokens, None
     if most is None:
         return budget, total, "the output limit is not known: the budget was not checked"
     if budget > most:
         raise UserError(
-            f"{name}: a budget of {budget}, and {model.name} gives at most {most} tokens, thinking "
-            f"and answer together: expected {most - ANSWER_TOKENS} or less"
+            f"{name}: the budget is {budget}: expected {most - ANSWER_TOKENS} or less, because "
+            f"{model.name} gives at most {most} tokens for thinking and answer together"
         )
     if total <= most:
         return budget, total, None
@@ -187,32 +189,32 @@ def _check_temperature(
 ) -> None:
     only_one = model.temperature == "one" or (model.temperature != "any" and thinks)
     if only_one and temperature not in (None, 1):
-        when = "while it thinks " if model.temperature == "one-when-thinking" else ""
+        when = " while it thinks" if model.temperature == "one-when-thinking" else ""
         raise UserError(
-            f"{name}: --temperature is {temperature:g}, and {when}the model takes none but 1: "
-            "leave it out"
+            f"{name}: --temperature is {temperature:g}: expected 1 or no option, because the model "
+            f"accepts no other{when}"
         )
 
 
 def _choice(
     model: ModelCapabilities, setting: Setting | None, max_tokens: int | None, name: str
 ) -> _Choice:
-    """The meaning of a setting for a model; `max_tokens` is --max-tokens."""
+    """The meaning of a setting for a model. `max_tokens` is --max-tokens."""
     control = model.reasoning
     if setting is None:
-        # Where nothing has to be sent to turn thinking off, it is off by default.
+        # If nothing has to be sent to turn thinking off, it is off by default.
         thinks = control is not None and control.kind != "none" and control.off != "unset"
         return _Choice(thinks=thinks)
     if control is None:
         raise UserError(
-            f"{name}: nothing is known of the reasoning of {model.name}: put it in a registry file"
+            f"{name}: it is unknown how {model.name} reasons: describe it in a registry file"
         )
     if setting.text == "none":
         if control.kind == "none":
             return _Choice(thinks=False)
         if control.off is None:
             settings = _describe_settings(model, control)
-            raise UserError(f"{name}: its thinking cannot be turned off; {settings}")
+            raise UserError(f"{name}: its thinking cannot be turned off: {settings}")
         return _Choice(_off(model, control.off), thinks=False)
     if setting.budget_tokens is not None:
         return _budget(model, control, setting.budget_tokens, max_tokens, name)
@@ -231,14 +233,14 @@ def _has_switch(model: ModelCapabilities, control: Reasoning) -> bool:
 
 
 def _describe_settings(model: ModelCapabilities, control: Reasoning) -> str:
-    """A sentence on the settings of a model, for an error."""
+    """The settings of a model, in words for an error."""
     match control.kind:
         case "none":
-            return f"{model.name} has no reasoning that could be set"
+            return f"{model.name} has no reasoning settings"
         case "always":
-            return f"{model.name} always thinks, for as long as it will: it has no settings"
+            return f"{model.name} always thinks as long as it decides, and has no settings"
     settings: list[str] = [*control.levels, *(["on"] if _has_switch(model, control) else [])]
-    # Models with levels or a switch take a budget too: it becomes one of those, and a limit.
+    # Models with levels or a switch accept a budget too: it becomes one of those and a limit.
     settings += ["a budget such as 16k"]
     settings += ["none"] if control.off else []
     return f"{model.name} can be set to {', '.join(settings)}"
@@ -247,18 +249,18 @@ def _describe_settings(model: ModelCapabilities, control: Reasoning) -> str:
 def _budget(
     model: ModelCapabilities, control: Reasoning, requested: int, max_tokens: int | None, name: str
 ) -> _Choice:
-    """A budget, in the provider's own terms."""
+    """The meaning of a budget for a model."""
     if control.kind in ("none", "always"):
         raise UserError(f"unknown variant {name!r}: {_describe_settings(model, control)}")
     low, high = control.min_budget or 1, control.max_budget
     if requested < low or (high is not None and requested > high):
         bounds = f"{low} to {high}" if high is not None else f"{low} or more"
-        raise UserError(f"{name}: a budget of {requested}: {model.name} takes {bounds}")
+        raise UserError(f"{name}: the budget is {requested}: expected {bounds} for {model.name}")
     budget, total, note = _fit_budget(model, requested, max_tokens, name)
     if budget < low:
         raise UserError(
-            f"{name}: {model.name} gives at most {total} tokens, which with {ANSWER_TOKENS} for "
-            f"the answer leaves a budget of {budget}: it takes {low} or more"
+            f"{name}: {model.name} gives at most {total} tokens, of which {ANSWER_TOKENS} are for "
+            f"the answer and {budget} for the budget: expected a budget of {low} or more"
         )
     shown = () if budget == requested else (f"{budget / 1000:g}k sent",)
     notes = (note,) if note else ()
@@ -279,7 +281,7 @@ def _budget(
 
 
 def _level(budget: int, levels: tuple[str, ...]) -> str:
-    """The effort level nearest to a budget, of those that a model has."""
+    """The model's effort level that is nearest to a budget."""
     ideal = next((level for limit, level in _EFFORT if budget <= limit), "xhigh")
     position = _LEVELS.index(ideal)
     available = [level for level in levels if level != "max"] or list(levels)
@@ -289,7 +291,7 @@ def _level(budget: int, levels: tuple[str, ...]) -> str:
 def _effort(model: ModelCapabilities, level: str) -> dict[str, Any]:
     match model.provider:
         case "anthropic":
-            # `summarized`, so that there is thinking to record; it is billed either way.
+            # With `summarized` there is thinking to record. It is billed in any case.
             thinking = {"type": "adaptive", "display": "summarized"}
             return {"thinking": thinking, "output_config": {"effort": level}}
         case "openrouter":
@@ -313,7 +315,7 @@ def _off(model: ModelCapabilities, off: Off) -> dict[str, Any]:
         case "unset":
             return {}
         case "zero":
-            # litellm makes an empty configuration of `disabled`, and then Gemini thinks.
+            # litellm turns `disabled` into an empty configuration, with which Gemini thinks.
             return {"thinking": {"type": "enabled", "budget_tokens": 0}}
         case "effort-none":
             return {"reasoning_effort": "none"}

@@ -1,14 +1,13 @@
 """From a name on the command line to models that can be used.
 
-* `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` the one
-  that this package brings, and `train:RUN@STEP` one that a training run kept (`trained`).
-* An alias of the registry stands for one model or several: its weights at each of its reasoning
-  settings. Any other name is litellm's.
-* With `--api-base`, both go to that server, in OpenAI's protocol: an alias under the name of its
-  weights or the one given behind `=`, any other name as it is unless it begins with one of
-  litellm's providers. The server is sent OPENAI_API_KEY where that is set.
-* An unknown name or variant, a missing key and a retired model are errors here, before any
-  request.
+* `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` is the one
+  in this package, and `train:RUN@STEP` is one that a training run saved (`trained`).
+* An alias of the registry stands for one model per reasoning setting of its weights. Any other name
+  is litellm's.
+* With `--api-base`, requests go to that server, in OpenAI's protocol. An alias is sent as the name
+  of its weights, or as the name after `=`; another name is sent unchanged, unless it begins with
+  one of litellm's providers. The server is sent OPENAI_API_KEY if it is set.
+* Unknown names and variants, missing keys and retired models are errors here, before any request.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 IN_FLIGHT = 32
-# For a server that needs no key: without a key, litellm sends no request.
+# The key for a server that needs none, because litellm sends no request without a key.
 NO_KEY = "none"
 
 
 def resolve_all(name: str, options: BenchOptions) -> list[Model]:
-    """The models that a name stands for, with the options that concern them: one a variant.
+    """The models that a name stands for, one per variant, with the options that concern them.
 
-    Raises UserError where there is none, or where it needs something that is missing.
+    Raises UserError if there is none, or if something that it needs is missing.
     """
     if name == "random":
         return [RandomModel(options.seed)]
@@ -61,13 +60,13 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
 
 
 def _check_registered(match: RegistryMatch, registry: Registry) -> None:
-    """Refuse a retired model or a missing key, before litellm takes seconds to import."""
+    """Refuse a retired model or a missing key, before litellm is imported, which takes seconds."""
     facts, host = match.facts, match.host
     assert facts is not None
     assert host is not None
     if facts.retired and facts.retired_by(today()):
         raise UserError(
-            f"{match.name} is retired: {host.provider} serves it no more since {facts.retired.on}, "
+            f"{match.name} is retired: {host.provider} stopped serving it on {facts.retired.on} "
             f"and recommends {facts.retired.successor}; {_self_hosting(facts)}"
         )
     variables = registry.keys.get(host.provider, ())
@@ -78,7 +77,7 @@ def _check_registered(match: RegistryMatch, registry: Registry) -> None:
 def _self_hosting(facts: Alias) -> str:
     """What a self-hosted copy of some weights needs."""
     if facts.self_hosted is None:
-        return "its weights are closed, so nobody else can host a copy"
+        return "its weights are not published, so you cannot host a copy"
     return f"a copy behind --api-base needs {facts.self_hosted}"
 
 
@@ -87,7 +86,7 @@ def _missing_key_error(name: str, variables: Sequence[str]) -> UserError:
 
 
 def key_is_set(variable: str) -> bool:
-    """Whether the environment holds a key."""
+    """Whether an environment variable is set and not empty."""
     return bool(os.environ.get(variable))
 
 
@@ -114,7 +113,7 @@ def _find_route(
     """litellm's name, the capabilities, and the ids with which the model may answer."""
     facts, host = match.facts, match.host
     if facts and host:
-        # Closed weights behind a URL: a gateway to their provider, in its own protocol.
+        # Unpublished weights behind a URL are a gateway to their provider, in its protocol.
         own_server = options.api_base and (facts.self_hosted or match.server_name)
         if not own_server:
             model = capabilities.registered(match.name, facts, host, self_hosted=False)
@@ -133,26 +132,26 @@ def _find_route(
         raise UserError(
             f"unknown model {match.name!r}: expected random, solver, hf:PATH-OR-HUB-NAME, tiny, "
             "train:RUN@STEP, an alias that `tclue models` lists, a name that litellm knows such as "
-            "openai/gpt-5-mini, or --api-base URL and that server's name"
+            "openai/gpt-5-mini, or --api-base URL and that server's name for a model"
         ) from None
 
 
 def missing_keys(litellm: ModuleType, name: str) -> list[str]:
-    """The environment variables with a key that a litellm name needs and that are not set."""
+    """The environment variables for the keys of a litellm name that are not set."""
     missing = litellm.validate_environment(name)["missing_keys"]
     return [variable for variable in missing if variable.endswith("_KEY")]
 
 
 def _check_seed(litellm: ModuleType, route: str, name: str, options: BenchOptions) -> None:
-    """Refuse a seed that litellm would not send."""
+    """Refuse a seed if litellm would not send it."""
     model_id, provider = _provider(litellm, route, options)
     supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
     if options.seed is not None and supported and "seed" not in supported:
-        raise UserError(f"{name}: {provider} takes no seed: leave --seed out")
+        raise UserError(f"{name}: {provider} accepts no seed: leave --seed out")
 
 
 def prices(route: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
-    """The prices of a model's responses; without litellm, its list is not looked up."""
+    """The prices of a model's responses; if `litellm` is None, litellm's list is not used."""
     provider = None
     if litellm is not None:
         _, provider = _provider(litellm, route, options)
@@ -160,13 +159,13 @@ def prices(route: str, options: BenchOptions, litellm: ModuleType | None) -> Pri
 
 
 def _provider(litellm: ModuleType, route: str, options: BenchOptions) -> tuple[str, str]:
-    """The provider's own name for a model, and the provider; a registry may name one wrongly."""
+    """The provider's name of a model, and the provider. Raises UserError if it is unknown."""
     try:
         model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=options.api_base)
     except litellm.BadRequestError:
         raise UserError(
-            f"{route}: {route.split('/')[0]!r} is no provider of litellm's; if a registry file "
-            "names it as a host's `litellm`, put it right there"
+            f"{route}: {route.split('/')[0]!r} is not a provider that litellm knows: correct the "
+            "host's `litellm` if the name is from a registry file"
         ) from None
     return model_id, provider
 

@@ -1,14 +1,14 @@
-"""`train:RUN@STEP`: a step that a training run kept, used like any local checkpoint.
+"""`train:RUN@STEP`: a checkpoint that a training run saved, used like any local checkpoint.
 
     tclue bench --models train:tiny-seed1@best,tiny --puzzles easy-test --samples 4
 
-* RUN is a folder below `--runs` (`runs`, if not given), or a path; STEP an iteration's number,
-  `best` or `last`. Those two are looked up in the run's `kept.json`, and recorded as the number:
-  where both are one step, that is one variant.
-* Never under the wrong step: the checkpoint's own `trainer/state.json` must say the number that its
-  folder has, and the weights that are loaded must be those that were hashed for `run.json`. The
-  hash is part of the run's name, so other weights under the same step are another run.
-* `run.json` says where the weights come from, so that the board can draw the way to them.
+* RUN is a folder below `--runs` (default: `runs`), or a path. STEP is the number of an iteration,
+  `best` or `last`. The last two are looked up in the run's `kept.json` and recorded as a number, so
+  they are the same variant if they are the same step.
+* A step is never recorded under a wrong number: the checkpoint's `trainer/state.json` must have the
+  number of its folder, and the weights that are loaded must be those that were hashed for
+  `run.json`. The hash is part of the run's name, so other weights of the same step are another run.
+* `run.json` says where the weights come from, so that the board can connect them to their base.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ PREFIX = "train:"
 
 
 class TrainedModel(LocalModel):
-    """A kept step. Its weights are hashed once more when they are loaded."""
+    """A saved step. Its weights are hashed again when they are loaded."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
-        """`name` without its prefix. Raises UserError where there is no such run, or no such step.
+        """`name` has no prefix. Raises UserError if there is no such run or no such step.
 
-        Making it reads the base's files too, to know which row of the board it began with.
+        The files of the base are read too, because their hash identifies its row on the board.
         """
         run, separator, step = name.rpartition("@")
         if not separator or not run:
@@ -49,8 +49,8 @@ class TrainedModel(LocalModel):
         state = read_checkpoint_state(self._folder)
         if state.iteration != iteration:
             raise UserError(
-                f"{self._folder}: its trainer/state.json says iteration {state.iteration}: "
-                f"expected {iteration}, as the folder does"
+                f"{self._folder}: the iteration in trainer/state.json is {state.iteration}: "
+                f"expected {iteration}, as in the folder's name"
             )
         super().__init__(str(self._folder), options)
         self.resolved = replace(
@@ -61,12 +61,12 @@ class TrainedModel(LocalModel):
         )
 
     def open(self) -> None:
-        """Load the weights; UserError where they are not those that were hashed."""
+        """Load the weights. Raises UserError if they are not those that were hashed."""
         super().open()
         if fingerprint(self._folder) != self.resolved.checkpoint:
             raise UserError(
-                f"{self._folder}: has changed since this command began: let its training end, "
-                "then give the same command"
+                f"{self._folder}: it changed after this command began: wait until its training "
+                "has ended, then give the same command again"
             )
 
 
@@ -75,32 +75,32 @@ def _run_folder(run: str, options: BenchOptions) -> Path:
         if folder.is_dir():
             return folder
     names = sorted(path.parent.name for path in options.runs.glob("*/kept.json"))
-    hint = f"expected a path, or one of {', '.join(names)}" if names else "and none is there"
-    raise UserError(f"{PREFIX}{run}: no such training run in {options.runs}: {hint}")
+    hint = ", or one of " + ", ".join(names) if names else ""
+    raise UserError(f"{PREFIX}{run}: no such training run in {options.runs}: expected a path{hint}")
 
 
 def _iteration(folder: Path, name: str, step: str) -> int:
-    """The iteration that a step's text means; UserError where its checkpoint is missing."""
+    """The iteration that a step's text means. Raises UserError if its checkpoint is missing."""
     kept = checkpoints(folder)
     if step in ("best", "last"):
         manifest = read_manifest(folder)
         iteration = manifest.last if step == "last" or manifest.best is None else manifest.best
         if step == "best" and manifest.best is None:
-            raise UserError(f"{name}@best: nothing was validated yet: take {name}@last")
+            raise UserError(f"{name}@best: there was no validation yet: expected {name}@last")
     elif re.fullmatch(r"\d{1,9}", step):
         iteration = int(step)
     else:
-        raise UserError(f"{name}@{step}: expected a step's number, best or last")
+        raise UserError(f"{name}@{step}: expected the number of a step, best or last")
     if iteration not in kept:
-        hint = f"there are {', '.join(map(str, kept))}" if kept else "there is none"
-        raise UserError(f"{name}@{step}: step {iteration} is not kept in {folder}: {hint}")
+        hint = f"expected one of {', '.join(map(str, kept))}" if kept else "it has no steps"
+        raise UserError(f"{name}@{step}: step {iteration} is not in {folder}: {hint}")
     return iteration
 
 
 def _origin(
     folder: Path, iteration: int, state: CheckpointState, options: BenchOptions
 ) -> CheckpointOrigin:
-    """Where a step comes from, and what training took up to it, as far as its run says."""
+    """The origin of a step, and the time and cost of training up to it, as far as known."""
     run = folder.resolve().name
     if not (folder / "kept.json").exists():
         return CheckpointOrigin(run, iteration)
@@ -108,7 +108,7 @@ def _origin(
     seconds = manifest.training_s if state.trained_s is None else state.trained_s
     cost_usd, price = manifest.training_usd, manifest.price
     if cost_usd is not None and seconds is not None and manifest.training_s:
-        cost_usd *= seconds / manifest.training_s  # what `kept.json` says is of the whole run
+        cost_usd *= seconds / manifest.training_s  # the cost in `kept.json` is that of all steps
     if cost_usd is None and seconds is not None and price and price.machine_hour_usd:
         cost_usd = seconds / 3600 * price.machine_hour_usd
     base = base_checkpoint(manifest, options)
@@ -116,7 +116,7 @@ def _origin(
 
 
 def base_checkpoint(manifest: TrainingRunManifest, options: BenchOptions) -> str | None:
-    """The hash of the base's files, as training found them or as they are; None where unknown."""
+    """The hash of the base's files when training began, or now; None if unknown."""
     if manifest.base_checkpoint:
         return manifest.base_checkpoint
     if manifest.base == "tiny":

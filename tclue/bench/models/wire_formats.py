@@ -1,15 +1,15 @@
 """The facts of a reply, from the bytes that the provider sent (see `http_capture`).
 
-Three forms are told apart by their shape, for any provider, whole or as server-sent events:
+Three forms are recognized by their fields, for any provider, as one object or server-sent events:
 
-* `choices`: OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), and
-  what speaks like it: DeepSeek, OpenRouter, vLLM and most others;
-* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages); a stream has
+* `choices`: OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), which
+  DeepSeek, OpenRouter, vLLM and most others use too;
+* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages). A stream has
   the prompt's usage at its start and the rest at its end;
-* `candidates`: Gemini's generateContent (https://ai.google.dev/api/generate-content); a prompt that
-  is blocked has none, and says why in `promptFeedback`.
+* `candidates`: Gemini's generateContent (https://ai.google.dev/api/generate-content). A blocked
+  prompt has no candidates, and the reason is in `promptFeedback`.
 
-Finish reasons are kept in the provider's own words; `failures` knows what they mean. As of 2026-11.
+Finish reasons are kept in the provider's words; `failures` interprets them. As of 2026-11.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from typing import Any
 
 @dataclass
 class Facts:
-    """The facts of a reply; None where it does not state them."""
+    """The facts of a reply. A fact is None if the reply does not have it."""
 
-    # as the provider sent it; of several in a stream, each field's last value
+    # as the provider sent it; a stream may send several, and then the last value of each field
     usage: dict[str, Any] = field(default_factory=dict)
     finish_reason: str | None = None
     model_id: str | None = None
-    # text in place of an answer; a reply may be refused without one
+    # the text of a refusal; a reply may be refused without such a text
     refusal: str | None = None
-    # Gemini blocked the prompt, and this is why
+    # the reason for which Gemini blocked the prompt
     blocked: str | None = None
-    # an error in the place of a reply, or within one
+    # an error instead of a reply, or within one
     error: Mapping[str, Any] | None = None
 
 
 def read(body: bytes) -> Facts | None:
-    """The facts of a reply or of its events; None where it has none of the forms."""
+    """The facts of a reply or of its events; None if none of the forms fits."""
     facts, recognised = Facts(), False
     for event in _events(body):
         recognised |= _add_event(facts, event)
@@ -46,7 +46,7 @@ def read(body: bytes) -> Facts | None:
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a body: of an array, or of the `data:` lines, or the one."""
+    """The JSON objects of a body: a single one, those of an array, or those of `data:` lines."""
     if body.lstrip().startswith(b"data:"):
         parts = [line.strip()[5:] for line in body.split(b"\n") if line.startswith(b"data:")]
     else:
@@ -55,21 +55,21 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
         try:
             parsed = json.loads(part, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError):
-            continue  # "[DONE]", or nothing that can be read
+            continue  # "[DONE]", or invalid JSON
         for event in parsed if isinstance(parsed, list) else [parsed]:
             if isinstance(event, dict):
                 yield event
 
 
 def _finite(text: str) -> float:
-    """A number; ValueError for NaN, Infinity and 1e999, which no record could hold."""
+    """A number. Raises ValueError for NaN, Infinity and 1e999, which no record can hold."""
     if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text} is no number")
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 
 def _add_event(facts: Facts, event: Mapping[str, Any]) -> bool:
-    """Add the facts of an event; returns whether it has one of the forms."""
+    """Add the facts of an event. Returns whether one of the forms fits."""
     error = event.get("error")
     if error:
         facts.error = error if isinstance(error, dict) else {"message": str(error)}

@@ -1,20 +1,22 @@
-"""`--estimate`: the bill and its spread before anything is sent, and a question where it is high.
+"""`--estimate`: the expected bill and its interval before anything is sent, with a confirmation.
 
-* Only missing responses are counted: a run that is resumed is billed for its rest.
-* Where the results folder holds responses of the same variant to the same puzzle file, what is
-  missing is taken to be like them. The spread is a 95% interval of the rest's bill, clustered by
-  puzzle; it holds both what is not known of the mean and what the rest will differ by. On made-up
-  bills with the skew of real ones it held the true one 91 to 96 times in 100, which resampling the
-  puzzles did not better.
-* Without them, a published mean of the output tokens is the expectation; without that there is
-  none. Either way the bounds are those of no output and of the output limit.
-* Prompts are counted by their characters, 3.3 to a token. Against the published means of tokens on
-  the 64 published prompts that is 9% too many for o1 and o3-mini, 7% for R1, 1% too few for
-  Qwen 2.5, and 7 to 10% for Claude 3.7; the output is most of a bill. Real tokenizers are a
-  download, or a secret.
-* The total is the sum of the models' expectations and of their bounds, as if all were dear at once.
-* What counts for the question is the expected total, or its bound where no expectation is known,
-  but no more than `--max-cost`. A bill without a bound always needs a yes.
+* Only missing responses are counted, so the bill of a resumed run is that of its rest.
+* If the results folder has responses of the same variant to the same puzzle file, the missing ones
+  are expected to cost the same on average. The spread is a 95% interval of the bill, clustered by
+  puzzle. It includes the uncertainty of the mean and the variation of the missing responses. On
+  simulated bills with the skew of real ones it contained the true bill 91 to 96 times in 100;
+  resampling the puzzles was not better.
+* Without such responses, the expectation comes from a published mean of the output tokens. If there
+  is none, the expectation is unknown. In both cases the bounds are no output and the output limit.
+* Tokens of prompts are estimated as one per 3.3 characters. Compared with the published means of
+  tokens on the 64 published prompts that is 9% too many for o1 and o3-mini, 7% for R1, 1% too few
+  for Qwen 2.5, and 7 to 10% for Claude 3.7. Output is most of a bill. Real tokenizers would have to
+  be downloaded, or are not published.
+* The total is the sum of the models' expectations, and of their bounds, as if all were high at
+  once.
+* You are asked to confirm if the expected total is above `--ask-above`. If no expectation is known,
+  its upper bound is used, and never more than `--max-cost`. A bill without a bound always needs a
+  confirmation.
 """
 
 from __future__ import annotations
@@ -46,25 +48,25 @@ CHARACTERS_PER_TOKEN = 3.3
 
 @dataclass(frozen=True)
 class Bill:
-    """What some requests are expected to cost, in US dollars."""
+    """The expected cost of some requests, in US dollars."""
 
     variant: str
     requests: int
-    # None where unknown
+    # None if unknown
     usd: float | None
-    # what it lies between; None where there is no bound
+    # the interval; None if there is no bound
     low_usd: float | None
     high_usd: float | None
-    # what the estimate rests on
+    # what the estimate is based on
     basis: str
 
     def __str__(self) -> str:
-        """In one line."""
+        """The bill in one line."""
         return f"{self.variant}: {counted(self.requests, 'request')}, {self.amount} ({self.basis})"
 
     @property
     def amount(self) -> str:
-        """The dollars, and what they lie between."""
+        """The dollars with their interval."""
         if self.usd is not None and self.low_usd is not None and self.high_usd is not None:
             spread = f", between {money(self.low_usd)} and {money(self.high_usd)}"
             return money(self.usd) + (spread if self.low_usd < self.high_usd else "")
@@ -76,9 +78,9 @@ class Bill:
 def confirm(
     runs: Sequence[tuple[Model, RunConfig]], puzzles: Sequence[Puzzle], options: BenchOptions
 ) -> None:
-    """Print the expected bill, and ask for a yes where it is above `--ask-above`.
+    """Print the expected bill, and ask for confirmation if it is above `--ask-above`.
 
-    Raises UserError without a yes: the answer was another, or there is no terminal.
+    Raises UserError if the user does not confirm, or if there is no terminal to ask in.
     """
     bills = [estimate(model, config, puzzles, options.results) for model, config in runs]
     total_bill = total(bills)
@@ -96,10 +98,10 @@ def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> 
     reason = "a bill of unknown size" if usd is None else money(usd)
     reason += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
     if not answers.isatty():
-        raise UserError(f"--estimate: {reason}, and nobody is there to be asked: --yes says it")
-    print(f"{reason}: go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise UserError(f"--estimate: {reason}: expected --yes, or a terminal to ask in")
+    print(f"{reason}: continue? [y/N] ", end="", file=sys.stderr, flush=True)
     if answers.readline().strip().lower() not in ("y", "yes"):
-        raise UserError("--estimate: nothing was sent")
+        raise UserError("--estimate: not confirmed: nothing was sent")
 
 
 def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
@@ -126,9 +128,9 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
         basis = f"as {count} to {len(costs)} puzzles were"
         return bill(*projected(costs, len(rest), config.samples), basis)
     if prices.source in ("hour", "gpu-hour"):
-        return bill(None, None, None, "paid by the time, and no earlier run to go by")
+        return bill(None, None, None, "priced by time, and there is no earlier run to compare")
     if not prices.known:
-        return bill(None, None, None, "nobody knows its price")
+        return bill(None, None, None, "its price is unknown")
     limit = model.resolved.max_tokens or model.resolved.max_output_tokens
     tokens = [likely_tokens(puzzle.prompt) for puzzle in rest]
     bounds = (
@@ -137,7 +139,7 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
     )
     output = typical_tokens().get(config.model)
     if output is None:
-        basis = "nobody knows how long its answers are"
+        basis = "the length of its answers is unknown"
         basis += "" if limit is None else f": at most {limit} tokens"
         return bill(None, *bounds, basis)
     output = min(output, limit or output)
@@ -146,7 +148,7 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
 
 
 def total(bills: Sequence[Bill]) -> Bill:
-    """All bills together; unknown where one is."""
+    """The sum of all bills; unknown if one is."""
     requests = sum(bill.requests for bill in bills)
     usd = _sum(bill.usd for bill in bills)
     low, high = _sum(bill.low_usd for bill in bills), _sum(bill.high_usd for bill in bills)
@@ -154,7 +156,7 @@ def total(bills: Sequence[Bill]) -> Bill:
 
 
 def likely_tokens(prompt: str) -> int:
-    """About how many tokens a prompt has."""
+    """The approximate number of tokens of a prompt."""
     return math.ceil(len(prompt) / CHARACTERS_PER_TOKEN)
 
 
@@ -163,8 +165,9 @@ def projected(
 ) -> tuple[float, float, float]:
     """The expected sum of `count` more costs, and its 95% interval.
 
-    `costs` are those that are known, by puzzle, of two puzzles or more; `samples` of the new ones
-    are of one puzzle. The interval is that of a normal logarithm, for bills are skewed.
+    `costs` has the known costs [puzzle][sample] of two puzzles or more. The new costs have
+    `samples` per puzzle. The interval is that of a log-normal distribution, because bills are
+    skewed.
     """
     means = [mean(group) for group in costs]
     expected = mean(means) * count
@@ -179,17 +182,17 @@ def projected(
 
 @lru_cache
 def typical_tokens() -> dict[str, int]:
-    """Published mean output tokens, by the name that selects a variant."""
+    """Name that selects a variant -> its published mean of output tokens."""
     path = Path(str(files("tclue.bench") / "data" / "typical_output.toml"))
     tokens: dict[str, int] = read_toml(path)["tokens"]
     return tokens
 
 
 def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
-    """The variant's runs on the puzzle file, at whatever other settings."""
+    """The runs of a variant on a puzzle file, with any other settings."""
     name = config.run_name.rsplit("--", 1)[0]
     for path in sorted(results.glob(f"{name}--*/run.json")):
-        # Unreadable runs are left out. If it is this very run, opening it raises the error.
+        # Unreadable runs are left out. If it is this run, opening it raises the error later.
         with suppress(UserError):
             run = read_run(path.parent, texts=False)
             stored = run.config
@@ -198,7 +201,7 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
 
 
 def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
-    """The known costs of responses at the present prices, by puzzle."""
+    """The known costs of responses at the current prices, [puzzle][sample]."""
     known = [
         (response.puzzle, math.fsum(parts.values()))
         for response in responses
@@ -210,7 +213,7 @@ def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
 
 
 def _sum(amounts: Iterable[float | None]) -> float | None:
-    """The sum; None where an amount is."""
+    """The sum of amounts; None if one is None."""
     amounts = list(amounts)
     known = [amount for amount in amounts if amount is not None]
     return math.fsum(known) if len(known) == len(amounts) else None

@@ -1,17 +1,17 @@
-"""Executes a run: sends the missing requests, limits those in flight, retries, pays, records.
+"""Executes a run: sends the missing requests, limits those in flight, retries, and records.
 
-A request is missing if its key has no record, or only failed ones. As many workers as there are
-slots take the missing requests in turn; `throttle` says how many may be in flight. A completion is
-on the disk before its worker takes the next request. So a process killed at any moment loses only
-what was in flight, and the next one requests that and no more.
+A request is missing if its key has no record, or only failed ones. There is one worker per slot,
+and each takes the next missing request; `throttle` limits how many are in flight. A completion is
+on the disk before its worker takes the next request. So a process that is killed at any moment
+loses only the requests in flight, and the next process sends only those again.
 
-* A request that failed and is not billed is retried, TRIES times in all, after as
-  long as the provider asks for, or after 2, 4, 8, ... seconds, each a fifth more or less by a
-  seeded draw. (Ours, not tenacity's: a request that waits gives its slot to others and must stop
-  waiting when the run stops, and tenacity's jitter has no seed.)
-* Sending stops at once where `failures` says so, where MAX_LOST_IN_A_ROW requests came to nothing,
-  where money or time is used up, or on Ctrl-C. Requests in flight are then waited for and recorded,
-  since they are paid for; only when the time is up are they given up, and recorded as failed.
+* A request that failed and is not billed is retried, at most TRIES times in all. The pause is what
+  the provider asks for, or 2, 4, 8, ... seconds, each up to a fifth longer or shorter by a seeded
+  draw. (tenacity is not used, because a waiting request must give its slot to others and must stop
+  waiting when the run stops, and because tenacity's jitter has no seed.)
+* Sending stops at once if `failures` says so, if MAX_LOST_IN_A_ROW requests in a row failed, if
+  money or time is used up, or on Ctrl-C. Requests in flight are then awaited and recorded, because
+  they are paid for. Only when the time is up are they given up and recorded as failed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Completions = AsyncIterator[tuple[Request, Completion]]
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
-    """The requests whose keys are not done: all first samples, then all second ones."""
+    """The requests whose keys are not done: all first samples, then all second samples, etc."""
     key = config.response_key()
     return [
         Request(puzzle, sample)
@@ -67,7 +67,7 @@ class RunExecutor:
         budget: Budget | None = None,
         deadline_s: float | None = None,
     ) -> None:
-        """`deadline_s` is by the clock of the event loop, which must be running."""
+        """`deadline_s` is a time of the event loop's clock. The loop must be running."""
         self._model, self._folder, self._progress = model, folder, progress
         self._config = folder.config
         self._grader = grader(self._config.grader)
@@ -83,11 +83,11 @@ class RunExecutor:
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
         self._lost_in_a_row = 0
-        # for a machine that is paid by the hour: its time shares, and each request's seconds so far
+        # for GPUs that are paid by the hour: the time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
         self._time_shares = TimeShares() if shared else None
         self._compute_s: dict[int, float] = {}
-        # how often which error was recorded
+        # recorded error -> how often
         self.errors: Counter[str] = Counter()
         # why the remaining requests are not sent
         self._stopped: str | None = None
@@ -97,27 +97,27 @@ class RunExecutor:
 
     @property
     def in_flight(self) -> int:
-        """Requests that were sent and have not come back."""
+        """The number of requests that were sent and have no reply yet."""
         return self._gate.throttle.in_flight
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; the first reason is reported."""
+        """Send no more requests. The first reason is reported."""
         self._stopped = self._stopped or reason
         self._gate.close()
 
     async def run(self) -> str | None:
         """Send the missing requests, and record the responses.
 
-        Returns None, or why not all were sent. Raises UserError where the model cannot be
+        Returns None, or the reason if not all were sent. Raises UserError if the model cannot be
         loaded or a record cannot be written.
         """
         if not self._requests:
             return None
         if not self._time_is_up():
-            # In a thread, so that Ctrl-C works meanwhile.
+            # In a thread, so that Ctrl-C works while it loads.
             await asyncio.to_thread(self._model.open)
         if self._time_is_up():
-            # A request that is sent now would be given up at once, and may be billed.
+            # A request would be given up at once, but could be billed.
             return TIME_IS_UP
         batches = iter(self._model.batches(self._requests))
         done = self._total - len(self._requests)
@@ -145,7 +145,7 @@ class RunExecutor:
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
         while not self._gate.closed and (batch := next(batches, None)):
             await self._run_batch_with_retries(batch)
-            # A model that never awaits would keep the other workers, and Ctrl-C, waiting.
+            # Without this, a model that never awaits would block the other workers and Ctrl-C.
             await asyncio.sleep(0)
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
@@ -185,15 +185,16 @@ class RunExecutor:
             self._gate.wake()
 
     async def _completions(self, batch: Sequence[Request]) -> Completions:
-        """The completions of a batch, with their time shares; failures after the deadline."""
+        """The completions of a batch, with their time shares."""
         async for request, completion in self._until_deadline(batch):
             if self._time_shares:
                 share_s = self._time_shares.finish(id(request), self._loop.time())
-                # The sum over all tries: the machine was busy with each.
+                # The sum over all tries, because each used the machine.
                 self._compute_s[id(request)] = share_s + self._compute_s.get(id(request), 0.0)
             yield request, completion
 
     async def _until_deadline(self, batch: Sequence[Request]) -> Completions:
+        """The completions of a batch. At the deadline, those that are missing become failures."""
         pending, start_s = list(batch), self._loop.time()
         if self._time_shares:
             for request in batch:
@@ -219,7 +220,7 @@ class RunExecutor:
             yield request, completion
 
     async def _reserve(self, batch: Sequence[Request]) -> float | None:
-        """Set aside what a batch may cost; None where the run is stopped first."""
+        """Reserve what a batch may cost; None if the run is stopped before there is enough."""
         if self._budget.limit_usd is None:
             return 0.0
         while not self._gate.closed:
@@ -236,7 +237,7 @@ class RunExecutor:
         return None
 
     async def _record(self, request: Request, completion: Completion, reserved_usd: float) -> float:
-        """Record a completion, and stop where its failure demands it; returns its cost, at most."""
+        """Record a completion, and stop if its failure requires it; returns its cost, at most."""
         if self._time_shares:
             completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
         prompt = request.puzzle.prompt
@@ -248,7 +249,8 @@ class RunExecutor:
         try:
             await self._folder.record(response)
         except UserError as error:
-            # Requests in flight are paid for: this is raised only after they have come back.
+            # This is raised only after the requests in flight have ended, because they are paid
+            # for.
             self._write_error = self._write_error or error
             self._unwritten.append(response)
             self._gate.close()
@@ -267,7 +269,7 @@ class RunExecutor:
         lost = failure is not None and failure.kind in ("again", "maybe-paid")
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
-            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row came to nothing (the last: {error})")
+            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {error})")
 
     def _report_pace(self) -> None:
         if self._gate.throttle.limit != self._pace:
@@ -276,7 +278,7 @@ class RunExecutor:
 
 
 def _pause_s(request: Request, tries: int) -> float:
-    """Seconds before the next try, where the provider names none."""
+    """Seconds before the next try, if the provider does not say how long to wait."""
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * rng.uniform(0.8, 1.2)
     return min(pause_s, LONGEST_PAUSE_S)
@@ -324,7 +326,7 @@ def _outcome(finish_reason: str | None, refused: bool, grade: Grade | None) -> O
 
 
 def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
-    """A recorded response under another grader or other prices; its text stays as it is."""
+    """A recorded response with another grade or other prices; its text is not changed."""
     parts = cost_parts(config.prices, response.usage, response.compute_s)
     cost_usd = sum(parts.values()) if parts is not None else None
     priced = replace(response, cost_usd=cost_usd, cost_parts=parts)

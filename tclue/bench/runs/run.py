@@ -1,12 +1,12 @@
-"""`tclue bench`: run models on a puzzle set, one run for each, and sum up.
+"""`tclue bench`: run models on a puzzle set, one run for each model, and summarize them.
 
     run_models(["random", "hf:out/checkpoint"], BenchOptions(puzzles="easy-test"))
 
 Everything that can be checked is checked before the first request: the options, the puzzles, the
-names, the keys, and that every price is known where money is limited. Models run one after another.
-The same call resumes what was interrupted, and sends nothing for a finished run. Prices and grader
-do not shape responses, so giving other ones recounts an existing run; if none are given, those of
-its first call stay.
+names, the keys, and that every price is known if there is a limit on money. Models run one after
+another. The same call resumes an interrupted run, and sends nothing for a complete one. Prices and
+the grader do not change responses: if other ones are given, the recorded responses are priced or
+graded again. If none are given, those of the first call are kept.
 """
 
 from __future__ import annotations
@@ -42,12 +42,11 @@ from tclue.secrets import load_env
 
 __all__ = ["BenchOptions", "StopError", "run_models"]
 
-# What of a resolved model `run.json` holds, under the same names.
 INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 
 
 class StopError(UserError):
-    """A run stopped before its end; what was recorded stays, and is summed up here."""
+    """A run stopped early. Its records are kept, and `summaries` summarizes them."""
 
     def __init__(self, message: str, summaries: list[Summary]) -> None:
         super().__init__(message)
@@ -57,18 +56,18 @@ class StopError(UserError):
 def run_models(
     models: Sequence[str], options: BenchOptions, progress: RunObserver | None = None
 ) -> list[Summary]:
-    """Request the missing responses of each model; one summary for each distinct model, in order.
+    """Request the missing responses of each model. Returns one summary per model, in order.
 
-    Raises UserError for bad input, before anything is sent; StopError where a run stopped before
-    its end; SystemExit(130) on Ctrl-C, after one line on how to go on.
+    Raises UserError for invalid input before anything is sent, StopError if a run stopped early,
+    and SystemExit(130) on Ctrl-C, after one line on how to resume.
     """
     names = [name for name in dict.fromkeys(name.strip() for name in models) if name]
     if not names:
-        raise UserError("--models: expected one name or more, such as random,solver")
+        raise UserError("--models: expected one or more names, such as random,solver")
     load_env()
     puzzle_set = load_set(options.puzzles)
     grader(options.grader or "sound")
-    # An alias stands for several models; a model that is named twice runs once.
+    # An alias may stand for several models. A model that is named twice runs once.
     by_name = {
         model.resolved.model or name: model
         for name in names
@@ -79,7 +78,7 @@ def run_models(
     ]
     puzzles = puzzle_set.puzzles[: options.limit]
     command = _Command(runs, puzzles, options, progress)
-    # A second Ctrl-C cancels at once; one before there is a loop raises KeyboardInterrupt.
+    # A second Ctrl-C cancels at once. Before there is an event loop, KeyboardInterrupt is raised.
     with suppress(KeyboardInterrupt, asyncio.CancelledError):
         if options.estimate:
             confirm(runs, puzzles, options)
@@ -87,15 +86,14 @@ def run_models(
         if not command.interrupted:
             return summaries
     print(
-        f"interrupted: what was recorded is in {options.results}; the same command asks for the "
-        "rest",
+        f"interrupted: all responses so far are in {options.results}; the same command resumes",
         file=sys.stderr,
     )
     raise SystemExit(INTERRUPTED)
 
 
 class _Command:
-    """The runs of one command, which share the time, the money, and Ctrl-C."""
+    """The runs of one command, which share its time limit, its budget, and its Ctrl-C handler."""
 
     def __init__(
         self,
@@ -111,7 +109,7 @@ class _Command:
         self.interrupted = False
 
     def _make_budget(self) -> Budget:
-        """The budget, with what earlier invocations of these runs spent."""
+        """The budget, including what earlier invocations of these runs spent."""
         if self._options.max_cost is None:
             return Budget(None)
         spent = 0.0
@@ -122,7 +120,7 @@ class _Command:
                 spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
             if not prices.known:
                 raise UserError(
-                    f"--max-cost: nobody knows the price of {config.model}: give --price-in and "
+                    f"--max-cost: the price of {config.model} is unknown: expected --price-in and "
                     "--price-out, in dollars per million tokens"
                 )
         return Budget(self._options.max_cost, spent)
@@ -149,7 +147,7 @@ class _Command:
     async def _run(
         self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
     ) -> tuple[Summary, str | None]:
-        """Run one model; returns its summary, and why it stopped early or None."""
+        """Run one model. Returns its summary, and the reason if it stopped early, else None."""
         _recount(folder, config, self._puzzles)
         executor = RunExecutor(
             model, folder, self._puzzles, self._progress, self._budget, deadline_s
@@ -158,7 +156,7 @@ class _Command:
         try:
             stop = await executor.run()
         except BaseException:
-            with suppress(UserError):  # the error that ended the run is raised, not this one
+            with suppress(UserError):  # the error that ended the run is more important
                 folder.write_json("summary.json", asdict(_summary(folder)))
             raise
         finally:
@@ -172,7 +170,7 @@ class _Command:
 
     @contextmanager
     def _interrupt_handler(self) -> Iterator[None]:
-        """Ctrl-C stops sending, and what is in flight is waited for; a second one does not wait."""
+        """Ctrl-C stops sending and waits for the requests in flight; a second one does not wait."""
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
         assert main
 
@@ -183,7 +181,7 @@ class _Command:
                 self._executor.stop("interrupted")
                 print(
                     f"stopping: waiting for {self._executor.in_flight} in flight, which are paid "
-                    "for; Ctrl-C again leaves at once",
+                    "for; press Ctrl-C again to stop at once",
                     file=sys.stderr,
                 )
             self.interrupted = True
@@ -200,12 +198,12 @@ class _Command:
 
 
 def _report_failures(model: str, errors: Counter[str]) -> None:
-    """Print one line on the requests that failed, to say why without opening the records."""
+    """Print one line on the requests that failed, with the most frequent error."""
     if errors:
         ((error, times),) = errors.most_common(1)
         print(
-            f"{model}: {errors.total()} failed, {times} of them so: {error}; the same command "
-            "asks again",
+            f"{model}: {errors.total()} failed, {times} of them with: {error}; the same command "
+            "requests them again",
             file=sys.stderr,
         )
 
@@ -215,7 +213,7 @@ def _summary(folder: RunFolder) -> Summary:
 
 
 def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
-    """An existing run's configuration, with the prices and the grader given now, if any."""
+    """The configuration of an existing run, with the prices and the grader given now, if any."""
     source = config.prices.source
     option = {"hour": "hour_usd", "book": "prices"}.get(source)
     prices_given = source in ("given", "tier", "gpu-hour") or option in config.given
@@ -225,15 +223,15 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
 
 
 def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
-    """Rewrite an existing run by the prices and the grader given now, if any."""
+    """Rewrite an existing run with the prices and the grader given now, if any."""
     updated = _recounted(folder.config, config)
     if updated != folder.config:
         by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(updated.grader)
         unknown = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
         if unknown:
             raise UserError(
-                f"{folder.path / 'responses.jsonl'}: {min(unknown)} is no puzzle of "
-                f"{updated.puzzle_set}: take the lines with it out"
+                f"{folder.path / 'responses.jsonl'}: {min(unknown)} is not a puzzle of "
+                f"{updated.puzzle_set}: remove its lines"
             )
         stored = iter_responses(folder.path)
         folder.rewrite(updated, (regrade(r, updated, by_id[r.puzzle], new_grader) for r in stored))
@@ -267,11 +265,11 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"  # tclue, run from a checkout
+        return "not installed"  # tclue itself, if it is run from a checkout
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that tclue runs from, "-dirty" where it was changed; else None."""
+    """The commit of tclue's checkout, with "-dirty" if it was changed; None without a checkout."""
     package = Path(tclue.__file__).parent
 
     def git(*arguments: str) -> str:
@@ -281,9 +279,9 @@ def _commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        # Not the repository that a virtual environment happens to lie in.
+        # The repository must be tclue's, not one that merely contains the virtual environment.
         if git("rev-parse", "--show-prefix") != "tclue/":
             return None
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or None
     except FileNotFoundError:
-        return None  # no git here
+        return None  # git is not installed

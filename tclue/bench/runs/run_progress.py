@@ -22,7 +22,7 @@ class RunObserver(Protocol):
         """The limit of requests in flight has changed."""
 
     def stop(self) -> None:
-        """The run has ended, or was broken off."""
+        """The run has ended or stopped."""
 
 
 class RunProgress:
@@ -35,7 +35,7 @@ class RunProgress:
         """Begin to count."""
         self._done, self._total = done, total
         self._failed, self._spent_usd = 0, spent_usd
-        # number and cost of this invocation's responses, to project the cost of the rest
+        # number and cost of the responses of this invocation, to estimate the cost of the rest
         self._new, self._new_usd = 0, 0.0
         self._limit: int | None = None
         self._shown = Progress(variant, total, done=done, text=self._tally(), out=self._out)
@@ -51,7 +51,7 @@ class RunProgress:
         self._show()
 
     def pace(self, limit: int) -> None:
-        """Show the limit of requests in flight from now on."""
+        """Show the limit of requests in flight, from now on."""
         self._limit = limit
         self._show()
 

@@ -1,15 +1,15 @@
-"""How many requests of a model may be in flight: additive increase, multiplicative decrease.
+"""How many requests to a model may be in flight: additive increase, multiplicative decrease.
 
-As TCP does (Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
+This is TCP's method (Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
 
 * the limit starts at the user's number, and never exceeds it;
-* a 429 halves the limit, but once a round: later 429s to requests from before the halving say
-  nothing new;
-* an answer raises it by 1/limit, so by one a round;
+* a 429 halves the limit, but only once per round, because further 429s to requests that were sent
+  before the limit was halved have the same cause;
+* an answer increases it by 1/limit, which is one per round;
 * after a 5xx it does not grow until a whole round has succeeded;
-* where the provider says how long to wait, no request of that model is sent before then.
+* if the provider asks to wait, no request to that model is sent before then.
 
-`Throttle` is the arithmetic, with a clock as an argument. `Gate` makes tasks wait for it.
+`Throttle` is the calculation, with the clock as an argument. `Gate` makes tasks wait for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Throttle:
         self._clock = clock
         self._in_flight = 0
         self._round = 0
-        # answers to come before the limit grows again
+        # answers that are needed before the limit grows again
         self._answers_before_growth = 0
         self._closed_until_s = -math.inf
 
@@ -46,18 +46,18 @@ class Throttle:
         return self._in_flight
 
     def wait_s(self) -> float | None:
-        """Seconds until a request may start, 0 for now; None where one must end first."""
+        """Seconds until a request may start, 0 for now; None if another must end first."""
         if self._in_flight >= self.limit:
             return None
         return max(0.0, self._closed_until_s - self._clock())
 
     def start(self) -> int:
-        """Count a request that is sent; returns its round, for `done`."""
+        """Count a request that is sent. Returns its round, for `done`."""
         self._in_flight += 1
         return self._round
 
     def done(self, round_: int, failure: Failure | None) -> None:
-        """Count a request that has come back, with its failure if any."""
+        """Count a request that has ended, with its failure if it failed."""
         self._in_flight -= 1
         if failure is None:
             if self._answers_before_growth:
@@ -75,7 +75,7 @@ class Throttle:
 
 
 class Gate:
-    """Makes the tasks of a model wait until they may send; a closed gate lets none send."""
+    """Makes the tasks of a model wait until they may send. A closed gate lets none send."""
 
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
@@ -83,7 +83,7 @@ class Gate:
         self._waiting: list[asyncio.Future[None]] = []
 
     async def enter(self) -> int | None:
-        """Wait for a slot; the round to `leave` with, or None where the gate was closed."""
+        """Wait for a slot. Returns the round for `leave`, or None if the gate was closed."""
         while not self.closed:
             wait_s = self.throttle.wait_s()
             if wait_s == 0:
@@ -92,24 +92,24 @@ class Gate:
         return None
 
     def leave(self, round_: int, failure: Failure | None) -> None:
-        """Give the slot back."""
+        """Return the slot."""
         self.throttle.done(round_, failure)
         self.wake()
 
     async def pause(self, seconds: float) -> None:
-        """Wait so long, or until the gate is closed."""
+        """Wait that long, or until the gate is closed."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + seconds
         while not self.closed and (left_s := end_s - loop.time()) > 0:
             await self.change(left_s)
 
     def close(self) -> None:
-        """Let no more tasks in; waiting ones return at once."""
+        """Let no more tasks in. Waiting tasks return at once."""
         self.closed = True
         self.wake()
 
     async def change(self, seconds: float | None) -> None:
-        """Wait until a slot is given back or the gate closed, and so long at most."""
+        """Wait until a slot is returned or the gate is closed, at most that long."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._waiting.append(future)

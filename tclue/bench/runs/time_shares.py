@@ -1,12 +1,12 @@
 """Wall time, divided among the requests that share a machine.
 
-At each instant the time is shared evenly by the requests in flight. So a request's share depends
-on the others, and the shares add up to the time in which anything was in flight: the machine's
-cost by the hour is divided without a remainder. (In queueing theory: processor sharing.)
+At each instant the time is divided evenly among the requests in flight (processor sharing, in
+queueing theory). The shares add up to the time in which any request was in flight, so the hourly
+cost of the machine is divided without a remainder.
 
     time_shares.start(request, now); ...; seconds = time_shares.finish(request, now)
 
-It has no clock of its own: `now` is any count of seconds that never decreases.
+It has no clock: `now` is any number of seconds that never decreases.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class TimeShares:
     """The shares of one machine's time."""
 
     def __init__(self) -> None:
-        # The share by `_now` of a request that was in flight from the beginning.
+        # the share until `_now` of a request that has been in flight from the beginning
         self._given_s = 0.0
         self._now = 0.0
         self._given_at_start: dict[Hashable, float] = {}
@@ -31,7 +31,7 @@ class TimeShares:
         self._given_at_start[request] = self._given_s
 
     def finish(self, request: Hashable, now: float) -> float:
-        """Count a request as no longer in flight; returns its share, in seconds."""
+        """Count a request as no longer in flight. Returns its share in seconds."""
         self._advance(now)
         return self._given_s - self._given_at_start.pop(request)
 

@@ -1,13 +1,16 @@
-"""Several samples of a puzzle: avg@k, pass@k and consensus@k, by puzzle and then over puzzles.
+"""Several samples of a puzzle: avg@k, pass@k and consensus@k, per puzzle and then over puzzles.
 
-* avg@k: the mean accuracy of k samples. It is the same for every k, so all samples are averaged.
-* pass@k: the chance that one of k samples solves the puzzle: 1 - C(n - c, k) / C(n, k) with c of n
-  solved (Chen et al., 2021, https://arxiv.org/abs/2107.03374, equation 1). Unbiased for k <= n.
+* avg@k: the mean accuracy of k samples. Its expectation is the same for every k, so all samples are
+  averaged.
+* pass@k: the probability that at least one of k samples solves the puzzle. With c of n samples
+  solved it is 1 - C(n - c, k) / C(n, k) (Chen et al., 2021, https://arxiv.org/abs/2107.03374,
+  equation 1), which is unbiased for k <= n.
 * consensus@k: the score of a vote of k samples, letter by letter (Wang et al., 2022,
-  https://arxiv.org/abs/2203.11171). A sample without an answer to a letter has no vote there. A tie
-  counts as a draw by lot would on average: where t answers lead and the right one is among them,
-  1/t. So no order of samples or of options decides it. It is averaged over the ways to choose k of
-  the n samples, all of them where they are few, else MOST_CHOICES drawn by a fixed seed.
+  https://arxiv.org/abs/2203.11171). A sample without an answer to a letter does not vote there. A
+  tie counts as much as a random choice would on average: 1/t if t answers lead and the right one is
+  among them. So the order of samples or options has no influence. The score is averaged over the
+  ways to choose k of the n samples, or over MOST_CHOICES of them, drawn with a fixed seed, if there
+  are more.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class AtK:
 
     k: int
     puzzles: int
-    # None where no puzzle has so many
+    # None if no puzzle has so many
     avg_accuracy: Estimate | None
     pass_solved: Estimate | None
     consensus_accuracy: Estimate | None
@@ -40,12 +43,12 @@ class AtK:
 
 
 def sizes(samples: int) -> list[int]:
-    """The values of k: powers of two below the number of samples, and that number itself."""
+    """The values of k: the powers of two below the number of samples, and that number."""
     return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
 
 
 def at_k(by_puzzle: Sequence[Sequence[ResponseScores]], k: int) -> AtK:
-    """The scores of k samples; `by_puzzle` holds each puzzle's scored marks."""
+    """The scores of k samples. `by_puzzle` has the scored responses of each puzzle."""
     enough = [marks for marks in by_puzzle if len(marks) >= k]
     votes = [consensus([mark.votes for mark in marks], k) for marks in enough]
     solved = [(len(marks), sum(bool(mark.solved) for mark in marks)) for marks in enough]
@@ -60,12 +63,15 @@ def at_k(by_puzzle: Sequence[Sequence[ResponseScores]], k: int) -> AtK:
 
 
 def pass_at(n: int, c: int, k: int) -> float:
-    """The chance that k of n samples, of which c solve the puzzle, hold one that does."""
+    """The probability that k of n samples contain one of the c samples that solve the puzzle."""
     return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
 def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
-    """Accuracy and solved of the vote of k of one puzzle's samples, averaged over the choices."""
+    """Accuracy and solved rate of the vote of k of a puzzle's samples, averaged over the choices.
+
+    `ballots` has the votes [sample][letter].
+    """
     columns = list(zip(*ballots, strict=True))
     accuracies, solved = [], []
     for choice in choices(len(ballots), k):
@@ -76,7 +82,7 @@ def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
 
 
 def vote(votes: Sequence[Vote]) -> float:
-    """The chance that the answer with most votes is right, ties broken by lot."""
+    """The probability that the answer with most votes is right, if ties are broken at random."""
     counts = Counter(vote.answer for vote in votes if vote.answer is not None)
     highest = max(counts.values(), default=0)
     leading = {answer for answer, count in counts.items() if count == highest}
@@ -86,10 +92,10 @@ def vote(votes: Sequence[Vote]) -> float:
 
 @lru_cache
 def choices(n: int, k: int) -> tuple[tuple[int, ...], ...]:
-    """Ways to choose k of n: all, or MOST_CHOICES drawn by a seed of their own."""
+    """Ways to choose k of n: all, or MOST_CHOICES of them drawn with a fixed seed."""
     if math.comb(n, k) <= MOST_CHOICES:
         return tuple(combinations(range(n), k))
-    # Sorted by draws, not `sample`: only `random()` is the same in every version of Python.
+    # Sorting by draws replaces `sample`: only `random()` is the same in every version of Python.
     rng = random.Random(f"{k} of {n}")
     return tuple(
         tuple(sorted(range(n), key=[rng.random() for _ in range(n)].__getitem__)[:k])

@@ -1,18 +1,19 @@
 """Two runs on the same puzzles, compared puzzle by puzzle: `tclue compare RUN RUN`.
 
-The puzzles' means over their samples are compared. Both runs have the same easy and hard puzzles,
-so their differences spread less than their scores: a paired comparison detects differences that
-two intervals side by side do not (Miller, 2024, section 4.2, https://arxiv.org/abs/2411.00640).
+The means of each puzzle over its samples are compared. Both runs have the same easy and hard
+puzzles, so their differences vary less than their scores, and a paired comparison detects
+differences that two separate intervals do not (Miller, 2024, section 4.2,
+https://arxiv.org/abs/2411.00640).
 
 * The interval is mean +- t(n-1, 0.975) s / sqrt(n) over the n differences, and p is that of the
-  paired t test: p < 0.05 exactly where the interval leaves out 0. Its coverage on scores like these
-  is simulated in tests/bench/stats/test_compare.py: 0.94 to 0.96 from 64 puzzles on, also for
-  rare events.
-* Where all differences are equal, t cannot be computed. The share of puzzles that would differ
-  from that is then at most u = t^2 / (n + t^2), the upper score bound of none of n, and such a
-  puzzle's difference may be anything from -1 to 1.
-* Puzzles needed: n = (1.96 + 0.84)^2 s^2 / d^2 + 1.96^2 / 2, so that a difference like the one
-  that was seen has p < 0.05 in 80% of trials (the last term makes up for t: Guenther, 1981).
+  paired t test: p < 0.05 exactly if the interval excludes 0. Its coverage for such scores is
+  simulated in tests/bench/stats/test_compare.py: 0.94 to 0.96 from 64 puzzles on, also for rare
+  events.
+* If all differences are equal, t cannot be computed. Then the share of puzzles that could have
+  another difference is at most u = t^2 / (n + t^2), the upper score bound for 0 of n, and these
+  differences may be anything from -1 to 1.
+* Puzzles needed: with n = (1.96 + 0.84)^2 s^2 / d^2 + 1.96^2 / 2 puzzles, a true difference of the
+  observed size has p < 0.05 in 80% of trials. The last term corrects for t (Guenther, 1981).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two means over the same puzzles, first less second, from -1 to 1."""
+    """The difference of two means over the same puzzles, first minus second, from -1 to 1."""
 
     first: float
     second: float
@@ -42,25 +43,25 @@ class Difference:
     # two-sided
     p: float
     puzzles: int
-    # puzzles that detect such a difference in 80% of trials; None where there is no difference
+    # puzzles to detect such a difference in 80% of trials; None if there is no difference
     puzzles_needed: int | None
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs, over the puzzles that both have a scored response to."""
+    """The comparison of two runs over the puzzles to which both have a scored response."""
 
     runs: tuple[str, str]
     variants: tuple[str, str]
     puzzle_set: str
     grader: str
     puzzles: int
-    # puzzles that only one of them has a scored response to
+    # puzzles to which only one of them has a scored response
     left_out: int
     accuracy: Difference
     solved: Difference
@@ -69,7 +70,7 @@ class Comparison:
 def compare(first: Tally, second: Tally) -> Comparison:
     """Compare two runs.
 
-    Raises UserError where they differ in puzzles or grader, or have no scored puzzle in common.
+    Raises UserError if their puzzles or graders differ, or if they share no scored puzzle.
     """
     config = first.config
     _check_comparable(config, second.config)
@@ -77,7 +78,9 @@ def compare(first: Tally, second: Tally) -> Comparison:
     scores = puzzle_scores(first), puzzle_scores(second)
     differences = compare_scores(*scores)
     if not differences:
-        raise UserError(f"{runs[0]} and {runs[1]} have no scored puzzle in common")
+        raise UserError(
+            f"{runs[0]} and {runs[1]}: expected a puzzle to which both have a scored response"
+        )
     accuracy, solved = differences
     return Comparison(
         runs=runs,
@@ -95,20 +98,20 @@ def _check_comparable(first: RunConfig, second: RunConfig) -> None:
     if first.puzzle_sha256 != second.puzzle_sha256:
         sets = [f"{config.puzzle_set} ({config.puzzle_sha256[:8]})" for config in (first, second)]
         raise UserError(
-            f"the runs were asked different puzzles, {sets[0]} and {sets[1]}: expected two runs on "
-            "one puzzle file"
+            f"the runs have different puzzles, {sets[0]} and {sets[1]}: expected two runs on the "
+            "same puzzle file"
         )
     if first.grader != second.grader:
         raise UserError(
-            f"the runs were graded by {first.grader} and by {second.grader}: expected one grader; "
-            "`tclue bench --grader` with a run's options grades it anew, and asks nothing"
+            f"the runs were graded by {first.grader} and by {second.grader}: expected the same "
+            "grader; `tclue bench --grader` with a run's options grades it again without requests"
         )
 
 
 def compare_scores(
     first: Mapping[str, Scores], second: Mapping[str, Scores]
 ) -> tuple[Difference, Difference] | None:
-    """Accuracy and solved, over the puzzles in both; None without any."""
+    """The differences in accuracy and solved rate over the shared puzzles; None without any."""
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
@@ -117,8 +120,8 @@ def compare_scores(
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Compare values in [0, 1], pair by pair; at least one pair."""
-    # Rounded, so that equal differences of fractions are equal.
+    """Compare values in [0, 1], pair by pair. There must be at least one pair."""
+    # Rounded, so that differences of fractions are equal if they are equal in exact arithmetic.
     differences = [round(a - b, 12) for a, b in zip(first, second, strict=True)]
     n, center, error = len(differences), mean(differences), standard_error(differences)
     if n == 1:
@@ -127,7 +130,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
         t2 = t_quantile(n - 1) ** 2
         unseen = t2 / (n + t2)
         interval = (center - unseen * (1 + center), center + unseen * (1 - center))
-        # Of the t at which that interval would touch 0.
+        # p is that of the t at which the interval would just reach 0.
         p = max(0.0, 1 - t_inside(math.sqrt(n * abs(center)), n - 1))
     else:
         half = t_quantile(n - 1) * error
@@ -138,7 +141,10 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
 
 
 def puzzles_needed(difference: float, deviation: float) -> int | None:
-    """Puzzles that detect such a difference with POWER; None where there is no difference."""
+    """Puzzles to detect a difference with probability POWER; None if there is no difference.
+
+    `deviation` is the standard deviation of the puzzles' differences.
+    """
     if difference == 0:
         return None
     normal = NormalDist()

@@ -1,11 +1,11 @@
-"""Records as a pandas frame, one row a response, for a notebook.
+"""Records as a pandas frame with one row per response, for notebooks.
 
     import tclue.bench
     frame = tclue.bench.frame("results")
     frame.groupby(["puzzle_set", "variant"]).accuracy.mean()
 
 A row is the response that counts for its puzzle and sample: the first that did not fail, or the
-last failure where all failed (`accuracy` is then missing). Unknown numbers are missing, never 0.
+last failure if all failed; then `accuracy` is missing. Unknown numbers are missing, never 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas
 from tclue.bench.records import Response, RunConfig, read_run, run_folders
 from tclue.errors import UserError
 
-# column -> pandas type; nullable ones where whole numbers and truths may be missing
+# column -> pandas type; nullable types for whole numbers and booleans that may be missing
 COLUMNS = {
     "run": "string",
     "variant": "string",
@@ -56,14 +56,15 @@ TEXTS = {"text": "string", "reasoning_text": "string"}
 
 
 def build(results: Path, *, texts: bool = False) -> pandas.DataFrame:
-    """The frame of every run below a results folder, or of one run folder.
+    """The frame of all runs in a results folder, or of one run folder.
 
-    Columns are COLUMNS, and TEXTS if `texts`; shares are 0 to 1, costs US dollars, times
-    seconds. Raises UserError, naming the file and the line, where records cannot be read.
+    Columns are COLUMNS, and TEXTS too if `texts`. Shares are from 0 to 1, costs in US dollars,
+    times in seconds. Raises UserError, which names the file and the line, if records cannot be
+    read.
     """
     folders = [results] if (results / "run.json").is_file() else run_folders(results)
     if not folders:
-        raise UserError(f"{results}: no run in it: expected a folder of run folders")
+        raise UserError(f"{results}: it has no runs: expected a folder of run folders")
     columns = COLUMNS | (TEXTS if texts else {})
     rows = [row for folder in folders for row in _rows(folder, texts)]
     return pandas.DataFrame(rows, columns=list(columns)).astype(columns)
@@ -79,7 +80,7 @@ def _rows(folder: Path, texts: bool) -> Iterator[dict[str, Any]]:
 
 
 def _row(name: str, config: RunConfig, response: Response) -> dict[str, Any]:
-    """The columns, by name from the run's configuration, the response, its usage and its grade."""
+    """The columns of a row, taken by name from configuration, response, usage and grade."""
     usage = {name: getattr(response.usage, name) for name in COLUMNS if name.endswith("_tokens")}
     grade = vars(response.grade) if response.grade else {}
     values = {**vars(response), **usage, **grade, **vars(config), "run": name}

@@ -1,13 +1,14 @@
 """Means of shares in [0, 1] with their 95% intervals. docs/method/statistics.md says why these.
 
-* A mean has the t interval: mean +- t(n-1, 0.975) s / sqrt(n), cut to [0, 1].
-* A rate may be near 0 or 1, where that interval is too short. It gets the score interval (Wilson,
-  1927) with the number of puzzles that would have shown the same error had their outcomes been
-  independent, p (1 - p) / error^2, as survey statistics do (Korn and Graubard, 1998), and the
-  same t.
-* Where all values are equal they show no spread, which is not to say there is none. A value in
-  [0, 1] with mean p varies at most as much as a coin that falls p of the time, so both get the
-  score interval of n coins: 64 of 64 right is [0.94, 1], not [1, 1]. One value says nothing.
+* A mean has the t interval: mean +- t(n-1, 0.975) s / sqrt(n), limited to [0, 1].
+* A rate may be near 0 or 1, where that interval is too short. It has the score interval (Wilson,
+  1927) with the same t. Its sample size is the effective one, p (1 - p) / error^2: the number of
+  independent outcomes with the same standard error, as in survey statistics (Korn and Graubard,
+  1998).
+* If all values are equal, their spread is 0, but that of the population need not be. A value in
+  [0, 1] with mean p varies at most as much as a coin that shows heads with probability p, so means
+  and rates get the score interval of n coins: 64 of 64 right is [0.94, 1], not [1, 1]. The interval
+  of a single value is [0, 1].
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, 0..1, and its 95% interval."""
+    """A mean from 0 to 1 and its 95% interval."""
 
     value: float
     low: float
@@ -30,19 +31,19 @@ class Estimate:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of at least one value; the same in whatever order they come."""
+    """The mean of at least one value. It does not depend on their order."""
     values = list(values)
     return math.fsum(values) / len(values)
 
 
 def known_mean(values: Sequence[float | None]) -> float | None:
-    """The mean; None where there is no value, or one is unknown."""
+    """The mean; None if there is no value, or if one is unknown."""
     known = [value for value in values if value is not None]
     return mean(known) if known and len(known) == len(values) else None
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """The value below which a share of them lies, by linear interpolation; None without values."""
+    """The quantile of values at a share, by linear interpolation; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -53,7 +54,7 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
-    """A mean of values in [0, 1] with its t interval; None without values."""
+    """The mean of values in [0, 1] with its t interval; None without values."""
     if not values:
         return None
     value, error = mean(values), standard_error(values)
@@ -64,9 +65,10 @@ def mean_interval(values: Sequence[float]) -> Estimate | None:
 
 
 def rate_interval(values: Sequence[float], coins: float = math.inf) -> Estimate | None:
-    """A mean of rates in [0, 1] with its score interval; None without values.
+    """The mean of rates in [0, 1] with its score interval; None without values.
 
-    `coins` is the most outcomes that a value can stand for: 1 where it is the chance of one.
+    `coins` is the largest number of outcomes that a value can summarize. It is 1 if the value is
+    the probability of a single outcome.
     """
     if not values:
         return None
@@ -76,7 +78,7 @@ def rate_interval(values: Sequence[float], coins: float = math.inf) -> Estimate 
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """The standard error of the mean; 0 for a single value and for equal ones."""
+    """The standard error of the mean; 0 for a single value and for equal values."""
     if min(values) == max(values):
         return 0.0
     center = mean(values)
@@ -85,7 +87,7 @@ def standard_error(values: Sequence[float]) -> float:
 
 
 def _score_interval(p: float, effective: float, n: int) -> Estimate:
-    """Wilson's interval of a rate `p` seen on `effective` coins, with the t of `n` puzzles."""
+    """Wilson's interval for a rate `p` of `effective` coins, with the t of `n` puzzles."""
     if n == 1:
         return Estimate(p, 0.0, 1.0)
     t2 = t_quantile(n - 1) ** 2
@@ -97,9 +99,10 @@ def _score_interval(p: float, effective: float, n: int) -> Estimate:
 
 @lru_cache
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """The t of a two-sided interval, for whole degrees of freedom from 1.
+    """The t of a two-sided interval, for an integer number of degrees of freedom from 1.
 
-    By bisection, on Student's distribution as a finite series (Abramowitz and Stegun, 26.7.3-4).
+    It is found by bisection, with Student's distribution as a finite series (Abramowitz and Stegun,
+    26.7.3-4).
     """
     low, high = 0.0, 2.0
     while t_inside(high, freedom) < confidence:
@@ -111,7 +114,7 @@ def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
 
 
 def t_inside(t: float, freedom: int) -> float:
-    """The probability that Student's t lies in [-t, t]."""
+    """The probability that Student's t is in [-t, t]."""
     angle = math.atan(t / math.sqrt(freedom))
     cosine2 = math.cos(angle) ** 2
     odd = freedom % 2

@@ -1,12 +1,12 @@
-"""The summary of a run: accuracy, solved, their intervals, rates, tokens, dollars.
+"""The summary of a run: accuracy and solved rate with intervals, other rates, tokens, dollars.
 
-The puzzles are a sample of the puzzles that could be made, so a puzzle is the unit: its samples
-are averaged first, and the spread of those averages gives the error (clustered by puzzle: Miller,
-"Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640). `intervals` has
-the formulas, `at_k` the scores of several samples, and docs/method/statistics.md describes all
-of it.
+The puzzles are a sample of all puzzles that could be generated, so the puzzle is the unit: its
+samples are averaged first, and the spread of these averages gives the error (clustered by puzzle:
+Miller, "Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640).
+`intervals` has the formulas, `at_k` the scores of several samples, and docs/method/statistics.md
+describes all of it.
 
-Failed requests are never scored: they are counted, and a run with too many is incomplete.
+Failed requests are never scored. They are counted, and a run with too many is incomplete.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, qua
 from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
 from tclue.puzzle.puzzle import BANDS, band
 
-# Share of the requested responses that may be failed or missing in a run that counts as complete.
+# Share of the requested responses that may be failed or missing in a complete run.
 MAX_LOST = 0.02
 
 
 @dataclass(frozen=True)
 class DifficultyGroup:
-    """The puzzles of one difficulty, as their file names it, or of one band of clue counts."""
+    """The puzzles of one difficulty, as named in their file, or of one band of sizes."""
 
     split: str
     name: str
@@ -41,75 +41,75 @@ class DifficultyGroup:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in numbers. Means over responses leave out those that failed."""
+    """The numbers of a run. Means over responses exclude failed ones."""
 
     run: str
     variant: str
     puzzle_set: str
     grader: str
-    # puzzles with a scored response, of those in the run
+    # puzzles with a scored response, and all puzzles of the run
     puzzles: int
     puzzles_asked: int
     samples: int
-    # scored responses, of those to be requested
+    # scored responses, and all that the run requests
     responses: int
     responses_asked: int
-    # requests by their final outcome; those without any record yet are missing
+    # outcome -> number of requests; requests without a record are missing
     outcomes: Mapping[str, int]
     missing: int
-    # the same as shares of the requests that have a record
+    # the same as shares of the requests with a record
     rates: Mapping[str, float]
-    # attempts that failed, those that succeeded later included
+    # attempts that failed, even if a later attempt succeeded
     failed_attempts: int
-    # whether no more than MAX_LOST of the requested responses are failed or missing
+    # whether at most MAX_LOST of the requested responses are failed or missing
     complete: bool
-    # None where nothing was scored
+    # None if nothing was scored
     accuracy: Estimate | None
     solved: Estimate | None
-    # of the main questions alone (who, weapon, where, when, why)
+    # for the main questions only (who, weapon, where, when, why)
     main_accuracy: Estimate | None
     main_solved: Estimate | None
     # for k = 1, 2, 4, ... and the number of samples
     at_k: tuple[AtK, ...]
     by_difficulty: tuple[DifficultyGroup, ...]
-    # means for one response; None where some response does not say
+    # means per response; None if a response does not report them
     prompt_tokens: float | None
     cached_tokens: float | None
     completion_tokens: float | None
     reasoning_tokens: float | None
     # completion tokens that are not reasoning
     answer_tokens: float | None
-    # seconds from asking to the last token
+    # seconds from the request to the last token
     latency_median_s: float | None
     latency_p95_s: float | None
-    # mean US dollars for one response, at the run's prices; None where the cost of any is unknown
+    # mean US dollars per response at the run's prices; None if the cost of one is unknown
     cost_usd: float | None
-    # the same for the whole run, with the known costs of failed requests
+    # US dollars of the whole run, with the known costs of failed requests
     total_cost_usd: float | None
-    # responses whose cost is unknown, and most that they and what failed may have cost in all
+    # responses of unknown cost, and the most that they and failed requests may have cost together
     unpriced: int
     at_most_usd: float
-    # mean US dollars for one response as litellm makes it, and at today's price book; None likewise
+    # mean US dollars per response by litellm, and by today's price book; None if one is unknown
     cost_litellm_usd: float | None
     repriced_usd: float | None
-    # a note on the cost, for readers: the two calculators differ, or one has no price
+    # a note on the cost, if the two calculators differ or one has no price
     cost_note: str | None
-    # the model ids that came back -> responses, and those under which other weights answer
+    # model id in the replies -> responses, and the ids that are not those of the requested weights
     model_ids: Mapping[str, int]
     served_otherwise: tuple[str, ...]
-    # notes on the requests, for readers: a budget that was made smaller, say
+    # notes on the requests, such as a budget that was made smaller
     notes: tuple[str, ...]
 
 
 def summarize(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Summary:
-    """The summary of a run's records, which are read one at a time; no text is kept."""
+    """The summary of a run's records. They are read one at a time, and no text is kept."""
     return summary(tally(config, responses, reprice))
 
 
 def summary(run: Tally) -> Summary:
-    """The summary of a tally."""
+    """The summary of a run from its tally."""
     config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
     counts = Counter(mark.outcome for mark in run.marks)
     outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
@@ -153,7 +153,9 @@ def summary(run: Tally) -> Summary:
         at_most_usd=run.at_most_usd,
         cost_litellm_usd=known_mean([mark.cost_litellm_usd for mark in scored]),
         repriced_usd=known_mean([mark.repriced_usd for mark in scored]),
-        cost_note=agreement(config.prices, scored),
+        cost_note=agreement(
+            config.prices, [(mark.usage, mark.cost_usd, mark.cost_litellm_usd) for mark in scored]
+        ),
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
         notes=config.notes + ((config.trained.describe(),) if config.trained else ()),
@@ -161,7 +163,7 @@ def summary(run: Tally) -> Summary:
 
 
 def _estimates(by_puzzle: list[list[ResponseScores]]) -> tuple[Estimate | None, Estimate | None]:
-    """Accuracy and solved, from each puzzle's scored marks."""
+    """Accuracy and solved rate, from the scored responses of each puzzle."""
     means = [scores(marks) for marks in by_puzzle]
     return mean_interval([m.accuracy for m in means]), rate_interval([m.solved for m in means])
 
@@ -169,7 +171,7 @@ def _estimates(by_puzzle: list[list[ResponseScores]]) -> tuple[Estimate | None, 
 def _main_estimates(
     by_puzzle: list[list[ResponseScores]],
 ) -> tuple[Estimate | None, Estimate | None]:
-    """Main accuracy and main solved, over the puzzles with any main questions."""
+    """The same for the main questions, over the puzzles that have any."""
     accuracies = [known_mean([mark.main_accuracy for mark in marks]) for marks in by_puzzle]
     solved = [
         known_mean([None if a is None else float(a == 1) for a in (m.main_accuracy for m in marks)])
@@ -182,7 +184,7 @@ def _main_estimates(
 
 
 def _by_difficulty(by_puzzle: list[list[ResponseScores]]) -> tuple[DifficultyGroup, ...]:
-    """The named difficulties in their order, then the bands from small to large."""
+    """The named difficulties in alphabetical order, then the bands from small to large."""
     named = sorted({marks[0].difficulty for marks in by_puzzle if marks[0].difficulty})
     groups = [
         ("difficulty", name, [marks for marks in by_puzzle if marks[0].difficulty == name])

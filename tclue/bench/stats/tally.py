@@ -1,7 +1,7 @@
-"""The scores and costs of a run's responses: one mark for each, without its texts.
+"""The scores and costs of a run's responses, without their texts.
 
-Records come one at a time, in the order in which they were written, and each leaves a small mark;
-so a run of any size is summarized without its texts ever being in memory together.
+Records are read one at a time, and only the numbers of each are kept. So a run of any size can be
+summarized without having all of its texts in memory.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from tclue.bench.costs.cost import Usage
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.stats.intervals import mean
 
-# US dollars that a response would cost at other prices than its run's; None where unknown.
+# US dollars that a response would cost at other prices than its run's; None if unknown.
 Reprice = Callable[[RunConfig, Response], float | None]
-
 
 _NO_RAW: Mapping[str, Any] = {}
 
@@ -27,13 +26,13 @@ class Vote(NamedTuple):
     """The answer of one response to one question."""
 
     letter: str
-    # None where it commits to no option
+    # None if it names no option
     answer: str | None
     right: bool
 
 
 class ResponseScores(NamedTuple):
-    """A response in numbers. Scores are None where it failed; the rest where it is unknown."""
+    """The numbers of a response. Scores are None if it failed; other fields if they are unknown."""
 
     puzzle: str
     sample: int
@@ -54,7 +53,7 @@ class ResponseScores(NamedTuple):
 
     @property
     def scored(self) -> bool:
-        """Whether it counts in accuracy; what failed is counted apart."""
+        """Whether it counts for accuracy. Failed responses do not."""
         return self.outcome != "failed"
 
     @property
@@ -66,28 +65,28 @@ class ResponseScores(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """A run's marks, from which its summary, its comparisons and its row are computed."""
+    """The numbers of a run, from which its summary, comparisons and row on the board follow."""
 
     config: RunConfig
-    # one for each pair of puzzle and sample that has any record, in their order: the first that
-    # did not fail; where all failed, the last
+    # one for each pair of puzzle and sample with a record, sorted: the first that did not fail, or
+    # the last if all failed
     marks: tuple[ResponseScores, ...]
-    # attempts that failed, those that succeeded later included
+    # attempts that failed, even if a later attempt succeeded
     failed_attempts: int
-    # US dollars that failed attempts are known to have cost
+    # the known cost of failed attempts in US dollars
     failed_usd: float
-    # most US dollars that the attempts without a known cost may have cost, mostly failed ones
+    # most US dollars that the attempts of unknown cost may have cost; most of them failed
     at_most_usd: float
     # the day of the last scored response (UTC); None where the records do not say
     day: str | None = None
 
     @property
     def scored(self) -> list[ResponseScores]:
-        """The marks that count in accuracy."""
+        """The responses that count for accuracy."""
         return [mark for mark in self.marks if mark.scored]
 
     def by_puzzle(self) -> dict[str, list[ResponseScores]]:
-        """puzzle -> its scored marks, in the order of its samples; only puzzles that have any."""
+        """puzzle -> its scored responses in the order of the samples; only puzzles with any."""
         groups = groupby(self.scored, key=lambda mark: mark.puzzle)
         return {puzzle: list(marks) for puzzle, marks in groups}
 
@@ -95,9 +94,9 @@ class Tally:
 def tally(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Tally:
-    """Tally the records of a run, in any order but for that of attempts at one pair."""
+    """Tally the records of a run. The order matters only for attempts at the same pair."""
     chosen: dict[tuple[str, int], ResponseScores] = {}
-    # Most votes equal an earlier one, which is then reused.
+    # Most votes are equal to an earlier one, which is then reused to save memory.
     votes: dict[Vote, Vote] = {}
     failed, failed_usd, at_most, day = 0, [], [], ""
     for response in responses:
@@ -140,19 +139,19 @@ def _mark(
 
 
 class Scores(NamedTuple):
-    """Means over the samples of one puzzle, or of one group of marks, 0 to 1."""
+    """Means over the samples of a puzzle, or over a group of responses, from 0 to 1."""
 
     accuracy: float
     solved: float
 
 
 def puzzle_scores(tally: Tally) -> Mapping[str, Scores]:
-    """puzzle -> its means over its scored samples."""
+    """puzzle -> the means over its scored samples."""
     return {puzzle: scores(marks) for puzzle, marks in tally.by_puzzle().items()}
 
 
 def scores(marks: Iterable[ResponseScores]) -> Scores:
-    """The means of at least one scored mark."""
+    """The means of one or more scored responses."""
     marks = list(marks)
     return Scores(
         mean(mark.accuracy for mark in marks if mark.accuracy is not None),

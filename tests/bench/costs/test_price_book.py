@@ -11,7 +11,6 @@ from tclue.bench.costs.cost import Prices, Usage, agreement, cost_parts, reprice
 from tclue.bench.costs.litellm_costs import list_prices, litellm_usd
 from tclue.bench.costs.price_book import SHIPPED, price_book, prices_for, read_book
 from tclue.bench.models.hosted import load_litellm
-from tclue.bench.records import Response
 from tclue.bench.runs.run import BenchOptions
 from tclue.errors import UserError
 
@@ -126,7 +125,7 @@ def test_a_users_own_book_goes_before_the_shipped_one(no_home: Path) -> None:
         ('source = "my contract"', 'source = ""', 'source is "": expected a text'),
         ('["gpt-5", "gpt-5-*"]', '"gpt-5"', 'models is "gpt-5": expected a list'),
         ('["gpt-5", "gpt-5-*"]', "[]", "models is []: expected 1 or more"),
-        ('["gpt-5", "gpt-5-*"]', '["o1", "o1"]', "openai/o1 has two prices: expected one"),
+        ('["gpt-5", "gpt-5-*"]', '["o1", "o1"]', "openai/o1 has more than one price: expected one"),
         ("[[price]]", "[price]", "price is {"),
         ("[[price]]", "[[prices]]", "unknown field prices: did you mean price?"),
         ("[[price]]", "[[price", "not a TOML file"),
@@ -179,23 +178,10 @@ def test_a_price_that_hangs_on_the_hour_is_the_higher_one_and_says_so() -> None:
     assert prices.origin.endswith("; at peak hours, lower at others")
 
 
-def response(prompt: int, completion: int, litellm_usd: float | None, **usage: Any) -> Response:
-    return Response(
-        puzzle="p",
-        sample=0,
-        outcome="answered",
-        grader="sound",
-        grade=None,
-        text="",
-        reasoning=None,
-        finish_reason="stop",
-        usage=Usage(prompt, completion, **usage),
-        latency_s=1.0,
-        compute_s=None,
-        cost_usd=0.002,
-        cost_parts=None,
-        cost_litellm_usd=litellm_usd,
-    )
+def response(
+    prompt: int, completion: int, litellm_usd: float | None, **usage: Any
+) -> tuple[Usage, float, float | None]:
+    return Usage(prompt, completion, **usage), 0.002, litellm_usd
 
 
 def test_where_the_calculators_differ_it_is_said() -> None:

@@ -221,14 +221,14 @@ def test_a_server_that_is_not_there(
     assert "onnection" in (response.error or "")
     assert len(naps) == executor.TRIES - 1
     assert capsys.readouterr().err == (
-        f"m: 1 failed, 1 of them so: {response.error}; the same command asks again\n"
+        f"m: 1 failed, 1 of them with: {response.error}; the same command requests them again\n"
     )
 
 
 @pytest.mark.server
 def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> None:
     slow = Answer({"error": {"message": "slow"}}, 429, {"Retry-After": "86400"})
-    with pytest.raises(StopError, match="asks to wait 1440 minutes: try again then"):
+    with pytest.raises(StopError, match="asks to wait 1440 minutes: try again after that"):
         bench_one(tmp_path, slow)
     assert naps == []
 
@@ -267,7 +267,7 @@ def test_a_server_that_hangs_is_given_up(
         (401, "Incorrect API key provided: sk-plant***********cdef.", "the key is not accepted"),
         (403, "you may not", "the key may not use this model"),
         (404, "no such model", "the server does not know this model"),
-        (429, "insufficient_quota", "the account must be paid for"),
+        (429, "insufficient_quota", "the account has no credit left"),
     ],
 )
 def test_a_wrong_key_stops_the_model_and_says_what_to_do(
@@ -366,7 +366,7 @@ def test_a_setting_that_the_model_does_not_take_stops_it(tmp_path: Path) -> None
     puzzles, _ = write_puzzles(tmp_path, 5)
     with (
         serving(lambda _: Answer(completion("A. x"))) as server,
-        pytest.raises(StopError, match=r"does not take a setting.*temperature"),
+        pytest.raises(StopError, match=r"does not support a setting.*temperature"),
     ):
         # Not in litellm's map, so that nothing is known before litellm looks at the name.
         bench("openai/gpt-5-x", puzzles, tmp_path / "r", api_base=server.url, temperature=0.3)
@@ -450,7 +450,7 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         errors = process.communicate()[1]
         assert process.returncode == 130
-        assert "the same command asks for the rest" in errors.splitlines()[-1]
+        assert "the same command resumes" in errors.splitlines()[-1]
         assert "Traceback" not in errors
         assert len(the_run(results).responses) == 4
         served[0] = -99

@@ -138,7 +138,7 @@ def test_ones_own_file_is_merged_key_by_key(
 
 
 def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
     path = user_registry(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
     model = capabilities.registered("mine", facts, facts.hosts[0], self_hosted=False)
@@ -171,14 +171,22 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
         ("32_000", "0", "models.mine.hosts.1.max_output_tokens is 0: expected 1 or more"),
         ("32_000", "nan", "max_output_tokens is NaN: expected a whole number"),
         ('["none", "8k"]', '"8k"', 'models.mine.variants is "8k": expected a list'),
-        ('["none", "8k"]', '["8kk"]', "models.mine.variants: '8kk' is no setting: expected none"),
-        ('["none", "8k"]', '["8k", "8k"]', "models.mine.variants: one is there twice"),
+        (
+            '["none", "8k"]',
+            '["8kk"]',
+            "models.mine.variants: '8kk' is not a setting: expected none",
+        ),
+        ('["none", "8k"]', '["8k", "8k"]', "models.mine.variants: a setting is repeated"),
         ("2026-11-24", '"yesterday"', 'models.mine.checked is "yesterday": expected a day'),
         ('about = "my own"', 'about = "a"\nabout = "b"', "not a TOML file: "),
-        ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: one is there twice"),
+        ("hosts = [", 'hosts = [{ litellm = "corner/mine" }, ', "hosts: a host is repeated"),
         ('"budget", off = "unset"', '"effort"', "models.mine.reasoning.levels: expected one"),
-        ("[models.mine]", '[models."my own"]', "models.my own.about: an alias holds no"),
-        ("[models.mine]", "[models.mine-2.5]", 'stands in quotes: models."mine-2.5"'),
+        ("[models.mine]", '[models."my own"]', "models.my own.about: expected an alias without"),
+        (
+            "[models.mine]",
+            "[models.mine-2.5]",
+            'expected quotes around an alias with a dot: models."mine-2.5"',
+        ),
         (MINE, "models = 3", "models is 3: expected fields with values"),
     ],
 )
@@ -196,7 +204,7 @@ def test_a_provider_that_there_is_not_is_told(tmp_path: Path) -> None:
     path = str(user_registry(tmp_path, MINE.replace("corner/", "opneai/")))
     for command in (["models"], ["bench", "--models", "mine"]):
         error = refused(call(tmp_path, *command, "--registry", path))
-        assert error.startswith("opneai/mine: 'opneai' is no provider of litellm's")
+        assert error.startswith("opneai/mine: 'opneai' is not a provider that litellm knows")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -236,15 +244,15 @@ def test_an_alias_is_one_model_a_variant(
     [
         ("claude", {}, "claude: no key: set ANTHROPIC_API_KEY in the environment"),
         ("gemini-2.5", {}, "no key: set GEMINI_API_KEY or GOOGLE_API_KEY"),
-        ("o3-mini@high", {}, "o3-mini is retired: openai serves it no more since 2026-10-23, and"),
-        ("claude-3.7", {}, "its weights are closed, so nobody else can host a copy"),
+        ("o3-mini@high", {}, "o3-mini is retired: openai stopped serving it on 2026-10-23 and"),
+        ("claude-3.7", {}, "its weights are not published, so you cannot host a copy"),
         ("openai/o1", {}, "is retired"),
         ("cluade", {}, "unknown model 'cluade': did you mean claude?"),
-        ("other=x", {}, "'other' is no alias"),
+        ("other=x", {}, "'other' is not an alias"),
         (
             "claude-4.6@16k",
             {"seed": 1, "api_base": "http://127.0.0.1:1"},
-            "anthropic takes no seed",
+            "anthropic accepts no seed",
         ),
         ("qwen-2.5-14b@on", {"api_base": "http://127.0.0.1:1"}, "has no reasoning"),
     ],
@@ -266,8 +274,8 @@ def test_what_cannot_be_asked_is_told(
     ("day", "message"),
     [
         ("2026-12-10", "gpt-5: no key: set OPENAI_API_KEY"),
-        ("2026-12-11", "gpt-5 is retired: openai serves it no more since 2026-12-11"),
-        ("2030-01-01", "gpt-5 is retired: openai serves it no more since 2026-12-11"),
+        ("2026-12-11", "gpt-5 is retired: openai stopped serving it on 2026-12-11"),
+        ("2030-01-01", "gpt-5 is retired: openai stopped serving it on 2026-12-11"),
     ],
 )
 def test_a_model_is_asked_until_its_day_comes(

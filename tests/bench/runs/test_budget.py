@@ -159,7 +159,9 @@ def test_an_unknown_price_is_refused_before_anything_is_sent(tmp_path: Path) -> 
     path, _ = write_puzzles(tmp_path, 1)
     with serving(lambda _: Answer(completion("A. x"))) as server:
         options = {"api_base": server.url, "max_cost": 1.0}
-        with pytest.raises(UserError, match="price of m: give --price-in and --price-out"):
+        with pytest.raises(
+            UserError, match="the price of m is unknown: expected --price-in and --price-out"
+        ):
             bench("m", path, tmp_path / "r", **options)
         assert not server.bodies
         assert not (tmp_path / "r").exists()

@@ -50,13 +50,13 @@ def test_nothing_is_sent_where_nobody_can_say_yes(
     puzzles, _ = write_puzzles(tmp_path, 3)
     with server() as endpoint:
         options = {"api_base": endpoint.url, "estimate": True, "max_tokens": 100, **PRICED}
-        with pytest.raises(UserError, match="is above --ask-above 5, and nobody is there to be"):
+        with pytest.raises(UserError, match="is above --ask-above 5: expected --yes"):
             bench("m", puzzles, tmp_path / "r", **options)
         assert not endpoint.bodies
         assert not list(tmp_path.glob("r/*/responses.jsonl"))
         lines = capsys.readouterr().err.splitlines()
         assert lines[0].startswith("estimate: m: 3 requests, at most $")
-        assert lines[0].endswith("(nobody knows how long its answers are: at most 100 tokens)")
+        assert lines[0].endswith("(the length of its answers is unknown: at most 100 tokens)")
         assert lines[1].startswith("estimate: in all: at most $")
         bench("m", puzzles, tmp_path / "r", yes=True, **options)
     assert len(endpoint.bodies) == 3
@@ -81,7 +81,7 @@ def test_a_person_is_asked(
                 bench("m", puzzles, tmp_path / "r", **options)
     assert len(endpoint.bodies) == sent
     # Without an output limit there is no bound.
-    assert "a bill of unknown size: go on? [y/N] " in capsys.readouterr().err
+    assert "a bill of unknown size: continue? [y/N] " in capsys.readouterr().err
 
 
 @pytest.mark.server
@@ -91,7 +91,7 @@ def test_a_small_bill_is_told_and_not_asked_about(tmp_path: Path) -> None:
         options = {"api_base": endpoint.url, "estimate": True, "max_tokens": 100}
         bench("m", puzzles, tmp_path / "r", price_in=1.0, price_out=2.0, **options)
         # A price that nobody knows is no small one, but for a limit on what is spent.
-        with pytest.raises(UserError, match="a bill of unknown size, and nobody is there"):
+        with pytest.raises(UserError, match="a bill of unknown size: expected --yes"):
             bench("other", puzzles, tmp_path / "r", **options)
     assert len(endpoint.bodies) == 2
 
@@ -154,7 +154,7 @@ def test_time_and_nothing_known_are_not_guessed(tmp_path: Path) -> None:
     assert estimate(model, config, puzzles, tmp_path).amount == "unknown"
     model, config, puzzles = hosted("m", Prices("unknown", ""))
     unknown = estimate(model, config, puzzles, tmp_path)
-    assert (unknown.amount, unknown.basis) == ("unknown", "nobody knows its price")
+    assert (unknown.amount, unknown.basis) == ("unknown", "its price is unknown")
     model, config, puzzles = hosted("m", Prices("free", ""))
     free = estimate(model, config, puzzles, tmp_path)
     assert free.amount == "$0"

@@ -89,7 +89,7 @@ def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
     failed = Completion(error="gone", failure=Failure("maybe-paid"))
     model = Scripted(always(failed))
     stop, folder = ask_all(model, path, tmp_path / "r", samples=4)
-    assert stop == "20 requests in a row came to nothing (the last: gone)"
+    assert stop == "20 requests in a row failed (the last: gone)"
     assert executor.MAX_LOST_IN_A_ROW <= model.requests_sent < executor.MAX_LOST_IN_A_ROW + 4
     assert {r.outcome for r in read_run(folder).responses} == {"failed"}
 
@@ -197,7 +197,7 @@ def test_the_first_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
         go_on.set()
         _, errors = process.communicate()
         assert process.returncode == 130
-        assert "the same command asks for the rest" in errors.splitlines()[-1]
+        assert "the same command resumes" in errors.splitlines()[-1]
         assert len(server.bodies) == 3
     assert [r.outcome for r in the_run(tmp_path / "r").responses] == ["answered"] * 3
 
@@ -262,7 +262,7 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
     assert model.requests_sent == 4  # no more is sent
     (saved,) = tmp_path.glob("scripted--*.jsonl")
     (folder,) = (tmp_path / "r").iterdir()
-    # As the message says: append it, and the same command asks for the rest.
+    # As the message says: append it, and the same command resumes.
     (folder / "responses.jsonl").write_bytes(saved.read_bytes())
     assert len({response.pair for response in read_run(folder).responses}) == 4
 

@@ -50,8 +50,8 @@ def test_options_that_cannot_be_meant(options: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("models", "options", "message"),
     [
-        ([], {}, "--models: expected one name or more"),
-        ([" "], {}, "--models: expected one name or more"),
+        ([], {}, "--models: expected one or more names"),
+        ([" "], {}, "--models: expected one or more names"),
         (["random"], {"puzzles": "no-such-set"}, "no such puzzle file"),
         (
             ["random"],

@@ -163,7 +163,7 @@ def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
     for bad, complaint in (
         (other, "different puzzles, test (abababab) and easy-test (cdcdcdcd)"),
         (graded, "graded by sound and by published"),
-        (failed, "no scored puzzle in common"),
+        (failed, "expected a puzzle to which both have a scored response"),
         (results / "nowhere", "no such run: expected a run folder, or the beginning of the name"),
     ):
         code, output = run(two[0], bad)

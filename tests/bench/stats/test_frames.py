@@ -68,7 +68,7 @@ def test_what_failed_and_then_came_is_one_row(tmp_path: Path) -> None:
 
 
 def test_no_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no run in it: expected a folder of run folders"):
+    with pytest.raises(UserError, match="it has no runs: expected a folder of run folders"):
         tclue.bench.frame(tmp_path)
 
 
