@@ -17,7 +17,7 @@ from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import summarize
 from tclue.bench.stats.tally import Scores
-from tclue.board.charts import paths
+from tclue.board.leaderboard import paths
 from tclue.board.rows import Row, ranked, read_sets
 from tclue.errors import UserError
 

@@ -25,7 +25,7 @@ from tclue.bench.records import Run, read_config, read_run
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.board import leaderboard
-from tclue.board.charts import paths
+from tclue.board.leaderboard import paths
 from tclue.board.rows import read_sets
 from tclue.errors import UserError
 
