@@ -51,8 +51,7 @@ class DataConfig:
     puzzles: CountOrZero = 0
     # difficulties from easy to hard; `band` moves along them; empty always uses `difficulty`
     curriculum: tuple[str, ...] = ()
-    # the curriculum steps back if an iteration's accuracy is below the first of these, and on if above
-    # the second
+    # the curriculum steps back below the first, and on above the second accuracy of an iteration
     band: tuple[Share, Share] = (0.3, 0.7)
     # processes that generate puzzles in advance
     jobs: Count = 1
