@@ -260,14 +260,14 @@ def test_a_preset_fits_where_it_says(name: str) -> None:
     count, memory = int(stated[2] or 1), int(stated[3])
     assert chosen.config.price.gpus == count
     plan.refuse_unfit(name, chosen.config, True, gpus(count, memory))
-    with pytest.raises(UserError, match=f"{name} needs a GPU, and here is no GPU"):
+    with pytest.raises(UserError, match=f"{name} needs a GPU, and this machine has no GPU"):
         plan.refuse_unfit(name, chosen.config, True, NO_GPU)
     with pytest.raises(UserError, match=r"is too large for the memory at hand: \d+\.\d GB needed"):
         plan.refuse_unfit(name, chosen.config, True, gpus(count, memory / 4))
 
 
 def test_too_few_gpus() -> None:
-    with pytest.raises(UserError, match="is for 8 GPUs, and here are 2: "):
+    with pytest.raises(UserError, match="needs 8 GPUs, and this machine has 2: "):
         plan.refuse_unfit("qwen2.5-14b", load("qwen2.5-14b"), True, gpus(2, 80))
 
 
@@ -367,13 +367,13 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--preset", "qwen2.5-7b"), "qwen2.5-7b needs a GPU, and here is no GPU"),
+        (("--preset", "qwen2.5-7b"), "qwen2.5-7b needs a GPU, and this machine has no GPU"),
         (("--preset", "tinny"), "--preset tinny: no such preset: did you mean tiny?"),
         (("--preset", "tiny", "--set", "train.seed=x"), 'train.seed is "x": expected a whole'),
         (("--config", "none.toml"), "none.toml: cannot be read: No such file"),
         (("--preset", "tiny", "--seed", "-1"), "--seed: train.seed is -1: expected 0 or more"),
         (("--preset", "tiny", "--set", "packing.length=90000000"),
-         "tiny: tiny is too large for the memory at hand: "),
+         "tiny: tiny needs 5511.2 GB of memory ("),
         (("--trainer", "none"), "--trainer none: no such trainer: installed are "),
     ],
 )  # fmt: skip

@@ -20,7 +20,7 @@ SHAPES = Path(__file__).parent / "shapes.toml"
 
 @dataclass(frozen=True)
 class Shape:
-    """What sizes follow from."""
+    """The numbers from which the sizes follow."""
 
     layers: int
     width: int
@@ -29,7 +29,7 @@ class Shape:
     # width of the MLP
     inner: int
     vocab: int
-    # whether the output matrix is the embeddings'
+    # whether the output matrix is the embedding matrix
     tied: bool
     # whether queries, keys and values have a bias
     qkv_bias: bool
@@ -74,7 +74,7 @@ def resolve_base(base: str) -> str:
 
 
 def shape_of(base: str) -> Shape | None:
-    """The shape of a checkpoint; None for one on the hub that is not known here.
+    """The shape of a checkpoint; None for one on the hub that is not in shapes.toml.
 
     Raises UserError for a folder without a config.json that can be used.
     """
@@ -121,6 +121,6 @@ def check_base(base: str) -> None:
         raise missing_template_error(base)
     if not list(folder.glob("*.safetensors")):
         raise UserError(
-            f"{base}: has no .safetensors file: weights in other formats are not loaded, because "
-            "a pickled one can run code"
+            f"{base}: has no .safetensors file: expected one, because weights in other formats are "
+            "pickled, and loading them can run code"
         )

@@ -26,14 +26,14 @@ PEAKS = {
     "L4": 121e12,
 }
 PLANNED_GPU = ("H100", 80_000_000_000)  # if this machine has no GPU
-# Float32 operations a second of a CPU core: two busy cores trained the tiny base at 6,500 tokens a
-# second and sampled 5,300 from it, which follows from this and the shares below.
+# Float32 operations per second of a CPU core. With the shares below it gives what was measured on
+# two busy cores with the tiny base: 6,500 tokens per second in training and 5,300 in sampling.
 CORE_PEAK = 80e9
 TRAIN_SHARE, SAMPLE_SHARE = 0.4, 0.1  # of the peak
-# Mean tokens of a prompt and a response. The tiny base, in its own tokenizer: prompts as in
-# `easy-test`, responses after 16 iterations, when they have become longer.
-# For language models: the characters of `easy-test` and `test` at 3.3 a token, as published prompts
-# have them; responses as the published 32B wrote before and after training (880 and 1,173).
+# Mean tokens of a prompt and of a response. The tiny base, in its own tokenizer: prompts of
+# `easy-test`, and responses after 16 iterations, which are longer than at first. Language models:
+# the characters of `easy-test` and `test` at 3.3 per token, as in published prompts; responses as
+# long as those of the published 32B before and after training (880 and 1,173).
 TINY_TOKENS = (96, 144)
 EASY_TOKENS, MIX_TOKENS = (680, 500), (1400, 1030)
 # Share of memory that is reserved for the framework, fragmentation and kernels.
@@ -97,7 +97,7 @@ class ResourceEstimate:
 
 
 def planned_machine(config: Config, machine: Machine) -> Machine:
-    """The machine; if it has no GPU, the same with as many as the configuration asks for."""
+    """The machine; if it has no GPU, one with as many GPUs as the configuration asks for."""
     if machine.gpus:
         return machine
     return replace(machine, gpus=(PLANNED_GPU,) * config.price.gpus)
@@ -185,7 +185,7 @@ def expected_tokens(config: Config) -> Tokens:
 
 
 def _hours(config: Config, shape: Shape, tokens: Tokens, peak: float) -> float:
-    """2 operations a weight in each forward pass, twice as many in the backward pass."""
+    """Hours, at 2 operations per weight in a forward pass, and twice as many in a backward pass."""
     train = (
         2 * shape.parameters * tokens.executed * (4 if config.model.gradient_checkpointing else 3)
     )
@@ -202,24 +202,24 @@ def refuse_unfit(name: str, config: Config, needs_gpu: bool, machine: Machine) -
     """Raise UserError, with numbers, if this machine cannot run it; nothing is loaded."""
     if needs_gpu and not machine.gpus:
         raise UserError(
-            f"{name} needs a GPU, and here is {machine.summary}: --preset tiny runs on a CPU"
+            f"{name} needs a GPU, and this machine has {machine.summary}: use --preset tiny"
         )
     shape = shape_of(config.model.base)
     if shape is None:
         return  # its size is known only after it has been fetched
     if machine.gpus and config.price.gpus > len(machine.gpus):
         raise UserError(
-            f"{name} is for {config.price.gpus} GPUs, and here are {len(machine.gpus)}: "
-            "price.gpus says how many train"
+            f"{name} needs {config.price.gpus} GPUs, and this machine has {len(machine.gpus)}: "
+            "set price.gpus to the number that should train"
         )
     needs = estimate(config, shape, machine)
     if not needs.fits:
         parts = ", ".join(f"{part} {size / GB:.1f}" for part, size in asdict(needs.memory).items())
         where = "each of its GPUs" if machine.gpus else "this machine"
         raise UserError(
-            f"{name}: {config.model.base} is too large for the memory at hand: "
-            f"{needs.memory.total / GB:.1f} GB needed ({parts}), {needs.available / GB:.1f} GB on "
-            f"{where}: a smaller model, model.lora_rank or packing.length would need less"
+            f"{name}: {config.model.base} needs {needs.memory.total / GB:.1f} GB of memory "
+            f"({parts}), and {where} has {needs.available / GB:.1f} GB: use a smaller model, set "
+            "model.lora_rank, or lower packing.length"
         )
 
 
@@ -233,7 +233,7 @@ def fits_machine(config: Config, machine: Machine, needs_gpu: bool) -> bool:
 
 
 def numbers(config: Config, needs: ResourceEstimate) -> dict[str, Any]:
-    """The plan for programs."""
+    """The plan as data, for `--json`."""
     tokens = needs.tokens
     return {
         "base": config.model.base,
@@ -259,7 +259,7 @@ def numbers(config: Config, needs: ResourceEstimate) -> dict[str, Any]:
 
 
 def describe(config: Config, needs: ResourceEstimate) -> str:
-    """The plan for a person."""
+    """The plan as text."""
     data, tokens = config.data, needs.tokens
     group, steps = config.rollout.responses_per_puzzle, config.update.steps_per_iteration
     where = f"each of {needs.gpus} x {needs.gpu}" if needs.gpus else "this machine, on its CPU"
@@ -273,8 +273,8 @@ def describe(config: Config, needs: ResourceEstimate) -> str:
     lines = {
         "base": f"{config.model.base}: {needs.parameters:,} weights{trained}",
         "memory": f"{needs.memory.total / GB:.2f} GB of {needs.available / GB:.1f} GB on {where}"
-        + ("" if needs.fits else ": TOO LITTLE"),
-        "": f"{parts} GB; {SPARE:.0%} to spare",
+        + ("" if needs.fits else ": NOT ENOUGH"),
+        "": f"{parts} GB; {SPARE:.0%} in reserve",
         "iteration": f"{data.puzzles_per_iteration} puzzles ({data.difficulty}) x {group} "
         f"responses, {steps} optimizer step{'s' * (steps > 1)}",
         "tokens": f"{tokens.sampled:,.0f} sampled, {tokens.executed:,.0f} in training "
@@ -283,7 +283,7 @@ def describe(config: Config, needs: ResourceEstimate) -> str:
         "time": f"about {needs.hours:.1f} hours{gpu_hours}",
         "cost": dollars,
         "assumed": f"prompts of {tokens.prompt:.0f} tokens, responses of {tokens.response:.0f}; "
-        f"{peak / 1e12:g} Tflop/s a {unit},",
+        f"{peak / 1e12:g} Tflop/s per {unit},",
         " ": f"of which training reaches {TRAIN_SHARE:.0%}, sampling {SAMPLE_SHARE:.0%}",
     }
     return "\n".join(f"{label:10}  {line}" for label, line in lines.items())

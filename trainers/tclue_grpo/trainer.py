@@ -37,8 +37,8 @@ class GRPO:
         shape = shape_of(config.model.base)
         if shape is None:
             raise UserError(
-                f"--dry-run: {config.model.base}: its size is not known here: fetch it, and give "
-                "its folder as model.base"
+                f"--dry-run: the size of {config.model.base} is unknown: download it, and set "
+                "model.base to its folder"
             )
         planned = plan.planned_machine(config, machine) if is_for_gpus(preset) else machine
         needs = plan.estimate(config, shape, planned)
@@ -68,7 +68,7 @@ class GRPO:
 
 
 def joined_machine(machine: Machine) -> Machine:
-    """The machine with the GPUs of all machines of a `torchrun`, assuming that all are alike."""
+    """The machine with the GPUs of all machines of a `torchrun`, assuming that all are equal."""
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return replace(machine, gpus=machine.gpus * max(1, world // local))
 
@@ -82,8 +82,8 @@ def _process_count(config: Config, machine: Machine) -> int:
     if started := os.environ.get("WORLD_SIZE"):
         if machine.gpus and int(started) != expected:
             raise UserError(
-                f"price.gpus is {expected}, and torchrun started {started} processes: expected as "
-                "many, one for each GPU"
+                f"price.gpus is {expected}, and torchrun started {started} processes: expected the "
+                "same number, one process for each GPU"
             )
         return int(started)
     return expected
