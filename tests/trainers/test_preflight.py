@@ -44,7 +44,7 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
         (f"train.validation={copy}", "has 256 of the puzzles of train.validation"),
         (f"train.validation={tmp_path / 'empty.jsonl'}", "empty.jsonl"),
         ("packing.length=500", "packing.length is 500 tokens: expected at least "),
-        ("rollout.vllm_python=none", "rollout.vllm_python: none: no such Python"),
+        ("rollout.vllm_python=none", "rollout.vllm_python: none: expected a Python"),
     ):
         settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
         with pytest.raises(UserError, match=re.escape(message)) as caught:

@@ -262,7 +262,7 @@ def test_a_preset_fits_where_it_says(name: str) -> None:
     plan.refuse_unfit(name, chosen.config, True, gpus(count, memory))
     with pytest.raises(UserError, match=f"{name} needs a GPU, and this machine has no GPU"):
         plan.refuse_unfit(name, chosen.config, True, NO_GPU)
-    with pytest.raises(UserError, match=r"is too large for the memory at hand: \d+\.\d GB needed"):
+    with pytest.raises(UserError, match=r"needs \d+\.\d GB of memory"):
         plan.refuse_unfit(name, chosen.config, True, gpus(count, memory / 4))
 
 

@@ -157,7 +157,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(uninterrupted: Path, tmp_path
     _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 130
     assert "stopping after this iteration" in err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     assert "Traceback" not in err
     train(tmp_path)
     assert lines(tmp_path) == lines(uninterrupted)

@@ -1,7 +1,7 @@
 """The policy as a torchtune model: its Qwen2 and Llama 3 builders (`pip install tclue[torchtune]`).
 
-torchtune 0.6.1 is its last release; it needs torchao 0.15.0, which peft from 0.19 on does not
-accept, so the extra pins peft to 0.18. Weights are read and written under their Hugging Face names
+torchtune 0.6.1 is its last release; it needs torchao 0.15.0, which peft does not accept from 0.19
+on, so the extra pins peft to 0.18. Weights are read and written under their Hugging Face names
 by torchtune's own conversion, so checkpoints, engines and configurations are those of `HfPolicy`;
 the gradients are the same up to fp32 rounding.
 """
@@ -117,9 +117,9 @@ def _build(name: str, config: Any) -> Any:
     if kind == ("llama", "llama3", False) and all(rope[key] == fixed[key] for key in fixed):
         return llama3_1(**shape, scale_factor=rope["factor"])
     raise UserError(
-        f"{name}: torchtune's builders do not make it (model type {kind[0]}, positions {kind[1]}, "
-        f"{'tied' if kind[2] else 'untied'} head): expected a Qwen2, Llama 3 or Llama 3.1; "
-        "model.backend = hf takes others"
+        f"{name}: torchtune cannot build this model (model type {kind[0]}, positions {kind[1]}, "
+        f"{'tied' if kind[2] else 'untied'} head): expected Qwen2, Llama 3 or Llama 3.1; use "
+        "model.backend = hf for others"
     )
 
 

@@ -47,12 +47,12 @@ def build(
 def _torchtune(model: ModelConfig) -> Any:
     """The torchtune backend; UserError if it is not installed or cannot do this."""
     if model.lora_rank:
-        raise UserError("model.lora_rank: adapters need model.backend = hf, not torchtune")
+        raise UserError("model.lora_rank is above 0: expected model.backend = hf, not torchtune")
     try:
         from tclue_grpo import backend_torchtune
     except ImportError as error:
         raise UserError(
-            f"model.backend = torchtune: {error}: pip install 'tclue[torchtune]' brings it"
+            f"model.backend = torchtune: {error}: run `pip install 'tclue[torchtune]'`"
         ) from None
     return backend_torchtune
 
@@ -113,7 +113,7 @@ def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty:
 
 
 def _check(name: str, module: Any) -> None:
-    """Refuse models that packing or the chunked head would silently compute wrongly."""
+    """Raise UserError for models that packing or the chunked head would compute wrongly."""
     config = module.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     head = module.get_output_embeddings()
@@ -124,6 +124,4 @@ def _check(name: str, module: Any) -> None:
         ("scaled logits", bool(getattr(config, "logit_scale", None))),
     ]
     if present := [words for words, has in unsupported if has]:
-        raise UserError(
-            f"{name}: has {' and '.join(present)}: expected a model of the Qwen2 or Llama kind"
-        )
+        raise UserError(f"{name} has {' and '.join(present)}: expected a Qwen2 or Llama model")

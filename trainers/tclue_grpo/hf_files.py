@@ -30,7 +30,7 @@ def fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*BESIDE_WEIGHTS, "*.safetensors"]))
     except OSError as error:
-        raise UserError(f"{name}: cannot be fetched from the hub: {error}") from error
+        raise UserError(f"{name}: cannot be downloaded from the hub: {error}") from error
 
 
 def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None:

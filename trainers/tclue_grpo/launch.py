@@ -88,7 +88,7 @@ def train_in_processes(
                 pass
         except (ProcessExitedException, ProcessRaisedException) as error:
             if results.empty():
-                message = f"{folder}: a process of the run died: {error}{RESUME_HINT}"
+                message = f"{folder}: a process of this run died: {error}{RESUME_HINT}"
                 raise UserError(message) from None
     outcome = results.get()
     if isinstance(outcome, BaseException):

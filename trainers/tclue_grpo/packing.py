@@ -171,8 +171,8 @@ def fill(groups: Sequence[Group], length: int, keep_whole: bool) -> list[list[Gr
         responses = sorted(group.responses, key=_tokens, reverse=True)
         if responses and (needed := len(group.prompt) + _tokens(responses[0])) > length:
             raise UserError(
-                f"packing: a prompt of {len(group.prompt)} tokens and a response of "
-                f"{_tokens(responses[0])} do not fit a pack of {length}: expected at least {needed}"
+                f"packing.length is {length}: expected at least {needed}, for a prompt of "
+                f"{len(group.prompt)} tokens and a response of {_tokens(responses[0])}"
             )
         unpacked += [replace(group, responses=responses)] if responses else []
     unpacked.sort(key=_size, reverse=True)

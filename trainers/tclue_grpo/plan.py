@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from tclue.errors import UserError
@@ -58,7 +58,7 @@ class Memory:
     @property
     def total(self) -> float:
         """The sum, with the reserve."""
-        used = self.weights + self.gradients + self.optimizer + self.activations + self.sampler
+        used: float = sum(astuple(self))
         return used / (1 - SPARE)
 
 
