@@ -159,8 +159,6 @@ def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     torch.testing.assert_close(logprobs(sampled, batch), logprobs(tuned, batch))
     ours = build(ModelConfig(), str(TINY), 1.0)
     assert sampling_module(ours) is ours.module
-    with pytest.raises(UserError, match=r"lora_rank is above 0: expected model\.backend = hf"):
-        build(ModelConfig(backend="torchtune", lora_rank=4), str(TINY), 1.0)
 
 
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:

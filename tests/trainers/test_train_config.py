@@ -157,6 +157,10 @@ def test_a_setting_that_cannot_be_meant(setting: str, message: str) -> None:
     ("text", "message"),
     [
         (
+            '[model]\nbackend = "torchtune"\nlora_rank = 4\n',
+            "model.lora_rank is above 0: expected model.backend hf",
+        ),
+        (
             "[update]\nrate = 1\n",
             "mine.toml: unknown field update.rate: expected one of",
         ),

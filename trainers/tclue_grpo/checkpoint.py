@@ -93,10 +93,10 @@ class Checkpoints:
     def __init__(self, run: Path, manifest: Mapping[str, Any], keep_every: int = 0) -> None:
         """Open a run's folder: drafts of a killed process are removed, `kept.json` is rebuilt.
 
-        `manifest` is what `kept.json` holds beside the steps (base, puzzles, ...).
+        `manifest` is what `kept.json` holds besides the steps (base, puzzles, ...).
         """
         self.run, self._keep_every = run, keep_every
-        # what `kept.json` holds beside the steps; why the guard stopped the run, empty if not
+        # what `kept.json` holds besides the steps; why the guard stopped the run, or empty
         self.manifest: dict[str, Any] = {}
         self.stopped = ""
         self.manifest, self.stopped = broadcast_from_rank_zero(partial(self._open_folder, manifest))

@@ -51,7 +51,7 @@ class DataConfig:
     puzzles: CountOrZero = 0
     # difficulties from easy to hard; `band` moves along them; empty always uses `difficulty`
     curriculum: tuple[str, ...] = ()
-    # the curriculum steps back below the first, and on above the second accuracy of an iteration
+    # accuracies of an iteration: below the first the curriculum steps back, above the second on
     band: tuple[Share, Share] = (0.3, 0.7)
     # processes that generate puzzles in advance
     jobs: Count = 1
@@ -185,7 +185,7 @@ class TrainConfig:
     iterations: Count = 60
     # stop after this many minutes of training; 0 means no limit
     minutes: NotNegative = 0.0
-    # a validation follows every so many iterations
+    # number of iterations between validations
     validate_every: Count = 10
     # puzzles on which the best checkpoint is chosen: a set, or a file
     validation: str = "easy-val"
@@ -193,9 +193,9 @@ class TrainConfig:
     validation_puzzles: CountOrZero = 64
     # responses to each of them
     validation_samples: Count = 4
-    # a checkpoint follows every so many iterations
+    # number of iterations between checkpoints
     save_every: Count = 10
-    # besides the best and the last checkpoint, keep every so many iterations; 0 keeps no others
+    # keep every n-th iteration's checkpoint, besides the best and the last; 0 keeps no others
     keep_every: CountOrZero = 0
 
 
@@ -240,7 +240,7 @@ class BenchConfig:
 
     # puzzles on which results are reported; they must differ from those of `train.validation`
     puzzles: str = "easy-test"
-    # only the first so many of these puzzles; 0 uses all
+    # number of these puzzles that are used, the first ones; 0 uses all
     limit: CountOrZero = 0
     # responses to each puzzle
     samples: Count = 4

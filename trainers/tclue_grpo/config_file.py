@@ -27,7 +27,7 @@ from tclue_grpo.config import Config
 from tclue_grpo.model_size import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
-# Keys of a preset's file beside the sections; a user's file may name the preset it is based on.
+# Keys of a preset's file besides the sections; a user's file may name the preset it is based on.
 ABOUT, NEEDS_GPU, PRESET = "about", "needs_gpu", "preset"
 
 
@@ -106,6 +106,9 @@ def check(config: Config) -> None:
         f"({config.data.puzzles_per_iteration}) or more, so that no iteration has a puzzle twice": (
             0 < config.data.puzzles < config.data.puzzles_per_iteration
         ),
+        "model.lora_rank is above 0: expected model.backend hf": (
+            config.model.lora_rank > 0 and config.model.backend != "hf"
+        ),
         "update.bf16_updates is true: expected model.dtype bfloat16": (
             config.update.bf16_updates and config.model.dtype != "bfloat16"
         ),
@@ -131,15 +134,12 @@ def _set(config: Config, setting: str) -> Config:
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
         raise UserError(f"--set {setting}: expected SECTION.KEY=VALUE, as in train.iterations=100")
-    return _merge(
-        config,
-        {section: {name: _parsed(values(config).get(key.strip()), text)}},
-        f"--set {setting}",
-    )
+    value = _parsed(values(config).get(key.strip()), text)
+    return _merge(config, {section: {name: value}}, f"--set {setting}")
 
 
 def _parsed(now: Any, text: str) -> Any:
-    """Parse a value as TOML, in place of `now`; words need no quotes, lists no brackets."""
+    """Parse a value as TOML, of the type of `now`; words need no quotes, and lists no brackets."""
     if isinstance(now, tuple) and not text.startswith("["):
         return [_parsed(None, part.strip()) for part in text.split(",") if part.strip()]
     try:

@@ -9,7 +9,7 @@
   its contents were computed with the old weights. Before the next request, a short one is sent
   whose log-probabilities are compared with the policy's. A server that fails this check is
   restarted, once.
-* A tied head is written as a weight of its own: on a CPU, reloading tied weights in place changes
+* A tied head is written as a separate weight: on a CPU, reloading tied weights in place changes
   the embedding but silently not the head (vLLM 0.32.0).
 * As many requests run at once as fit, at their longest, into vLLM's memory for keys and values.
 * A server that dies is restarted with the current weights, once for each call; responses that were
@@ -26,7 +26,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import torch
@@ -34,14 +34,14 @@ import torch
 from tclue.errors import UserError
 from tclue_grpo.degeneration import Degeneration
 from tclue_grpo.engines import SampledPolicy
-from tclue_grpo.rollout import Sample, SamplingRequest
+from tclue_grpo.rollout import Finish, Sample, SamplingRequest
 from tclue_grpo.vllm_checks import check_pack, write_untied
 from tclue_grpo.vllm_server import Server, ServerSettings, new_log, scratch_folder
 
 logger = logging.getLogger(__name__)
 
 CHECK_TOKENS = 16
-# Nats: the greatest gap in fp32, the mean gap where one side is bf16.
+# Limits in nats: for the largest gap in fp32, and for the mean gap if one side is bf16.
 FP32_GAP, BF16_GAP = 1e-3, 0.02
 RESET_S = 30.0  # wait for cache blocks that stopped responses still occupy
 
@@ -343,12 +343,9 @@ def _tokens(choice: dict[str, Any]) -> tuple[list[int], list[float]]:
 
 
 def _sample(ids: list[int], logprobs: list[float], finish: str | None) -> Sample:
-    if finish == "stop":
-        return Sample(ids, logprobs, "stop")
-    if finish == "length":
-        return Sample(ids, logprobs, "length")
-    # "abort", "error", or None for a stream that ended early
-    raise _DiedError(f"a response ended with {finish!r}")
+    if finish not in ("stop", "length"):  # "abort", "error", or None if a stream ended early
+        raise _DiedError(f"a response ended with {finish!r}")
+    return Sample(ids, logprobs, cast(Finish, finish))
 
 
 def cache_tokens(metrics: str) -> int:

@@ -92,7 +92,9 @@ class Guard:
         # Without a group with spread nothing is learned: that is a flat reward, not a decline.
         if not self._options.on or numbers.get("groups") == 0:
             return None
-        not_finite = [name for name in FINITE if _is_not_finite(numbers, name)]
+        # In metrics.jsonl a number that is not finite is null.
+        values = {name: numbers.get(name, 0.0) for name in FINITE}
+        not_finite = [n for n, value in values.items() if value is None or not math.isfinite(value)]
         reason = f"{' and '.join(not_finite)} of the iteration: not a finite number"
         alarm = self._streak("not finite", bool(not_finite), reason)
         if not_finite:
@@ -224,9 +226,3 @@ class Guard:
         self._recent = [*self._recent, float(numbers["accuracy"])][-SMOOTHING:]
         if len(self._recent) == SMOOTHING:
             self._best_recent = max(self._best_recent, mean(self._recent))
-
-
-def _is_not_finite(numbers: Mapping[str, Any], name: str) -> bool:
-    """Whether a number is present and not finite (in metrics.jsonl it is null)."""
-    value = numbers.get(name, 0.0)
-    return value is None or not math.isfinite(value)

@@ -60,7 +60,7 @@ def load_weights(module: Any, state: dict[str, Tensor]) -> None:
     """Load weights into a transformers model; RuntimeError if their names do not match."""
     keys = module.load_state_dict(state, strict=False)
     embedding = module.get_input_embeddings().weight
-    # A tied head has no entry of its own.
+    # A tied head has no separate entry.
     missing = [k for k in keys.missing_keys if module.get_parameter(k) is not embedding]
     if missing or keys.unexpected_keys:
         raise RuntimeError(f"weights do not match: {missing}, {keys.unexpected_keys}")

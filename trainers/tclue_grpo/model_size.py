@@ -38,7 +38,7 @@ class Shape:
 
     @property
     def kv_width(self) -> int:
-        """Width of a token's keys, and of its values."""
+        """Width of the keys of a token; its values have the same width."""
         return self.kv_heads * (self.head or self.width // self.heads)
 
     @property

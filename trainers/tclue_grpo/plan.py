@@ -3,7 +3,7 @@
 * Memory is computed, not measured, from what the optimizer and the packs need at once. A run that
   needs more than the machine has is refused with these numbers.
 * Hours are an estimate: floating-point operations over an assumed share of the peak. The
-  assumptions are printed beside it.
+  assumptions are printed with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tclue_grpo.config import Config
 from tclue_grpo.hardware import GB, Machine
 from tclue_grpo.model_size import Shape, shape_of
 
-# Dense bfloat16 operations a second of one GPU, from its data sheet; by a part of its name.
+# Dense bfloat16 operations per second of one GPU, from its data sheet, by a part of its name.
 PEAKS = {
     "H200": 989e12,
     "H100": 989e12,
@@ -154,10 +154,8 @@ def memory(config: Config, shape: Shape, gpus: int, gpu_bytes: float) -> Memory:
     if uses_vllm(config, gpu_bytes > 0):
         sampler = config.rollout.vllm_memory * gpu_bytes
     else:
-        rollout = config.rollout
-        rows = min(
-            rollout.max_rows, rollout.responses_per_puzzle * config.data.puzzles_per_iteration
-        )
+        rollout, groups = config.rollout, config.data.puzzles_per_iteration
+        rows = min(rollout.max_rows, rollout.responses_per_puzzle * groups)
         tokens = rows * (expected_tokens(config).prompt + rollout.max_tokens)
         sampler = tokens * 2 * shape.layers * shape.kv_width * size
         sampler += shape.parameters * size if gpus > 1 else 0
@@ -179,21 +177,17 @@ def expected_tokens(config: Config) -> Tokens:
     executed = groups * (prompt + size * response)
     # A pack begins with the rest of a split group: at most one more copy of its prompt.
     executed += prompt * (executed // config.packing.length)
-    return Tokens(
-        prompt, response, groups * size * response, executed, groups * size * (prompt + response)
-    )
+    sampled, unshared = groups * size * response, groups * size * (prompt + response)
+    return Tokens(prompt, response, sampled, executed, unshared)
 
 
 def _hours(config: Config, shape: Shape, tokens: Tokens, peak: float) -> float:
     """Hours, at 2 operations per weight in a forward pass, and twice as many in a backward pass."""
-    train = (
-        2 * shape.parameters * tokens.executed * (4 if config.model.gradient_checkpointing else 3)
-    )
-    sample = (
-        2 * shape.parameters * (tokens.sampled + config.data.puzzles_per_iteration * tokens.prompt)
-    )
+    forward = 2 * shape.parameters  # operations for a token
+    train = forward * tokens.executed * (4 if config.model.gradient_checkpointing else 3)
+    sample = forward * (tokens.sampled + config.data.puzzles_per_iteration * tokens.prompt)
     checks = config.train.validation_puzzles * config.train.validation_samples
-    sample += 2 * shape.parameters * checks * tokens.response / config.train.validate_every
+    sample += forward * checks * tokens.response / config.train.validate_every
     seconds = train / (TRAIN_SHARE * peak) + sample / (SAMPLE_SHARE * peak)
     return config.train.iterations * seconds / 3600
 

@@ -43,7 +43,7 @@ class GRPO:
         planned = plan.planned_machine(config, machine) if is_for_gpus(preset) else machine
         needs = plan.estimate(config, shape, planned)
         hardware = machine.summary + ("" if planned is machine else "; planned for GPUs")
-        text = f"{'name':10}  {name}\n{'here':10}  {hardware}\n{plan.describe(config, needs)}"
+        text = f"{'name':10}  {name}\n{'machine':10}  {hardware}\n{plan.describe(config, needs)}"
         return TrainingPlan(text, {"run": name} | plan.numbers(config, needs))
 
     def train(self, request: TrainRequest) -> TrainedRun | None:
@@ -109,11 +109,8 @@ def _default_preset(machine: Machine) -> str:
     if not machine.gpus:
         print(f"preset tiny: {machine.summary}", file=sys.stderr)
         return "tiny"
-    fit = [
-        p.name
-        for p in config_file.presets().values()
-        if plan.fits_machine(p.config, machine, p.needs_gpu)
-    ]
+    presets = config_file.presets().values()
+    fit = [p.name for p in presets if plan.fits_machine(p.config, machine, p.needs_gpu)]
     raise UserError(f"--preset is missing: {machine.summary} can train {', '.join(fit)}")
 
 

@@ -19,12 +19,12 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
-    """Write a checkpoint in which a tied head is a weight of its own.
+    """Write a checkpoint in which a tied head is a separate weight.
 
     It stays tied if the embedding has another name: the check after each sync then fails.
     """
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    # transformers ties where a configuration of Llama or Qwen does not say, for some versions.
+    # Without this key a configuration counts as untied; some versions of transformers would tie.
     if not config.get("tie_word_embeddings", False) or EMBEDDING not in state:
         write_checkpoint(state, base, folder)
         return

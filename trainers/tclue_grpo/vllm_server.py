@@ -5,7 +5,7 @@
 
 Design:
 * vLLM runs in its own environment if its pinned dependencies require that (`find_python`), and is
-  used over HTTP: this module imports neither it nor anything beyond the standard library.
+  used over HTTP. Apart from `tclue.errors`, this module imports the standard library only.
 * Server and engine form one process group. Closing ends the whole group, by force after a grace
   period. If this process is killed, a watchdog in the group notices that its parent has changed,
   ends the group, and removes the scratch folder.
