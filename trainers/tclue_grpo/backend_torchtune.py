@@ -29,8 +29,6 @@ from tclue_grpo.hf_files import fetch, read_weights
 from tclue_grpo.packing import Pack, block_mask, dense_mask
 from tclue_grpo.policy import Policy
 
-Convert = Callable[..., dict[str, Tensor]]
-
 
 class TorchtunePolicy(Policy):
     """A causal language model of torchtune."""
@@ -106,7 +104,9 @@ def _build(name: str, config: Any) -> Any:
         "norm_eps": config.rms_norm_eps,
         "rope_base": rope["rope_theta"],
     }
-    if _head_size(config) * config.num_attention_heads != config.hidden_size:
+    heads = config.num_attention_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    if head_size * heads != config.hidden_size:
         kind = ("of an unusual head size", *kind[1:])
     if kind[:2] == ("qwen2", "default") and not config.use_sliding_window:
         return qwen2(**shape, tie_word_embeddings=config.tie_word_embeddings)
@@ -123,12 +123,9 @@ def _build(name: str, config: Any) -> Any:
     )
 
 
-def _head_size(config: Any) -> int:
-    configured = getattr(config, "head_dim", None)
-    return int(configured or config.hidden_size // config.num_attention_heads)
-
-
-def _convert(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+def _convert(
+    convert: Callable[..., dict[str, Tensor]], state: dict[str, Tensor], config: Any
+) -> dict[str, Tensor]:
     return convert(
         state,
         num_heads=config.num_attention_heads,

@@ -43,11 +43,9 @@ PATIENCE = timedelta(hours=6)
 
 def join_process_group() -> None:
     """Join the process group that the environment variables of `torchrun` describe."""
-    if torch.cuda.is_available():
+    if on_gpu := torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
-    else:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
 
 
 def run_training(

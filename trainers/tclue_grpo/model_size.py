@@ -6,7 +6,6 @@ The models are of the Qwen2 and Llama kind: attention with grouped keys and valu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from tclue.bench.models.chat_template import missing_template_error
@@ -81,12 +80,8 @@ def shape_of(base: str) -> Shape | None:
     folder = Path(resolve_base(base)).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
-    return _known().get(base)
-
-
-@cache
-def _known() -> dict[str, Shape]:
-    return {name: Shape(**table) for name, table in read_toml(SHAPES).items()}
+    table = read_toml(SHAPES).get(base)
+    return Shape(**table) if table else None
 
 
 def _from_folder(folder: Path) -> Shape:

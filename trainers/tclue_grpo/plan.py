@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from tclue.errors import UserError
@@ -94,13 +94,6 @@ class ResourceEstimate:
     def fits(self) -> bool:
         """Whether the memory suffices."""
         return self.memory.total <= self.available
-
-
-def planned_machine(config: Config, machine: Machine) -> Machine:
-    """The machine; if it has no GPU, one with as many GPUs as the configuration asks for."""
-    if machine.gpus:
-        return machine
-    return replace(machine, gpus=(PLANNED_GPU,) * config.price.gpus)
 
 
 def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate:

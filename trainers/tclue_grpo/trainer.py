@@ -40,9 +40,11 @@ class GRPO:
                 f"--dry-run: the size of {config.model.base} is unknown: download it, and set "
                 "model.base to its folder"
             )
-        planned = plan.planned_machine(config, machine) if is_for_gpus(preset) else machine
+        planned, hardware = machine, machine.summary
+        if is_for_gpus(preset) and not machine.gpus:
+            planned = replace(machine, gpus=(plan.PLANNED_GPU,) * config.price.gpus)
+            hardware += "; planned for GPUs"
         needs = plan.estimate(config, shape, planned)
-        hardware = machine.summary + ("" if planned is machine else "; planned for GPUs")
         text = f"{'name':10}  {name}\n{'machine':10}  {hardware}\n{plan.describe(config, needs)}"
         return TrainingPlan(text, {"run": name} | plan.numbers(config, needs))
 
