@@ -199,6 +199,6 @@ def test_an_alarm_goes_back_to_the_best_step_where_that_is_configured(tmp_path: 
     )
     _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 0, err
-    assert re.search(r"back to step \d+, at 0.5 of the rate", err)
+    assert re.search(r"back to step \d+, at 0.5 times the learning rate", err)
     rates = [line["rate"] for line in lines(tmp_path) if "rate" in line]
     assert rates[-1] < 0.6 * max(rates)
