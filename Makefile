@@ -1,5 +1,6 @@
-# You need Python 3.11 or newer, git and make. Everything is installed into .venv in this folder. Only
-# `make test-vllm` creates another environment, .venv-vllm (2.5 GB; Linux on x86-64).
+# You need Python 3.11 or newer, git and make. Everything is installed into .venv in this folder. Two
+# targets create another environment: `make check-package` creates .venv-package, and `make test-vllm`
+# .venv-vllm (2.5 GB; Linux on x86-64).
 #
 #   make demo
 #   make quick
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo quick test test-wheel test-vllm soak prove lint board install
+.PHONY: help demo quick test check-package test-wheel test-vllm soak prove lint board install
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -27,8 +28,11 @@ quick: $(INSTALLED)  ## style, types and the fast tests, three quarters of all: 
 test: $(INSTALLED)  ## all tests, one worker for each core; what is skipped is named, with the reason
 	$(BIN)/python -m pytest -rs -n auto --dist loadfile --no-loadscope-reorder
 
-test-wheel: $(INSTALLED)  ## the built wheel, in an environment of its own outside the checkout
-	TCLUE_TEST_WHEEL=1 $(BIN)/python -m pytest -rs tests/repository/test_wheel.py
+check-package: $(INSTALLED)  ## builds dist/, and checks it, the metadata and the workflows
+	scripts/check_package.sh $(BIN)/python
+
+test-wheel: check-package  ## the built wheel, in an environment of its own outside the checkout
+	TCLUE_TEST_WHEEL=dist $(BIN)/python -m pytest -rs tests/repository/test_wheel.py
 
 test-vllm: $(INSTALLED)  ## a real vLLM server on this machine's CPU
 	scripts/vllm_env.sh

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-import sys
 import tarfile
 import venv
 import zipfile
@@ -60,11 +60,9 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the source distribution and of the wheel built from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True)
-    return folder
+def built() -> Path:
+    """The folder of the source distribution and of the wheel, built by `make check-package`."""
+    return ROOT / os.environ["TCLUE_TEST_WHEEL"]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +116,24 @@ def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
     assert {"tclue_grpo/presets/tiny.toml", "tclue_grpo/tiny_seen.safetensors"} <= names
     assert any(name.endswith("/LICENSE") for name in names)
     assert wheel.stat().st_size < WHEEL_BYTES
+
+
+# What follows `](` in Markdown, and what src, srcset and href hold in HTML.
+TARGET = re.compile(r"""\]\(([^)\s]+)|\b(?:src|srcset|href)=["']([^"']+)""")
+
+
+def test_the_description_has_no_relative_link_and_no_picture_element(wheel: Path) -> None:
+    """A package index resolves no relative link, and drops what it does not know."""
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    description = archive.read(name).decode().partition("\n\n")[2]
+    targets = [first or second for first, second in TARGET.findall(description)]
+    assert any("/raw/v0.1.0/leaderboards/" in target for target in targets)
+    assert any("/blob/v0.1.0/docs/" in target for target in targets)
+    assert not [target for target in targets if not target.startswith(("https://", "#"))]
+    assert "<picture" not in description
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(TARGET.findall(description)) >= len(re.findall(r"\]\(", readme))
 
 
 def test_source_distribution_holds_no_records(built: Path) -> None:

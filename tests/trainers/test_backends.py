@@ -159,8 +159,6 @@ def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     torch.testing.assert_close(logprobs(sampled, batch), logprobs(tuned, batch))
     ours = build(ModelConfig(), str(TINY), 1.0)
     assert sampling_module(ours) is ours.module
-    with pytest.raises(UserError, match=r"lora_rank: adapters need model\.backend = hf"):
-        build(ModelConfig(backend="torchtune", lora_rank=4), str(TINY), 1.0)
 
 
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
@@ -273,5 +271,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     config |= {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2}
     config["layer_types"] = ["full_attention"] * 2 + ["sliding_attention"] * 2
     path.write_text(json.dumps(config))
-    with pytest.raises(UserError, match="attention other than full: expected a model of"):
+    with pytest.raises(
+        UserError, match="attention other than full: expected a Qwen2 or Llama model"
+    ):
         build_policy.load(str(tmp_path / "sliding"))

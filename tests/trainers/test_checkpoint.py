@@ -238,7 +238,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             save_on(run, 1)
         assert "No space left on device" in str(caught.value)
-        assert "step-000002; once there is room, the same command goes on" in str(caught.value)
+        assert "step-000002; once there is space, the same command resumes the run" in str(
+            caught.value
+        )
         assert assert_whole(run) == 2
         full.unlink()
         save_on(run, 1)

@@ -87,7 +87,7 @@ def test_healthy_runs_are_left_alone(name: str) -> None:
     [
         ("rate-1", "moved", "learning rate"),
         ("gap-1", "gap", "sampler's"),
-        ("entropy-1", "entropy", "is its sign right"),
+        ("entropy-1", "entropy", "check the sign"),
     ],
 )
 def test_a_forced_collapse_is_caught_before_accuracy_falls(name: str, sign: str, word: str) -> None:
@@ -143,7 +143,7 @@ def test_settled_or_short_answers_alarm_only_where_accuracy_falls(
 def test_an_entropy_term_is_named() -> None:
     raised = feed(Guard(config.GuardConfig(), entropy_weight=10.0), (8, {}), (2, {"entropy": 0.5}))
     assert raised[-1]
-    assert "the entropy term's weight is 10: is its sign right?" in raised[-1].reason
+    assert "check the sign of loss.entropy, which is 10" in raised[-1].reason
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.1, 1.0, -1.0])

@@ -48,7 +48,7 @@ def test_plain_lines_in_a_log() -> None:
     assert lines[0] == "tiny-seed1: validation 0.620 [0.580, 0.660] at 0"
     assert lines[1] == (
         "tiny-seed1: iteration 1/20, reward 0.610, accuracy 0.610, "
-        "validation 0.620 [0.580, 0.660] at 0, entropy 0.0600, length 90, cut off 2%, "
+        "validation 0.620 [0.580, 0.660] at 0, entropy 0.0600, length 90, truncated 2%, "
         "sampling 2,000 tokens/s, training 8,000 tokens/s, "
         "time puzzles 0% sample 75% grade 0% pack 0% train 25%, left 1:35, cost $0.015"
     )

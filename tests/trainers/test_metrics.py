@@ -14,25 +14,12 @@ from tclue.errors import UserError
 from tclue_grpo.config import LogConfig
 from tclue_grpo.metrics import (
     Metrics,
+    Sink,
     iterations,
     read,
     sinks,
     validations,
 )
-
-
-class RecordingSink:
-    """A sink that records its calls."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, Mapping[str, float]]] = []
-        self.closed = False
-
-    def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        self.lines.append((step, numbers))
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def write(run: Path, numbers: range, length: int = 0) -> int:
@@ -57,13 +44,15 @@ def test_a_resume_cuts_off_what_its_checkpoint_does_not_know(tmp_path: Path) -> 
 
 def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     length = write(tmp_path, range(1, 3))
-    with pytest.raises(UserError, match=rf"has {length} bytes, its checkpoint knows of 999"):
+    with pytest.raises(UserError, match=rf"has {length} bytes, and 999 when its checkpoint"):
         Metrics(tmp_path, length=999)
     assert len(read(tmp_path)) == 2
 
 
 def test_lines_of_iterations_and_validations(tmp_path: Path) -> None:
-    sink = RecordingSink()
+    logged: list[tuple[int, Mapping[str, float]]] = []
+    closed: list[bool] = []
+    sink = Sink(lambda step, numbers: logged.append((step, numbers)), lambda: closed.append(True))
     metrics = Metrics(tmp_path, [sink])
     metrics.write(1, {"accuracy": 0.5, "grad_norm": float("nan"), "timings": {"train_s": 2.0}})
     metrics.write(1, {"validation": {"value": 0.6, "low": 0.5, "high": 0.7, "by_puzzle": (0.5,)}})
@@ -72,12 +61,12 @@ def test_lines_of_iterations_and_validations(tmp_path: Path) -> None:
     assert iterations(lines) == [lines[0]]
     assert validations(lines) == [lines[1]]
     assert lines[0]["grad_norm"] is None
-    assert sink.lines[0][1]["timings/train_s"] == 2.0
-    assert sink.lines[1] == (
+    assert logged[0][1]["timings/train_s"] == 2.0
+    assert logged[1] == (
         1,
         {"validation/value": 0.6, "validation/low": 0.5, "validation/high": 0.7},
     )
-    assert sink.closed
+    assert closed == [True]
 
 
 def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

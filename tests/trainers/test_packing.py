@@ -151,7 +151,7 @@ def test_truncated_responses_are_masked_if_asked() -> None:
 
 
 def test_what_does_not_fit_is_told_in_numbers() -> None:
-    with pytest.raises(UserError, match=r"prompt of 3 tokens and a response of 8 .* 10: .* 11"):
+    with pytest.raises(UserError, match=r"is 10: .* 11, .* prompt of 3 tokens and a response of 8"):
         pack_groups([group([1, 2, 3], [[4], [5] * 8])], 10)
 
 

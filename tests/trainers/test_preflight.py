@@ -43,8 +43,8 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
         ("bench.puzzles=none.jsonl", "none.jsonl: no such puzzle file"),
         (f"train.validation={copy}", "has 256 of the puzzles of train.validation"),
         (f"train.validation={tmp_path / 'empty.jsonl'}", "empty.jsonl"),
-        ("packing.length=500", "packing.length is 500 tokens: a prompt of "),
-        ("rollout.vllm_python=none", "rollout.vllm_python: none: no such Python"),
+        ("packing.length=500", "packing.length is 500 tokens: expected at least "),
+        ("rollout.vllm_python=none", "rollout.vllm_python: none: expected a Python"),
     ):
         settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
         with pytest.raises(UserError, match=re.escape(message)) as caught:
@@ -102,7 +102,7 @@ def test_puzzles_held_out_unwanted_or_never_made(monkeypatch: pytest.MonkeyPatch
         first = plain.take(4)
         (worker,) = multiprocessing.active_children()
         os.kill(worker.pid or 0, signal.SIGKILL)
-        with pytest.raises(UserError, match="a process that makes puzzles was ended from outside"):
+        with pytest.raises(UserError, match="a process that generates puzzles was killed"):
             plain.take(8)
     finally:
         plain.close()

@@ -108,7 +108,7 @@ def test_killed_and_stopped_it_goes_on_to_the_same_numbers(
     if process.returncode:  # else it was through before the signal came
         assert process.returncode == 130
         assert err.count("stopping after this iteration") == 1
-        assert "the same command goes on after iteration" in err.splitlines()[-1]
+        assert "the same command resumes after iteration" in err.splitlines()[-1]
     process = start(folder)
     out, err = process.communicate(timeout=HUNG_S)
     assert (process.returncode, out) == (0, "4\n"), err[-4000:]
@@ -150,4 +150,4 @@ def test_what_is_wrong_in_a_process_is_one_line_and_ends_them_all(
     process = start(folder)
     _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 2
-    assert "expected optimizer-0-of-N.safetensors and so on, N files: 1 of them found" in err
+    assert "expected N files, optimizer-0-of-N.safetensors and so on, and found 1" in err

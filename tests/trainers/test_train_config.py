@@ -140,10 +140,10 @@ def test_a_value_on_the_command_line(setting: str, change: object) -> None:
         ("guard.rollback_rate=2", "guard.rollback_rate is 2: expected at most 1"),
         ("loss.objective=ppo", "expected one of grpo, dr_grpo, dapo, gspo, cispo"),
         ("data.band=0.5", "data.band.2 is missing"),
-        ("data.band=0.9,0.2", "the lower first"),
+        ("data.band=0.9,0.2", "the lower value first"),
         ("data.difficulty=simple", "difficulty 'simple' is unknown: expected one of easy"),
         ("update.betas=0.9,1", "update.betas.2 is 1: expected a number below 1"),
-        ("bench.puzzles=easy-val", "chosen on one set and reported on another"),
+        ("bench.puzzles=easy-val", "chosen on one and results are reported on the other"),
         ("update.bf16_updates=true", "expected model.dtype bfloat16"),
         ("loss.tis_cap=2", "expected loss.old trainer"),
     ],
@@ -156,6 +156,10 @@ def test_a_setting_that_cannot_be_meant(setting: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            '[model]\nbackend = "torchtune"\nlora_rank = 4\n',
+            "model.lora_rank is above 0: expected model.backend hf",
+        ),
         (
             "[update]\nrate = 1\n",
             "mine.toml: unknown field update.rate: expected one of",
@@ -260,14 +264,14 @@ def test_a_preset_fits_where_it_says(name: str) -> None:
     count, memory = int(stated[2] or 1), int(stated[3])
     assert chosen.config.price.gpus == count
     plan.refuse_unfit(name, chosen.config, True, gpus(count, memory))
-    with pytest.raises(UserError, match=f"{name} needs a GPU, and here is no GPU"):
+    with pytest.raises(UserError, match=f"{name} needs a GPU, and this machine has no GPU"):
         plan.refuse_unfit(name, chosen.config, True, NO_GPU)
-    with pytest.raises(UserError, match=r"is too large for the memory at hand: \d+\.\d GB needed"):
+    with pytest.raises(UserError, match=r"needs \d+\.\d GB of memory"):
         plan.refuse_unfit(name, chosen.config, True, gpus(count, memory / 4))
 
 
 def test_too_few_gpus() -> None:
-    with pytest.raises(UserError, match="is for 8 GPUs, and here are 2: "):
+    with pytest.raises(UserError, match="needs 8 GPUs, and this machine has 2: "):
         plan.refuse_unfit("qwen2.5-14b", load("qwen2.5-14b"), True, gpus(2, 80))
 
 
@@ -367,13 +371,13 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--preset", "qwen2.5-7b"), "qwen2.5-7b needs a GPU, and here is no GPU"),
+        (("--preset", "qwen2.5-7b"), "qwen2.5-7b needs a GPU, and this machine has no GPU"),
         (("--preset", "tinny"), "--preset tinny: no such preset: did you mean tiny?"),
         (("--preset", "tiny", "--set", "train.seed=x"), 'train.seed is "x": expected a whole'),
         (("--config", "none.toml"), "none.toml: cannot be read: No such file"),
         (("--preset", "tiny", "--seed", "-1"), "--seed: train.seed is -1: expected 0 or more"),
         (("--preset", "tiny", "--set", "packing.length=90000000"),
-         "tiny: tiny is too large for the memory at hand: "),
+         "tiny: tiny needs 5511.2 GB of memory ("),
         (("--trainer", "none"), "--trainer none: no such trainer: expected one of "),
     ],
 )  # fmt: skip

@@ -157,7 +157,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(uninterrupted: Path, tmp_path
     _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 130
     assert "stopping after this iteration" in err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     assert "Traceback" not in err
     train(tmp_path)
     assert lines(tmp_path) == lines(uninterrupted)
@@ -199,6 +199,6 @@ def test_an_alarm_goes_back_to_the_best_step_where_that_is_configured(tmp_path: 
     )
     _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 0, err
-    assert re.search(r"back to step \d+, at 0.5 of the rate", err)
+    assert re.search(r"back to step \d+, at 0.5 times the learning rate", err)
     rates = [line["rate"] for line in lines(tmp_path) if "rate" in line]
     assert rates[-1] < 0.6 * max(rates)

@@ -40,7 +40,7 @@ def test_machines_that_torchrun_joins_count_with_their_gpus(
     assert both_machines.gpus == gpus(16, 80).gpus
     config = load("llama-3.1-70b", settings=["price.gpus=16"])
     plan.refuse_unfit("llama-3.1-70b", config, True, both_machines)
-    with pytest.raises(UserError, match="is for 16 GPUs, and here are 8"):
+    with pytest.raises(UserError, match="needs 16 GPUs, and this machine has 8"):
         plan.refuse_unfit("llama-3.1-70b", config, True, gpus(8, 80))
 
 

@@ -1,7 +1,7 @@
 """The policy as a torchtune model: its Qwen2 and Llama 3 builders (`pip install tclue[torchtune]`).
 
-torchtune 0.6.1 is its last release; it needs torchao 0.15.0, which peft from 0.19 on does not
-accept, so the extra pins peft to 0.18. Weights are read and written under their Hugging Face names
+torchtune 0.6.1 is its last release; it needs torchao 0.15.0, which peft does not accept from 0.19
+on, so the extra pins peft to 0.18. Weights are read and written under their Hugging Face names
 by torchtune's own conversion, so checkpoints, engines and configurations are those of `HfPolicy`;
 the gradients are the same up to fp32 rounding.
 """
@@ -28,8 +28,6 @@ from tclue_grpo.fsdp import full_state
 from tclue_grpo.hf_files import fetch, read_weights
 from tclue_grpo.packing import Pack, block_mask, dense_mask
 from tclue_grpo.policy import Policy
-
-Convert = Callable[..., dict[str, Tensor]]
 
 
 class TorchtunePolicy(Policy):
@@ -106,7 +104,9 @@ def _build(name: str, config: Any) -> Any:
         "norm_eps": config.rms_norm_eps,
         "rope_base": rope["rope_theta"],
     }
-    if _head_size(config) * config.num_attention_heads != config.hidden_size:
+    heads = config.num_attention_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    if head_size * heads != config.hidden_size:
         kind = ("of an unusual head size", *kind[1:])
     if kind[:2] == ("qwen2", "default") and not config.use_sliding_window:
         return qwen2(**shape, tie_word_embeddings=config.tie_word_embeddings)
@@ -117,18 +117,15 @@ def _build(name: str, config: Any) -> Any:
     if kind == ("llama", "llama3", False) and all(rope[key] == fixed[key] for key in fixed):
         return llama3_1(**shape, scale_factor=rope["factor"])
     raise UserError(
-        f"{name}: torchtune's builders do not make it (model type {kind[0]}, positions {kind[1]}, "
-        f"{'tied' if kind[2] else 'untied'} head): expected a Qwen2, Llama 3 or Llama 3.1; "
-        "model.backend = hf takes others"
+        f"{name}: torchtune cannot build this model (model type {kind[0]}, positions {kind[1]}, "
+        f"{'tied' if kind[2] else 'untied'} head): expected Qwen2, Llama 3 or Llama 3.1; use "
+        "model.backend = hf for others"
     )
 
 
-def _head_size(config: Any) -> int:
-    configured = getattr(config, "head_dim", None)
-    return int(configured or config.hidden_size // config.num_attention_heads)
-
-
-def _convert(convert: Convert, state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+def _convert(
+    convert: Callable[..., dict[str, Tensor]], state: dict[str, Tensor], config: Any
+) -> dict[str, Tensor]:
     return convert(
         state,
         num_heads=config.num_attention_heads,

@@ -21,19 +21,20 @@ from tclue_grpo.lora import add_adapters
 from tclue_grpo.policy import HfPolicy, Policy
 
 
-def build(
-    model: ModelConfig,
-    base: str,
-    temperature: float,
-    device: str = "cpu",
-) -> Policy:
+def build(model: ModelConfig, base: str, temperature: float, device: str = "cpu") -> Policy:
     """The policy of a run, from its base (a folder or a hub name); sharded over the processes."""
     dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
     scoring = (temperature, model.head_chunk, recompute)
     empty = not distributed.is_rank_zero()
     policy: Policy
     if model.backend == "torchtune":
-        policy = _torchtune(model).load(base, dtype, *scoring, empty=empty)
+        try:
+            from tclue_grpo import backend_torchtune
+        except ImportError as error:
+            raise UserError(
+                f"model.backend = torchtune: {error}: run `pip install 'tclue[torchtune]'`"
+            ) from None
+        policy = backend_torchtune.load(base, dtype, *scoring, empty=empty)
     else:
         lora = (model.lora_rank, model.lora_alpha)
         policy = load(base, dtype, device, *scoring, *lora, empty=empty)
@@ -42,19 +43,6 @@ def build(
     else:
         policy.to(device)
     return policy
-
-
-def _torchtune(model: ModelConfig) -> Any:
-    """The torchtune backend; UserError if it is not installed or cannot do this."""
-    if model.lora_rank:
-        raise UserError("model.lora_rank: adapters need model.backend = hf, not torchtune")
-    try:
-        from tclue_grpo import backend_torchtune
-    except ImportError as error:
-        raise UserError(
-            f"model.backend = torchtune: {error}: pip install 'tclue[torchtune]' brings it"
-        ) from None
-    return backend_torchtune
 
 
 def sampling_module(policy: Policy) -> Any:
@@ -113,7 +101,7 @@ def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty:
 
 
 def _check(name: str, module: Any) -> None:
-    """Refuse models that packing or the chunked head would silently compute wrongly."""
+    """Raise UserError for models that packing or the chunked head would compute wrongly."""
     config = module.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     head = module.get_output_embeddings()
@@ -124,6 +112,4 @@ def _check(name: str, module: Any) -> None:
         ("scaled logits", bool(getattr(config, "logit_scale", None))),
     ]
     if present := [words for words, has in unsupported if has]:
-        raise UserError(
-            f"{name}: has {' and '.join(present)}: expected a model of the Qwen2 or Llama kind"
-        )
+        raise UserError(f"{name} has {' and '.join(present)}: expected a Qwen2 or Llama model")

@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent, even after a kill or a full disk, with all a resume needs.
+"""Checkpoints: complete or absent, even after a kill or a full disk, with all that a resume needs.
 
     step-000040/                           what transformers loads
     step-000040/trainer/optimizer-*        master weights, and AdamW's two moments
@@ -25,7 +25,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -93,10 +93,10 @@ class Checkpoints:
     def __init__(self, run: Path, manifest: Mapping[str, Any], keep_every: int = 0) -> None:
         """Open a run's folder: drafts of a killed process are removed, `kept.json` is rebuilt.
 
-        `manifest` is what `kept.json` holds beside the steps (base, puzzles, ...).
+        `manifest` is what `kept.json` holds besides the steps (base, puzzles, ...).
         """
         self.run, self._keep_every = run, keep_every
-        # what `kept.json` holds beside the steps; why the guard stopped the run, empty if not
+        # what `kept.json` holds besides the steps; why the guard stopped the run, or empty
         self.manifest: dict[str, Any] = {}
         self.stopped = ""
         self.manifest, self.stopped = broadcast_from_rank_zero(partial(self._open_folder, manifest))
@@ -139,9 +139,9 @@ class Checkpoints:
         draft = self.run / f"{final.name}.partial-{broadcast_from_rank_zero(os.getpid)}"
         with _as_user_error(final, self.last(), draft):
             broadcast_from_rank_zero(partial((draft / STATE.parent).mkdir, parents=True))
-            for failed in all_gather(_write_error(partial(_write, policy, optimizer, draft))):
-                if failed:
-                    raise failed
+            for error in all_gather(_write(policy, optimizer, draft)):
+                if error:
+                    raise error
             broadcast_from_rank_zero(lambda: self._finish(draft, final, state))
         return final
 
@@ -188,16 +188,11 @@ class Checkpoints:
             shutil.rmtree(dropped)
 
 
-def _write(policy: SavablePolicy, optimizer: SavedOptimizer, folder: Path) -> None:
-    """Write this process's part of a checkpoint."""
-    policy.save(folder)
-    sync(save_optimizer(optimizer, folder / STATE.parent))
-
-
-def _write_error(write: Callable[[], None]) -> OSError | None:
-    """The error of a write, returned so that all processes can first finish and then all raise."""
+def _write(policy: SavablePolicy, optimizer: SavedOptimizer, folder: Path) -> OSError | None:
+    """Write this process's part. An error is returned: all processes finish before all raise it."""
     try:
-        write()
+        policy.save(folder)
+        sync(save_optimizer(optimizer, folder / STATE.parent))
     except OSError as error:
         return error
     except SafetensorError as error:
@@ -206,12 +201,12 @@ def _write_error(write: Callable[[], None]) -> OSError | None:
 
 
 def _check_base(path: Path, previous: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-    """Refuse to resume from another base: the gain and the KL term would refer to another model."""
+    """Refuse to resume from another base, which the gain and the KL term would then refer to."""
     old_hash, new_hash = (fields.get("base_checkpoint") for fields in (previous, manifest))
     if old_hash and new_hash and old_hash != new_hash:
         raise UserError(
-            f"{path}: training began with a base whose files have SHA-256 {old_hash[:8]}, and they "
-            f"have {new_hash[:8]} now: put them back, or give another --run"
+            f"{path}: training began with a base whose files have SHA-256 {old_hash[:8]}, and now "
+            f"they have {new_hash[:8]}: restore them, or give another --run"
         )
 
 
@@ -221,7 +216,7 @@ def _read_kept(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise UserError(
-            f"{path}: expected a JSON object: remove the file, and it is made anew"
+            f"{path}: expected a JSON object: remove the file, and it is created again"
         ) from None
 
 
@@ -231,11 +226,11 @@ def step_folder(run: Path, iteration: int) -> Path:
 
 
 def read_state(folder: Path) -> State:
-    """Where the run was at a checkpoint; UserError where that cannot be read."""
+    """The state of the run at a checkpoint. Raises UserError if it cannot be read."""
     path = folder / STATE
     data = read_json(path)
     if not isinstance(data, dict) or "rng" not in data:
-        raise UserError(f"{path}: rng is missing: not a checkpoint's state")
+        raise UserError(f"{path}: rng is missing: expected the state of a checkpoint")
     return read(State, {name: data[name] for name in data if name != "rng"}, str(path))
 
 
@@ -276,8 +271,8 @@ def _as_user_error(
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         good = f"the last good checkpoint is {last}" if last else "there is no checkpoint before it"
         raise UserError(
-            f"{final}: cannot be saved: {reason}; {good}; once there is room, the same command "
-            "goes on"
+            f"{final}: cannot be saved: {reason}; {good}; once there is space, the same command "
+            "resumes the run"
         ) from None
 
 
@@ -291,7 +286,7 @@ class SavedOptimizer(Protocol):
 
 
 def save_optimizer(optimizer: SavedOptimizer, folder: Path) -> Path:
-    """Write this process's part, return its path. Tensor 7.master is of the 8th trained weight."""
+    """Write this process's part and return its path; 7.master is the master of the 8th weight."""
     tensors = {}
     for i, master in enumerate(optimizer.masters):
         tensors[f"{i}.master"] = master
@@ -306,7 +301,7 @@ def save_optimizer(optimizer: SavedOptimizer, folder: Path) -> Path:
 
 
 def restore_optimizer(optimizer: SavedOptimizer, folder: Path) -> None:
-    """Overwrite weights and moments from a folder; UserError if it is incomplete."""
+    """Overwrite weights and moments from a folder. Raises UserError if it is incomplete."""
     with ExitStack() as stack:
         parts = _open_parts(folder, stack)
         _check_model(folder, parts, optimizer)
@@ -317,7 +312,7 @@ def restore_optimizer(optimizer: SavedOptimizer, folder: Path) -> None:
                 master.copy_(_assemble(parts, f"{i}.master", master))
                 if master is not weight:
                     weight.copy_(master)
-            if f"{i}.step" in parts[0].keys():  # noqa: SIM118  (a file, which cannot be asked)
+            if f"{i}.step" in parts[0].keys():  # noqa: SIM118  (a file has no `in`)
                 moments = {name: _assemble(parts, f"{i}.{name}", master) for name in _MOMENTS}
                 # The number of steps stays on the CPU, where AdamW made it.
                 moments["step"] = parts[0].get_tensor(f"{i}.step")
@@ -333,8 +328,8 @@ def _open_parts(folder: Path, stack: ExitStack) -> list[Any]:
     }
     if not by_rank or set(by_rank) != set(range(next(iter(by_rank.values()))[1])):
         raise UserError(
-            f"{folder}: expected optimizer-0-of-N.safetensors and so on, N files: "
-            f"{len(by_rank)} of them found"
+            f"{folder}: expected N files, optimizer-0-of-N.safetensors and so on, and found "
+            f"{len(by_rank)}"
         )
     files = []
     for _, (path, _) in sorted(by_rank.items()):
@@ -352,7 +347,7 @@ def _assemble(parts: Sequence[Any], name: str, like: Tensor) -> Tensor:
 
 
 def _check_model(folder: Path, parts: Sequence[Any], optimizer: SavedOptimizer) -> None:
-    """Refuse the checkpoint of another model."""
+    """Raise UserError if the checkpoint is of another model."""
     saved: list[list[int]] = []
     while (name := f"{len(saved)}.master") in parts[0].keys():  # noqa: SIM118
         shapes = [part.get_slice(name).get_shape() for part in parts]
@@ -364,6 +359,7 @@ def _check_model(folder: Path, parts: Sequence[Any], optimizer: SavedOptimizer) 
             min(len(saved), len(expected)),
         )
         raise UserError(
-            f"{folder}: of another model ({len(saved)} weights, not {len(expected)}; they differ "
-            f"from number {where}): take the run's own configuration"
+            f"{folder}: this checkpoint is of another model ({len(saved)} weights, not "
+            f"{len(expected)}; weight {where} is the first that differs): use the run's own "
+            "configuration"
         )

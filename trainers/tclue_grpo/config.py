@@ -1,11 +1,11 @@
-"""Every knob of a training run: what it means, what it may be, what it is if nobody says.
+"""Every option of a training run: its meaning, its valid values, and its default.
 
-* A section is a frozen dataclass, a TOML table of the same name. The comment above a field is its
-  documentation: `config_file` writes it into each run's `config.toml`, and
-  docs/reference/configuration.md has it.
-* `Config()` is what presets/*.toml change. Values are checked where they come from outside, in
-  `config_file`.
-* 0, or an empty string, switches off what can be switched off.
+* A section is a frozen dataclass, and a TOML table of the same name. The comment above a field is
+  its documentation, which is written into each run's `config.toml` and into
+  docs/reference/configuration.md.
+* The presets in presets/*.toml change the defaults of `Config()`. `config_file` checks values from
+  files and from the command line.
+* 0, or an empty string, switches an option off where that is possible.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ Beta = Annotated[float, Interval(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What is trained."""
+    """The model that is trained."""
 
     # the checkpoint to start from: `tiny`, a folder, or a name on the Hugging Face hub
     base: str = "tiny"
-    # who builds the model: transformers, or torchtune (Qwen 2.5 and Llama 3 alone)
+    # the library that builds the model: transformers, or torchtune (Qwen 2.5 and Llama 3 only)
     backend: Literal["hf", "torchtune"] = "hf"
-    # what the weights that compute are kept in; the optimizer's own are float32 all the same
+    # type of the weights; the optimizer updates a float32 copy (but see update.bf16_updates)
     dtype: Literal["float32", "bfloat16"] = "float32"
-    # rank of the LoRA adapters that are trained in place of the weights; 0 trains all weights
+    # rank of the LoRA adapters that are trained instead of the weights; 0 trains all weights
     lora_rank: CountOrZero = 0
-    # LoRA's scale: adapters count lora_alpha / lora_rank
+    # LoRA's scale: the adapters' output is multiplied by lora_alpha / lora_rank
     lora_alpha: Positive = 32.0
-    # keep only what goes into each layer, and compute the layer again in the backward pass
+    # keep only the input of each layer, and compute the layer again in the backward pass
     gradient_checkpointing: bool = False
-    # places whose logits are held at once
+    # number of tokens whose logits are in memory at once
     head_chunk: Count = 1024
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What it is trained on: fresh puzzles, none of a shipped split."""
+    """The training puzzles: newly generated ones, none of them from a shipped set."""
 
     # named difficulty of the puzzles: easy, published-mix, ... (tclue generate --help)
     difficulty: str = "easy"
-    # groups with spread that an iteration learns from
+    # groups of responses with different rewards that an iteration learns from
     puzzles_per_iteration: Count = 32
-    # train on this many puzzles, again and again; 0 takes fresh ones without end
+    # repeat this many puzzles; 0 generates new ones all the time
     puzzles: CountOrZero = 0
-    # difficulties from easy to hard, moved along by `band`; empty keeps to `difficulty`
+    # difficulties from easy to hard; `band` moves along them; empty always uses `difficulty`
     curriculum: tuple[str, ...] = ()
-    # mean accuracy of an iteration below or above which the curriculum takes a step back or on
+    # accuracies of an iteration: below the first the curriculum steps back, above the second on
     band: tuple[Share, Share] = (0.3, 0.7)
-    # processes that make puzzles ahead
+    # processes that generate puzzles in advance
     jobs: Count = 1
 
 
@@ -62,87 +62,87 @@ class DataConfig:
 class RolloutConfig:
     """How responses are sampled."""
 
-    # who samples: transformers in this process, or a vLLM server; auto is vllm where a GPU is
+    # what samples: transformers in this process, or a vLLM server; auto uses vLLM if there is a GPU
     engine: Literal["auto", "hf", "vllm"] = "auto"
-    # responses to each puzzle: a group
+    # responses to each puzzle; together they are a group
     responses_per_puzzle: Annotated[int, Ge(2)] = 16
-    # most tokens of a response
+    # maximum number of tokens of a response
     max_tokens: Count = 450
-    # what logits are divided by, in sampling and in the loss
+    # the logits are divided by this, in sampling and in the loss
     temperature: Positive = 1.0
-    # responses that are decoded together by transformers
+    # maximum number of responses that transformers decodes together
     max_rows: Count = 512
-    # break off a response whose moving average of log-probability sinks below the threshold
+    # stop a response when the moving average of its log-probabilities falls below the threshold
     stop_degenerate: bool = False
-    # weight of what was before in that average, at each token
+    # weight of the previous value in that moving average, at each token
     degenerate_alpha: Share = 0.992
-    # nats
+    # the threshold, in nats
     degenerate_threshold: float = -3.0
-    # times that puzzles are sampled to replace groups without spread
+    # how often new puzzles are sampled to replace groups whose responses all have the same reward
     refill_rounds: CountOrZero = 1
-    # the Python that has vLLM; empty is the one that trains
+    # the Python in whose environment vLLM is; empty means the one that trains
     vllm_python: str = ""
-    # share of a GPU's memory that the vLLM server may take
+    # share of a GPU's memory that the vLLM server may use
     vllm_memory: Annotated[float, Interval(gt=0, le=1)] = 0.3
 
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """What a response earns: the accuracy that the grader `sound` gives it, and what is added."""
+    """The reward of a response: its accuracy by the grader `sound`, changed by these options."""
 
-    # added where all questions are answered right
+    # added if all questions are answered right
     solved_bonus: NotNegative = 0.0
-    # weight of the five main questions (who, what, where, when, why); the others weigh 1
+    # weight of the five main questions (who, what, where, when, why); all others have weight 1
     main_weight: Positive = 1.0
     # accuracy is raised to this power
     power: Positive = 1.0
-    # taken off where a question is left without an answer
+    # subtracted, multiplied by the share of questions without an answer
     format_penalty: NotNegative = 0.0
-    # taken off at the token limit; less before it, and nothing up to four fifths of it
+    # subtracted at the token limit; it rises linearly from 0 at four fifths of the limit
     # (soft overlong punishment, https://arxiv.org/abs/2503.14476)
     length_shaping: NotNegative = 0.0
-    # deal the rewards of a group out at random: the control, which must learn nothing
+    # shuffle the rewards among the responses: a control run, which must learn nothing
     shuffle: bool = False
 
 
 @dataclass(frozen=True)
 class AdvantageConfig:
-    """What a response is better by than its group."""
+    """How much better a response is than its group."""
 
     # divide by the group's standard deviation (https://arxiv.org/abs/2402.03300)
     divide_by_std: bool = False
-    # responses that were cut off count in their group's mean, but not in the loss
+    # truncated responses count in their group's mean, but not in the loss
     mask_truncated: bool = True
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is made smaller."""
+    """The loss that training minimizes."""
 
-    # grpo, dr_grpo, dapo, gspo or cispo: each with its equation in losses.py, objectives.py
+    # grpo, dr_grpo, dapo, gspo or cispo; their equations are in losses.py and objectives.py
     objective: Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"] = "dr_grpo"
     # the ratio of new to old probability is clipped below 1 minus this
     clip_low: NotNegative = 0.2
     # and above 1 plus this
     clip_high: NotNegative = 0.2
-    # weight of the divergence from the base (k3, http://joschu.net/blog/kl-approx.html)
+    # weight of the KL divergence from the base (k3, http://joschu.net/blog/kl-approx.html)
     kl: NotNegative = 0.0
-    # weight of the entropy bonus; below 0 it takes entropy away
+    # weight of the entropy bonus; a negative weight lowers entropy
     entropy: float = 0.0
-    # whose log-probabilities the ratio is taken against: the sampler's, or the trainer's own
+    # the old log-probabilities in the ratio: those of the sampler, or the trainer's own
     old: Literal["sampler", "trainer"] = "sampler"
-    # with old = "trainer": truncated importance weights for the sampler, at most this; 0 is off
+    # with old = "trainer": importance weights of trainer over sampler, truncated at this; 0 is off
     # (https://fengyao.notion.site/off-policy-rl)
     tis_cap: NotNegative = 0.0
-    # leave out responses whose mean gap between sampler and trainer is above this; nats, 0 is off
+    # leave out responses whose mean gap between sampler and trainer is larger; nats, 0 is off
     sequence_mask: NotNegative = 0.0
-    # learn the token that ends a response, too
+    # also learn the token that ends a response
     train_end_token: bool = True
 
 
 @dataclass(frozen=True)
 class PackingConfig:
-    """How responses are laid side by side."""
+    """How responses are packed into sequences."""
 
     # tokens of a packed sequence
     length: Count = 1024
@@ -150,134 +150,134 @@ class PackingConfig:
 
 @dataclass(frozen=True)
 class UpdateConfig:
-    """How weights are changed: AdamW."""
+    """How AdamW updates the weights."""
 
-    # of AdamW, after warm-up
+    # learning rate of AdamW after the warm-up
     learning_rate: Positive = 5e-4
-    # iterations over which the rate rises to that
+    # iterations over which the rate rises to `learning_rate`
     warmup_iterations: CountOrZero = 5
-    # last iterations, over which it falls to nothing in even steps; 0 keeps it
+    # last iterations, over which the rate falls linearly to 0; 0 keeps it constant
     decay_iterations: CountOrZero = 0
-    # decay of AdamW's two moments
+    # decay rates of AdamW's two moments
     betas: tuple[Beta, Beta] = (0.9, 0.99)
-    # AdamW's
+    # weight decay of AdamW
     weight_decay: NotNegative = 0.0
-    # gradients are scaled down to this norm; 0 leaves them
+    # gradients with a larger norm are scaled down to this norm; 0 does not clip
     clip_norm: NotNegative = 1.0
-    # optimizer steps an iteration, the same on any number of GPUs
+    # optimizer steps in each iteration, the same on any number of GPUs
     steps_per_iteration: Count = 1
-    # forget AdamW's moments at each iteration
+    # reset AdamW's moments at each iteration
     reset_adam_each_iteration: bool = False
-    # update bfloat16 weights themselves, with no float32 copy
+    # update the bfloat16 weights themselves, without a float32 copy
     bf16_updates: bool = False
-    # multiply the rate with a step's responses / `scale_responses`, at most this much; 0 is off
+    # multiply the rate by (responses of a step / `scale_responses`), by at most this; 0 is off
     scale_cap: NotNegative = 0.0
-    # responses a step at which the rate is learning_rate
+    # number of responses in a step at which the rate is `learning_rate`
     scale_responses: Count = 512
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, and what is kept."""
+    """How long training takes, and which checkpoints are kept."""
 
-    # draws puzzles and responses
+    # seed of the puzzles and of sampling
     seed: CountOrZero = 1
-    # iterations in all
+    # number of iterations
     iterations: Count = 60
-    # stop after this many minutes of training; 0 is no limit
+    # stop after this many minutes of training; 0 means no limit
     minutes: NotNegative = 0.0
-    # iterations from one validation to the next
+    # number of iterations between validations
     validate_every: Count = 10
-    # puzzles that the best checkpoint is chosen on: a set, or a file
+    # puzzles on which the best checkpoint is chosen: a set, or a file
     validation: str = "easy-val"
-    # how many of them; 0 takes all
+    # number of these puzzles that are used; 0 uses all
     validation_puzzles: CountOrZero = 64
-    # responses to each
+    # responses to each of them
     validation_samples: Count = 4
-    # iterations from one checkpoint to the next
+    # number of iterations between checkpoints
     save_every: Count = 10
-    # best and last are kept, and benchmarked, and those of every so many iterations; 0: no others
+    # keep every n-th iteration's checkpoint, besides the best and the last; 0 keeps no others
     keep_every: CountOrZero = 0
 
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """When a run has gone wrong, and what is done about it."""
+    """When the guard raises an alarm, and what happens then."""
 
-    # watch at all
+    # switch the guard on
     on: bool = True
-    # what an alarm does: stop, or go back to the best checkpoint and on with a lower rate
+    # what an alarm does: stop, or return to the best checkpoint and continue at a lower rate
     action: Literal["stop", "rollback"] = "stop"
-    # what a roll-back multiplies the learning rate with
+    # factor on the learning rate at each rollback
     rollback_rate: Annotated[float, Interval(gt=0, le=1)] = 0.5
-    # roll-backs before it stops after all
+    # number of rollbacks, after which the next alarm stops the run
     rollbacks: CountOrZero = 2
-    # iterations that give the usual values, before any alarm but those for the sampler gap
+    # first iterations, which give the usual values that later ones are compared with
     warmup_iterations: CountOrZero = 5
-    # iterations in a row that must be wrong
+    # number of iterations in a row that must be wrong
     patience: Count = 2
-    # fall of validation accuracy below the best, beyond chance
+    # fall of validation accuracy below the best one, if it is also larger than chance explains
     accuracy_drop: Share = 0.03
-    # share of the usual entropy below which it has collapsed
+    # entropy below this share of the usual entropy is an alarm
     entropy_low: NotNegative = 0.1
-    # multiple of the usual entropy above which it has burst
+    # entropy above this multiple of the usual entropy is an alarm
     entropy_high: NotNegative = 3.0
-    # rise of the share of responses that are cut off
+    # rise of the share of truncated responses above the usual one
     truncated_rise: Share = 0.3
-    # multiple of the usual length of a response; below its inverse, too
+    # response length above this multiple of the usual length, or below its inverse, is an alarm
     length_ratio: NotNegative = 3.0
     # mean gap between the log-probabilities of sampler and trainer, in nats
     gap: NotNegative = 0.1
-    # mean change of the log-probabilities by one iteration, in nats a token (healthy runs of the
-    # tiny model: 0.001 to 0.09; at 100 times the rate 0.85)
+    # mean change of the log-probabilities by one iteration, in nats per token (in healthy runs of
+    # the tiny model it was 0.001 to 0.09; at 100 times the learning rate it was 0.85)
     moved: NotNegative = 0.5
-    # multiple of the usual gradient norm
+    # gradient norm above this multiple of the usual one is an alarm
     gradient_ratio: NotNegative = 20.0
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """What `--then-bench` asks of the base and of each kept checkpoint alike."""
+    """How `--then-bench` benchmarks the base and each kept checkpoint."""
 
-    # puzzles that results are reported on, never those of `train.validation`
+    # puzzles on which results are reported; they must differ from those of `train.validation`
     puzzles: str = "easy-test"
-    # only the first so many; 0 takes all
+    # number of these puzzles that are used, the first ones; 0 uses all
     limit: CountOrZero = 0
     # responses to each puzzle
     samples: Count = 4
-    # most tokens of a response; 0 is rollout.max_tokens
+    # maximum number of tokens of a response; 0 means rollout.max_tokens
     max_tokens: CountOrZero = 0
-    # of sampling
+    # sampling temperature
     temperature: Positive = 1.0
-    # ask once more, greedily
+    # also benchmark with one greedy response to each puzzle
     greedy: bool = True
 
 
 @dataclass(frozen=True)
 class LogConfig:
-    """Where metrics go beside metrics.jsonl."""
+    """Where metrics go in addition to metrics.jsonl."""
 
-    # TensorBoard files in the run's folder
+    # write TensorBoard files into the run's folder
     tensorboard: bool = False
-    # Weights & Biases
+    # log to Weights & Biases
     wandb: bool = False
-    # trackio
+    # log to trackio
     trackio: bool = False
-    # the project there
+    # the project's name in Weights & Biases and trackio
     project: str = "tclue"
 
 
 @dataclass(frozen=True)
 class PriceConfig:
-    """What the machine and the trained model cost."""
+    """What the machine and responses of the trained model cost."""
 
-    # dollars for an hour of one GPU; 0 is unknown
+    # dollars per hour of one GPU; 0 means unknown
     gpu_hour_usd: NotNegative = 0.0
-    # GPUs that train: a process for each
+    # number of GPUs that train; each has its own process
     gpus: Count = 1
-    # dollars for an hour of a machine without a GPU; 0 is unknown
+    # dollars per hour of a machine without a GPU; 0 means unknown
     hour_usd: NotNegative = 0.10
-    # serverless tier that responses in `bench` are counted at (tclue/bench/data/prices.toml)
+    # serverless price tier of the responses in `bench` (see tclue/bench/data/prices.toml)
     tier: str = ""
 
 

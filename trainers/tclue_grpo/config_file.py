@@ -2,8 +2,8 @@
 
 * A preset's TOML comes first, then the user's own (`--config`), then each `--set KEY=VALUE`, then
   `--seed`. An error is one line that names the place of the wrong value and what is expected.
-* A run's `config.toml` holds every knob under its line of documentation; it can be given as
-  `--config`. The same configuration always makes the same file.
+* A run's `config.toml` holds every option under its documentation; it can be given as `--config`.
+  The same configuration always makes the same file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tclue_grpo.config import Config
 from tclue_grpo.model_size import shape_of
 
 PRESETS = Path(__file__).parent / "presets"
-# Keys of a preset's file beside the sections; a user's file may name the preset it is based on.
+# Keys of a preset's file besides the sections; a user's file may name the preset it is based on.
 ABOUT, NEEDS_GPU, PRESET = "about", "needs_gpu", "preset"
 
 
@@ -36,7 +36,7 @@ class Preset:
     """A configuration that comes with the trainer."""
 
     name: str
-    # what it trains, and what machine that takes
+    # what it trains, and which machine that needs
     about: str
     needs_gpu: bool
     config: Config
@@ -59,7 +59,7 @@ def _weights(preset: Preset) -> int:
 
 
 def preset(name: str) -> Preset:
-    """The preset of a name; UserError, with the known names, if there is none."""
+    """The preset of a name. Raises UserError, with similar names, if there is none."""
     if name not in presets():
         raise UserError(f"--preset {name}: no such preset: {near(name, presets())}")
     return presets()[name]
@@ -71,7 +71,7 @@ def load(
     settings: Sequence[str] = (),
     seed: int | None = None,
 ) -> Config:
-    """The configuration that a command asks for; UserError for invalid values."""
+    """The configuration that a command asks for. Raises UserError for invalid values."""
     data = read_toml(file) if file else {}
     data.pop(PRESET, None)
     preset_name = preset_name or (preset_of(file) if file else None)
@@ -94,22 +94,25 @@ def preset_of(file: Path) -> str | None:
 
 
 def check(config: Config) -> None:
-    """Refuse values that are valid alone but not together."""
+    """Raise UserError for values that are valid alone but not together."""
     low, high = config.data.band
     wrong = {
-        f"data.band is {[low, high]}: expected the lower first": low >= high,
-        f"bench.puzzles is {config.bench.puzzles!r}, which is train.validation too: the best step "
-        "is chosen on one set and reported on another": (
+        f"data.band is {[low, high]}: expected the lower value first": low >= high,
+        f"bench.puzzles is {config.bench.puzzles!r}, and so is train.validation: expected another "
+        "set, because the best step is chosen on one and results are reported on the other": (
             config.bench.puzzles == config.train.validation
         ),
         f"data.puzzles is {config.data.puzzles}: expected data.puzzles_per_iteration "
-        f"({config.data.puzzles_per_iteration}) or more, so that no iteration has one twice": (
+        f"({config.data.puzzles_per_iteration}) or more, so that no iteration has a puzzle twice": (
             0 < config.data.puzzles < config.data.puzzles_per_iteration
         ),
-        "update.bf16_updates is true: expected model.dtype bfloat16 with it": (
+        "model.lora_rank is above 0: expected model.backend hf": (
+            config.model.lora_rank > 0 and config.model.backend != "hf"
+        ),
+        "update.bf16_updates is true: expected model.dtype bfloat16": (
             config.update.bf16_updates and config.model.dtype != "bfloat16"
         ),
-        "loss.tis_cap is above 0: expected loss.old trainer with it": (
+        "loss.tis_cap is above 0: expected loss.old trainer": (
             config.loss.tis_cap > 0 and config.loss.old == "sampler"
         ),
     }
@@ -117,12 +120,12 @@ def check(config: Config) -> None:
         if is_wrong:
             raise UserError(line)
     difficulties = {"data.difficulty": (config.data.difficulty,)}
-    for knob, names in (difficulties | {"data.curriculum": config.data.curriculum}).items():
+    for option, names in (difficulties | {"data.curriculum": config.data.curriculum}).items():
         for name in names:
             try:
                 draw.settings(name)
             except UserError as error:
-                raise UserError(f"{knob}: {error}") from None
+                raise UserError(f"{option}: {error}") from None
 
 
 def _set(config: Config, setting: str) -> Config:
@@ -131,15 +134,12 @@ def _set(config: Config, setting: str) -> Config:
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
         raise UserError(f"--set {setting}: expected SECTION.KEY=VALUE, as in train.iterations=100")
-    return _merge(
-        config,
-        {section: {name: _parsed(values(config).get(key.strip()), text)}},
-        f"--set {setting}",
-    )
+    value = _parsed(values(config).get(key.strip()), text)
+    return _merge(config, {section: {name: value}}, f"--set {setting}")
 
 
 def _parsed(now: Any, text: str) -> Any:
-    """Parse a value as TOML, in place of `now`; words need no quotes, lists no brackets."""
+    """Parse a value as TOML, of the type of `now`; words need no quotes, and lists no brackets."""
     if isinstance(now, tuple) and not text.startswith("["):
         return [_parsed(None, part.strip()) for part in text.split(",") if part.strip()]
     try:
@@ -156,13 +156,13 @@ def _merge(config: Config, data: Mapping[str, Any], where: str) -> Config:
 
 @cache
 def section_docs() -> dict[str, str]:
-    """section -> its line of documentation."""
+    """section -> its documentation."""
     return {name: str(cls.__doc__) for name, cls in get_type_hints(Config).items()}
 
 
 @cache
 def docs() -> dict[str, str]:
-    """section.name -> the comment above the knob."""
+    """section.name -> the comment above the option."""
     comments = {}
     for section, cls in get_type_hints(Config).items():
         comment: list[str] = []
@@ -177,16 +177,16 @@ def docs() -> dict[str, str]:
 
 
 def values(config: Config) -> dict[str, Any]:
-    """section.name -> value, of every knob."""
+    """section.name -> the value of every option."""
     return {
-        f"{section.name}.{knob.name}": getattr(getattr(config, section.name), knob.name)
+        f"{section.name}.{option.name}": getattr(getattr(config, section.name), option.name)
         for section in fields(config)
-        for knob in fields(getattr(config, section.name))
+        for option in fields(getattr(config, section.name))
     }
 
 
 def to_toml(config: Config) -> str:
-    """The whole configuration, each knob under its documentation."""
+    """The whole configuration, each option under its documentation."""
     lines: list[str] = []
     section = ""
     for key, value in values(config).items():
@@ -207,7 +207,7 @@ def toml_value(value: Any) -> str:
 
 
 def difference(old: Config, new: Config) -> list[str]:
-    """A line for each knob that differs."""
+    """A line for each option that differs."""
     before, after = values(old), values(new)
     return [
         f"{key} was {toml_value(before[key])}, now {toml_value(after[key])}"
@@ -217,13 +217,13 @@ def difference(old: Config, new: Config) -> list[str]:
 
 
 def settle(config: Config, folder: Path) -> None:
-    """Write a run's configuration; UserError if the folder has another configuration."""
+    """Write a run's configuration. Raises UserError if the folder has another configuration."""
     path = folder / "config.toml"
     if path.exists():
         if changes := difference(load(file=path), config):
             raise UserError(
-                f"{folder}: is a run with another configuration ({'; '.join(changes)}): "
-                "give the same one to go on, or another --run"
+                f"{folder}: this run has another configuration ({'; '.join(changes)}): "
+                "give the same one to resume it, or another --run"
             )
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
-"""The training set of the tiny base: 20,000 easy puzzles, each under ever-changing names.
+"""The training set of the tiny base: 20,000 easy puzzles, whose names changed all the time.
 
-Names were exchanged at random whenever a puzzle was drawn, so prompts cannot be compared as they
-are: two puzzles count as equal here if they differ only in suspects, weapons, rooms, motives and
-times. Fountains are not replaced, since the wording around them differs and they kept their name.
+Each time a puzzle was drawn in that training, its names were replaced at random, so prompts cannot
+be compared as they are. Two puzzles count as equal here if they differ only in the names of
+suspects, weapons, rooms, motives and times. The Fountain keeps its name: the text says "at the
+Fountain" and "in the" for any other room, so training never replaced it.
 `scripts/tiny/seen.py` made the file of hashes from the puzzles that trained the base.
 """
 
@@ -48,5 +49,5 @@ def tiny_hashes() -> frozenset[int]:
 
 
 def in_tiny_training_set(puzzle: Puzzle) -> bool:
-    """Whether the tiny base was trained on this puzzle, under any names."""
+    """Whether the tiny base was trained on this puzzle, with any names."""
     return nameless_hash(puzzle) in tiny_hashes()

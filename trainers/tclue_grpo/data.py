@@ -64,11 +64,8 @@ class Puzzles:
         if self._limit:
             start, self.position = self.position, self.position + count
             return [self._repeated[i % self._limit] for i in range(start, self.position)]
-        taken: list[Puzzle] = []
-        while len(taken) < count:
-            puzzle, self.position = self._next_fresh(self.position)
-            taken.append(puzzle)
-        return taken
+        puzzles, self.position = self._fresh(count, self.position)
+        return puzzles
 
     def set_difficulty(self, difficulty: str) -> None:
         """Continue with puzzles of another difficulty."""
@@ -87,23 +84,26 @@ class Puzzles:
     @cached_property
     def _repeated(self) -> list[Puzzle]:
         """The fixed set of puzzles that is repeated."""
-        puzzles: list[Puzzle] = []
-        number = 0
-        while len(puzzles) < self._limit:
-            puzzle, number = self._next_fresh(number)
-            puzzles.append(puzzle)
-        return puzzles
+        return self._fresh(self._limit, 0)[0]
 
-    def _next_fresh(self, number: int) -> tuple[Puzzle, int]:
-        """The first puzzle from `number` on that is not skipped, and the number after it."""
-        for i in range(number, number + MAX_SKIPPED):
-            puzzle = self._generated(i)
-            if prompt_hash(puzzle.prompt) not in self._held_out and not self._unwanted(puzzle):
-                return puzzle, i + 1
-        raise UserError(
-            f"{MAX_SKIPPED} puzzles of {self.difficulty} in a row cannot be trained on: has "
-            "packing.length, and has the model, room for their prompts and rollout.max_tokens?"
-        )
+    def _fresh(self, count: int, number: int) -> tuple[list[Puzzle], int]:
+        """`count` puzzles from `number` on, without the skipped ones, and the number after them."""
+        puzzles: list[Puzzle] = []
+        skipped = 0
+        while len(puzzles) < count:
+            puzzle, number = self._generated(number), number + 1
+            if prompt_hash(puzzle.prompt) in self._held_out or self._unwanted(puzzle):
+                skipped += 1
+            else:
+                puzzles.append(puzzle)
+                skipped = 0
+            if skipped == MAX_SKIPPED:
+                raise UserError(
+                    f"{MAX_SKIPPED} puzzles of {self.difficulty} in a row cannot be trained on: "
+                    "are packing.length and the model's context long enough for their prompts and "
+                    "rollout.max_tokens?"
+                )
+        return puzzles, number
 
     def _generated(self, number: int) -> Puzzle:
         """The run's puzzle `number`; the ones after it are submitted to the workers."""
@@ -115,6 +115,6 @@ class Puzzles:
             return self._pending.pop(number).result()
         except BrokenProcessPool:
             raise UserError(
-                "a process that makes puzzles was ended from outside (for want of memory?): the "
-                "same command goes on from the last checkpoint"
+                "a process that generates puzzles was killed (out of memory?): the same command "
+                "resumes from the last checkpoint"
             ) from None

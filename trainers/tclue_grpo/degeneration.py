@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 
 from tclue.bench.models.decode import DecodingRow
 
@@ -28,13 +29,9 @@ class Degeneration:
         return self.alpha * average + (1 - self.alpha) * logprob
 
     def cut_length(self, logprobs: Sequence[float]) -> int | None:
-        """The number of tokens at which the average first lies below the threshold, or None."""
-        average = 0.0
-        for count, logprob in enumerate(logprobs, 1):
-            average = self.update_average(average, logprob)
-            if average < self.threshold:
-                return count
-        return None
+        """The number of tokens after which the average is first below the threshold, or None."""
+        averages = islice(accumulate(logprobs, self.update_average, initial=0.0), 1, None)
+        return next((n for n, average in enumerate(averages, 1) if average < self.threshold), None)
 
 
 @dataclass

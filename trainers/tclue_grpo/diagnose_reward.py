@@ -1,8 +1,8 @@
-"""Diagnoses a flat reward: one screen that names the likeliest cause, and what to do about it.
+"""Diagnoses a flat reward: one screen that names the most likely cause and what to do about it.
 
 Pure functions of the recent iterations' numbers (lines of `metrics.jsonl`). The order of the checks
 matters, because one cause leads to others: a gap makes the gradient useless whatever the rewards;
-answers that do not parse, or are truncated, earn nothing and so have no spread.
+answers that do not parse, or are truncated, earn nothing, so their rewards are all equal.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ WINDOW, MIN_ITERATIONS = 20, 4
 # Rise of the reward from the first quarter to the later half, in standard errors, beyond which it
 # is not flat.
 FLAT_STANDARD_ERRORS = 2.0
-# Shares of the responses, and of the groups, above which each is named as the cause.
+# Shares of the responses, or of the groups, above which each of these is named as the cause.
 UNPARSED, TRUNCATED, WITHOUT_SPREAD = 0.5, 0.5, 0.7
-# nats a trained token: a gap above the first is the cause; steps below the second are too short
+# nats per trained token: a gap above the first is the cause; steps below the second are too small
 GAP, MIN_MOVED = 0.05, 1e-4
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The likeliest cause of a flat reward."""
+    """The most likely cause of a flat reward."""
 
     # gap, format, truncation, spread, rate, or unknown
     cause: str
@@ -49,7 +49,7 @@ def is_flat(lines: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
-    """The likeliest cause of a flat reward, from the last iterations (at least one)."""
+    """The most likely cause of a flat reward, from the last iterations (at least one)."""
     recent = lines[-WINDOW:]
 
     def usual(name: str) -> float:
@@ -61,48 +61,48 @@ def diagnose(lines: Sequence[Mapping[str, Any]]) -> Diagnosis:
     if usual("gap") > GAP:
         return Diagnosis(
             "gap",
-            f"The trainer's log-probabilities lie {usual('gap'):.3f} nats a token from the "
-            "sampler's: it learns from responses that it would not have given.",
-            "Look whether the engine takes the new weights each iteration and samples at "
-            "rollout.temperature with no top-p and no top-k. If the gap is only rounding: "
+            f"The trainer's log-probabilities differ from the sampler's by {usual('gap'):.3f} "
+            "nats per token: the trainer learns from responses that it would not have given.",
+            "Check that the engine loads the new weights in each iteration, and that it samples at "
+            "rollout.temperature without top-p and top-k. If the gap is only rounding, set "
             'loss.old = "trainer" with loss.tis_cap = 2, or loss.sequence_mask.',
         )
     if usual("truncated") > TRUNCATED:
         return Diagnosis(
             "truncation",
-            f"{usual('truncated'):.0%} of the responses are cut off at the token limit (mean "
-            f"length {usual('length'):.0f}): their answers never come.",
-            "Raise rollout.max_tokens, or have shorter responses earn more: reward.length_shaping.",
+            f"{usual('truncated'):.0%} of the responses are truncated at the token limit (mean "
+            f"length {usual('length'):.0f}), before they give an answer.",
+            "Raise rollout.max_tokens, or reward shorter responses with reward.length_shaping.",
         )
     if 1 - usual("in_format") > UNPARSED:
         return Diagnosis(
             "format",
-            f"{1 - usual('in_format'):.0%} of the responses lack an answer to some question, and "
-            f"{usual('unparsed'):.0%} have none at all.",
-            "Look at some responses: the base may not follow the answer format. Take an "
+            f"{1 - usual('in_format'):.0%} of the responses have no answer to some question, and "
+            f"{usual('unparsed'):.0%} have no answer at all.",
+            "Look at some responses: the base may not follow the answer format. Use an "
             "instruction-tuned base, or set reward.format_penalty.",
         )
     if without_spread > WITHOUT_SPREAD:
         hard = usual("reward") < 0.5
         return Diagnosis(
             "spread",
-            f"{without_spread:.0%} of the groups have responses that all earn the same (mean "
-            f"reward {usual('reward'):.3f}): nothing in them is better or worse.",
-            f"The puzzles are too {'hard' if hard else 'easy'}: take another data.difficulty or a "
+            f"In {without_spread:.0%} of the groups all responses have the same reward (mean "
+            f"reward {usual('reward'):.3f}), so nothing can be learned from them.",
+            f"The puzzles are too {'hard' if hard else 'easy'}: set another data.difficulty, a "
             "data.curriculum, more rollout.responses_per_puzzle, or a higher rollout.temperature.",
         )
     if usual("moved") < MIN_MOVED:
         return Diagnosis(
             "rate",
-            f"An iteration moves the log-probabilities by {usual('moved'):.1e} nats a token, at a "
-            f"learning rate of {usual('rate'):.1e}: next to nothing.",
-            "Raise update.learning_rate, three to ten times at first.",
+            f"An iteration changes the log-probabilities by only {usual('moved'):.1e} nats per "
+            f"token, at a learning rate of {usual('rate'):.1e}.",
+            "Raise update.learning_rate, by a factor of three to ten at first.",
         )
     return Diagnosis(
         "unknown",
-        "None of the known causes: responses parse, groups have spread, the policy moves, and "
-        "sampler and trainer agree.",
-        "Give it more iterations, or more data.puzzles_per_iteration for a less noisy gradient.",
+        "None of the known causes applies: responses parse, rewards differ within groups, the "
+        "policy changes, and sampler and trainer agree.",
+        "Train for more iterations, or raise data.puzzles_per_iteration for a less noisy gradient.",
     )
 
 

@@ -9,7 +9,7 @@
   its contents were computed with the old weights. Before the next request, a short one is sent
   whose log-probabilities are compared with the policy's. A server that fails this check is
   restarted, once.
-* A tied head is written as a weight of its own: on a CPU, reloading tied weights in place changes
+* A tied head is written as a separate weight: on a CPU, reloading tied weights in place changes
   the embedding but silently not the head (vLLM 0.32.0).
 * As many requests run at once as fit, at their longest, into vLLM's memory for keys and values.
 * A server that dies is restarted with the current weights, once for each call; responses that were
@@ -22,10 +22,11 @@ import asyncio
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import torch
@@ -33,14 +34,14 @@ import torch
 from tclue.errors import UserError
 from tclue_grpo.degeneration import Degeneration
 from tclue_grpo.engines import SampledPolicy
-from tclue_grpo.rollout import Sample, SamplingRequest
+from tclue_grpo.rollout import Finish, Sample, SamplingRequest
 from tclue_grpo.vllm_checks import check_pack, write_untied
-from tclue_grpo.vllm_server import Server, ServerSettings, new_log, remove, scratch_folder
+from tclue_grpo.vllm_server import Server, ServerSettings, new_log, scratch_folder
 
 logger = logging.getLogger(__name__)
 
 CHECK_TOKENS = 16
-# Nats: the greatest gap in fp32, the mean gap where one side is bf16.
+# Limits in nats: for the largest gap in fp32, and for the mean gap if one side is bf16.
 FP32_GAP, BF16_GAP = 1e-3, 0.02
 RESET_S = 30.0  # wait for cache blocks that stopped responses still occupy
 
@@ -88,18 +89,23 @@ class VLLMEngine:
         else:
             try:
                 asyncio.run(self._reload())
-            except _DiedError as reason:
-                self._restart(reason)
+            except _DiedError as error:
+                self._restart(str(error))
         if previous != Path():
-            remove(previous)
+            shutil.rmtree(previous, ignore_errors=True)
         logger.info("vLLM: weights %d in %.1f s", self._syncs, time.perf_counter() - start)
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """`n` samples for each request, in order."""
         if self.server is None:
-            raise UserError("vLLM: weights are missing: sync(policy) comes before sample")
+            raise UserError("vLLM: weights are missing: call sync(policy) before sample")
         for request in requests:
-            self._check_fits(request)
+            if (length := len(request.prompt) + self._max_tokens) > self._settings.max_model_len:
+                raise UserError(
+                    f"vLLM: a prompt of {len(request.prompt)} tokens and a response of "
+                    f"{self._max_tokens} are {length}: expected at most "
+                    f"{self._settings.max_model_len}, the server's limit"
+                )
         samples: dict[tuple[int, int], Sample] = {}
         restarted = False
         while True:
@@ -107,11 +113,11 @@ class VLLMEngine:
                 if self._unchecked and requests:
                     self._check(requests[0].prompt)
                 asyncio.run(self._sample(requests, samples))
-            except _DiedError as reason:
+            except _DiedError as error:
                 if restarted:
-                    raise UserError(f"vLLM failed twice: {reason}: see {self.log}") from reason
+                    raise UserError(f"vLLM failed twice: {error}: see {self.log}") from error
                 restarted = True
-                self._restart(reason)
+                self._restart(str(error))
                 continue
             return [[samples[i, j] for j in range(request.n)] for i, request in enumerate(requests)]
 
@@ -120,7 +126,7 @@ class VLLMEngine:
         if self.server:
             self.server.close()
             self.server = None
-        remove(self._scratch)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     # The server
 
@@ -131,8 +137,8 @@ class VLLMEngine:
         self._cache_tokens = asyncio.run(self._read_cache_tokens())
         logger.info("vLLM: keys and values of %d tokens", self._cache_tokens)
 
-    def _restart(self, reason: Exception) -> None:
-        logger.warning("vLLM: %s; starting it again, log in %s", reason, self.log)
+    def _restart(self, reason: str) -> None:
+        logger.warning("vLLM: %s; restarting it, its log is %s", reason, self.log)
         if self.server:
             self.server.close()
         self._unchecked = True
@@ -177,18 +183,15 @@ class VLLMEngine:
     # The check
 
     def _check(self, prompt: list[int]) -> None:
-        """Compare the log-probabilities of a short response with the policy's."""
-        try:
-            self._compare(prompt)
-        except _MismatchError as first:
-            self._restart(first)
-            try:
-                self._compare(prompt)
-            except _MismatchError as second:
-                raise UserError(f"vLLM: {second}, after a fresh start too: {self.log}") from second
+        """Raise UserError if the server samples from other weights, also after a restart."""
+        if mismatch := self._mismatch(prompt):
+            self._restart(mismatch)
+            if mismatch := self._mismatch(prompt):
+                raise UserError(f"vLLM: {mismatch}, also after a restart: see {self.log}")
         self._unchecked = False
 
-    def _compare(self, prompt: list[int]) -> None:
+    def _mismatch(self, prompt: list[int]) -> str:
+        """How the server's log-probabilities differ from the policy's; empty if they do not."""
         policy = self._policy
         assert policy
         sample = asyncio.run(self._sample_short(prompt))
@@ -198,10 +201,11 @@ class VLLMEngine:
         self.gap = float(gaps.max() if exact else gaps.mean())
         limit = FP32_GAP if exact else BF16_GAP
         logger.info("vLLM: gap to the policy %.2g nats", self.gap)
-        if not self.gap < limit:
-            raise _MismatchError(
-                f"log-probabilities are {self.gap:.3g} nats off the policy, above {limit}"
-            )
+        if self.gap < limit:
+            return ""
+        return (
+            f"log-probabilities differ from the policy's by {self.gap:.3g} nats, more than {limit}"
+        )
 
     async def _sample_short(self, prompt: list[int]) -> Sample:
         async with self._session() as session:
@@ -212,14 +216,6 @@ class VLLMEngine:
             return sample
 
     # Sampling
-
-    def _check_fits(self, request: SamplingRequest) -> None:
-        length, limit = len(request.prompt) + self._max_tokens, self._settings.max_model_len
-        if length > limit:
-            raise UserError(
-                f"vLLM: a prompt of {len(request.prompt)} tokens and a response of "
-                f"{self._max_tokens} are {length}; the server takes {limit}"
-            )
 
     async def _sample(
         self, requests: Sequence[SamplingRequest], samples: dict[tuple[int, int], Sample]
@@ -256,7 +252,7 @@ class VLLMEngine:
             answer = await self._post(session, "/v1/completions", self._body(request))
             group = self._samples(answer)
             if len(group) != request.n:
-                raise UserError(f"vLLM: {len(group)} responses where {request.n} were asked for")
+                raise UserError(f"vLLM sent {len(group)} responses: expected {request.n}")
             samples.update({(i, j): sample for j, sample in enumerate(group)})
             return
 
@@ -320,15 +316,11 @@ class VLLMEngine:
         return [_sample(*_tokens(choice), choice.get("finish_reason")) for choice in choices]
 
 
-class _MismatchError(Exception):
-    """The log-probabilities of server and policy differ too much."""
-
-
 def _expect_ok(status: int, path: str, text: str) -> None:
     if status >= 500:
         raise _DiedError(f"{path}: {status} {text[:200]}")
     if status != 200:
-        raise UserError(f"vLLM refuses {path}: {status} {text[:300]}")
+        raise UserError(f"vLLM refused {path}: {status} {text[:300]}")
 
 
 def _choices(answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -340,23 +332,20 @@ def _choices(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tokens(choice: dict[str, Any]) -> tuple[list[int], list[float]]:
-    """A response's token ids and their log-probabilities; UserError where one is missing."""
+    """A response's token ids and their log-probabilities. Raises UserError if one is missing."""
     ids: list[int] | None = choice.get("token_ids")
     if ids is None:
-        raise UserError("vLLM: no token_ids in its answer: it must know return_token_ids")
+        raise UserError("vLLM: token_ids are missing: expected a version that has return_token_ids")
     logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or []
     if len(logprobs) != len(ids) or None in logprobs:
-        raise UserError(f"vLLM: {len(logprobs)} log-probabilities for {len(ids)} tokens")
+        raise UserError(f"vLLM sent {len(logprobs)} log-probabilities for {len(ids)} tokens")
     return ids, logprobs
 
 
 def _sample(ids: list[int], logprobs: list[float], finish: str | None) -> Sample:
-    if finish == "stop":
-        return Sample(ids, logprobs, "stop")
-    if finish == "length":
-        return Sample(ids, logprobs, "length")
-    # "abort", "error", or a stream that ended in the middle
-    raise _DiedError(f"a response ended with {finish!r}")
+    if finish not in ("stop", "length"):  # "abort", "error", or None if a stream ended early
+        raise _DiedError(f"a response ended with {finish!r}")
+    return Sample(ids, logprobs, cast(Finish, finish))
 
 
 def cache_tokens(metrics: str) -> int:
@@ -366,4 +355,4 @@ def cache_tokens(metrics: str) -> int:
     try:
         return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
     except (KeyError, ValueError) as error:
-        raise UserError("vLLM: /metrics does not say num_gpu_blocks and block_size") from error
+        raise UserError("vLLM: num_gpu_blocks or block_size is missing in /metrics") from error

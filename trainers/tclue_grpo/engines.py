@@ -19,13 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tclue_grpo.distributed import (
-    all_gather,
-    broadcast_from_rank_zero,
-    is_rank_zero,
-    rank,
-    world_size,
-)
+from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, rank, world_size
 from tclue_grpo.packing import Pack
 from tclue_grpo.rollout import Sample, SamplingRequest
 
@@ -95,14 +89,14 @@ class RankZeroEngine:
         """Sample from these weights from now on."""
         self._policy = policy
         proxy = ScoringProxy(policy)
-        broadcast_from_rank_zero(lambda: self._rank_zero_engine.sync(proxy))
+        broadcast_from_rank_zero(lambda: self._engine.sync(proxy))  # type: ignore[union-attr]
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
         """`n` samples for each request, in order, in all processes."""
         assert self._policy
         samples: list[list[Sample]] = []
-        if is_rank_zero():
-            samples = self._rank_zero_engine.sample(requests)
+        if self._engine:
+            samples = self._engine.sample(requests)
             _broadcast_pack(None)
         else:
             while pack := _broadcast_pack(None):
@@ -113,11 +107,6 @@ class RankZeroEngine:
         """Stop the server."""
         if self._engine:
             self._engine.close()
-
-    @property
-    def _rank_zero_engine(self) -> Engine:
-        assert self._engine
-        return self._engine
 
 
 class ScoringProxy:

@@ -32,22 +32,16 @@ def shard(policy: nn.Module, layers: Sequence[nn.Module]) -> None:
         if isinstance(unit, FSDPModule):
             unit.set_gradient_divide_factor(1.0)
             unit.set_force_sum_reduction_for_comms(True)  # gloo supports a factor with sums only
-    for name, weight in policy.named_parameters():
-        copy_to_shard(weight, full.pop(name))
+    with torch.no_grad():
+        for name, weight in policy.named_parameters():
+            assert isinstance(weight, DTensor)
+            value = full.pop(name).to(weight.device)
+            weight.copy_(distribute_tensor(value, weight.device_mesh, weight.placements))
 
 
 def local_tensor(weight: Tensor) -> Tensor:
     """The shard of a weight that this process has."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
-
-
-def copy_to_shard(weight: Tensor, value: Tensor) -> None:
-    """Copy process 0's value into a weight; all processes must pass a value of that shape."""
-    if isinstance(weight, DTensor):
-        value = value.to(weight.device)
-        value = distribute_tensor(value, weight.device_mesh, weight.placements)
-    with torch.no_grad():
-        weight.copy_(value)
 
 
 def shard_like(value: Tensor, like: Tensor) -> Tensor:

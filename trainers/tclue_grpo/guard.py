@@ -2,7 +2,7 @@
 
 It is pure: it receives each iteration's numbers and each validation, and keeps a few (`state`).
 
-* **At once**, in any iteration: a step that moved the policy too far (`moved`, known before
+* **At once**, in any iteration: a step that changed the policy too much (`moved`, known before
   anything is sampled from the new weights), and log-probabilities unlike the sampler's (`gap`).
 * **For `patience` iterations in a row**, against the median of the first `warmup_iterations`:
   gradient norm, entropy, response length, truncated responses. A policy that learns becomes more
@@ -28,8 +28,9 @@ from typing import Any, Self
 from tclue.bench.stats.intervals import mean, standard_error, t_quantile
 from tclue_grpo import config
 
-# Weight of the entropy term, as a multiple of that of all log-probabilities; beyond it the reward
-# hardly counts. On the tiny model a weight of 1 made the gradient norm 38 times as large.
+# Largest weight of the entropy term, as a multiple of the weight of all log-probabilities. Beyond
+# it the reward hardly counts: on the tiny model a weight of 1 made the gradient norm 38 times as
+# large.
 ENTROPY_PULL = 5.0
 # level of the confidence interval of a validation's change
 CONFIDENCE = 0.999
@@ -91,7 +92,9 @@ class Guard:
         # Without a group with spread nothing is learned: that is a flat reward, not a decline.
         if not self._options.on or numbers.get("groups") == 0:
             return None
-        not_finite = [name for name in FINITE if _is_not_finite(numbers, name)]
+        # In metrics.jsonl a number that is not finite is null.
+        values = {name: numbers.get(name, 0.0) for name in FINITE}
+        not_finite = [n for n, value in values.items() if value is None or not math.isfinite(value)]
         reason = f"{' and '.join(not_finite)} of the iteration: not a finite number"
         alarm = self._streak("not finite", bool(not_finite), reason)
         if not_finite:
@@ -127,16 +130,15 @@ class Guard:
         if moved > options.moved:
             return Alarm(
                 "moved",
-                f"one iteration's steps moved the log-probabilities by {moved:.2f} nats a token, "
-                f"more than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is "
-                "too high",
+                f"one iteration changed the log-probabilities by {moved:.2f} nats per token, more "
+                f"than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is too high",
             )
         gap = numbers.get("gap", 0.0)
         if gap > options.gap:
             return Alarm(
                 "gap",
-                f"the trainer's log-probabilities lie {gap:.3f} nats a token from the "
-                f"sampler's, more than {options.gap}: it samples from other weights",
+                f"the trainer's log-probabilities differ from the sampler's by {gap:.3f} nats per "
+                f"token, more than {options.gap}: the sampler uses other weights",
             )
         return None
 
@@ -144,10 +146,10 @@ class Guard:
         """An alarm about an entropy term that outweighs the reward, or None."""
         reward = numbers.get("surrogate_weight", 0.0)
         pull = abs(self._entropy_weight) / reward if reward and self._entropy_weight else 0.0
-        effect = "keeps up" if self._entropy_weight > 0 else "takes away"
+        effect = "raises" if self._entropy_weight > 0 else "lowers"
         reason = (
-            f"the entropy term {effect} entropy {pull:.0f} times as strongly as the reward is "
-            f"learned (loss.entropy is {self._entropy_weight:g}): is its sign right, and its size?"
+            f"the entropy term {effect} entropy with {pull:.0f} times the weight of the reward: "
+            f"check the sign and the size of loss.entropy, which is {self._entropy_weight:g}"
         )
         return self._streak("entropy pull", pull > ENTROPY_PULL, reason)
 
@@ -158,7 +160,7 @@ class Guard:
         norm, entropy, length = (numbers[name] for name in ("grad_norm", "entropy", "length"))
         rise = numbers["truncated"] - usual["truncated"]
         hint = (
-            f"; the entropy term's weight is {self._entropy_weight:g}: is its sign right?"
+            f"; check the sign of loss.entropy, which is {self._entropy_weight:g}"
             if self._entropy_weight
             else ""
         )
@@ -182,7 +184,7 @@ class Guard:
             (
                 "truncated",
                 rise > options.truncated_rise,
-                f"{numbers['truncated']:.0%} of the responses are cut off, "
+                f"{numbers['truncated']:.0%} of the responses are truncated, "
                 f"usually {usual['truncated']:.0%}",
             ),
             (
@@ -212,7 +214,7 @@ class Guard:
         )
 
     def _has_fallen(self) -> bool:
-        """Whether training accuracy, smoothed, lies clearly below its best."""
+        """Whether smoothed training accuracy is clearly below its best value."""
         enough = len(self._recent) >= SMOOTHING
         return enough and mean(self._recent) < self._best_recent - self._options.accuracy_drop
 
@@ -224,9 +226,3 @@ class Guard:
         self._recent = [*self._recent, float(numbers["accuracy"])][-SMOOTHING:]
         if len(self._recent) == SMOOTHING:
             self._best_recent = max(self._best_recent, mean(self._recent))
-
-
-def _is_not_finite(numbers: Mapping[str, Any], name: str) -> bool:
-    """Whether a number that is there is not finite (in metrics.jsonl it is null)."""
-    value = numbers.get(name, 0.0)
-    return value is None or not math.isfinite(value)

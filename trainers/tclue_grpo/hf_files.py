@@ -30,7 +30,7 @@ def fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*BESIDE_WEIGHTS, "*.safetensors"]))
     except OSError as error:
-        raise UserError(f"{name}: cannot be fetched from the hub: {error}") from error
+        raise UserError(f"{name}: cannot be downloaded from the hub: {error}") from error
 
 
 def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None:
@@ -60,7 +60,7 @@ def load_weights(module: Any, state: dict[str, Tensor]) -> None:
     """Load weights into a transformers model; RuntimeError if their names do not match."""
     keys = module.load_state_dict(state, strict=False)
     embedding = module.get_input_embeddings().weight
-    # A tied head has no entry of its own.
+    # A tied head has no separate entry.
     missing = [k for k in keys.missing_keys if module.get_parameter(k) is not embedding]
     if missing or keys.unexpected_keys:
         raise RuntimeError(f"weights do not match: {missing}, {keys.unexpected_keys}")

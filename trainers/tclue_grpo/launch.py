@@ -43,11 +43,9 @@ PATIENCE = timedelta(hours=6)
 
 def join_process_group() -> None:
     """Join the process group that the environment variables of `torchrun` describe."""
-    if torch.cuda.is_available():
+    if on_gpu := torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
-    else:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
 
 
 def run_training(
@@ -88,7 +86,7 @@ def train_in_processes(
                 pass
         except (ProcessExitedException, ProcessRaisedException) as error:
             if results.empty():
-                message = f"{folder}: a process of the run died: {error}{RESUME_HINT}"
+                message = f"{folder}: a process of this run died: {error}{RESUME_HINT}"
                 raise UserError(message) from None
     outcome = results.get()
     if isinstance(outcome, BaseException):

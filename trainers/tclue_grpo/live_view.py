@@ -25,11 +25,11 @@ class View:
     def __init__(
         self, name: str, total: int, *, hour_usd: float = 0.0, out: TextIO | None = None
     ) -> None:
-        """`total` iterations in all; `hour_usd` is what the machine costs, 0 where unknown."""
+        """`total` is the number of iterations; `hour_usd` is the machine's price, 0 if unknown."""
         self._name, self._total, self._hour_usd = name, total, hour_usd
         self._out = out or sys.stderr
         self._live: Any = None
-        # seconds of each stage in this session; of training in all, and in earlier sessions
+        # seconds of each stage in this session; of all training, and of earlier sessions
         self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._trained_s, self._earlier_s = 0.0, 0.0
         self._counted = 0
@@ -77,7 +77,7 @@ class View:
             self._print(f"validation {self._validation}")
 
     def say(self, text: str) -> None:
-        """Print a line that stays: an alarm, a rollback, a checkpoint's place."""
+        """Print a line that stays: an alarm, a rollback, the folder of a checkpoint."""
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -99,7 +99,7 @@ class View:
             "validation": self._validation,
             "entropy": _number(numbers.get("entropy"), 4),
             "length": _number(numbers["length"], 0),
-            "cut off": f"{numbers['truncated']:.0%}",
+            "truncated": f"{numbers['truncated']:.0%}",
             "sampling": f"{sampled / max(1e-9, timings.get('sample_s', 0.0)):,.0f} tokens/s",
             "training": f"{learned / max(1e-9, timings.get('train_s', 0.0)):,.0f} tokens/s",
             "time": " ".join(shares),

@@ -5,10 +5,10 @@
 The same call resumes an interrupted run from its last checkpoint: the iterations after that are run
 again and give the same numbers. A run's folder holds:
 
-    config.toml      every knob; another configuration is refused
+    config.toml      every option; another configuration is refused
     metrics.jsonl    a line for each iteration and for each validation
     kept.json        which checkpoints exist, and how they are benchmarked
-    step-000040/     a checkpoint that transformers loads; trainer/ in it is what a resume needs
+    step-000040/     a checkpoint that transformers loads; its trainer/ has what a resume needs
     plots/           drawn at each validation
 
 In a run on several GPUs each process runs this loop; process 0 writes the files and shows progress
@@ -42,7 +42,7 @@ from tclue_grpo.step import iterate
 from tclue_grpo.validate import validate
 
 # the message for a user who did not wait for the iteration to end
-RESUME_HINT = "; the same command goes on from the last checkpoint"
+RESUME_HINT = "; the same command resumes from the last checkpoint"
 
 
 @contextmanager
@@ -62,21 +62,21 @@ def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
 def train(config: Config, folder: Path, manifest: Mapping[str, Any]) -> TrainedRun:
     """Train to the end, or resume where an earlier call was interrupted.
 
-    `manifest` is what kept.json holds beside the steps. UserError says what the user can correct.
+    `manifest` is what kept.json holds besides the steps. Raises UserError for a user's mistakes.
     """
     with TrainingRun(config, folder, manifest) as run:
         while not run.done:
             run.advance()
             if run.stop_requested():
                 run.save()
-                raise KeyboardInterrupt(f"; the same command goes on after {run.progress}")
+                raise KeyboardInterrupt(f"; the same command resumes after {run.progress}")
         return run.result()
 
 
 def lock_folder(folder: Path) -> int:
     """Lock a run's folder until the returned descriptor is closed; UserError if it is locked."""
     return journal.locked(
-        folder, "another process trains this run: let it finish, or stop it", "take another --runs"
+        folder, "another process trains this run: let it finish, or stop it", "give another --runs"
     )
 
 
@@ -95,8 +95,8 @@ class TrainingRun:
             if is_rank_zero():
                 resources.callback(os.close, lock_folder(folder))
             # Sinks come first: they can fail before anything is started that has to be closed.
-            knobs = config_file.values(config)
-            sinks = metrics.sinks(folder, knobs, config.log) if is_rank_zero() else []
+            options = config_file.values(config)
+            sinks = metrics.sinks(folder, options, config.log) if is_rank_zero() else []
             puzzles = load_set(config.train.validation).puzzles
             self.validation = puzzles[: config.train.validation_puzzles or None]
             self.checkpoints = Checkpoints(folder, manifest, config.train.keep_every)
@@ -153,7 +153,7 @@ class TrainingRun:
             raise KeyboardInterrupt(RESUME_HINT)
         self._stop_requested = True
         if is_rank_zero():
-            message = "stopping after this iteration; Ctrl-C again leaves at once"
+            message = "stopping after this iteration; press Ctrl-C again to exit at once"
             print(message, file=sys.stderr)
 
     def stop_requested(self) -> bool:
@@ -161,7 +161,7 @@ class TrainingRun:
         return any(all_gather(self._stop_requested))
 
     def advance(self) -> None:
-        """Run one iteration, and validate, check for alarms and save where that is due."""
+        """Run one iteration; validate, check for alarms and save if that is due."""
         with self._timed_training():
             if self.state.iteration == 0:
                 self._validate()
@@ -218,7 +218,7 @@ class TrainingRun:
         self.rollbacks += 1
         state.rate_factor *= options.rollback_rate
         self.guard.reset_after_rollback()
-        self.report.say(f"back to step {step}, at {state.rate_factor:g} of the rate")
+        self.report.say(f"back to step {step}, at {state.rate_factor:g} times the learning rate")
 
     def _choose_difficulty(self, numbers: Numbers) -> None:
         """Move along the curriculum when an iteration's accuracy lies outside `data.band`."""

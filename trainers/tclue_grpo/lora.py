@@ -1,8 +1,8 @@
 """LoRA (Hu et al., 2021, https://arxiv.org/abs/2106.09685), by peft, inside the model.
 
 Every linear layer except the head gets an adapter, and only adapters are trained. The model keeps
-its class, so engines sample from it as usual; `merged_state` computes merged weights anew each time
-and leaves the model in training unchanged. With adapters switched off the model is the base, which
+its class, so engines sample from it as usual; `merged_state` computes merged weights each time and
+leaves the model in training unchanged. With adapters switched off the model is the base, which
 serves as the reference of a KL term.
 """
 
@@ -26,7 +26,7 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise UserError("model.lora_rank: peft is missing: pip install 'tclue[lora]'") from None
+        raise UserError("model.lora_rank needs peft: run `pip install 'tclue[lora]'`") from None
     config: Any = LoraConfig
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same adapters in every run

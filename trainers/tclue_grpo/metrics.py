@@ -16,9 +16,10 @@ import importlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tclue.errors import UserError
 from tclue.journal import Journal
@@ -27,14 +28,14 @@ from tclue_grpo.config import LogConfig
 FILE = "metrics.jsonl"
 
 
-class Sink(Protocol):
+@dataclass(frozen=True)
+class Sink:
     """Another destination of the metrics."""
 
-    def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Log an iteration's numbers; nested names have slashes."""
-
-    def close(self) -> None:
-        """Finish: no more numbers follow."""
+    # called with an iteration and its numbers; nested names have slashes
+    log: Callable[[int, Mapping[str, float]], None]
+    # called once, after the last numbers
+    close: Callable[[], None]
 
 
 class Metrics:
@@ -47,8 +48,8 @@ class Metrics:
         length = size if length is None else length
         if size < length:
             raise UserError(
-                f"{self.path}: has {size} bytes, its checkpoint knows of {length}: "
-                "put the file back as it was, or begin another run"
+                f"{self.path}: has {size} bytes, and {length} when its checkpoint was written: "
+                "restore the file, or start another run"
             )
         if size:
             os.truncate(self.path, length)
@@ -60,13 +61,13 @@ class Metrics:
         return self.path.stat().st_size
 
     def write(self, iteration: int, numbers: Mapping[str, Any]) -> None:
-        """Append a line. Raises UserError where it cannot be written."""
+        """Append a line. Raises UserError if it cannot be written."""
         line = json.dumps(_finite({"iteration": iteration, **numbers}), allow_nan=False)
         _, error = self._journal.append([line.encode() + b"\n"])
         if error:
             raise UserError(
-                f"{self.path}: cannot be written: {error.strerror}. What was measured before is "
-                "whole; once that is mended, the same command goes on from the last checkpoint"
+                f"{self.path}: cannot be written: {error.strerror}. Earlier lines are complete. "
+                "Correct the cause, and the same command resumes from the last checkpoint"
             )
         flat = dict(_flat(numbers))
         for sink in self._sinks:
@@ -115,51 +116,37 @@ def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
             yield f"{prefix}{name}", float(value)
 
 
-class TensorBoard:
-    """TensorBoard's event files, in the run's folder."""
-
-    def __init__(self, run: Path) -> None:
-        module = _import_package("torch.utils.tensorboard", "tensorboard")
-        self._writer = module.SummaryWriter(str(run / "tensorboard"))
-
-    def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Add scalars."""
-        for name, value in numbers.items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Write what is still buffered."""
-        self._writer.close()
-
-
-class Tracker:
-    """Weights & Biases, and trackio, which has its interface."""
-
-    def __init__(self, package: str, project: str, name: str, config: Mapping[str, Any]) -> None:
-        module = _import_package(package, package)
-        self._run = module.init(project=project, name=name, config=dict(config))
-
-    def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Log a step."""
-        self._run.log(dict(numbers), step=step)
-
-    def close(self) -> None:
-        """Send what is still buffered."""
-        self._run.finish()
-
-
 def sinks(run: Path, config: Mapping[str, Any], options: LogConfig) -> list[Sink]:
-    """The sinks that the section `log` enables; UserError if a package is missing."""
-    boards: list[Sink] = [TensorBoard(run)] if options.tensorboard else []
-    trackers = [name for name in ("wandb", "trackio") if getattr(options, name)]
-    return boards + [Tracker(name, options.project, run.name, config) for name in trackers]
+    """The sinks that the section `log` enables. Raises UserError if a package is missing."""
+    enabled = []
+    for name in ("tensorboard", "wandb", "trackio"):
+        if getattr(options, name):
+            try:
+                is_tracker = name != "tensorboard"
+                sink = _tracker(name, run, config, options) if is_tracker else _tensorboard(run)
+            except ImportError:
+                raise missing_package(name) from None
+            enabled.append(sink)
+    return enabled
 
 
-def _import_package(module: str, package: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise missing_package(package) from None
+def _tensorboard(run: Path) -> Sink:
+    """TensorBoard's event files, in the run's folder."""
+    module: Any = importlib.import_module("torch.utils.tensorboard")
+    writer = module.SummaryWriter(str(run / "tensorboard"))
+
+    def log(step: int, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            writer.add_scalar(name, value, step)
+
+    return Sink(log, writer.close)
+
+
+def _tracker(package: str, run: Path, config: Mapping[str, Any], options: LogConfig) -> Sink:
+    """Weights & Biases, or trackio, which has the same interface."""
+    module: Any = importlib.import_module(package)
+    tracker = module.init(project=options.project, name=run.name, config=dict(config))
+    return Sink(lambda step, numbers: tracker.log(dict(numbers), step=step), tracker.finish)
 
 
 def missing_package(package: str) -> UserError:

@@ -6,7 +6,6 @@ The models are of the Qwen2 and Llama kind: attention with grouped keys and valu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from tclue.bench.models.chat_template import missing_template_error
@@ -20,7 +19,7 @@ SHAPES = Path(__file__).parent / "shapes.toml"
 
 @dataclass(frozen=True)
 class Shape:
-    """What sizes follow from."""
+    """The numbers from which the sizes follow."""
 
     layers: int
     width: int
@@ -29,7 +28,7 @@ class Shape:
     # width of the MLP
     inner: int
     vocab: int
-    # whether the output matrix is the embeddings'
+    # whether the output matrix is the embedding matrix
     tied: bool
     # whether queries, keys and values have a bias
     qkv_bias: bool
@@ -38,7 +37,7 @@ class Shape:
 
     @property
     def kv_width(self) -> int:
-        """Width of a token's keys, and of its values."""
+        """Width of the keys of a token; its values have the same width."""
         return self.kv_heads * (self.head or self.width // self.heads)
 
     @property
@@ -74,19 +73,15 @@ def resolve_base(base: str) -> str:
 
 
 def shape_of(base: str) -> Shape | None:
-    """The shape of a checkpoint; None for one on the hub that is not known here.
+    """The shape of a checkpoint; None for one on the hub that is not in shapes.toml.
 
     Raises UserError for a folder without a config.json that can be used.
     """
     folder = Path(resolve_base(base)).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
-    return _known().get(base)
-
-
-@cache
-def _known() -> dict[str, Shape]:
-    return {name: Shape(**table) for name, table in read_toml(SHAPES).items()}
+    table = read_toml(SHAPES).get(base)
+    return Shape(**table) if table else None
 
 
 def _from_folder(folder: Path) -> Shape:
@@ -121,6 +116,6 @@ def check_base(base: str) -> None:
         raise missing_template_error(base)
     if not list(folder.glob("*.safetensors")):
         raise UserError(
-            f"{base}: has no .safetensors file: weights in other formats are not loaded, because "
-            "a pickled one can run code"
+            f"{base}: has no .safetensors file: expected one, because weights in other formats are "
+            "pickled, and loading them can run code"
         )

@@ -12,14 +12,7 @@ import torch
 from torch import Tensor
 
 from tclue_grpo.config import LossConfig
-from tclue_grpo.losses import (
-    Objective,
-    Scale,
-    Terms,
-    dr_grpo,
-    ratio_of,
-    surrogate,
-)
+from tclue_grpo.losses import Objective, Scale, Terms, dr_grpo, ratio_of, surrogate
 from tclue_grpo.packing import Pack
 
 

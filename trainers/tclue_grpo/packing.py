@@ -1,8 +1,8 @@
 """Packing: responses of a group share one copy of their prompt in a sequence of fixed length.
 
-* Where packs are padded (`pad_to`, which compiled kernels need), groups are split so that there is
-  little padding. Where they are not (CPU), a group that fits into one pack is kept whole: another
-  copy of its prompt costs more than a short pack.
+* If packs are padded (`pad_to`, which compiled kernels need), groups are split so that there is
+  little padding. If they are not (CPU), a group that fits into one pack is kept whole: another copy
+  of its prompt costs more than a short pack.
 * `fill` decides which responses share a pack. A pack begins with the rest of the group that was
   split at the end of the pack before, takes the longest groups that fit, and splits one if no
   whole group fits: at most one more copy of a prompt for each pack. A split takes the responses
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PADDING = -1
 PROMPT = -1
-# Groups that are considered for a split: so many with the shortest prompts.
+# Number of groups that are considered for a split: those with the shortest prompts.
 CANDIDATES = 8
 
 
@@ -171,8 +171,8 @@ def fill(groups: Sequence[Group], length: int, keep_whole: bool) -> list[list[Gr
         responses = sorted(group.responses, key=_tokens, reverse=True)
         if responses and (needed := len(group.prompt) + _tokens(responses[0])) > length:
             raise UserError(
-                f"packing: a prompt of {len(group.prompt)} tokens and a response of "
-                f"{_tokens(responses[0])} do not fit a pack of {length}: expected at least {needed}"
+                f"packing.length is {length}: expected at least {needed}, for a prompt of "
+                f"{len(group.prompt)} tokens and a response of {_tokens(responses[0])}"
             )
         unpacked += [replace(group, responses=responses)] if responses else []
     unpacked.sort(key=_size, reverse=True)
@@ -214,10 +214,9 @@ def _next_group(unpacked: list[Group], space: int, may_split: bool) -> Group | N
 def _split(group: Group, space: int) -> tuple[Group, Group]:
     """The part that fills the space best, leaving short responses for later, and the rest."""
     sums = [1]  # bit n is set if some of the responses so far have n tokens together
+    fitting = (2 << space - len(group.prompt)) - 1
     for response in group.responses:
-        sums.append(
-            (sums[-1] | sums[-1] << _tokens(response)) & ((2 << space - len(group.prompt)) - 1)
-        )
+        sums.append((sums[-1] | sums[-1] << _tokens(response)) & fitting)
     target = sums[-1].bit_length() - 1
     part, rest = replace(group, responses=[]), replace(group, responses=[])
     for before, response in zip(sums[-2::-1], group.responses[::-1], strict=True):

@@ -3,12 +3,12 @@
 * Memory is computed, not measured, from what the optimizer and the packs need at once. A run that
   needs more than the machine has is refused with these numbers.
 * Hours are an estimate: floating-point operations over an assumed share of the peak. The
-  assumptions are printed beside it.
+  assumptions are printed with it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from tclue.errors import UserError
@@ -17,7 +17,7 @@ from tclue_grpo.config import Config
 from tclue_grpo.hardware import GB, Machine
 from tclue_grpo.model_size import Shape, shape_of
 
-# Dense bfloat16 operations a second of one GPU, from its data sheet; by a part of its name.
+# Dense bfloat16 operations per second of one GPU, from its data sheet, by a part of its name.
 PEAKS = {
     "H200": 989e12,
     "H100": 989e12,
@@ -27,14 +27,14 @@ PEAKS = {
     "L4": 121e12,
 }
 PLANNED_GPU = ("H100", 80_000_000_000)  # if this machine has no GPU
-# Float32 operations a second of a CPU core: two busy cores trained the tiny base at 6,500 tokens a
-# second and sampled 5,300 from it, which follows from this and the shares below.
+# Float32 operations per second of a CPU core. With the shares below it gives what was measured on
+# two busy cores with the tiny base: 6,500 tokens per second in training and 5,300 in sampling.
 CORE_PEAK = 80e9
 TRAIN_SHARE, SAMPLE_SHARE = 0.4, 0.1  # of the peak
-# Mean tokens of a prompt and a response. The tiny base, in its own tokenizer: prompts as in
-# `easy-test`, responses after 16 iterations, when they have become longer.
-# For language models: the characters of `easy-test` and `test` at 3.3 a token, as published prompts
-# have them; responses as the published 32B wrote before and after training (880 and 1,173).
+# Mean tokens of a prompt and of a response. The tiny base, in its own tokenizer: prompts of
+# `easy-test`, and responses after 16 iterations, which are longer than at first. Language models:
+# the characters of `easy-test` and `test` at 3.3 per token, as in published prompts; responses as
+# long as those of the published 32B before and after training (880 and 1,173).
 TINY_TOKENS = (96, 144)
 EASY_TOKENS, MIX_TOKENS = (680, 500), (1400, 1030)
 # Share of memory that is reserved for the framework, fragmentation and kernels.
@@ -59,7 +59,7 @@ class Memory:
     @property
     def total(self) -> float:
         """The sum, with the reserve."""
-        used = self.weights + self.gradients + self.optimizer + self.activations + self.sampler
+        used: float = sum(astuple(self))
         return used / (1 - SPARE)
 
 
@@ -95,13 +95,6 @@ class ResourceEstimate:
     def fits(self) -> bool:
         """Whether the memory suffices."""
         return self.memory.total <= self.available
-
-
-def planned_machine(config: Config, machine: Machine) -> Machine:
-    """The machine; if it has no GPU, the same with as many as the configuration asks for."""
-    if machine.gpus:
-        return machine
-    return replace(machine, gpus=(PLANNED_GPU,) * config.price.gpus)
 
 
 def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate:
@@ -155,10 +148,8 @@ def memory(config: Config, shape: Shape, gpus: int, gpu_bytes: float) -> Memory:
     if uses_vllm(config, gpu_bytes > 0):
         sampler = config.rollout.vllm_memory * gpu_bytes
     else:
-        rollout = config.rollout
-        rows = min(
-            rollout.max_rows, rollout.responses_per_puzzle * config.data.puzzles_per_iteration
-        )
+        rollout, groups = config.rollout, config.data.puzzles_per_iteration
+        rows = min(rollout.max_rows, rollout.responses_per_puzzle * groups)
         tokens = rows * (expected_tokens(config).prompt + rollout.max_tokens)
         sampler = tokens * 2 * shape.layers * shape.kv_width * size
         sampler += shape.parameters * size if gpus > 1 else 0
@@ -180,21 +171,17 @@ def expected_tokens(config: Config) -> Tokens:
     executed = groups * (prompt + size * response)
     # A pack begins with the rest of a split group: at most one more copy of its prompt.
     executed += prompt * (executed // config.packing.length)
-    return Tokens(
-        prompt, response, groups * size * response, executed, groups * size * (prompt + response)
-    )
+    sampled, unshared = groups * size * response, groups * size * (prompt + response)
+    return Tokens(prompt, response, sampled, executed, unshared)
 
 
 def _hours(config: Config, shape: Shape, tokens: Tokens, peak: float) -> float:
-    """2 operations a weight in each forward pass, twice as many in the backward pass."""
-    train = (
-        2 * shape.parameters * tokens.executed * (4 if config.model.gradient_checkpointing else 3)
-    )
-    sample = (
-        2 * shape.parameters * (tokens.sampled + config.data.puzzles_per_iteration * tokens.prompt)
-    )
+    """Hours, at 2 operations per weight in a forward pass, and twice as many in a backward pass."""
+    forward = 2 * shape.parameters  # operations for a token
+    train = forward * tokens.executed * (4 if config.model.gradient_checkpointing else 3)
+    sample = forward * (tokens.sampled + config.data.puzzles_per_iteration * tokens.prompt)
     checks = config.train.validation_puzzles * config.train.validation_samples
-    sample += 2 * shape.parameters * checks * tokens.response / config.train.validate_every
+    sample += forward * checks * tokens.response / config.train.validate_every
     seconds = train / (TRAIN_SHARE * peak) + sample / (SAMPLE_SHARE * peak)
     return config.train.iterations * seconds / 3600
 
@@ -203,24 +190,24 @@ def refuse_unfit(name: str, config: Config, needs_gpu: bool, machine: Machine) -
     """Raise UserError, with numbers, if this machine cannot run it; nothing is loaded."""
     if needs_gpu and not machine.gpus:
         raise UserError(
-            f"{name} needs a GPU, and here is {machine.summary}: --preset tiny runs on a CPU"
+            f"{name} needs a GPU, and this machine has {machine.summary}: use --preset tiny"
         )
     shape = shape_of(config.model.base)
     if shape is None:
         return  # its size is known only after it has been fetched
     if machine.gpus and config.price.gpus > len(machine.gpus):
         raise UserError(
-            f"{name} is for {counted(config.price.gpus, 'GPU')}, and here are {len(machine.gpus)}: "
-            "price.gpus says how many train"
+            f"{name} needs {counted(config.price.gpus, 'GPU')}, and this machine has "
+            f"{len(machine.gpus)}: set price.gpus to the number that should train"
         )
     needs = estimate(config, shape, machine)
     if not needs.fits:
         parts = ", ".join(f"{part} {size / GB:.1f}" for part, size in asdict(needs.memory).items())
         where = "each of its GPUs" if machine.gpus else "this machine"
         raise UserError(
-            f"{name}: {config.model.base} is too large for the memory at hand: "
-            f"{needs.memory.total / GB:.1f} GB needed ({parts}), {needs.available / GB:.1f} GB on "
-            f"{where}: a smaller model, model.lora_rank or packing.length would need less"
+            f"{name}: {config.model.base} needs {needs.memory.total / GB:.1f} GB of memory "
+            f"({parts}), and {where} has {needs.available / GB:.1f} GB: use a smaller model, set "
+            "model.lora_rank, or lower packing.length"
         )
 
 
@@ -234,7 +221,7 @@ def fits_machine(config: Config, machine: Machine, needs_gpu: bool) -> bool:
 
 
 def numbers(config: Config, needs: ResourceEstimate) -> dict[str, Any]:
-    """The plan for programs."""
+    """The plan as data, for `--json`."""
     tokens = needs.tokens
     return {
         "base": config.model.base,
@@ -260,7 +247,7 @@ def numbers(config: Config, needs: ResourceEstimate) -> dict[str, Any]:
 
 
 def describe(config: Config, needs: ResourceEstimate) -> str:
-    """The plan for a person."""
+    """The plan as text."""
     data, tokens = config.data, needs.tokens
     group, steps = config.rollout.responses_per_puzzle, config.update.steps_per_iteration
     where = f"each of {needs.gpus} x {needs.gpu}" if needs.gpus else "this machine, on its CPU"
@@ -274,8 +261,8 @@ def describe(config: Config, needs: ResourceEstimate) -> str:
     lines = {
         "base": f"{config.model.base}: {needs.parameters:,} weights{trained}",
         "memory": f"{needs.memory.total / GB:.2f} GB of {needs.available / GB:.1f} GB on {where}"
-        + ("" if needs.fits else ": TOO LITTLE"),
-        "": f"{parts} GB; {SPARE:.0%} to spare",
+        + ("" if needs.fits else ": NOT ENOUGH"),
+        "": f"{parts} GB; {SPARE:.0%} in reserve",
         "iteration": f"{counted(data.puzzles_per_iteration, 'puzzle')} ({data.difficulty}) "
         f"x {counted(group, 'response')}, {counted(steps, 'optimizer step')}",
         "tokens": f"{tokens.sampled:,.0f} sampled, {tokens.executed:,.0f} in training "
@@ -285,7 +272,7 @@ def describe(config: Config, needs: ResourceEstimate) -> str:
         "time": f"about {needs.hours:.1f} hours{gpu_hours}",
         "cost": dollars,
         "assumed": f"prompts of {tokens.prompt:.0f} tokens, responses of {tokens.response:.0f}; "
-        f"{peak / 1e12:g} Tflop/s a {unit},",
+        f"{peak / 1e12:g} Tflop/s per {unit},",
         " ": f"of which training reaches {TRAIN_SHARE:.0%}, sampling {SAMPLE_SHARE:.0%}",
     }
     return "\n".join(f"{label:10}  {line}" for label, line in lines.items())

@@ -25,8 +25,8 @@ def check(config: Config, *, on_gpu: bool = False) -> None:
     if both := {p.prompt for p in validation} & {p.prompt for p in reported}:
         raise UserError(
             f"bench.puzzles is {config.bench.puzzles}, which has {len(both)} of the puzzles of "
-            f"train.validation, {config.train.validation}: the best step is chosen on some "
-            "puzzles and reported on others"
+            f"train.validation, {config.train.validation}: expected none, because the best step is "
+            "chosen on these and results are reported on those"
         )
     for name in ("tensorboard", "wandb", "trackio"):
         if getattr(config.log, name) and find_spec(name) is None:
@@ -38,11 +38,11 @@ def check(config: Config, *, on_gpu: bool = False) -> None:
     _check_lengths(config, validation[: config.train.validation_puzzles or None])
 
 
-def _puzzles(knob: str, name: str) -> tuple[Puzzle, ...]:
-    """A set's puzzles, at least one."""
+def _puzzles(option: str, name: str) -> tuple[Puzzle, ...]:
+    """A set's puzzles. Raises UserError if it has none."""
     puzzles = load_set(name).puzzles
     if not puzzles:
-        raise UserError(f"{knob} is {name}: has no puzzle: expected one or more")
+        raise UserError(f"{option} is {name}, which has no puzzle: expected one or more")
     return puzzles
 
 
@@ -59,6 +59,6 @@ def _check_lengths(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
     if (needed := prompt + config.rollout.max_tokens) > limit:
         limited_by = "packing.length" if limit == config.packing.length else "the model's context"
         raise UserError(
-            f"{limited_by} is {limit} tokens: a prompt of {prompt} (the longest of "
-            f"train.validation) and rollout.max_tokens {config.rollout.max_tokens} need {needed}"
+            f"{limited_by} is {limit} tokens: expected at least {needed}, for the longest prompt "
+            f"of train.validation ({prompt}) and rollout.max_tokens ({config.rollout.max_tokens})"
         )

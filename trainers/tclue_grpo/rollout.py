@@ -1,8 +1,6 @@
 """Rollouts: the requests to an engine, its samples, and their grades.
 
-`engines.Engine` has two implementations: `engine_hf` (transformers, in this process) and
-`engine_vllm` (a server that the trainer starts and owns). Token ids and log-probabilities are the
-sampler's own; nothing is tokenized again.
+Token ids and log-probabilities are the sampler's own; nothing is tokenized again.
 """
 
 from __future__ import annotations

@@ -37,13 +37,15 @@ class GRPO:
         shape = shape_of(config.model.base)
         if shape is None:
             raise UserError(
-                f"--dry-run: {config.model.base}: its size is not known here: fetch it, and give "
-                "its folder as model.base"
+                f"--dry-run: the size of {config.model.base} is unknown: download it, and set "
+                "model.base to its folder"
             )
-        planned = plan.planned_machine(config, machine) if is_for_gpus(preset) else machine
+        planned, hardware = machine, machine.summary
+        if is_for_gpus(preset) and not machine.gpus:
+            planned = replace(machine, gpus=(plan.PLANNED_GPU,) * config.price.gpus)
+            hardware += "; planned for GPUs"
         needs = plan.estimate(config, shape, planned)
-        hardware = machine.summary + ("" if planned is machine else "; planned for GPUs")
-        text = f"{'name':10}  {name}\n{'here':10}  {hardware}\n{plan.describe(config, needs)}"
+        text = f"{'name':10}  {name}\n{'machine':10}  {hardware}\n{plan.describe(config, needs)}"
         return TrainingPlan(text, {"run": name} | plan.numbers(config, needs))
 
     def train(self, request: TrainRequest) -> TrainedRun | None:
@@ -68,7 +70,7 @@ class GRPO:
 
 
 def joined_machine(machine: Machine) -> Machine:
-    """The machine with the GPUs of all machines of a `torchrun`, assuming that all are alike."""
+    """The machine with the GPUs of all machines of a `torchrun`, assuming that all are equal."""
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return replace(machine, gpus=machine.gpus * max(1, world // local))
 
@@ -82,8 +84,8 @@ def _process_count(config: Config, machine: Machine) -> int:
     if started := os.environ.get("WORLD_SIZE"):
         if machine.gpus and int(started) != expected:
             raise UserError(
-                f"price.gpus is {expected}, and torchrun started {started} processes: expected as "
-                "many, one for each GPU"
+                f"price.gpus is {expected}, and torchrun started {started} processes: expected the "
+                "same number, one process for each GPU"
             )
         return int(started)
     return expected
@@ -109,11 +111,8 @@ def _default_preset(machine: Machine) -> str:
     if not machine.gpus:
         print(f"preset tiny: {machine.summary}", file=sys.stderr)
         return "tiny"
-    fit = [
-        p.name
-        for p in config_file.presets().values()
-        if plan.fits_machine(p.config, machine, p.needs_gpu)
-    ]
+    presets = config_file.presets().values()
+    fit = [p.name for p in presets if plan.fits_machine(p.config, machine, p.needs_gpu)]
     raise UserError(f"--preset is missing: {machine.summary} can train {', '.join(fit)}")
 
 

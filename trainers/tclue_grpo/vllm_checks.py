@@ -8,23 +8,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from tclue.puzzle.grading.grade import Grade
+from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.hf_files import write_checkpoint
-from tclue_grpo.packing import PROMPT, Pack
-from tclue_grpo.rollout import Sample
+from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.rollout import GradedSample, Group, Sample
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
-    """Write a checkpoint in which a tied head is a weight of its own.
+    """Write a checkpoint in which a tied head is a separate weight.
 
     It stays tied if the embedding has another name: the check after each sync then fails.
     """
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    # transformers ties where a configuration of Llama or Qwen does not say, for some versions.
+    # Without this key a configuration counts as untied; some versions of transformers would tie.
     if not config.get("tie_word_embeddings", False) or EMBEDDING not in state:
         write_checkpoint(state, base, folder)
         return
@@ -34,19 +35,8 @@ def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
 
 
 def check_pack(prompt: list[int], sample: Sample) -> Pack:
-    """A pack of one prompt with one response."""
-    before, after = len(prompt), len(sample.ids)
-    length = before + after
-    return Pack(
-        ids=torch.tensor([*prompt, *sample.ids]),
-        positions=torch.arange(length),
-        group=torch.zeros(length, dtype=torch.long),
-        response=torch.tensor([PROMPT] * before + [0] * after),
-        source=torch.arange(before - 1, length - 1),
-        target_ids=torch.tensor(sample.ids),
-        target_response=torch.zeros(after, dtype=torch.long),
-        advantage=torch.zeros(after),
-        sampler_logprob=torch.tensor(sample.logprobs),
-        mask=torch.ones(after),
-        lengths=torch.tensor([after]),
-    )
+    """A pack of one prompt with one response, all of whose tokens count."""
+    response = GradedSample(sample, "", Grade(0.0, False, {}, (), None))
+    group = Group(Puzzle("", id="check"), prompt, [response])
+    (pack,) = pack_groups([group], len(prompt) + len(sample.ids), mask_truncated=False)
+    return pack

@@ -5,7 +5,7 @@
 
 Design:
 * vLLM runs in its own environment if its pinned dependencies require that (`find_python`), and is
-  used over HTTP: this module imports neither it nor anything beyond the standard library.
+  used over HTTP. Apart from `tclue.errors`, this module imports the standard library only.
 * Server and engine form one process group. Closing ends the whole group, by force after a grace
   period. If this process is killed, a watchdog in the group notices that its parent has changed,
   ends the group, and removes the scratch folder.
@@ -22,7 +22,6 @@ Design:
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -104,8 +103,8 @@ class ServerSettings:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            # The others would point the server at other packages, at other settings of vLLM than
-            # those below, or into the trainer's own process group.
+            # The others would give the server other packages, other settings of vLLM than those
+            # below, or the trainer's own process group.
             if name not in NOT_INHERITED and not name.startswith(("VLLM_", "TORCHELASTIC_"))
         }
         common = {
@@ -117,8 +116,8 @@ class ServerSettings:
         on_cpu = {
             "TORCHDYNAMO_DISABLE": "1",
             "OMP_NUM_THREADS": str(self.threads),
-            # Spinning at barriers burned 2.7 times the processor time for the same tokens on two
-            # cores that were busy otherwise.
+            # On two cores that were also busy with other work, spinning at barriers took 2.7 times
+            # the processor time for the same tokens.
             "OMP_WAIT_POLICY": "passive",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # pinned threads starve on shared cores
             "VLLM_CPU_KVCACHE_SPACE": str(self.kv_cache_gib),
@@ -136,7 +135,9 @@ def find_python(configured: str = "") -> Path:
             path = Path(given).expanduser().absolute()
             path = path / "bin" / "python" if path.is_dir() else path
             if not path.is_file():
-                raise UserError(f"{source}: {given}: no such Python, and no environment with one")
+                raise UserError(
+                    f"{source}: {given}: expected a Python, or an environment that has one"
+                )
             return path
     # In a checkout. The link bin/python is not resolved: its target has no vLLM.
     checkout_python = Path(__file__).absolute().parents[2] / ".venv-vllm" / "bin" / "python"
@@ -145,8 +146,8 @@ def find_python(configured: str = "") -> Path:
     if find_spec("vllm") is not None:
         return Path(sys.executable)
     raise UserError(
-        "no vLLM here: install it into an environment of its own (in a checkout, "
-        "scripts/vllm_env.sh does), and name its Python as rollout.vllm_python or TCLUE_VLLM_PYTHON"
+        "vLLM is not installed: install it into its own environment (in a checkout, run "
+        "scripts/vllm_env.sh), and set rollout.vllm_python or TCLUE_VLLM_PYTHON to its Python"
     )
 
 
@@ -237,11 +238,6 @@ def scratch_folder() -> Path:
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     return Path(tempfile.mkdtemp(prefix="tclue-weights-", dir=memory if usable else None))
-
-
-def remove(folder: Path) -> None:
-    """Remove a scratch folder."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
