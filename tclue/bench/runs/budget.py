@@ -69,11 +69,11 @@ class Budget:
         self.spent_usd += cost_usd
 
     def exhausted_message(self, max_usd: float | None) -> str:
-        """Why no more requests are sent, in a line."""
+        """One line on why no more requests are sent."""
         next_ = "" if max_usd is None else f", and the next request may cost ${max_usd:.4f}"
         return (
-            f"--max-cost {self.limit_usd:g} leaves nothing to ask with: ${self.spent_usd:.4f} is "
-            f"spent{next_}; a larger one goes on"
+            f"--max-cost {self.limit_usd:g} is not enough to continue: ${self.spent_usd:.4f} is "
+            f"spent{next_}; give a larger one to resume"
         )
 
 
