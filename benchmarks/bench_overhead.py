@@ -1,24 +1,26 @@
-"""What `tclue bench` costs beside what it waits for.
+"""The overhead of `tclue bench`: the time that it needs in addition to the time that it waits.
 
     python benchmarks/bench_overhead.py           # some minutes
-    python benchmarks/bench_overhead.py --quick   # the same on few samples
-    python benchmarks/bench_overhead.py --inspect-python PYTHON   # one that has inspect-ai
+    python benchmarks/bench_overhead.py --quick   # the same with few samples
+    python benchmarks/bench_overhead.py --inspect-python PYTHON   # a Python with inspect-ai
 
-Decided:
-* What is timed is the asking in `run_models`, from the first request to the last record: what is
-  read before and the summary after it are not. Records go to a temporary folder (TMPDIR says
-  where), which must be on a disk for their fsync to mean anything.
-* "in process": a model that has each reply at once, so all the time is the executor's own. Beside
-  it inspect_ai's `mockllm/model`, on the same prompts, replies and grader (`inspect_mock.py`).
-* "loopback" and "slow server": litellm to a server in a process of its own
-  (`tests/support/providers`), beside a bare loop of `litellm.acompletion` with the same prompts, as
-  many in flight, and nothing else. Both take turns, in short rounds; the ratio is the median of
-  those of the rounds. Bare requests go through the capturing transport as well, in which nobody
-  listens then. The processor time of the two says the same where other programs want the machine.
-  The bare loop is also run over httpx's own transport, which `tclue bench` does not use.
-* The slow server answers after half a second; ideal is that time, times replies over those in
-  flight.
-* "memory": the peak of a fresh process at few and at many samples, litellm not imported (Linux).
+Design:
+* The time is that of the requests in `run_models`, from the first request to the last record.
+  Reading before and the summary after are not included. Records are written to a temporary folder
+  (set TMPDIR to choose it), which must be on a disk, so that fsync has an effect.
+* "in process": a model that has each reply immediately, so all the time is the executor's. It is
+  compared with inspect_ai's `mockllm/model` on the same prompts, replies and grader
+  (`inspect_mock.py`).
+* "loopback" and "slow server": litellm with a server in a separate process
+  (`tests/support/providers`), compared with a plain loop of `litellm.acompletion` with the same
+  prompts and the same number in flight. The two alternate in short rounds, and the ratio is the
+  median of the ratios of the rounds. The plain loop uses the capturing transport too, without a
+  capture. Processor times are shown because other programs affect them less. The plain loop is also
+  run with httpx's own transport, which `tclue bench` does not use.
+* The slow server answers after half a second. The ideal time is that, multiplied by the number of
+  replies and divided by the number in flight.
+* "memory": the peak memory of a new process with few and with many samples, without litellm
+  (Linux).
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ IN_PROCESS_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: samples of each of the set's 256 puzzles, and rounds over loopback."""
+    """The extent of the measurement: samples of each of the 256 puzzles, and rounds."""
 
     in_process: int
     loopback: int
@@ -82,18 +84,18 @@ FULL = Plan(in_process=4, loopback=1, slow=4, rounds=9, memory=(1_000, 50_000))
 QUICK = Plan(in_process=2, loopback=1, slow=1, rounds=1, memory=(1_000, 5_000))
 
 
-# What is asked
+# Requests
 
 
 def reply_text(puzzle: Puzzle) -> str:
-    """A right answer below as much reasoning as makes it two kilobytes."""
+    """A right answer after reasoning, two kilobytes together."""
     clues = puzzle.prompt.splitlines()
     thought = "\n".join(f"So from this it follows where they were: {clue}" for clue in clues)
     return f"{thought[:TEXT_CHARS]}\n\nThe answers:\n{answer_lines(puzzle.solution)}"
 
 
 class Instant(BuiltinModel):
-    """A model that has each completion at once, priced and as long as a hosted model's."""
+    """A model that has each completion immediately, with a hosted model's price and length."""
 
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
         prices = Prices(
@@ -117,17 +119,17 @@ class Instant(BuiltinModel):
 
 
 class Elapsed(NamedTuple):
-    """Seconds of a clock on the wall, and of processor time of this process."""
+    """Seconds of wall time, and of processor time of this process."""
 
     wall_s: float
     cpu_s: float
 
 
 class Stopwatch:
-    """A run observer that shows nothing, and times the requests."""
+    """A run observer that shows nothing and measures the time of the requests."""
 
     def start(self, *_: object) -> None:
-        """The first request is next."""
+        """The first request follows."""
         self._start = time.perf_counter(), time.process_time()
 
     def advance(self, response: object) -> None:
@@ -143,7 +145,7 @@ class Stopwatch:
 
 
 def bench(model: str, samples: int, builtin: Model | None = None, **options: Any) -> Elapsed:
-    """Ask, grade and record; every reply has to be scored."""
+    """Request, grade and record; every reply must be scored."""
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         chosen = BenchOptions(
@@ -159,7 +161,7 @@ def bench(model: str, samples: int, builtin: Model | None = None, **options: Any
 
 
 def bare(prompts: Sequence[str], api_base: str) -> Elapsed:
-    """The same requests in a loop, and nothing else."""
+    """The same requests in a plain loop."""
     import litellm
 
     remaining = iter(prompts)
@@ -187,7 +189,7 @@ def bare(prompts: Sequence[str], api_base: str) -> Elapsed:
 
 @contextmanager
 def serving(latency_s: float) -> Iterator[str]:
-    """A server in a process of its own: its `api_base`."""
+    """A server in a separate process; yields its `api_base`."""
     command = [sys.executable, "-m", "tests.support.providers", "--puzzles", PUZZLES]
     command += ["--latency", str(latency_s), "--shape", "plain"]
     with subprocess.Popen(
@@ -198,11 +200,11 @@ def serving(latency_s: float) -> Iterator[str]:
         server.communicate()
 
 
-# What is measured
+# Measurements
 
 
 def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
-    """Samples a second of the executor alone, and of inspect_ai where it is installed."""
+    """Samples per second of the executor alone, and of inspect_ai if it is installed."""
     puzzles = load_set(PUZZLES).puzzles
     instant, samples = Instant(puzzles), plan.in_process
     walls_s = [bench("instant", samples, instant).wall_s for _ in range(IN_PROCESS_ROUNDS)]
@@ -236,12 +238,12 @@ def in_process(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
 
 
 def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
-    """The executor beside the bare loop: samples a second, and the median ratio of the rounds."""
+    """The executor and the plain loop: samples per second, and the median ratio of the rounds."""
     prompts = [puzzle.prompt for puzzle in load_set(PUZZLES).puzzles] * samples
     ours, loop, over_httpx = [], [], []
     with serving(latency_s) as api_base:
         options: dict[str, Any] = {"api_base": api_base, "price_in": 1.0, "price_out": 4.0}
-        bench(MODEL, 1, **options)  # litellm imports more at its first request
+        bench(MODEL, 1, **options)  # at its first request litellm imports more modules
         for _ in range(rounds):
             ours.append(bench(MODEL, samples, **options))
             loop.append(bare(prompts, api_base))
@@ -270,7 +272,7 @@ def over_http(samples: int, rounds: int, latency_s: float) -> dict[str, Any]:
 
 @contextmanager
 def httpx_transport() -> Iterator[None]:
-    """litellm over httpx's own transport in place of aiohttp's."""
+    """litellm with httpx's own transport instead of aiohttp's."""
     import litellm
 
     clients: Any = litellm.in_memory_llm_clients_cache
@@ -281,7 +283,7 @@ def httpx_transport() -> Iterator[None]:
 
 
 def memory(plan: Plan) -> dict[str, Any]:
-    """Peak memory of a fresh process at few samples and at many."""
+    """The peak memory of a new process with few and with many samples."""
     peaks = {}
     for total in plan.memory:
         done = subprocess.run(
@@ -301,11 +303,11 @@ def memory(plan: Plan) -> dict[str, Any]:
 
 
 def peak(total: int) -> dict[str, int]:
-    """Ask about so many samples in this process: how many, and its peak memory."""
+    """Request a number of samples in this process. Returns that number and the peak memory."""
     puzzles = load_set(PUZZLES).puzzles
     samples = max(1, total // len(puzzles))
     bench("instant", samples, Instant(puzzles))
-    # Not getrusage: its peak holds that of the process that started this one.
+    # Not getrusage, whose peak includes that of the parent process.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return {"samples": samples * len(puzzles), "peak_bytes": int(peak_kib) * 1024}
@@ -314,7 +316,7 @@ def peak(total: int) -> dict[str, int]:
 def measure(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
     """Measure everything."""
     os.environ["OPENAI_API_KEY"] = "sk-loopback-only"
-    # litellm leaves its connections open when a loop ends, and each round has a loop of its own.
+    # litellm leaves connections open when an event loop ends, and each round has its own loop.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return {
         "python": platform.python_version(),
@@ -328,7 +330,7 @@ def measure(plan: Plan, inspect_python: str | None) -> dict[str, Any]:
     }
 
 
-# Words
+# Output
 
 
 def show(figures: dict[str, Any]) -> str:
@@ -370,7 +372,7 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few samples")
-    parser.add_argument("--inspect-python", help="an interpreter that has inspect-ai")
+    parser.add_argument("--inspect-python", help="a Python with inspect-ai")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

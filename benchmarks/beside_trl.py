@@ -1,4 +1,4 @@
-"""TRL's trainer in a process of its own, an iteration at a time: for `train_step.py`."""
+"""TRL's trainer in a separate process, one iteration at a time, for `train_step.py`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Job(TypedDict):
     base: str
     # cpu or cuda
     device: str
-    # lines of a puzzle file: each is a prompt of every iteration
+    # lines of a puzzle file; each is a prompt in every iteration
     puzzles: list[dict[str, Any]]
-    # to each puzzle
+    # per puzzle
     responses: int
-    # of a response, at most
+    # most tokens of a response
     max_tokens: int
     temperature: float
-    # responses that are trained on together
+    # responses per forward pass in training
     rows: int
     rate: float
     betas: tuple[float, float]
@@ -62,7 +62,7 @@ class Trl:
         self._process.communicate()
 
     def iterate(self) -> dict[str, Any]:
-        """One iteration: what it took, and what was sampled."""
+        """One iteration: its times, and what was sampled."""
         return self._ask("next")
 
     def _ask(self, line: str) -> dict[str, Any]:
@@ -74,6 +74,6 @@ class Trl:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise UserError("--trl-python: trl_grpo.py ended: what it said is above")
+            raise UserError("--trl-python: trl_grpo.py ended: see its output above")
         figures: dict[str, Any] = json.loads(answer)
         return figures

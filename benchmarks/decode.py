@@ -1,10 +1,9 @@
-"""The decode loop of `hf:` models and the trainer beside transformers' continuous batching.
+"""The decode loop of `hf:` models and the trainer, compared with transformers' continuous batching.
 
     OMP_NUM_THREADS=1 python benchmarks/decode.py
 
-Both answer the same prompts greedily with the tiny checkpoint, one after the other, in rounds after
-one that is not counted. The seconds of each round are shown, of the wall and of the processor; a
-ratio is that of one round.
+Both answer the same prompts greedily with the tiny checkpoint, alternating in rounds; the first
+round is not counted. Wall time and processor time of each round are shown, and ratios per round.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Run = Callable[[], int]
 
 
 def shared_loop(puzzles: Sequence[Puzzle], max_tokens: int) -> Run:
-    """`hf:` as `tclue bench` asks it; the tokens of all responses."""
+    """`hf:` as in `tclue bench`. Returns the number of tokens of all responses."""
     model = LocalModel(str(TINY), BenchOptions(max_tokens=max_tokens))
     model.open()
 
@@ -42,7 +41,7 @@ def shared_loop(puzzles: Sequence[Puzzle], max_tokens: int) -> Run:
 
 
 def continuous_batching(puzzles: Sequence[Puzzle], max_tokens: int) -> Run:
-    """transformers' `generate_batch`; the tokens of all responses."""
+    """transformers' `generate_batch`. Returns the number of tokens of all responses."""
     transformers = import_transformers_quietly()
     tokenizer = transformers.AutoTokenizer.from_pretrained(TINY)
     prompts = [prompt_ids(tokenizer, puzzle) for puzzle in puzzles]

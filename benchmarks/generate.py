@@ -1,16 +1,16 @@
-"""How fast puzzles are made, where the time goes, and how the published way compares.
+"""The speed of puzzle generation, the time of its stages, and the published method's speed.
 
-    python benchmarks/generate.py             # all of it, some minutes
-    python benchmarks/generate.py --quick     # the same on a few puzzles, some seconds
+    python benchmarks/generate.py             # everything, some minutes
+    python benchmarks/generate.py --quick     # the same with a few puzzles, some seconds
     python benchmarks/generate.py --shares    # only the share of each clue form
 
-Decided:
-* Seconds are CPU seconds of this process, all its threads together: one core's work, whatever else
-  the machine does. Imports are not counted; every solver here runs one worker.
-* The real `generate.make` is timed: a clock is hung onto the ends of its stages.
-* The published way is in `published_way.py`. Its figure is a ratio to ours on the same seeds, in
-  the same run. A puzzle past the limit counts with the time it had taken, so the ratio is then a
-  lower bound, and marked so.
+Design:
+* Seconds are CPU seconds of all threads of this process, so other programs affect them little.
+  Imports are not included. Every solver here has one worker.
+* The real `generate.make` is measured, with a clock at the end of each of its stages.
+* The published method is in `published_way.py`. Its result is a ratio to ours on the same seeds in
+  the same run. A puzzle that reaches the time limit counts with the limit, so the ratio is then a
+  lower bound, and is marked as one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tclue.puzzle.statements import form
 
 STAGES = ("draw", "candidates", "rules and clauses", "removal", "prompt and check")
 
-# Shares of the forms among the clues of the 64 published evaluation puzzles.
+# The shares of the forms in the clues of the 64 published evaluation puzzles.
 PUBLISHED_SHARES = {
     "position": 0.20,
     "person moved": 0.14,
@@ -55,13 +55,13 @@ PUBLISHED_SHARES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The extent of the measurement."""
 
-    # Puzzles of each number of players, of the published mix, and of the largest size.
+    # puzzles for each number of players, of the published mix, and of the largest size
     per_players: int
     mix: int
     largest: int
-    # Puzzles made the published way, for 1, 2 and 3 players; CPU seconds for one at most.
+    # puzzles by the published method for 1, 2 and 3 players, and most CPU seconds for one
     baseline: tuple[int, ...]
     limit_s: float
 
@@ -69,7 +69,7 @@ class Plan:
 FULL = Plan(per_players=60, mix=200, largest=10, baseline=(10, 5, 3), limit_s=60.0)
 QUICK = Plan(per_players=3, mix=6, largest=1, baseline=(2, 1), limit_s=5.0)
 
-# The sizes: a number of players each, then the whole mix, then the largest for 6 players.
+# The sizes: one for each number of players, then the mix, then the largest for 6 players.
 PLAYERS = {str(n): settings("published-mix", min_players=n, max_players=n) for n in range(1, 7)}
 MIX = settings("published-mix")
 LARGEST = settings("extreme", suspects=10, weapons=8, rooms=17, times=12)
@@ -77,25 +77,25 @@ LARGEST = settings("extreme", suspects=10, weapons=8, rooms=17, times=12)
 
 @dataclass(frozen=True)
 class Sample:
-    """What one puzzle took."""
+    """The time and work for a puzzle."""
 
     stages_s: dict[str, float]
     reprove_s: float
-    # Positions to find out: people and things, times rooms, times moments.
+    # unknown positions: (people and things) x rooms x times
     cells: int
     clues: int
-    # Questions put to the solver during removal, and what proving the finished puzzle took.
+    # calls of the solver during removal, and its effort to prove the finished puzzle
     questions: int
     effort: sat.Effort
 
     @property
     def make_s(self) -> float:
-        """CPU seconds of making the puzzle, proof included."""
+        """CPU seconds to generate the puzzle, with the proof."""
         return sum(self.stages_s.values())
 
 
 class Clock:
-    """CPU seconds of each stage: a stage ends where the next begins."""
+    """CPU seconds of each stage. A stage ends when the next begins."""
 
     def __init__(self) -> None:
         self.stages_s = dict.fromkeys(STAGES, 0.0)
@@ -103,13 +103,13 @@ class Clock:
         self._last = process_time()
 
     def lap(self, stage: str) -> None:
-        """The stage has just ended."""
+        """End a stage."""
         now = process_time()
         self.stages_s[stage] += now - self._last
         self._last = now
 
     def after(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with a lap at its end."""
+        """A function that ends a stage when it returns."""
 
         def timed(*arguments: Any) -> Any:
             result = function(*arguments)
@@ -119,7 +119,7 @@ class Clock:
         return timed
 
     def ask(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The solver's question; when the first is put, all clauses are there."""
+        """Count a call of the solver. At the first call, all clauses have been added."""
 
         def counted(*arguments: Any) -> Any:
             if not self.questions:
@@ -132,7 +132,7 @@ class Clock:
 
 @contextmanager
 def clocked() -> Iterator[Clock]:
-    """A clock that runs through one call of `generate.make`."""
+    """A clock for one call of `generate.make`."""
     clock = Clock()
     with (
         patch.object(generate, "draw_case", clock.after("draw", draw_case)),
@@ -145,7 +145,7 @@ def clocked() -> Iterator[Clock]:
 
 
 def measure(seed: int, chosen: GenerationSettings) -> Sample:
-    """Make one puzzle, prove it again, and count what both took."""
+    """Generate a puzzle, prove it again, and measure both."""
     with clocked() as clock:
         made = generate.make(seed, "published-mix", chosen)
     world = made.puzzle.world
@@ -165,7 +165,7 @@ def measure(seed: int, chosen: GenerationSettings) -> Sample:
 
 
 def compare(players: int, count: int, seed: int, limit_s: float) -> dict[str, Any]:
-    """The published way beside ours on the same seeds."""
+    """The published method and ours on the same seeds."""
     chosen = PLAYERS[str(players)]
     seeds = range(seed, seed + count)
     theirs = [published_way.make(puzzle_seed, chosen, limit_s) for puzzle_seed in seeds]
@@ -187,12 +187,12 @@ def compare(players: int, count: int, seed: int, limit_s: float) -> dict[str, An
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The smallest value that so many percent do not exceed (the nearest rank)."""
+    """The percentile of values, by the nearest rank."""
     return sorted(values)[max(0, ceil(len(values) * percent / 100) - 1)]
 
 
 def speed(seconds: Sequence[float]) -> dict[str, float]:
-    """Puzzles a second, and seconds a puzzle."""
+    """Puzzles per second, and seconds per puzzle."""
     return {
         "per_s": len(seconds) / sum(seconds),
         "p50_s": percentile(seconds, 50),
@@ -217,13 +217,13 @@ def row(size: str, samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def stage_shares(samples: Sequence[Sample]) -> dict[str, float]:
-    """Share of the time of all puzzles together that each stage takes."""
+    """The share of each stage in the time of all puzzles."""
     total_s = sum(sample.make_s for sample in samples)
     return {stage: sum(sample.stages_s[stage] for sample in samples) / total_s for stage in STAGES}
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, float]:
-    """The exponent b in seconds = a * cells**b, by least squares on logarithms."""
+    """The exponent b in seconds = a * cells**b, by least squares of the logarithms."""
     xs = [log(sample.cells) for sample in samples]
     ys = [log(sample.make_s) for sample in samples]
     mean_x, mean_y = fmean(xs), fmean(ys)
@@ -234,7 +234,7 @@ def growth(samples: Sequence[Sample]) -> dict[str, float]:
     )
     return {
         "exponent": exponent,
-        # Half the width of a 95% interval.
+        # half the width of a 95% interval
         "interval": 1.96 * sqrt(unexplained / (len(xs) - 2) / spread),
         "r_squared": 1 - unexplained / sum((y - mean_y) ** 2 for y in ys),
     }
@@ -255,7 +255,7 @@ def run(plan: Plan, seed: int) -> dict[str, Any]:
     def samples(count: int, chosen: GenerationSettings) -> list[Sample]:
         return [measure(puzzle_seed, chosen) for puzzle_seed in range(seed, seed + count)]
 
-    # The first of everything loads modules.
+    # The first puzzle loads modules.
     measure(seed, PLAYERS["1"])
     published_way.make(seed, PLAYERS["1"], plan.limit_s)
     by_players = {name: samples(plan.per_players, chosen) for name, chosen in PLAYERS.items()}
@@ -282,7 +282,7 @@ def run(plan: Plan, seed: int) -> dict[str, Any]:
     }
 
 
-# Words
+# Output
 
 
 def show(figures: dict[str, Any]) -> str:

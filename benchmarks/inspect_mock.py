@@ -2,9 +2,9 @@
 
     PYTHONPATH=. PYTHON_WITH_INSPECT benchmarks/inspect_mock.py < job.json
 
-The job is `{"puzzles": name, "samples": n, "in_flight": n, "texts": {puzzle id: reply}}`. Prints
-one line of JSON: the version, seconds of `eval` (imports not counted) and the mean score. All of
-inspect's settings but the number in flight are its defaults, its log among them.
+The job is `{"puzzles": name, "samples": n, "in_flight": n, "texts": {puzzle id: reply}}`. The
+output is one line of JSON: the version, the seconds of `eval` (without imports) and the mean score.
+All settings of inspect except the number in flight are its defaults, including its log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tclue.puzzle.splits import load_set
 
 
 def main() -> None:
-    """Evaluate, and say how long it took."""
+    """Evaluate, and print the time."""
     job = json.load(sys.stdin)
     puzzles = {puzzle.id: puzzle for puzzle in load_set(job["puzzles"]).puzzles}
     texts = {puzzles[id].prompt: text for id, text in job["texts"].items()}
@@ -40,7 +40,7 @@ def main() -> None:
 
     def reply(messages: Any, *_: Any) -> ModelOutput:
         output = ModelOutput.from_content("mockllm", texts[messages[-1].text])
-        # Else tokens would be counted, which is no part of asking.
+        # Otherwise tokens would be counted, which is not part of a request.
         output.usage = ModelUsage(input_tokens=500, output_tokens=600, total_tokens=1100)
         return output
 
@@ -63,7 +63,7 @@ def main() -> None:
             )
             return log
 
-        evaluate(1)  # the first of everything loads modules
+        evaluate(1)  # the first evaluation loads modules
         start_s = time.perf_counter()
         log = evaluate(None)
         wall_s = time.perf_counter() - start_s

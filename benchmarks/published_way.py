@@ -1,9 +1,9 @@
-"""The published way of making a puzzle, as a baseline for `generate.py`.
+"""The published method of generating a puzzle, as a baseline for `generate.py`.
 
-Written from its description: add random true clues until one solution is left, then drop each clue
-that can go; each test is a fresh CP-SAT model whose solutions are enumerated. It gets the
-constraints of `tclue.puzzle.cpsat`, and stops at the second solution, so it is, if anything, faster
-here than as published.
+It follows the published description: add random true clues until only one solution fits, then
+remove each clue that is not needed. Each test makes a new CP-SAT model and enumerates its
+solutions. Here it uses the constraints of `tclue.puzzle.cpsat` and stops at the second solution, so
+it is probably faster than the published program.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from tclue.puzzle.world import World
 
 
 def solutions(world: World, clues: Sequence[Statement]) -> int:
-    """How many solutions clues leave: 0, 1, or 2 for more. A fresh model, and an enumeration."""
+    """The number of solutions that fit clues, at most 2, by enumeration in a new model."""
     from ortools.sat.python import cp_model
 
-    # The model needs only these two of a puzzle; writing and reading a prompt is not its work.
+    # The model needs only these two parts of a puzzle. Writing and reading a prompt is not
+    # measured.
     puzzle = cast(Puzzle, SimpleNamespace(world=world, clues=tuple(clues)))
     model = cpsat._Model(puzzle, False)
 
@@ -50,7 +51,7 @@ def solutions(world: World, clues: Sequence[Statement]) -> int:
 
 
 def make(seed: int, chosen: GenerationSettings, limit_s: float) -> tuple[float, bool]:
-    """(CPU seconds, whether it came to its end) of making the puzzle of a seed as published."""
+    """CPU seconds to generate the puzzle of a seed as published, and whether that was completed."""
     start = process_time()
     rng = Rng(seed)
     world, motives = draw_world(rng, chosen)

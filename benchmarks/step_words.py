@@ -48,7 +48,7 @@ def show(figures: Mapping[str, Any]) -> str:
 
 
 def rates(name: str, row: Mapping[str, Any]) -> str:
-    """A line's beginning: what was done, and tokens a second."""
+    """The beginning of a line: what was measured, and tokens per second."""
     return (
         f"{name:11} {row['responses']:9} {row['wall_s']:8.2f}  {row['logical_per_s']:10.0f} "
         f"{row['executed_per_s']:9.0f} {row['loss_bearing_per_s']:13.0f}"
@@ -56,7 +56,7 @@ def rates(name: str, row: Mapping[str, Any]) -> str:
 
 
 def iteration_line(name: str, row: Mapping[str, Any]) -> str:
-    """What an iteration took."""
+    """The time of an iteration."""
     return (
         f"{name:11} {row['wall_s']:7.2f} {row['sample_s']:9.2f} {row['cpu_s']:15.2f} "
         f"{row['sampled_tokens']:15.0f} {row['logical_per_s']:17.0f}"

@@ -1,10 +1,10 @@
-"""What `train_step.py` counts, times and makes up: tokens, operations, seconds, a peak, a model.
+"""The parts of `train_step.py` that count tokens and operations, measure time, and make models.
 
 * Operations are those of the model (https://arxiv.org/abs/2204.02311, appendix B), forward and
-  backward, on tokens that are no padding; attention by the pairs that see each other. What is
-  computed twice to save memory counts once.
-* The peak of a GPU is its data sheet's, dense bfloat16. On a CPU it is what a large matrix product
-  reaches here, on the same threads.
+  backward, on tokens without padding. Attention counts the pairs of tokens that see each other.
+  Operations that are repeated to save memory count once.
+* The peak speed of a GPU is that of its data sheet for dense bfloat16. On a CPU it is the measured
+  speed of a large matrix product with the same threads.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from tclue_grpo.packing import PADDING, Pack
 from tclue_grpo.plan import PEAKS
 from tclue_grpo.rollout import GradedSample, Group, Sample
 
-MATMUL = 1024  # rows and columns of the product that a CPU's peak is measured with
-# Tokens of published prompts in Qwen 2.5's vocabulary: least, median, most; and how they scatter.
+MATMUL = 1024  # rows and columns of the matrix product for a CPU's peak speed
+# Tokens of published prompts in Qwen 2.5's vocabulary: minimum, median, maximum; and their spread.
 PROMPT_TOKENS, PROMPT_SIGMA = (324, 997, 3364), 0.5
-RESPONSE_TOKENS = (200, 1800)  # the published 32B wrote 880 before and 1,173 after training
+RESPONSE_TOKENS = (200, 1800)  # the published 32B model had 880 before and 1,173 after training
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an optimizer step works on."""
+    """The work of an optimizer step."""
 
     responses: int
-    # each response with a prompt of its own
+    # if each response had its own prompt
     logical: int
-    # as packed: padding is computed, too
+    # as packed, with padding
     executed: int
-    # that the loss is taken of
+    # that count in the loss
     loss_bearing: int
     # floating-point operations, forward and backward
     operations: float
 
 
 def work_of(groups: Sequence[Group], packs: Sequence[Pack], shape: Shape) -> Work:
-    """Count the work of some groups, packed."""
+    """The work of packed groups."""
     return Work(
         responses=sum(len(group.responses) for group in groups),
         logical=logical_tokens(groups),
@@ -60,15 +60,15 @@ def work_of(groups: Sequence[Group], packs: Sequence[Pack], shape: Shape) -> Wor
 
 
 def logical_tokens(groups: Sequence[Group]) -> int:
-    """Prompt and response of every response."""
+    """The tokens of every response with its prompt."""
     return sum(len(g.prompt) + len(r.sample.ids) for g in groups for r in g.responses)
 
 
 def operations(pack: Pack, shape: Shape) -> float:
-    """Of one pack, forward and backward: three times the forward pass."""
+    """The operations of a pack, forward and backward: three times the forward pass."""
     real = pack.group != PADDING
     tokens, targets = int(real.sum()), len(pack.target_ids)
-    # A token sees itself and all before it in its prompt and its response.
+    # A token sees itself and all earlier tokens of its prompt and response.
     pairs = int((pack.positions[real] + 1).sum())
     weights = sum(rows * columns for rows, columns in shape.matrices)
     heads_width = shape.matrices[0][1]
@@ -77,13 +77,13 @@ def operations(pack: Pack, shape: Shape) -> float:
 
 
 def gpu_peak() -> float | None:
-    """Operations a second of the first GPU by its data sheet; None where it is not known."""
+    """Operations per second of the first GPU by its data sheet; None if unknown."""
     name = torch.cuda.get_device_name()
     return next((peak for part, peak in PEAKS.items() if part in name), None)
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
-    """Operations a second of one large matrix product on the CPU: the best of three."""
+    """Operations per second of a large matrix product on the CPU, the best of three."""
     left, right = (torch.randn(MATMUL, MATMUL, dtype=dtype) for _ in range(2))
     best_s = float("inf")
     for _ in range(3):
@@ -94,7 +94,7 @@ def matmul_rate(dtype: torch.dtype) -> float:
 
 
 def write_random(shape: Shape, dtype: torch.dtype, folder: Path, seed: int) -> Path:
-    """A Qwen2 checkpoint of a shape, with random weights and no tokenizer."""
+    """A Qwen2 checkpoint of a given shape with random weights, without a tokenizer."""
     torch.manual_seed(seed)
     config = transformers.Qwen2Config(
         vocab_size=shape.vocab,
@@ -120,7 +120,7 @@ def made_up(
     prompt: tuple[int, int, int] = PROMPT_TOKENS,
     response: tuple[int, int] = RESPONSE_TOKENS,
 ) -> list[Group]:
-    """Groups of random tokens, as long as published prompts and responses."""
+    """Groups of random tokens with the lengths of published prompts and responses."""
     rng = random.Random(seed)
     least, middle, most = prompt
 
@@ -134,7 +134,7 @@ def made_up(
         for i in range(size):
             tokens = ids(rng.randint(*response))
             sample = Sample(tokens, [0.0] * len(tokens), "stop")
-            # half of a group is better than the other
+            # half of a group is better than the other half
             grade = Grade(float(i % 2), False, {}, (), None)
             group.responses.append(GradedSample(sample, "", grade, i % 2, i % 2 - 0.5))
         groups.append(group)
@@ -142,14 +142,14 @@ def made_up(
 
 
 class Timing(NamedTuple):
-    """Seconds of a clock on the wall, and of processor time of this process."""
+    """Seconds of wall time, and of processor time of this process."""
 
     wall_s: float
     cpu_s: float
 
 
 def timed(do: Callable[[], object]) -> Timing:
-    """The time that a call takes, work on the GPU included."""
+    """The time of a call, including work on the GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -160,7 +160,7 @@ def timed(do: Callable[[], object]) -> Timing:
 
 
 def seconds(rounds: Sequence[Timing]) -> dict[str, Any]:
-    """The medians of the rounds, and the rounds."""
+    """The medians of the rounds, and the rounds themselves."""
     return {
         "wall_s": median(timing.wall_s for timing in rounds),
         "cpu_s": median(timing.cpu_s for timing in rounds),
@@ -172,7 +172,7 @@ def seconds(rounds: Sequence[Timing]) -> dict[str, Any]:
 def figures(
     work: Work, rounds: Sequence[Timing], packed_rounds: Sequence[Timing], peak: float | None
 ) -> dict[str, Any]:
-    """The figures of one way's rounds; ratios are of its time to that of packed."""
+    """The figures of the rounds of one method. Ratios are its time divided by that of "packed"."""
     medians = seconds(rounds)
     pairs = list(zip(rounds, packed_rounds, strict=True))
     return {
@@ -188,10 +188,10 @@ def figures(
 
 
 def sampling(measured: Mapping[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
-    """What was sampled; all of it counts, with spread or without."""
+    """The sampled tokens. All groups count, with and without spread."""
     wall_s = measured["sampling"]["wall_s"]
     sampled = sum(len(response.sample.ids) for group in groups for response in group.responses)
-    # a prompt is computed once a group
+    # a prompt is computed once per group
     executed = sampled + sum(len(group.prompt) for group in groups)
     return {
         "responses": sum(len(group.responses) for group in groups),

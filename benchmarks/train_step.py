@@ -1,29 +1,29 @@
-"""How fast the trainer is: tokens a second of its step and of sampling, beside other ways.
+"""The speed of the trainer: tokens per second of its step and of sampling, compared with others.
 
     python benchmarks/train_step.py                          # the tiny checkpoint, minutes
-    python benchmarks/train_step.py --trl-python PYTHON      # beside TRL: a Python that has it
-    python benchmarks/train_step.py --shape qwen2.5-0.5b     # a GPU; weights are random
+    python benchmarks/train_step.py --trl-python PYTHON      # compared with TRL: a Python with it
+    python benchmarks/train_step.py --shape qwen2.5-0.5b     # on a GPU; weights are random
 
-PYTHON is of an environment of its own, with torch and transformers of the same versions:
+PYTHON is that of a separate environment with the same versions of torch and transformers:
 `scripts/install_torch.sh PYTHON && PYTHON -m pip install trl==1.16.0 transformers==5.23.0`.
 
-Decided:
-* All that is compared is compared in one run: the same model, puzzles, group size and threads. The
-  contestants take turns, in rounds, after one that is not counted; a figure is the median of the
-  rounds, a ratio the median of the rounds' own. Processor time is told beside the wall's, for it
-  says more where other programs want the machine.
-* The step: `step.update` as training calls it, on responses that were sampled once. Its rate is 0,
-  so that each round is the same work. "unshared": as long packs, but each response with a prompt of
-  its own. "alone": a response and its prompt, one after another. The gradient norm of all must be
-  that of the first, or nothing is reported.
-* Tokens: logical counts prompt and response of each response, executed what is computed after
-  sharing (padding too), loss-bearing what the loss is taken of. A response without spread in its
-  group is sampled, but not learned from.
-* Iterations: `step.iterate`, on the same puzzles each time, beside TRL's `GRPOTrainer`
-  (`trl_grpo.py`): sampling, grading and update, from the same weights on. Both sample with
-  transformers. The rate is low, lest lengths drift apart; tokens a second are compared, too. TRL
-  trains on groups without spread as well; ours leaves them out.
-* A shape takes a preset's sizes and its packs. Its responses are made up, so nothing is sampled.
+Design:
+* Everything is compared in one run, with the same model, puzzles, group size and threads. The
+  methods alternate in rounds, of which the first is not counted. A figure is the median of the
+  rounds, and a ratio is the median of the ratios of the rounds. Processor time is shown in addition
+  to wall time, because other programs affect it less.
+* The step: `step.update` as in training, on responses that are sampled once. The learning rate is
+  0, so that each round is the same work. "unshared" has packs of the same length, but each response
+  has its own prompt. "alone" has one response with its prompt at a time. Nothing is reported unless
+  all methods have the same gradient norm.
+* Tokens: "logical" counts each response with its prompt, "executed" what is computed after sharing,
+  with padding, and "loss-bearing" what counts in the loss. A response of a group without spread is
+  sampled, but not trained on.
+* Iterations: `step.iterate`, on the same puzzles each time, compared with TRL's `GRPOTrainer`
+  (`trl_grpo.py`): sampling, grading and update, from the same initial weights. Both sample with
+  transformers. The learning rate is low, so that the lengths stay similar; tokens per second are
+  compared too. TRL also trains on groups without spread; ours leaves them out.
+* A shape has the sizes and the packs of a preset. Its responses are random, so nothing is sampled.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ ROOT = Path(__file__).parent.parent
 PUZZLES = "easy-val"
 SHAPES = ("qwen2.5-0.5b", "qwen2.5-1.5b")
 RATE = 1e-6  # TRL's default
-# Relative difference of two gradient norms that rounding explains.
+# Relative difference of two gradient norms that rounding can cause.
 SAME_NORM = {"float32": 1e-3, "bfloat16": 5e-2}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured."""
+    """The settings of the measurement."""
 
     puzzles: int
     responses: int
@@ -99,7 +99,7 @@ class Options:
 
 
 class Fixed:
-    """The same puzzles in each iteration."""
+    """A puzzle source with the same puzzles in each iteration."""
 
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
         self._puzzles = list(puzzles)
@@ -111,18 +111,18 @@ class Fixed:
 
 @dataclass
 class Entry:
-    """A way to take the step."""
+    """A method for the step."""
 
     state: TrainState
     batches: list[list[Pack]]
     work: Work
 
 
-# What is compared
+# Methods
 
 
 def configuration(options: Options) -> Config:
-    """The preset's, at the sizes that were asked for: one optimizer step on fixed puzzles."""
+    """The preset's configuration at the given sizes: one optimizer step on fixed puzzles."""
     config = config_file.preset(options.shape or "tiny").config
     rollout = replace(
         config.rollout,
@@ -135,7 +135,7 @@ def configuration(options: Options) -> Config:
         config,
         data=replace(config.data, puzzles_per_iteration=options.puzzles),
         rollout=rollout,
-        reward=RewardConfig(),  # TRL gets the grader's accuracy, too
+        reward=RewardConfig(),  # TRL's reward is the grader's accuracy too
         update=replace(
             config.update,
             learning_rate=RATE,
@@ -145,12 +145,12 @@ def configuration(options: Options) -> Config:
         ),
         train=replace(config.train, seed=options.seed),
     )
-    # The made-up responses come from no sampler.
+    # The random responses are not from a sampler.
     return replace(changed, loss=replace(config.loss, old="trainer")) if options.shape else changed
 
 
 def train_state(config: Config, puzzles: Sequence[Puzzle]) -> TrainState:
-    """A training state of the tiny checkpoint that gets these puzzles at each iteration."""
+    """A training state of the tiny checkpoint with these puzzles in each iteration."""
     state = build(config)
     state.puzzles.close()
     state.puzzles = cast(Puzzles, Fixed(puzzles))
@@ -158,7 +158,7 @@ def train_state(config: Config, puzzles: Sequence[Puzzle]) -> TrainState:
 
 
 def bare_state(config: Config, base: str, backend: str) -> TrainState:
-    """A training state that updates and samples nothing, by a backend."""
+    """A training state of a backend that updates and samples nothing."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
     policy = build_policy.build(config.model, base, config.rollout.temperature, device)
@@ -171,7 +171,7 @@ def bare_state(config: Config, base: str, backend: str) -> TrainState:
 def entries(
     config: Config, base: str, shape: Shape, groups: Sequence[Group]
 ) -> tuple[dict[str, Entry], list[str]]:
-    """The ways to take the step, by name; and a line for each that is left out."""
+    """The methods for the step by name, and a line for each that is left out."""
     ours, left_out = bare_state(config, base, "hf"), []
     singles = [
         replace(group, responses=[response]) for group in groups for response in group.responses
@@ -197,7 +197,7 @@ def entries(
 
 
 def check_same(ways: Mapping[str, Entry], dtype: str) -> None:
-    """Take each step once, which also loads what loads at first; all must have one gradient."""
+    """Do each step once, which also loads modules. All must have the same gradient."""
     norms = {name: update(entry.state, entry.batches)["grad_norm"] for name, entry in ways.items()}
     first = norms["packed"]
     if not first or any(abs(norm / first - 1) > SAME_NORM[dtype] for norm in norms.values()):
@@ -205,7 +205,7 @@ def check_same(ways: Mapping[str, Entry], dtype: str) -> None:
 
 
 def trl_job(options: Options, config: Config, rate: float, puzzles: Sequence[Puzzle]) -> Job:
-    """What TRL is to do: the same."""
+    """The job for TRL, with the same settings."""
     return Job(
         base=str(TINY),
         device="cuda" if torch.cuda.is_available() else "cpu",
@@ -224,11 +224,11 @@ def trl_job(options: Options, config: Config, rate: float, puzzles: Sequence[Puz
     )
 
 
-# What is measured
+# Measurements
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Measure everything. Raises UserError where that is not possible."""
+    """Measure everything. Raises UserError if that is not possible."""
     machine, config = this_machine(), configuration(options)
     if options.shape and not torch.cuda.is_available():
         raise UserError(f"--shape {options.shape} needs a GPU, and here is {machine.summary}")
@@ -257,9 +257,9 @@ def measure(options: Options) -> dict[str, Any]:
     sampler = train_state(config, puzzles)
     groups, dropped = collect(sampler)
     if not groups:
-        raise UserError("no group has responses of different worth: more --puzzles or --responses")
+        raise UserError("no group has different rewards: expected more --puzzles or --responses")
     sampling_requests = requests(sampler)
-    # First, for here a machine without TRL is found out.
+    # This is done first, because it fails on a machine without TRL.
     report["iterations"] = iterations(options, config, puzzles)
     report |= steps(
         *(config, str(TINY), shape, groups, options.rounds),
@@ -283,7 +283,7 @@ def steps(
     rounds: int,
     sample: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
-    """Tokens a second of each way to take the step, and what sampling took beside it."""
+    """Tokens per second of each method for the step, and the time of sampling."""
     ways, left_out = entries(config, base, shape, groups)
     check_same(ways, config.model.dtype)
     timings: dict[str, list[Timing]] = {name: [] for name in ways}
@@ -319,7 +319,7 @@ def requests(sampler: TrainState) -> list[SamplingRequest]:
 
 
 def iterations(options: Options, config: Config, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
-    """Whole iterations of ours and of TRL's, in turns; the first of each is not counted."""
+    """Complete iterations of ours and of TRL's, alternating; the first of each is not counted."""
     ours = train_state(config, puzzles)
     prompts = options.responses * sum(len(prompt_ids(ours.tokenizer, puzzle)) for puzzle in puzzles)
     rounds: dict[str, list[dict[str, Any]]] = {"ours": []}
@@ -365,12 +365,12 @@ def main() -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--puzzles", type=int, default=8, help="groups (8)")
-    parser.add_argument("--responses", type=int, default=16, help="of a group (16)")
+    parser.add_argument("--responses", type=int, default=16, help="responses per group (16)")
     parser.add_argument("--max-tokens", type=int, default=450, help="of a response (450)")
-    parser.add_argument("--rounds", type=int, default=5, help="that are counted (5)")
-    parser.add_argument("--seed", type=int, default=1, help="of responses and weights (1)")
-    parser.add_argument("--trl-python", help="an interpreter that has trl")
-    parser.add_argument("--trl-rows", type=int, default=32, help="a batch of TRL's (32)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that are counted (5)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of responses and weights (1)")
+    parser.add_argument("--trl-python", help="a Python with trl")
+    parser.add_argument("--trl-rows", type=int, default=32, help="responses per batch of TRL (32)")
     parser.add_argument("--shape", choices=SHAPES, help="a preset's sizes, random weights: a GPU")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = vars(parser.parse_args())

@@ -2,18 +2,18 @@
 
     PYTHONPATH=. PYTHON_WITH_TRL benchmarks/trl_grpo.py < job and a line for each iteration
 
-The first line of standard input is the job as JSON (`Job` in beside_trl.py). Prints a line of JSON
-with the version; then waits for a line before each iteration, and prints one of JSON after it: its
-seconds by the wall and of processor time, those until all responses were sampled, and what was
-sampled. So the two trainers can take turns.
+The first line of standard input is the job as JSON (`Job` in beside_trl.py). The program prints a
+line of JSON with the version. Then it waits for a line before each iteration, and prints a line of
+JSON after it: wall time and processor time, the time until all responses were sampled, and what was
+sampled. So the two trainers can alternate.
 
-Decided:
-* The settings are those of the trainer beside it: objective `dr_grpo` without division by the
-  deviation, no KL term, one optimizer step an iteration, constant rate, AdamW's betas, gradient
-  clipping, truncated responses masked, float32, no gradient checkpointing. The reward is the same
-  grader's. All else is TRL's default.
-* Sampling is TRL's own, by `generate` of transformers, all responses of an iteration together.
-* `rows` responses go through the model together in training, padded, as TRL does it.
+Design:
+* The settings are those of our trainer: objective `dr_grpo` without division by the standard
+  deviation, no KL term, one optimizer step per iteration, constant learning rate, AdamW's betas,
+  gradient clipping, truncated responses masked, float32, no gradient checkpointing. The reward is
+  from the same grader. Everything else is TRL's default.
+* Sampling is TRL's own, with `generate` of transformers, all responses of an iteration together.
+* In training, `rows` padded responses are one batch, as in TRL.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tclue.puzzle.puzzle import Puzzle
 
 
 class Turns(TrainerCallback):
-    """Waits for its turn before each iteration, and reports the iteration's times after it."""
+    """Waits for a line before each iteration, and reports the times of the iteration after it."""
 
     def __init__(self, puzzles: dict[str, Puzzle], out: Any) -> None:
         self._puzzles, self._out, self._grader = puzzles, out, grader("sound")
@@ -45,9 +45,9 @@ class Turns(TrainerCallback):
         self._sampled: dict[str, Any] = {}
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """An iteration is next."""
+        """An iteration follows."""
         if not sys.stdin.readline():
-            raise SystemExit("trl_grpo: nobody asks any more")
+            raise SystemExit("trl_grpo: standard input ended")
         self._start = time.perf_counter(), time.process_time()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -59,7 +59,7 @@ class Turns(TrainerCallback):
     def reward(
         self, completions: Any, completion_ids: Any, puzzle_id: Any, **_: Any
     ) -> list[float]:
-        """[response] The grader's accuracy; what was sampled is noted."""
+        """The grader's accuracy [response]; counts the sampled tokens too."""
         sample_s = time.perf_counter() - self._start[0]
         grades = [
             self._grader.grade(self._puzzles[identifier], message[-1]["content"]).accuracy
@@ -76,7 +76,7 @@ class Turns(TrainerCallback):
 
 
 def settings(job: dict[str, Any], folder: str) -> Any:
-    """TRL's configuration of a job."""
+    """TRL's configuration for a job."""
     responses = job["responses"] * len(job["puzzles"])
     if responses % job["rows"]:
         raise SystemExit(f"trl_grpo: {responses} responses do not divide into {job['rows']} rows")
@@ -112,7 +112,7 @@ def settings(job: dict[str, Any], folder: str) -> Any:
 
 def main() -> None:
     """Read the job, train, and report each iteration's times."""
-    # What the libraries print goes to standard error.
+    # Redirect the output of the libraries to standard error.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,10 @@ def then_bench(
         puzzle_set=summary_lists[0][0].puzzle_set,
         sampled=gains[0],
         greedy=gains[1] if manifest.greedy else None,
-        steps=_steps(steps, summary_lists[0]),
+        steps=tuple(
+            Step(step, s.run, s.accuracy.value if s.accuracy else None, s.cost_usd)
+            for step, s in zip([0, *steps], summary_lists[0], strict=True)
+        ),
     )
 
 
@@ -170,13 +173,6 @@ def _check_base(manifest: TrainingRunManifest, options: BenchOptions) -> None:
             f"{manifest.base}: it is not the model that training began with: the SHA-256 of its "
             f"files is {(checkpoint or 'unknown')[:8]}: expected {manifest.base_checkpoint[:8]}"
         )
-
-
-def _steps(steps: Sequence[int], summaries: Sequence[Summary]) -> tuple[Step, ...]:
-    return tuple(
-        Step(step, result.run, result.accuracy.value if result.accuracy else None, result.cost_usd)
-        for step, result in zip([0, *steps], summaries, strict=True)
-    )
 
 
 def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:

@@ -10,26 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tclue.puzzle import statements as st
 from tclue.puzzle.draw import Rng
-from tclue.puzzle.statements import (
-    At,
-    Beside,
-    Carried,
-    Case,
-    Either,
-    Iff,
-    KilledWith,
-    Motivated,
-    Moved,
-    MurderedAt,
-    MurderedBy,
-    MurderedIn,
-    Ref,
-    Same,
-    Statement,
-    Together,
-    named_things,
-)
+from tclue.puzzle.statements import Case, Ref, Statement, named_things
 from tclue.puzzle.world import SIDES, Side, World
 
 # The weights with which each kind of reference is drawn, as measured on the published evaluation
@@ -42,16 +25,16 @@ _BY_NAME = {"suspect": 14, "weapon": 8, "boddy": 2}
 # The weights with which each form is drawn into the pool. They are chosen so that the clues that
 # remain after removal have the published shares of forms (see `benchmarks/generate.py --shares`).
 FORM_WEIGHTS: dict[type[Statement], int] = {
-    At: 115,
-    Moved: 205,
-    Beside: 68,
-    Same: 146,
-    Either: 74,
-    Iff: 55,
-    Together: 103,
-    Carried: 66,
-    Motivated: 6,
-    MurderedBy: 150,  # stands for every part of the solution
+    st.At: 115,
+    st.Moved: 205,
+    st.Beside: 68,
+    st.Same: 146,
+    st.Either: 74,
+    st.Iff: 55,
+    st.Together: 103,
+    st.Carried: 66,
+    st.Motivated: 6,
+    st.MurderedBy: 150,  # stands for every part of the solution
 }
 
 
@@ -71,27 +54,27 @@ class Candidates:
             "murder weapon": [0],
         }
         self._draws: dict[type[Statement], Callable[[], Statement | None]] = {
-            At: lambda: self._at(self._draw_ref(_ANYBODY), True),
-            Moved: self._moved,
-            Beside: self._beside,
-            Same: self._same,
-            Either: self._either,
-            Iff: self._iff,
-            Together: self._together,
-            Carried: self._carried,
-            Motivated: self._motivated,
-            MurderedBy: lambda: self.rng.choice(self._solutions()),
+            st.At: lambda: self._at(self._draw_ref(_ANYBODY), True),
+            st.Moved: self._moved,
+            st.Beside: self._beside,
+            st.Same: self._same,
+            st.Either: self._either,
+            st.Iff: self._iff,
+            st.Together: self._together,
+            st.Carried: self._carried,
+            st.Motivated: self._motivated,
+            st.MurderedBy: lambda: self.rng.choice(self._solutions()),
         }
 
     def plain_facts(self) -> list[Statement]:
         """Statements of every position, motive and part of the solution, in random order."""
         case = self.case
         facts: list[Statement] = [
-            At(who, room, time)
+            st.At(who, room, time)
             for who in named_things(self.world)
             for time, room in enumerate(case.rooms_of(who))
         ]
-        facts += [Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]
+        facts += [st.Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]
         facts += self._solutions()
         self.rng.shuffle(facts)
         return facts
@@ -127,29 +110,29 @@ class Candidates:
                 return other
         return None
 
-    def _at(self, who: Ref, true: bool) -> At:
+    def _at(self, who: Ref, true: bool) -> st.At:
         """A true position, or a false one."""
         time = self._time()
         room = self._path(who)[time]
         if not true:
             rooms = len(self.world.rooms)
             room = (room + self.rng.between(1, rooms - 1)) % rooms
-        return At(who, room, time)
+        return st.At(who, room, time)
 
-    def _moved(self) -> Moved | None:
+    def _moved(self) -> st.Moved | None:
         who = self._draw_ref(_PEOPLE)
         path = self._path(who)
         steps = [t for t in range(1, len(path)) if path[t - 1] != path[t]]
         if not steps:
             return None
         time = self.rng.choice(steps)
-        return Moved(who, path[time - 1], path[time], time)
+        return st.Moved(who, path[time - 1], path[time], time)
 
-    def _carried(self) -> Carried | None:
+    def _carried(self) -> st.Carried | None:
         weapon = self._draw_ref(_THINGS)
         path = self._path(weapon)
         moves = [
-            Carried(Ref(kind, number), weapon, path[time - 1], path[time], time)  # type: ignore[arg-type]
+            st.Carried(Ref(kind, number), weapon, path[time - 1], path[time], time)  # type: ignore[arg-type]
             for time in range(1, len(path))
             if path[time - 1] != path[time]
             for kind in _PEOPLE
@@ -158,13 +141,13 @@ class Candidates:
         ]
         return self.rng.choice(moves) if moves else None
 
-    def _same(self) -> Same | None:
+    def _same(self) -> st.Same | None:
         who, time = self._draw_ref(_ANYBODY), self._time()
         room = self._path(who)[time]
         other = self._draw_other(who, lambda ref: self._path(ref)[time] == room)
-        return other and Same(who, other, time)
+        return other and st.Same(who, other, time)
 
-    def _together(self) -> Together | None:
+    def _together(self) -> st.Together | None:
         if not self.world.times:
             return None  # "together at least once" makes no sense if there is only one time
         who = self._draw_ref(_ANYBODY)
@@ -173,9 +156,9 @@ class Candidates:
             return [a for a, b in zip(self._path(who), self._path(ref), strict=True) if a == b]
 
         other = self._draw_other(who, lambda ref: bool(shared_rooms(ref)))
-        return other and Together(who, other, self.rng.choice(shared_rooms(other)))
+        return other and st.Together(who, other, self.rng.choice(shared_rooms(other)))
 
-    def _beside(self) -> Beside | None:
+    def _beside(self) -> st.Beside | None:
         who, time = self._draw_ref(_BY_NAME), self._time()
         room = self._path(who)[time]
         # neighbouring room -> the side of that room on which this room lies
@@ -186,35 +169,35 @@ class Candidates:
             if self.world.beside[side][neighbour] == room
         }
         other = self._draw_other(who, lambda ref: self._path(ref)[time] in sides)
-        return other and Beside(who, sides[self._path(other)[time]], other, time)
+        return other and st.Beside(who, sides[self._path(other)[time]], other, time)
 
-    def _either(self) -> Either:
+    def _either(self) -> st.Either:
         truths = [True, False]
         self.rng.shuffle(truths)
         first, second = (self._at(self._draw_ref(_ANYBODY), true) for true in truths)
-        return Either(first, second)
+        return st.Either(first, second)
 
-    def _iff(self) -> Iff | None:
+    def _iff(self) -> st.Iff | None:
         true = self.rng.chance(0.85)
         first, second = (self._at(self._draw_ref(_ANYBODY), true) for _ in range(2))
-        return Iff(first, second) if first != second else None
+        return st.Iff(first, second) if first != second else None
 
-    def _motivated(self) -> Motivated | None:
+    def _motivated(self) -> st.Motivated | None:
         if not self.world.motives:
             return None
         suspect = self.rng.choice(self._numbers["suspect"])
-        return Motivated(Ref("suspect", suspect), self.case.motives[suspect])
+        return st.Motivated(Ref("suspect", suspect), self.case.motives[suspect])
 
     def _solutions(self) -> Sequence[Statement]:
         """Statements of the parts of the solution that a prompt can ask for."""
         case = self.case
         parts: list[Statement] = [
-            MurderedBy(Ref("suspect", case.murderer)),
-            KilledWith(case.weapon),
-            MurderedIn(case.room),
+            st.MurderedBy(Ref("suspect", case.murderer)),
+            st.KilledWith(case.weapon),
+            st.MurderedIn(case.room),
         ]
         if self.world.times:
-            parts.append(MurderedAt(case.time))
+            parts.append(st.MurderedAt(case.time))
         if case.motives and self.world.motive_counts[case.motives[case.murderer]] == 1:
-            parts.append(MurderedBy(Ref("motive", case.motives[case.murderer])))
+            parts.append(st.MurderedBy(Ref("motive", case.motives[case.murderer])))
         return parts

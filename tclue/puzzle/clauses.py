@@ -17,29 +17,8 @@ from typing import Self
 from pysat.card import CardEnc
 from pysat.solvers import Solver
 
-from tclue.puzzle.statements import (
-    BODDY,
-    MURDERER,
-    At,
-    Beside,
-    Carried,
-    Case,
-    Either,
-    Iff,
-    KilledWith,
-    Motivated,
-    Moved,
-    MurderedAt,
-    MurderedBy,
-    MurderedIn,
-    Ref,
-    Same,
-    Statement,
-    Together,
-    bind,
-    descriptions,
-    named_things,
-)
+from tclue.puzzle import statements as st
+from tclue.puzzle.statements import BODDY, MURDERER, Case, Ref, Statement, bind, descriptions
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
 
@@ -70,7 +49,7 @@ class Clauses:
         # thing -> [time][room] -> literal
         self._place: dict[Ref, list[list[int]]] = {
             who: [self._choice(len(world.rooms)) for _ in range(world.num_times)]
-            for who in named_things(world)
+            for who in st.named_things(world)
         }
         self._motive = [self._choice(len(world.motives)) for _ in world.suspects if world.motives]
         self._count_motives()
@@ -227,13 +206,13 @@ class Clauses:
 
     def _described(self, statement: Statement) -> int:
         """The literal of a statement; one choice of suspects who fit its descriptions is enough."""
-        if isinstance(statement, Either | Iff):
+        if isinstance(statement, st.Either | st.Iff):
             first, second = self.literal(statement.first), self.literal(statement.second)
-            if isinstance(statement, Iff):
+            if isinstance(statement, st.Iff):
                 return self._equal(first, second)
             return self._any([first, second]) if self.inclusive_or else -self._equal(first, second)
-        if isinstance(statement, MurderedBy) and statement.who.kind == "motive":
-            return self.literal(Motivated(MURDERER, statement.who.number))
+        if isinstance(statement, st.MurderedBy) and statement.who.kind == "motive":
+            return self.literal(st.Motivated(MURDERER, statement.who.number))
         ambiguous = [
             ref for ref in descriptions(statement) if self.world.motive_counts[ref.number] != 1
         ]
@@ -254,38 +233,38 @@ class Clauses:
         """The literal of an atomic statement in which each description fits exactly one suspect."""
         place = self.place
         match statement:
-            case At(who, room, time):
+            case st.At(who, room, time):
                 return place(who, time, room)
-            case Same(who, other, time):
+            case st.Same(who, other, time):
                 rooms = range(len(self.world.rooms))
                 return self._paired(
                     [(place(who, time, room), place(other, time, room)) for room in rooms]
                 )
-            case Beside(who, side, other, time):
+            case st.Beside(who, side, other, time):
                 pairs = [
                     (None if beside is None else place(who, time, beside), place(other, time, room))
                     for room, beside in enumerate(self.world.beside[side])
                 ]
                 return self._paired(pairs)
-            case Together(who, other, room):
+            case st.Together(who, other, room):
                 times = range(self.world.num_times)
                 return self._any(
                     [self._all([place(who, t, room), place(other, t, room)]) for t in times]
                 )
-            case Moved(who, start, end, time):
+            case st.Moved(who, start, end, time):
                 return self._all([place(who, time - 1, start), place(who, time, end)])
-            case Carried(who, weapon, start, end, time):
+            case st.Carried(who, weapon, start, end, time):
                 steps = ((time - 1, start), (time, end))
                 return self._all([place(ref, *step) for ref in (who, weapon) for step in steps])
-            case Motivated(who, motive):
+            case st.Motivated(who, motive):
                 return self._of_suspect(who, [row[motive] for row in self._motive])
-            case MurderedBy(who):
+            case st.MurderedBy(who):
                 return self._of_suspect(who, self.murderer)
-            case KilledWith(weapon_number):
+            case st.KilledWith(weapon_number):
                 return self.weapon[weapon_number]
-            case MurderedIn(room):
+            case st.MurderedIn(room):
                 return self.room[room]
-            case MurderedAt(time):
+            case st.MurderedAt(time):
                 return self.time[time]
             case _:
                 raise TypeError(f"not an atomic statement: {statement}")
@@ -323,7 +302,7 @@ class Clauses:
             case "room":
                 return self.room[number]
             case "motive":
-                return self.literal(Motivated(MURDERER, number))
+                return self.literal(st.Motivated(MURDERER, number))
             case "motive of":
                 return self._motive[question.who.number][number]
             case "holder of":

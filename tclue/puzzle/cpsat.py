@@ -21,26 +21,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+from tclue.puzzle import statements as st
 from tclue.puzzle.puzzle import Entailment, Proof, Puzzle, Scope
-from tclue.puzzle.statements import (
-    At,
-    Beside,
-    Carried,
-    Case,
-    Either,
-    Iff,
-    KilledWith,
-    Motivated,
-    Moved,
-    MurderedAt,
-    MurderedBy,
-    MurderedIn,
-    Ref,
-    Same,
-    Statement,
-    Together,
-    descriptions,
-)
+from tclue.puzzle.statements import Case, Ref, Statement, descriptions
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import PuzzleError, Side
 
@@ -167,9 +150,9 @@ class _Model:
 
     def truth(self, statement: Statement) -> BoolVarT:
         """The literal that is true exactly when a statement is."""
-        if isinstance(statement, Either | Iff):
+        if isinstance(statement, st.Either | st.Iff):
             first, second = self.truth(statement.first), self.truth(statement.second)
-            if isinstance(statement, Iff):
+            if isinstance(statement, st.Iff):
                 return self._equal(first, second)
             return self._any(first, second) if self.inclusive_or else ~self._equal(first, second)
         described = descriptions(statement)
@@ -187,33 +170,33 @@ class _Model:
             return self._is(self._room(ref, time, bound), room)
 
         match statement:
-            case At(ref, room, time):
+            case st.At(ref, room, time):
                 return at(ref, room, time)
-            case Same(ref, other, time):
+            case st.Same(ref, other, time):
                 return self._equal(self._room(ref, time, bound), self._room(other, time, bound))
-            case Together(ref, other, room):
+            case st.Together(ref, other, room):
                 times = range(self.world.num_times)
                 return self._any(*(self._all(at(ref, room, t), at(other, room, t)) for t in times))
-            case Beside(ref, side, other, time):
+            case st.Beside(ref, side, other, time):
                 beyond = self._beyond(side, self._room(other, time, bound))
                 return self._equal(self._room(ref, time, bound), beyond)
-            case Moved(ref, start, end, time):
+            case st.Moved(ref, start, end, time):
                 return self._all(at(ref, start, time - 1), at(ref, end, time))
-            case Carried(ref, weapon, start, end, time):
-                move, carry = Moved(ref, start, end, time), Moved(weapon, start, end, time)
+            case st.Carried(ref, weapon, start, end, time):
+                move, carry = st.Moved(ref, start, end, time), st.Moved(weapon, start, end, time)
                 return self._all(self._atomic(move, bound), self._atomic(carry, bound))
-            case Motivated(ref, motive):
+            case st.Motivated(ref, motive):
                 actual = self._pick(
                     self._suspect(ref, bound), self.motives, len(self.world.motives)
                 )
                 return self._is(actual, motive)
-            case MurderedBy(ref):
+            case st.MurderedBy(ref):
                 return self._equal(self.murderer, self._suspect(ref, bound))
-            case KilledWith(weapon_number):
+            case st.KilledWith(weapon_number):
                 return self._is(self.weapon, weapon_number)
-            case MurderedIn(room):
+            case st.MurderedIn(room):
                 return self._is(self.room, room)
-            case MurderedAt(time):
+            case st.MurderedAt(time):
                 return self._is(self.time, time)
             case _:
                 raise TypeError(f"not an atomic statement: {statement}")

@@ -16,27 +16,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from tclue.puzzle import statements as st
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.statements import (
-    BODDY,
-    At,
-    Beside,
-    Carried,
-    Either,
-    Iff,
-    KilledWith,
-    Motivated,
-    Moved,
-    MurderedAt,
-    MurderedBy,
-    MurderedIn,
-    Ref,
-    Same,
-    Statement,
-    Together,
-    form,
-    named_things,
-)
+from tclue.puzzle.statements import BODDY, Ref, Statement, form, named_things
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
 
@@ -85,7 +67,6 @@ class Knowledge:
         self.weapon = (1 << len(world.weapons)) - 1
         self.time = (1 << world.num_times) - 1
         self.room = anywhere
-        self._times = range(world.num_times)
         self._changed = False
 
     def take(self, clue: Statement) -> bool:
@@ -154,13 +135,13 @@ class Knowledge:
 
     def _assert(self, clue: Statement) -> None:
         match clue:
-            case At(who, room, time):
+            case st.At(who, room, time):
                 self._restrict(who, time, 1 << room)
-            case Same(who, other, time):
+            case st.Same(who, other, time):
                 shared = self.view(who, time) & self.view(other, time)
                 self._restrict(who, time, shared)
                 self._restrict(other, time, shared)
-            case Beside(who, side, other, time):
+            case st.Beside(who, side, other, time):
                 beside = self.world.beside[side]
                 pairs = [
                     (far, near)
@@ -169,31 +150,32 @@ class Knowledge:
                 ]
                 self._restrict(who, time, mask(far for far, _ in pairs))
                 self._restrict(other, time, mask(near for _, near in pairs))
-            case Together(who, other, room):
-                shared = [self.view(who, t) & self.view(other, t) for t in self._times]
-                times = [t for t in self._times if shared[t] >> room & 1]
+            case st.Together(who, other, room):
+                moments = range(self.world.num_times)
+                both = [self.view(who, t) & self.view(other, t) for t in moments]
+                times = [t for t, rooms in enumerate(both) if rooms >> room & 1]
                 if len(times) == 1:
                     self._restrict(who, times[0], 1 << room)
                     self._restrict(other, times[0], 1 << room)
-            case Moved(who, start, end, time):
+            case st.Moved(who, start, end, time):
                 self._restrict(who, time - 1, 1 << start)
                 self._restrict(who, time, 1 << end)
-            case Carried(who, weapon, start, end, time):
+            case st.Carried(who, weapon, start, end, time):
                 for ref in (who, weapon):
                     self._restrict(ref, time - 1, 1 << start)
                     self._restrict(ref, time, 1 << end)
-            case Motivated(who, motive):
+            case st.Motivated(who, motive):
                 self._assert_motive(who, motive)
-            case MurderedBy(who):
+            case st.MurderedBy(who):
                 self._keep("murderer", mask(ref.number for ref in self.meant(who)))
-            case KilledWith(weapon_number):
+            case st.KilledWith(weapon_number):
                 self._keep("weapon", 1 << weapon_number)
-            case MurderedIn(room):
+            case st.MurderedIn(room):
                 self._keep("room", 1 << room)
-            case MurderedAt(time):
+            case st.MurderedAt(time):
                 self._keep("time", 1 << time)
-            case Either(first, second) | Iff(first, second):
-                self._assert_pair(first, second, agree=isinstance(clue, Iff))
+            case st.Either(first, second) | st.Iff(first, second):
+                self._assert_pair(first, second, agree=isinstance(clue, st.Iff))
 
     def _assert_motive(self, who: Ref, motive: int) -> None:
         meant = self.meant(who)
@@ -202,7 +184,7 @@ class Knowledge:
         elif who.kind == "murderer":
             self._keep("murderer", mask(m.number for m in self.meant(Ref("motive", motive))))
 
-    def _assert_pair(self, first: At, second: At, agree: bool) -> None:
+    def _assert_pair(self, first: st.At, second: st.At, agree: bool) -> None:
         """Exactly one position is true, or both agree: if one is known, the other follows."""
         for known, other in ((first, second), (second, first)):
             status = self._status(known)
@@ -213,7 +195,7 @@ class Knowledge:
             elif other.who.kind != "motive" or self.world.motive_counts[other.who.number] == 1:
                 self._restrict(other.who, other.time, ~(1 << other.room))
 
-    def _status(self, position: At) -> bool | None:
+    def _status(self, position: st.At) -> bool | None:
         """Whether a position is known to be true or false; None if it is not known."""
         rooms = self.view(position.who, position.time)
         if not rooms >> position.room & 1:

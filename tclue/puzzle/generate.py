@@ -14,25 +14,11 @@ from dataclasses import dataclass
 
 from tclue.errors import UserError
 from tclue.puzzle import prompt
+from tclue.puzzle import statements as st
 from tclue.puzzle.candidates import Candidates
 from tclue.puzzle.draw import GenerationSettings, Rng, draw_case, draw_world, settings
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.statements import (
-    BODDY,
-    MURDER_WEAPON,
-    MURDERER,
-    At,
-    Carried,
-    Case,
-    KilledWith,
-    Motivated,
-    Moved,
-    MurderedAt,
-    MurderedBy,
-    MurderedIn,
-    Ref,
-    Statement,
-)
+from tclue.puzzle.statements import BODDY, MURDER_WEAPON, MURDERER, Case, Ref, Statement
 from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import World
 
@@ -146,23 +132,23 @@ def choose_questions(rng: Rng, world: World, clues: list[Statement], most: int) 
 def _given(clue: Statement, world: World) -> list[Question]:
     """The questions whose answers a clue states."""
     match clue:
-        case KilledWith():
+        case st.KilledWith():
             return [Question("weapon")]
-        case MurderedIn():
+        case st.MurderedIn():
             return [Question("room")]
-        case MurderedAt():
+        case st.MurderedAt():
             return [Question("time")]
-        case MurderedBy(who):
+        case st.MurderedBy(who):
             return [Question("motive" if who.kind == "motive" else "murderer")]
-        case Motivated(who, motive):
+        case st.Motivated(who, motive):
             return [Question("motive of", who), Question("holder of", Ref("motive", motive))]
-        case At(who, _, time):
+        case st.At(who, _, time):
             # If there is only one time, the place of the murderer is the place of the murder.
             scene = not world.times and who in (BODDY, MURDERER, MURDER_WEAPON)
             return [Question("position", who, time), *([Question("room")] if scene else [])]
-        case Moved(who, _, _, time):
+        case st.Moved(who, _, _, time):
             return [Question("position", who, time - 1), Question("position", who, time)]
-        case Carried(who, weapon, _, _, time):
+        case st.Carried(who, weapon, _, _, time):
             return [Question("position", ref, t) for ref in (who, weapon) for t in (time - 1, time)]
         case _:
             return []

@@ -49,11 +49,11 @@ def prove(
     """
     from tclue.puzzle import cpsat, sat
 
-    if prover == "sat":
-        return sat.prove(puzzle, scope, inclusive_or)
     if prover == "cpsat":
         return cpsat.prove(puzzle, scope, inclusive_or)
     by_sat = sat.prove(puzzle, scope, inclusive_or)
+    if prover == "sat":
+        return by_sat
     by_cpsat = cpsat.prove(puzzle, scope, inclusive_or)
     if by_sat.verdict != by_cpsat.verdict or (
         by_sat.verdict == "unique"

@@ -12,27 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal, cast, get_args
 
-from tclue.puzzle.statements import (
-    BODDY,
-    MURDER_WEAPON,
-    MURDERER,
-    At,
-    Beside,
-    Carried,
-    Case,
-    Either,
-    Iff,
-    KilledWith,
-    Motivated,
-    Moved,
-    MurderedAt,
-    MurderedBy,
-    MurderedIn,
-    Ref,
-    Same,
-    Statement,
-    Together,
-)
+from tclue.puzzle import statements as st
+from tclue.puzzle.statements import BODDY, MURDER_WEAPON, MURDERER, Case, Ref, Statement
 from tclue.puzzle.world import PuzzleError, Side, World
 
 Edition = Literal["published", "house"]
@@ -152,7 +133,7 @@ class Wording:
         rooms = self.world.rooms
         return f"from the {rooms[start]} to the {rooms[end]}{self._time(time)}"
 
-    def _at(self, statement: At) -> str:
+    def _at(self, statement: st.At) -> str:
         place = self._room(statement.room)
         return f"{self.ref(statement.who)} was {place}{self._time(statement.time)}"
 
@@ -160,33 +141,33 @@ class Wording:
         """A statement in words, without a capital at its start and without a full stop."""
         ref = self.ref
         match statement:
-            case At():
+            case st.At():
                 return self._at(statement)
-            case Same(who, other, time):
+            case st.Same(who, other, time):
                 return f"{ref(who)} was in the same room as {ref(other)}{self._time(time)}"
-            case Together(who, other, room):
+            case st.Together(who, other, room):
                 place = self._room(room)
                 return f"{ref(who)} and {ref(other)} were {place} together at least once"
-            case Beside(who, side, other, time):
+            case st.Beside(who, side, other, time):
                 return f"{ref(who)} was in the room just {side} of {ref(other)}{self._time(time)}"
-            case Moved(who, start, end, time):
+            case st.Moved(who, start, end, time):
                 return f"{ref(who)} moved {self._step(start, end, time)}"
-            case Carried(who, weapon, start, end, time):
+            case st.Carried(who, weapon, start, end, time):
                 return f"{ref(who)} moved {ref(weapon)} {self._step(start, end, time)}"
-            case Motivated(who, motive):
+            case st.Motivated(who, motive):
                 return f"{ref(who)} is motivated by {self.world.motives[motive]}"
-            case MurderedBy(who):
+            case st.MurderedBy(who):
                 return f"Mr. Boddy was murdered by {ref(who)}"
-            case KilledWith(weapon_number):
+            case st.KilledWith(weapon_number):
                 return f"Mr. Boddy was killed with the {self.world.weapons[weapon_number]}"
-            case MurderedIn(room):
+            case st.MurderedIn(room):
                 return f"Mr. Boddy was murdered {self._room(room)}"
-            case MurderedAt(time):
+            case st.MurderedAt(time):
                 return f"Mr. Boddy was murdered{self._time(time)}"
-            case Either(first, second):
+            case st.Either(first, second):
                 pair = f"{self._at(first)} or {self._at(second)}"
                 return f"either {pair}, but not both" if self.edition == "house" else pair
-            case Iff(first, second):
+            case st.Iff(first, second):
                 return f"{self._at(first)} if and only if {self._at(second)}"
 
     def sentence(self, statement: Statement) -> str:
@@ -227,20 +208,20 @@ class Wording:
         motive = f"(?P<motive>{_names(world.motives)})"
         sides = "|".join(get_args(Side))
         forms: list[tuple[type, str]] = [
-            (MurderedBy, rf"Mr\. Boddy was murdered by (?P<who>{who})"),
-            (KilledWith, rf"Mr\. Boddy was killed with the {weapon}"),
-            (MurderedIn, rf"Mr\. Boddy was murdered {place}"),
-            (Same, rf"{subject} was in the same room as {other}{time}"),
-            (Beside, rf"{subject} was in the room just (?P<side>{sides}) of {other}{time}"),
-            (Together, rf"{subject} and {other} were {place} together at least once"),
-            (Motivated, rf"{subject} is motivated by {motive}"),
-            (At, rf"{subject} was {place}{time}"),
+            (st.MurderedBy, rf"Mr\. Boddy was murdered by (?P<who>{who})"),
+            (st.KilledWith, rf"Mr\. Boddy was killed with the {weapon}"),
+            (st.MurderedIn, rf"Mr\. Boddy was murdered {place}"),
+            (st.Same, rf"{subject} was in the same room as {other}{time}"),
+            (st.Beside, rf"{subject} was in the room just (?P<side>{sides}) of {other}{time}"),
+            (st.Together, rf"{subject} and {other} were {place} together at least once"),
+            (st.Motivated, rf"{subject} is motivated by {motive}"),
+            (st.At, rf"{subject} was {place}{time}"),
         ]
         if world.times:
             forms += [
-                (MurderedAt, rf"Mr\. Boddy was murdered{time}"),
-                (Moved, rf"{subject} moved {step}"),
-                (Carried, rf"{subject} moved {other} {step}"),
+                (st.MurderedAt, rf"Mr\. Boddy was murdered{time}"),
+                (st.Moved, rf"{subject} moved {step}"),
+                (st.Carried, rf"{subject} moved {other} {step}"),
             ]
         return [(kind, re.compile(pattern)) for kind, pattern in forms]
 
@@ -277,9 +258,9 @@ class Wording:
                     values[name] = lists[name].index(value)
                 else:
                     values[name] = value if name == "side" else self._read_ref(value)
-            if kind is Carried:
+            if kind is st.Carried:
                 values["weapon"] = values.pop("other")
-            if "time" not in values and kind in (At, Same, Beside):
+            if "time" not in values and kind in (st.At, st.Same, st.Beside):
                 values["time"] = 0
             statement = cast(Statement, kind(**values))
             self._check(statement, text)
@@ -288,11 +269,14 @@ class Wording:
 
     def _check(self, statement: Statement, text: str) -> None:
         """Refuse a statement that fits a pattern but makes no sense, such as a weapon's motive."""
-        if isinstance(statement, Moved | Carried) and statement.time == 0:
+        if isinstance(statement, st.Moved | st.Carried) and statement.time == 0:
             raise PuzzleError(f'"{text}": nothing can move before {self.world.times[0]}')
-        if isinstance(statement, Carried) and statement.weapon.kind not in _WEAPONS:
+        if isinstance(statement, st.Carried) and statement.weapon.kind not in _WEAPONS:
             raise PuzzleError(f'"{text}": expected a weapon to be moved')
-        if isinstance(statement, Motivated | MurderedBy) and statement.who.kind not in _SUSPECTS:
+        if (
+            isinstance(statement, st.Motivated | st.MurderedBy)
+            and statement.who.kind not in _SUSPECTS
+        ):
             raise PuzzleError(f'"{text}": expected a suspect')
 
     def read(self, sentence: str) -> Statement:
@@ -302,18 +286,18 @@ class Wording:
         """
         text = sentence.strip()
         either = re.fullmatch(r"[Ee]ither (?P<pair>.+), but not both", text)
-        pairs: list[tuple[type, str, str]] = [(Iff, " if and only if ", text)]
+        pairs: list[tuple[type, str, str]] = [(st.Iff, " if and only if ", text)]
         if either:
-            pairs.append((Either, " or ", either["pair"]))
+            pairs.append((st.Either, " or ", either["pair"]))
         elif self.edition == "published":
-            pairs.append((Either, " or ", text))
+            pairs.append((st.Either, " or ", text))
         for kind, link, pair in pairs:
             # A name may contain the linking word, so every place to split the text is tried.
             for cut in re.finditer(re.escape(link), pair):
                 first = self._read_atom(pair[: cut.start()])
                 second = self._read_atom(pair[cut.end() :])
-                if isinstance(first, At) and isinstance(second, At):
-                    return Either(first, second) if kind is Either else Iff(first, second)
+                if isinstance(first, st.At) and isinstance(second, st.At):
+                    return st.Either(first, second) if kind is st.Either else st.Iff(first, second)
         atom = self._read_atom(text)
         if atom is None:
             hint = (
@@ -346,7 +330,7 @@ class Wording:
             ends = [f" at {time}" for time in world.times] or [""]
             for end in filter(body.endswith, ends):
                 at = self._read_atom(f"{body.removesuffix(end)} was in the {world.rooms[0]}{end}")
-                if isinstance(at, At):
+                if isinstance(at, st.At):
                     question = Question("position", at.who, at.time)
                     break
             else:

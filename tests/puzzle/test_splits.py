@@ -131,7 +131,7 @@ def test_a_training_set_that_finds_no_room_leaves_nothing(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     message = refused(run(tmp_path, "check", "easy-train:20", max_file_bytes=4096))
     place = tmp_path / "tclue" / f"easy-train-v{VERSION}-20.jsonl"
-    assert message.startswith(f"{place}: cannot be written: File too large; XDG_CACHE_HOME names")
+    assert message.startswith(f"{place}: cannot be written: File too large; set XDG_CACHE_HOME")
     assert not list((tmp_path / "tclue").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""What the bench tests share: puzzles, a real server on loopback, a tiny real checkpoint."""
+"""Shared by the bench tests: puzzles, a real server on loopback, a tiny real checkpoint."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def the_run(results: Path) -> Run:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server sends: a status, a body, headers, after a pause."""
+    """A reply of the server: a status, a body and headers, after a pause."""
 
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     pause_s: float = 0.0
-    # bytes that are announced and never sent
+    # bytes that are announced but not sent
     lost: int = 0
-    # between the bytes
+    # seconds between the bytes
     drip_s: float = 0.0
 
 
@@ -104,7 +104,7 @@ def completion(text: str | None, finish: str = "stop", **message: Any) -> dict[s
 
 
 def stream(*deltas: dict[str, Any], finish: str | None = "stop", usage: bool = True) -> Answer:
-    """A reply in OpenAI's streamed format; `finish=None` breaks it off."""
+    """A reply in OpenAI's streamed format. With `finish=None` it is cut off."""
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "served-model"}
     chunks = [
         {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
@@ -178,7 +178,7 @@ def serving(behave: Callable[[dict[str, Any]], Answer]) -> Iterator[Server]:
 
 
 def gold(puzzles: list[Puzzle]) -> Callable[[str], str]:
-    """From a prompt to its right answers, written as asked."""
+    """prompt -> its right answers in the answer format."""
     texts = {p.prompt: "\n".join(f"{k}. {v}" for k, v in p.solution.items()) for p in puzzles}
     return texts.__getitem__
 
@@ -204,7 +204,7 @@ except UserError as error:
 """
 
 
-# One process imports litellm, which takes seconds, and forks one that runs for every line it reads.
+# One process imports litellm, which takes seconds, and forks a child for each line that it reads.
 FORKING = """
 import os, sys
 from tclue.bench.models.hosted import load_litellm
@@ -222,7 +222,7 @@ else:
 def spawn(
     model: str, puzzles: Path, results: Path, code: str = DRIVER, **options: Any
 ) -> subprocess.Popen[str]:
-    """The same as `bench`, in a process of its own."""
+    """The same as `bench`, in a separate process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
     command = [sys.executable, "-c", code, model, str(puzzles), str(results), repr(options)]
     return subprocess.Popen(
@@ -236,20 +236,20 @@ def spawn(
 
 
 class Forks:
-    """Processes that do the same as `bench`, started fast, one after another."""
+    """Processes that do the same as `bench`, one after another, with a fast start."""
 
     def __init__(self, model: str, puzzles: Path, results: Path, **options: Any) -> None:
         self._parent = spawn(model, puzzles, results, FORKING + DRIVER, **options)
 
     def start(self) -> int:
-        """Start one; returns its process id."""
+        """Start a process. Returns its id."""
         assert self._parent.stdin
         self._parent.stdin.write("\n")
         self._parent.stdin.flush()
         return self._read()
 
     def wait(self) -> int:
-        """The exit code of the one that was started, negative for a signal."""
+        """The exit code of the process, negative for a signal."""
         return self._read()
 
     def _read(self) -> int:

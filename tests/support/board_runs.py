@@ -1,4 +1,4 @@
-"""Small run folders for the tests of the board, written by the run's own writer."""
+"""Small run folders for the tests of the board, written with `RunFolder`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ USAGE = Usage(1000, 50, cached_tokens=400, reasoning_tokens=30)
 
 @dataclass(frozen=True)
 class Answer:
-    """What one response is worth."""
+    """The grade and cost of a response."""
 
     accuracy: float = 0.5
     cost_usd: float | None = 0.01
     outcome: Outcome = "answered"
-    # the same as `cost_usd` where it is not said
+    # by default the same as `cost_usd`
     litellm_usd: float | str | None = "same"
     model_id: str | None = None
     num_clues: int = 20
-    # what it says to each of its questions, and which of them are right
+    # its answer to the only question
     says: str = "Library"
     usage: Usage = USAGE
     latency_s: float = 1.0
@@ -45,7 +45,7 @@ def write_run(
     seed: int = 0,
     **settings: Any,
 ) -> Path:
-    """A run with these responses, puzzle by puzzle; `puzzles` defaults to what they fill."""
+    """A run with these responses, puzzle by puzzle, and by default just enough puzzles."""
     total = puzzles or -(-len(answers) // samples)
     fields: dict[str, Any] = {
         "variant": variant,

@@ -1,4 +1,4 @@
-"""What git knows of the checkout that the tests run in."""
+"""git's list of the files in the checkout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from places import ROOT
 
 
 def tracked_files(*options: str) -> list[str]:
-    """The paths that `git ls-files` lists; skips the test where there is no git or no checkout."""
+    """The paths of `git ls-files`. The test is skipped if there is no git or no checkout."""
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("needs git, and a checkout of it: here is none")
     listed = subprocess.run(

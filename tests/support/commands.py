@@ -1,4 +1,4 @@
-"""The command `tclue`: as a real process, or called here where only what it says matters."""
+"""The command `tclue`, as a real process, or in this process if only its output matters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from places import ROOT
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, in which the package is found from any folder."""
+    """The environment of this process, with the package importable from any folder."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -30,7 +30,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever runs the tests in the background has them ignore Ctrl-C, which is handed on.
+        # If the tests run in the background, they ignore Ctrl-C, and child processes inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -40,7 +40,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`tclue` with these arguments, run in a folder to its end.
 
-    With `max_file_bytes`, no file can grow past that size, as on a disk that is full.
+    With `max_file_bytes`, no file can become larger, as on a full disk.
     """
 
     def limit() -> None:
@@ -59,7 +59,7 @@ def run(
 
 
 def call(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """`run` within this process: ten times as fast, and the same but for start-up and limits."""
+    """`run` in this process: ten times as fast, and the same except for start-up and limits."""
     from tclue.cli import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -79,10 +79,10 @@ def call(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Completed
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a refused command printed: exit code 2, no traceback."""
+    """The single line that a refused command printed; its exit code is 2."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    # Work that was begun may have told of its progress.
+    # Progress lines may precede it.
     progress = re.compile(r"\d+ of \d+ puzzles(, \d+ s left)?")
     lines = [line for line in done.stderr.splitlines() if not progress.fullmatch(line)]
     assert len(lines) == 1, done.stderr

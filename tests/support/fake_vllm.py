@@ -1,8 +1,8 @@
-"""A small server with vLLM's endpoints, run as `python -m vllm...` would be, by a wrapper script.
+"""A small server with vLLM's endpoints, which a wrapper script runs like `python -m vllm...`.
 
-Every token is 5, with the log-probability that the weights name: `level` in model.safetensors.
-Faults are files in the folder FAKE_VLLM: `die` ends the process at the next completion, `stale`
-makes reloads forget the weights, `bare` leaves log-probabilities out.
+Every token is 5, with the log-probability `level` of model.safetensors. A file in the folder
+FAKE_VLLM is a fault: `die` ends the process at the next completion, `stale` makes reloads keep the
+old weights, and `bare` leaves out log-probabilities.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FAULTS = Path(os.environ["FAKE_VLLM"])
 
 
 def level(folder: str) -> float:
-    """The log-probability that weights name."""
+    """The log-probability in weights."""
     return float(load_file(Path(folder) / "model.safetensors")["level"])
 
 

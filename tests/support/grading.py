@@ -1,4 +1,4 @@
-"""What the tests of the graders share: one puzzle whose names are easy to confuse."""
+"""Shared by the tests of the graders: a puzzle whose names are easy to confuse."""
 
 from __future__ import annotations
 

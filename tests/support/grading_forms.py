@@ -1,6 +1,6 @@
-"""Forms that models write: what `sound` takes, what it refuses, and what is meant to stall it."""
+"""Texts of models: those that `sound` accepts, those that it refuses, and slow ones."""
 
-# Each says that A is Miss Scarlet, and nothing else.
+# Each text answers A with Miss Scarlet and nothing else.
 SURFACES = [
     # markers
     "A. Miss Scarlet",
@@ -148,7 +148,7 @@ SURFACES = [
     "A. Miss Scarlet\nNot Mr. Green, because he was in the Hall.",
 ]
 
-# An answer of each kind, and the option it commits to.
+# An answer of each kind, and the option that it names.
 KINDS_OF_ANSWER = [
     ("B. the Rope", "Rope"),
     ("B. With the Rope.", "Rope"),
@@ -212,14 +212,14 @@ KINDS_OF_ANSWER = [
     ("H. Mr Green", "Mr. Green"),
     ("H. Who is motivated by Power? Sgt. Gray", "Sgt. Gray"),
     ("H. Power motivates Sgt. Gray", "Sgt. Gray"),
-    # A closing sentence about the murder is no second answer to another question.
+    # A final sentence about the murder is not a second answer to another question.
     ("H. Sgt. Gray\n\nThe murderer is Miss Scarlet, with the Rope.", "Sgt. Gray"),
     ("H. Sgt. Gray\n\n**Miss Scarlet** killed Mr. Boddy in the **Library**.", "Sgt. Gray"),
     ("F. Dining Hall\n\nThe murder was committed in the Library.", "Dining Hall"),
     ("H. Sgt. Gray\nMiss Scarlet: Greed\nMr. Green: Fear", "Sgt. Gray"),
 ]
 
-# Each commits A, or the letter it begins with, to no single option.
+# Each text names no single option for A, or for the letter at its start.
 REFUSED = [
     # two options or more
     "A. Miss Scarlet or Mr. Green",
@@ -305,7 +305,7 @@ REFUSED = [
     "A.\n- Miss Scarlet\n- Mr. Green",
     "D.\n- 01:00 AM\n- 12:00 AM",
     "A. Who murdered Mr. Boddy?\n- Miss Scarlet: possible\n- Mr. Green: possible",
-    # negations, hedges, questions, things struck out
+    # negations, hedges, questions, deleted text
     "A. not Miss Scarlet",
     "A. Not Miss Scarlet",
     "A. Murderer: not Miss Scarlet",
@@ -376,7 +376,7 @@ REFUSED = [
     "D. 11:30 PM to 12:00 AM",
 ]
 
-# Repeated without end, these try every pattern of the reader.
+# Repeated many times, these texts exercise every pattern of the reader.
 HOSTILE = [
     "A. ",
     "<think>",

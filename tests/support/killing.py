@@ -1,13 +1,14 @@
-"""Kills runs over and over, and checks what was requested, served and recorded.
+"""Kills runs repeatedly, and checks what was requested, served and recorded.
 
-A run is killed at random moments and started again with the same command until it is done. Then:
+A run is killed at random moments and started again with the same command until it is complete.
+Then:
 
-* a response that was on disk at a kill is never requested again, and never changes;
-* replies that were served completely and are not on disk were in flight: no more than the slots;
-* in the end each request has one response, and it is the one that the server gave.
+* a response that was on the disk at a kill is never requested again and never changes;
+* replies that were served completely and are not on the disk were in flight: at most one per slot;
+* in the end each request has one response, which is the reply of the server.
 
-Killing a process leaves no incomplete line, since the system has what was written; so lines are
-also cut here, as a power failure leaves them.
+Killing a process leaves no incomplete line, because the system has everything that was written. So
+lines are also cut here, as after a power failure.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ from tclue.bench.records import Response, read_run
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 
-# Faults after which nothing is waited for: the provider says when to try again, or the request is
-# recorded as failed and the next start asks for it.
+# Faults without a pause: the provider says when to try again, or the request is recorded as failed
+# and requested by the next process.
 KINDS: tuple[Fault, ...] = (
     "rate-limit-after",
     "unavailable",
@@ -59,13 +60,13 @@ MODELS = {
     "deepseek": "deepseek/deepseek-chat",
     "openrouter": "openrouter/qwen/qwen3-max",
 }
-SEED = 70  # of the first sample's request
-WAIT_S = 300.0  # longest wait for anything; a loaded machine is slow
+SEED = 70  # seed of the first sample's request
+WAIT_S = 300.0  # longest wait for anything, because a busy machine is slow
 
 Request = tuple[str, str, str, int | None]
 
-# One process imports what takes seconds, and forks a child for every line of arguments it reads.
-# The first child ends by telling what else it imported.
+# One process imports slow modules, and forks a child for each line of arguments that it reads. The
+# first child reports which other modules it imported.
 _FORKING = """
 import json, os, sys
 from contextlib import suppress
@@ -102,35 +103,35 @@ for number, line in enumerate(sys.stdin):
 
 
 class Commands:
-    """The command `tclue` in a folder, started fast, one after another."""
+    """The command `tclue` in a folder, again and again, with a fast start."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], first: Sequence[str]) -> None:
-        """`first` are the arguments of a command that imports what the others will need."""
+        """`first` are the arguments of a command that imports what the others need."""
         self._folder = folder
         self._parent = subprocess.Popen(
             [sys.executable, "-c", _FORKING],
             env={**environment, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            bufsize=0,  # so that `running` sees all that was not read
+            bufsize=0,  # so that `running` sees everything that was not read
         )
         self.start(*first)
         if code := self.wait():
             raise AssertionError(f"exit code {code}: {(folder / 'screen.txt').read_text()}")
 
     def start(self, *arguments: str) -> int:
-        """Start one; returns its process id."""
+        """Start a process. Returns its id."""
         assert self._parent.stdin
         self._parent.stdin.write(json.dumps([arguments, str(self._folder)]).encode() + b"\n")
         return self._read()
 
     def running(self) -> bool:
-        """Whether the one that was started has not ended."""
+        """Whether the process has not ended."""
         assert self._parent.stdout
         return not select.select([self._parent.stdout], [], [], 0)[0]
 
     def wait(self) -> int:
-        """The exit code of the one that was started, negative for a signal."""
+        """The exit code of the process, negative for a signal."""
         return self._read()
 
     def _read(self) -> int:
@@ -145,7 +146,7 @@ class Commands:
 
 
 def environment(server: Server, keys: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, with each provider's address on the server and a key for it."""
+    """The environment of this process, with each provider's address on the server and a key."""
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     where = {BASE_VARIABLES[name]: base for name, base in bases(server).items()}
     if keys is None:
@@ -161,20 +162,20 @@ class Plan:
     samples: int = 4
     # requests in flight
     slots: int = 4
-    # how often at most, and a seed for when
+    # most kills, and the seed for their times
     kills: int = 40
     seed: int = 1
-    # most replies that are waited for before a kill; the fewer, the more often it starts anew
+    # most replies before a kill; a smaller number gives more kills
     stretch: int = 6
-    # share of requests that meet a fault, and of kills after which a line is torn
+    # share of requests with a fault, and of kills after which a line is cut
     faults: float = 0.1
     torn: float = 0.25
-    # seconds that a reply takes
+    # seconds for a reply
     latency_s: float = 0.01
 
     @property
     def asked(self) -> int:
-        """The number of responses in the end."""
+        """The number of responses of the complete run."""
         return len(MODELS) * self.puzzles * self.samples
 
 
@@ -186,22 +187,22 @@ class Books:
     starts: int
     requests: int
     faults: int
-    # replies that left the server whole, and responses that are scored in the end
+    # replies that were served completely, and responses that are scored in the end
     served: int
     recorded: int
-    # lines torn off after a kill
+    # lines cut after a kill
     torn: int
-    # most replies that one kill lost
+    # most replies that a kill lost
     most_lost_at_once: int
-    # requests that came although their response was on the disk: must be none
+    # requests whose response was already on the disk; must be 0
     asked_again: tuple[Request, ...]
-    # what is wrong with the final records: must be none
+    # errors in the final records; must be empty
     wrong: tuple[str, ...]
     seconds: float
 
     @property
     def asked_twice(self) -> int:
-        """Replies served completely and not recorded: in flight at a kill, or cut off."""
+        """Replies that were served completely and not recorded: in flight at a kill, or cut."""
         return self.served - self.recorded
 
     def __str__(self) -> str:
@@ -228,7 +229,7 @@ class Killer:
         self._kills = self._starts = self._torn = self._lost = self._most_lost = 0
 
     def run(self) -> Books:
-        """Kill and start again until the run is done."""
+        """Kill and start again until the run is complete."""
         plan, began = self._plan, time.monotonic()
         model = Model(self._puzzles, plan.seed, wrong=0.3, unusable=0.2)
         settings = Settings(
@@ -245,7 +246,8 @@ class Killer:
         ):
             server.ledger = Ledger()
             code = None
-            # What failed for a fault is asked again by the next; a broken program would go on so.
+            # The next process requests what failed because of a fault. A broken program would never
+            # end.
             while code != 0 or self._missing():
                 if self._starts > plan.kills + 40:
                     raise AssertionError(f"never done; last exit code {code}: {self._screen()}")
@@ -280,7 +282,7 @@ class Killer:
         return ["bench", *(str(word) for option in options.items() for word in option)]
 
     def _start_and_kill(self, commands: Commands, server: Server) -> int:
-        """Start the command and kill it at a random moment unless it ends; return its exit code."""
+        """Start the command, and kill it at a random moment unless it ends; returns its code."""
         self._before = len(server.ledger.entries)
         self._known = self._recorded()
         pid = commands.start(*self._command(self._results.name, self._plan.puzzles))
@@ -300,7 +302,7 @@ class Killer:
         return code
 
     def _check(self, server: Server, code: int) -> None:
-        """Compare what is on disk with what was served, and sometimes cut a line."""
+        """Compare the records with what was served, and sometimes cut a line."""
         while server.ledger.in_flight:
             time.sleep(0.001)
         came = {entry.request for entry in server.ledger.entries[self._before :]}
@@ -321,7 +323,7 @@ class Killer:
         self._lost = server.ledger.served().total() - len(self._recorded())
 
     def _tear(self) -> None:
-        """Cut the last line of a run somewhere, if there is one."""
+        """Cut the last line of a run at a random position, if there is one."""
         paths = sorted(self._results.glob("*/responses.jsonl"))
         complete = [path for path in paths if path.read_bytes().endswith(b"\n")]
         if complete:
@@ -333,7 +335,7 @@ class Killer:
             self._torn += before - len(self._recorded())
 
     def _responses(self) -> list[tuple[str, Response]]:
-        """All responses on the disk, with the provider they came from."""
+        """All responses on the disk, with their providers."""
         return [
             (run.config.model.split("/")[0], response)
             for folder in self._results.glob("*")
@@ -343,7 +345,7 @@ class Killer:
         ]
 
     def _recorded(self) -> set[Request]:
-        """The requests whose response is on the disk."""
+        """The requests whose responses are on the disk."""
         return {
             (provider, MODELS[provider].partition("/")[2], r.puzzle, SEED + r.sample)
             for provider, r in self._responses()

@@ -1,7 +1,7 @@
-"""What the lm-eval tests share: an lm-eval of a test's own, and comparing it with bench.
+"""Shared by the lm-eval tests: a separate lm-eval for a test, and a comparison with bench.
 
-The runs use the installed lm-eval, its module files linked into a folder of their own, so that
-registering in a test leaves the installed one as it is.
+The runs use the installed lm-eval with its files linked into a separate folder, so that registering
+in a test does not change the installed lm-eval.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LIMIT = 8
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment with an lm-eval whose tasks folder is a test's own."""
+    """An environment with an lm-eval that has its own tasks folder."""
 
     path: Path
 
@@ -78,7 +78,7 @@ class Evaluated:
 
     # "accuracy,none" -> value
     metrics: dict[str, Any]
-    # one a puzzle, in the order of the puzzles
+    # one per puzzle, in the order of the puzzles
     samples: list[dict[str, Any]]
 
 
@@ -126,13 +126,13 @@ def compare(
     *,
     texts: bool = True,
 ) -> None:
-    """lm-eval scored as bench did, and had the same texts where neither cut thinking off."""
+    """Assert that lm-eval's scores and texts equal bench's, except where thinking was cut off."""
     asked = [sample["doc"]["id"] for sample in evaluated.samples]
     assert asked == [puzzle.id for puzzle in load_set(puzzles).puzzles[:LIMIT]]
     for sample in evaluated.samples:
         theirs = responses[sample["doc"]["id"]]
         if texts:
-            # lm-eval's log says "None" for no text
+            # lm-eval logs a missing text as "None"
             texts_logged = ["" if text == "None" else text for text in sample["resps"][0]]
             assert sorted(texts_logged) == sorted(response.text for response in theirs)
         grades = [response.grade for response in theirs if response.grade]

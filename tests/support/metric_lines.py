@@ -1,4 +1,4 @@
-"""A run's metrics as tests compare them."""
+"""The metrics of a run, for comparison in tests."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tclue_grpo.metrics import read
 
 
 def without_timings(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's folder without timings: identical in a resumed run."""
+    """The metric lines of a run without times. They are identical in a resumed run."""
     return [{name: line[name] for name in line if name != "timings"} for line in read(run)]

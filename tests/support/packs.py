@@ -1,4 +1,4 @@
-"""What the trainer's tests share: groups of responses, made up."""
+"""Shared by the trainer's tests: artificial groups of responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VOCABULARY = 549  # of the tiny checkpoint
 def group(
     prompt: Sequence[int], responses: Sequence[Sequence[int]], finish: Finish = "stop"
 ) -> Group:
-    """A group of these token ids, with advantages and log-probabilities that tell them apart."""
+    """A group with these token ids, and with distinct advantages and log-probabilities."""
     made = Group(Puzzle("", id="p"), list(prompt))
     for number, ids in enumerate(responses):
         sample = Sample(list(ids), [-0.01 * (i + 1) for i in range(len(ids))], finish)
@@ -33,7 +33,7 @@ def random_groups(
     prompt: Callable[[random.Random], int],
     tokens: tuple[int, int],
 ) -> list[Group]:
-    """Groups of `size` responses of so many tokens; `prompt` draws the length of a prompt."""
+    """Groups of `size` responses with so many tokens. `prompt` draws the length of a prompt."""
     rng = random.Random(seed)
 
     def ids(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Where the tests find the checkout, their data, and the scripts that they start."""
+"""The paths of the checkout, of the tests' data, and of the scripts that they start."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 SCRIPTS = ROOT / "tests" / "scripts"
 SUPPORT = ROOT / "tests" / "support"
-# For a script that is started in a process of its own.
+# For a script that is started in a separate process.
 PYTHONPATH = os.pathsep.join(map(str, (ROOT, ROOT / "trainers", SUPPORT)))

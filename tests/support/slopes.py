@@ -1,4 +1,4 @@
-"""Gradients without automatic differentiation, which the tests of the losses compare with."""
+"""Gradients without automatic differentiation, for the tests of the losses."""
 
 from __future__ import annotations
 

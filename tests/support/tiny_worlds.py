@@ -1,6 +1,6 @@
 """Tiny worlds, and every case that the rules of the game allow in them.
 
-The rules are read here once more, apart from both provers, and each case is written out.
+The rules are implemented here again, independently of both provers, and every case is enumerated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WEAPONS = ("Rope", "Knife")
 ROOMS = ("Hall", "Study", "Attic")
 NIGHT = ("11:00 PM", "12:00 AM")
 WORLDS = {
-    # Unique motives, and a corner in the plan, so that two rooms are not next to each other.
+    # Unique motives, and an L-shaped plan, so that two rooms are not next to each other.
     "corner": World(
         suspects=NAMES[:2],
         weapons=WEAPONS,
@@ -35,7 +35,7 @@ WORLDS = {
     "three rooms, two times": World(
         suspects=NAMES[:2], weapons=WEAPONS[:1], rooms=ROOMS, plan=((2, 0, 1),), times=NIGHT
     ),
-    # Two of three share a motive: "a suspect motivated by Greed" may be either.
+    # Two of three share a motive, so "a suspect motivated by Greed" may be either of them.
     "shared motives": World(
         suspects=NAMES,
         weapons=WEAPONS[:1],
@@ -69,7 +69,7 @@ def place(world: World, room: int) -> tuple[int, int]:
 
 
 def walks(world: World) -> list[tuple[int, ...]]:
-    """Every way to spend the evening: at each step stay, or go to a room that shares a wall."""
+    """Every possible path: at each step stay, or go to a room that shares a wall."""
     paths = []
     for path in product(range(len(world.rooms)), repeat=world.num_times):
         cells = [place(world, room) for room in path]
@@ -80,7 +80,7 @@ def walks(world: World) -> list[tuple[int, ...]]:
 
 
 def carried(path: tuple[int, ...], suspects: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a weapon could have gone this way: wherever it went, some suspect went too."""
+    """Whether a weapon could have this path: some suspect made each of its moves too."""
     return all(
         path[t] == path[t + 1] or any(s[t : t + 2] == path[t : t + 2] for s in suspects)
         for t in range(len(path) - 1)
@@ -92,7 +92,7 @@ def murders(
     weapons: tuple[tuple[int, ...], ...],
     boddy: tuple[int, ...],
 ) -> Iterator[tuple[int, int, int]]:
-    """(murderer, weapon, time) of every murder that can have happened on such an evening."""
+    """(murderer, weapon, time) of every murder that is possible with these paths."""
     for time, room in enumerate(boddy):
         present = [s for s, path in enumerate(suspects) if path[time] == room]
         if len(present) == 1 and set(boddy[time:]) == {room}:
@@ -128,7 +128,7 @@ def cases(name: str) -> tuple[Case, ...]:
 
 
 def questions(world: World) -> dict[str, Question]:
-    """The main questions, and others where they can be asked."""
+    """The main questions, and others that the world allows."""
     asked = [Question("murderer"), Question("weapon"), Question("room")]
     asked += [Question("time")] if world.times else []
     asked += [Question("motive")] if world.motives else []

@@ -1,4 +1,4 @@
-"""Worlds and statements to test the puzzle engine on, and the published puzzles where they are."""
+"""Worlds and statements for tests of the puzzle engine, and the published puzzles if present."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from tclue.puzzle.statements import (
 )
 from tclue.puzzle.world import SIDES, World
 
-# Names that a careless reader trips over: linking words, marks of regular expressions, names within
-# names, no capital, no Latin letter. Every sentence made of them still has one reading.
+# Names that are hard to read: linking words, characters of regular expressions, names within names,
+# no capitals, no Latin letters. Every sentence with them still has exactly one meaning.
 SUSPECTS = (
     "Miss Scarlet",
     "Mr. Green",
@@ -82,7 +82,7 @@ def worlds(
     motives: bool | None = None,
     max_size: int = 4,
 ) -> World:
-    """Worlds of up to `max_size` of everything, with or without times and motives."""
+    """Worlds with up to `max_size` of each entity, with or without times and motives."""
 
     def some(names: tuple[str, ...], low: int) -> tuple[str, ...]:
         chosen = st.lists(st.sampled_from(names), min_size=low, max_size=max_size, unique=True)
@@ -131,7 +131,7 @@ def anybody(world: World) -> list[Ref]:
 
 
 def forms_of(world: World) -> list[type]:
-    """The statement types that can be said of a world."""
+    """The types of statements that are possible in a world."""
     untold: set[type] = set()
     if not world.times:
         untold |= {Moved, Carried, MurderedAt}
@@ -141,7 +141,7 @@ def forms_of(world: World) -> list[type]:
 
 
 def statements(world: World, kind: type | None = None) -> st.SearchStrategy[Statement]:
-    """Statements about a world, of one form or of any, true or not."""
+    """Statements about a world, of one form or of any, true or false."""
     who, person, thing = (st.sampled_from(f(world)) for f in (anybody, people, things))
     room = st.integers(0, len(world.rooms) - 1)
     time = st.integers(0, world.num_times - 1)
@@ -166,7 +166,7 @@ def statements(world: World, kind: type | None = None) -> st.SearchStrategy[Stat
     return made[kind] if kind else st.sampled_from(forms_of(world)).flatmap(made.__getitem__)
 
 
-# A world in which every form can be said: shared motives, several times, a hole in the plan.
+# A world that allows every form: shared motives, several times, an empty cell in the plan.
 FULL = World(
     suspects=("Miss Scarlet", "Mr. Green", "de Winter"),
     weapons=("Rope", "Knife"),
@@ -184,14 +184,15 @@ BARE = replace(ONE_TIME, motives=(), motive_counts=())
 
 @dataclass(frozen=True)
 class Sample:
-    """A puzzle with the name of the difficulty that it was made at."""
+    """A puzzle with the name of its difficulty."""
 
     difficulty: str
     made: Made
 
 
-# difficulty: (first seed, number of puzzles). Enough for a mistake in one form or size to show;
-# the mix holds every size. The seeds are apart, as one seed can give two difficulties one puzzle.
+# difficulty: (first seed, number of puzzles). There are enough puzzles to find a mistake in any
+# form or size; the mix has every size. The seeds differ, because a seed can give the same puzzle
+# twice.
 _SAMPLES = {
     "published-mix": (0, 80),
     "easy": (100, 40),
@@ -203,7 +204,7 @@ _SAMPLES = {
 
 @lru_cache(maxsize=1)
 def samples() -> tuple[Sample, ...]:
-    """Generated puzzles of all difficulties up to the board game's largest, made once."""
+    """Generated puzzles of all difficulties up to the largest of the board game, generated once."""
     return tuple(
         Sample(name, make(seed, name, settings(name)))
         for name, (first, count) in _SAMPLES.items()
@@ -217,12 +218,12 @@ def mix() -> list[Made]:
 
 
 def published() -> list[Puzzle]:
-    """The 64 published evaluation puzzles; the test is skipped where they are not at hand."""
+    """The 64 published evaluation puzzles. The test is skipped if they are missing."""
     return list(_published(published_path()))
 
 
 def published_path() -> Path:
-    """The file of the published puzzles; the test is skipped where it is not at hand."""
+    """The file of the published puzzles. The test is skipped if it is missing."""
     path = os.environ.get("TCLUE_PUBLISHED")
     if not path:
         pytest.skip("TCLUE_PUBLISHED is not set: it names the folder of the published puzzles")

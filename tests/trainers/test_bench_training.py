@@ -308,7 +308,7 @@ def test_other_weights_under_the_same_step_are_another_run(run: Path, tmp_path: 
     assert len({config.run for config in run_models(names, options, Silent())}) == 1
     model = TrainedModel("short@40", options)
     shutil.copy(run / "step-000060" / "model.safetensors", run / "step-000040")
-    with pytest.raises(UserError, match="has changed since this command began"):
+    with pytest.raises(UserError, match="it changed after this command began"):
         model.open()
     run_models(["train:short@40"], options, Silent())
     configs = [read_config(folder) for folder in (tmp_path / "results").iterdir()]
@@ -317,7 +317,7 @@ def test_other_weights_under_the_same_step_are_another_run(run: Path, tmp_path: 
     folder = tmp_path / "results" / configs[0].run_name
     other_weights = replace(configs[0], checkpoint="0" * 64).to_dict()
     (folder / "run.json").write_text(json.dumps(other_weights))
-    with pytest.raises(UserError, match="holds a run of other settings"):
+    with pytest.raises(UserError, match="it has a run with other settings"):
         RunFolder(tmp_path / "results", configs[0])
 
 
@@ -330,20 +330,20 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    assert "there are 20, 40, 60" in error_of("short@50")
-    assert "expected a step's number, best or last" in error_of("short@first")
+    assert "expected one of 20, 40, 60" in error_of("short@50")
+    assert "expected the number of a step, best or last" in error_of("short@first")
     assert "expected train:RUN@STEP" in error_of("short")
     assert "expected a path, or one of short" in error_of("long@20")
     state = run / "step-000040" / "trainer" / "state.json"
     state.write_text(json.dumps({"iteration": 39}))
-    assert "says iteration 39: expected 40" in error_of("short@40")
+    assert "is 39: expected 40" in error_of("short@40")
     state.unlink()
     assert "state.json: cannot be read: No such file" in error_of("short@best")
     write_kept(run, best="40")
     with pytest.raises(UserError, match='best is "40": expected a whole number'):
         read_manifest(run)
     write_kept(run, best=None)
-    assert "nothing was validated yet: take train:short@last" in error_of("short@best")
+    assert "there was no validation yet: expected train:short@last" in error_of("short@best")
     write_kept(run, price={"euros": 1})
     with pytest.raises(UserError, match=r"unknown field price\.euros: expected one of tier, "):
         read_manifest(run)

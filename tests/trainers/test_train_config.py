@@ -139,7 +139,7 @@ def test_a_value_on_the_command_line(setting: str, change: object) -> None:
         ("reward.shuffle=yes", "expected true or false"),
         ("guard.rollback_rate=2", "guard.rollback_rate is 2: expected at most 1"),
         ("loss.objective=ppo", "expected one of grpo, dr_grpo, dapo, gspo, cispo"),
-        ("data.band=0.5", "data.band.2 is missing"),
+        ("data.band=0.5", "data.band is [0.5]: expected a list of 2 values"),
         ("data.band=0.9,0.2", "the lower value first"),
         ("data.difficulty=simple", "difficulty 'simple' is unknown: expected one of easy"),
         ("update.betas=0.9,1", "update.betas.2 is 1: expected a number below 1"),

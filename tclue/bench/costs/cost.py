@@ -137,16 +137,12 @@ def worst_case_usd(
     """
     if prices.source == "free":
         return 0.0
-    prompt_prices = (
-        prices.prompt_usd_per_million,
-        prices.cache_write_5m_usd_per_million,
-        prices.cache_write_1h_usd_per_million,
-    )
-    completion_price = prices.completion_usd_per_million
-    if prompt_prices[0] is None or completion_price is None or max_output_tokens is None:
+    full, completion = prices.prompt_usd_per_million, prices.completion_usd_per_million
+    if full is None or completion is None or max_output_tokens is None:
         return None
-    dearest = max(price for price in prompt_prices if price is not None)
-    return (prompt_tokens * dearest + max_output_tokens * completion_price) / 1e6
+    written = (prices.cache_write_5m_usd_per_million, prices.cache_write_1h_usd_per_million)
+    dearest = max(full, *(price or 0.0 for price in written))
+    return (prompt_tokens * dearest + max_output_tokens * completion) / 1e6
 
 
 def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> float | None:

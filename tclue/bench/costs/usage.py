@@ -90,14 +90,15 @@ def _chat(raw: Mapping[str, Any]) -> Usage:
         prompt + completion + reasoning  # type: ignore[operator]
     ):
         completion += reasoning  # type: ignore[operator]
+    cached = (
+        _count(details, "cached_tokens"),
+        _count(raw, "prompt_cache_hit_tokens"),  # DeepSeek
+        _count(raw, "cached_tokens"),  # Moonshot, Together
+    )
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cached_tokens=_first(
-            _count(details, "cached_tokens"),
-            _count(raw, "prompt_cache_hit_tokens"),  # DeepSeek
-            _count(raw, "cached_tokens"),  # Moonshot, Together
-        ),
+        cached_tokens=next((count for count in cached if count is not None), None),
         cache_write_5m_tokens=_count(details, "cache_write_tokens"),  # OpenAI, OpenRouter
         reasoning_tokens=reasoning,
         reported_usd=_reported(raw),
@@ -163,7 +164,7 @@ def _dollars(value: Any) -> float | None:
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    """A count of tokens; None where it is missing or invalid."""
+    """A count of tokens; None if it is missing or invalid."""
     value = raw.get(name)
     valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_LARGE
     return value if valid else None
@@ -172,7 +173,3 @@ def _count(raw: Mapping[str, Any], name: str) -> int | None:
 def _part(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = raw.get(name)
     return part if isinstance(part, Mapping) else {}
-
-
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from tclue.bench.models.reasoning import ModelCapabilities
 from tclue.bench.models.registry import Alias, Host, Level, Off, Reasoning, Temperature
@@ -114,12 +114,9 @@ def _control(
 
 def _levels(info: Mapping[str, Any]) -> tuple[Level, ...]:
     """The effort levels that the flags of an entry name."""
-    extra: tuple[Level, ...] = ("xhigh", "max")
-    least: tuple[Level, ...] = ("minimal",) if info.get("supports_minimal_reasoning_effort") else ()
-    return (
-        *least,
-        "low",
-        "medium",
-        "high",
-        *(level for level in extra if info.get(f"supports_{level}_reasoning_effort")),
+    always = ("low", "medium", "high")
+    return tuple(
+        level
+        for level in get_args(Level)
+        if level in always or info.get(f"supports_{level}_reasoning_effort")
     )

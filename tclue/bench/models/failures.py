@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 LONGEST_WAIT_S = 300.0
 # If a connection is lost after this time, the server was working on a reply: proxies drop silent
-# connections after minutes, and the provider may bill the reply, which it goes on to finish.
+# connections after minutes, but the provider may complete the reply and bill it.
 AT_WORK_S = 10.0
 
 TRUNCATED = frozenset(

@@ -254,12 +254,19 @@ def _completion(
     refusal = facts.refusal or received.refusal
     refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
     text = received.text or refusal or ""
-    # A self-hosted server may leave out the reason. Only a stream can be cut off without an error.
-    cut_off = finish_reason is None and streamed
-    error = _unusable(text, received.reasoning, refused, finish_reason, cut_off, facts)
+    reasoning, error = received.reasoning, None  # `error` says why the reply cannot be used
+    if facts.error is not None:
+        error = clean(failures.error_text(facts.error))
+    elif finish_reason in BROKEN:
+        error = f"the provider broke off ({finish_reason})"
+    elif finish_reason is None and streamed:  # a whole reply of a self-hosted server may have none
+        error = "the reply was cut off: it has no finish reason"
+    elif not (text or reasoning or refused or finish_reason in TRUNCATED):
+        # Reasoning without an answer is the model's fault and is scored. An empty reply is not.
+        error = "the reply holds no text"
     return Completion(
         text="" if error else text,
-        reasoning=None if error else received.reasoning,
+        reasoning=None if error else reasoning,
         finish_reason=finish_reason,
         usage=usage,
         latency_s=latency_s,
@@ -269,24 +276,3 @@ def _completion(
         error=error,
         failure=MAYBE_PAID if error else None,
     )
-
-
-def _unusable(
-    text: str,
-    reasoning: str | None,
-    refused: bool,
-    finish_reason: str | None,
-    cut_off: bool,
-    facts: wire_formats.Facts,
-) -> str | None:
-    """Why a reply cannot be used; None if it can."""
-    if facts.error is not None:
-        return clean(failures.error_text(facts.error))
-    if finish_reason in BROKEN:
-        return f"the provider broke off ({finish_reason})"
-    if cut_off:
-        return "the reply was cut off: it has no finish reason"
-    # Reasoning without an answer is the model's fault and is scored. An empty reply is a failure.
-    if not (text or reasoning or refused or finish_reason in TRUNCATED):
-        return "the reply holds no text"
-    return None

@@ -135,17 +135,30 @@ class LocalModel:
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Complete a batch. Yields each completion as soon as its row ends."""
+        from tclue.bench.models.decode import DecodingRow, decode
+
         start = time.perf_counter()
         items = [self._prepare(request) for request in batch]
         for item in items:
             if item.limit < 1:
-                yield item.request, self._too_long(item)
+                tokens = len(item.prompt)
+                error = f"the prompt has {tokens} tokens: the model's context is {self._context}"
+                yield item.request, Completion(usage=Usage(prompt_tokens=tokens), error=error)
         fitting = [item for item in items if item.limit >= 1]
         if not fitting:
             return
-        rows = self._rows(fitting)
+        # The samples of a puzzle share one prompt.
+        prompts = {item.request.puzzle.id: item.prompt for item in fitting}
+        index = {puzzle: i for i, puzzle in enumerate(prompts)}
+        rows = [DecodingRow(index[i.request.puzzle.id], i.limit, i.at_limit) for i in fitting]
         item_of_row = {id(row): item for row, item in zip(rows, fitting, strict=True)}
-        steps = self._decode(fitting, rows)
+        generators = [self._generator(item.request) for item in fitting]
+
+        def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
+            return self._next_tokens(logits, [generators[number] for number in numbers]), None
+
+        context, ids = self._context or sys.maxsize, list(prompts.values())
+        steps = decode(self._model, ids, rows, draw, self._end_ids, MAX_ENDED_SHARE, context)
         loop = asyncio.get_running_loop()
         while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
             for row in ended:
@@ -165,13 +178,6 @@ class LocalModel:
         """Most tokens of prompt and response together; None if the model has no such limit."""
         return getattr(self._config, "max_position_embeddings", None)
 
-    def _too_long(self, item: _PreparedRequest) -> Completion:
-        tokens = len(item.prompt)
-        return Completion(
-            usage=Usage(prompt_tokens=tokens),
-            error=f"the prompt has {tokens} tokens: the model's context is {self._context}",
-        )
-
     def _completion(self, item: _PreparedRequest, row: DecodingRow, latency_s: float) -> Completion:
         ids = row.ids[:-1] if row.finish == "stop" else row.ids
         return Completion(
@@ -181,29 +187,6 @@ class LocalModel:
             latency_s=latency_s,
             compute_s=row.compute_s,
         )
-
-    def _rows(self, items: Sequence[_PreparedRequest]) -> list[DecodingRow]:
-        """A row for each request. The samples of a puzzle share one prompt."""
-        from tclue.bench.models.decode import DecodingRow
-
-        ids = [item.request.puzzle.id for item in items]
-        index = {puzzle: i for i, puzzle in enumerate(dict.fromkeys(ids))}
-        return [DecodingRow(index[p], i.limit, i.at_limit) for p, i in zip(ids, items, strict=True)]
-
-    def _decode(
-        self, items: Sequence[_PreparedRequest], rows: Sequence[DecodingRow]
-    ) -> Iterator[list[DecodingRow]]:
-        """Decode rows together. Yields the rows that ended in each step."""
-        from tclue.bench.models.decode import decode
-
-        prompts = list({item.request.puzzle.id: item.prompt for item in items}.values())
-        generators = [self._generator(item.request) for item in items]
-
-        def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
-            return self._next_tokens(logits, [generators[number] for number in numbers]), None
-
-        context = self._context or sys.maxsize
-        return decode(self._model, prompts, rows, draw, self._end_ids, MAX_ENDED_SHARE, context)
 
     def _generator(self, request: Request) -> torch.Generator:
         import torch

@@ -70,11 +70,11 @@ class Budget:
         self.spent_usd += cost_usd
 
     def exhausted_message(self, max_usd: float | None) -> str:
-        """Why no more requests are sent, in a line."""
+        """One line on why no more requests are sent."""
         next_ = "" if max_usd is None else f", and the next request may cost {money(max_usd)}"
         return (
-            f"--max-cost {self.limit_usd:g} leaves nothing to ask with: {money(self.spent_usd)} is "
-            f"spent{next_}; a larger one goes on"
+            f"--max-cost {self.limit_usd:g} is not enough to continue: {money(self.spent_usd)} is "
+            f"spent{next_}; give a larger one to resume"
         )
 
 

@@ -29,7 +29,8 @@ class Throttle:
         self._max_in_flight = max_in_flight
         self._limit = float(max_in_flight)
         self._clock = clock
-        self._in_flight = 0
+        # number of requests in flight
+        self.in_flight = 0
         self._round = 0
         # answers that are needed before the limit grows again
         self._answers_before_growth = 0
@@ -40,25 +41,20 @@ class Throttle:
         """How many requests may be in flight."""
         return int(self._limit)
 
-    @property
-    def in_flight(self) -> int:
-        """How many requests are in flight."""
-        return self._in_flight
-
     def wait_s(self) -> float | None:
         """Seconds until a request may start, 0 for now; None if another must end first."""
-        if self._in_flight >= self.limit:
+        if self.in_flight >= self.limit:
             return None
         return max(0.0, self._closed_until_s - self._clock())
 
     def start(self) -> int:
         """Count a request that is sent. Returns its round, for `done`."""
-        self._in_flight += 1
+        self.in_flight += 1
         return self._round
 
     def done(self, round_: int, failure: Failure | None) -> None:
         """Count a request that has ended, with its failure if it failed."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         if failure is None:
             if self._answers_before_growth:
                 self._answers_before_growth -= 1

@@ -20,7 +20,14 @@ from tclue.bench.costs.cost import agreement
 from tclue.bench.models.registry import is_served_as
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.stats.at_k import AtK, at_k, sizes
-from tclue.bench.stats.intervals import Estimate, known_mean, mean_interval, quantile, rate_interval
+from tclue.bench.stats.intervals import (
+    Estimate,
+    known_mean,
+    mean,
+    mean_interval,
+    quantile,
+    rate_interval,
+)
 from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
 from tclue.puzzle.puzzle import BANDS, band
 
@@ -172,14 +179,11 @@ def _main_estimates(
     by_puzzle: list[list[ResponseScores]],
 ) -> tuple[Estimate | None, Estimate | None]:
     """The same for the main questions, over the puzzles that have any."""
-    accuracies = [known_mean([mark.main_accuracy for mark in marks]) for marks in by_puzzle]
-    solved = [
-        known_mean([None if a is None else float(a == 1) for a in (m.main_accuracy for m in marks)])
-        for marks in by_puzzle
-    ]
+    mains = [[a for mark in marks if (a := mark.main_accuracy) is not None] for marks in by_puzzle]
+    mains = [accuracies for accuracies in mains if accuracies]
     return (
-        mean_interval([value for value in accuracies if value is not None]),
-        rate_interval([value for value in solved if value is not None]),
+        mean_interval([mean(accuracies) for accuracies in mains]),
+        rate_interval([mean(float(a == 1) for a in accuracies) for accuracies in mains]),
     )
 
 

@@ -163,7 +163,7 @@ def _read_below(reader: AnswerReader, line: str, alone: bool) -> Reading:
     """How to read a line below the line of a letter.
 
     If that line had no answer (`alone`), any answer counts. If it had one, only a second answer
-    without reasons counts, or words that refuse or offer one.
+    without reasons counts, or a line that offers another one.
     """
     end = _lead_end(line)
     if _is_final_heading(line) or (end == len(line) and _TURN.search(line)):

@@ -9,8 +9,8 @@ where "words of the question" are those of the question in the prompt, the words
 Rope", "WEAPON: Rope", "What weapon did the murderer use? The Rope" and "The murderer used the
 Rope." all name the Rope, and "The murderer was seen with the Rope" names nothing.
 
-- An option is matched as a whole, the longest first. Its title, or the half of the day of a time,
-  may be missing if what remains fits only one option.
+- An option is matched as a whole, the longest first. Its title may be missing or different, and a
+  time may be without its half of the day, if what remains fits only one option.
 - A second option, a joining word or a question mark after the option refuses the answer. So does a
   remark that takes it back ("(or ...)", "- no", ": ruled out").
 - A remark may name other options only as a reason: after a reason word or a verb, or as the subject

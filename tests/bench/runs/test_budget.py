@@ -92,7 +92,7 @@ def test_a_run_stops_before_the_money_and_goes_on_with_more(
         )
 
     with serving(behave) as server:
-        with pytest.raises(StopError, match="--max-cost 2 leaves nothing to ask with") as stopped:
+        with pytest.raises(StopError, match="--max-cost 2 is not enough to continue") as stopped:
             run_models(["m"], options(2.0), Silent())
         (summary,) = stopped.value.summaries
         requests = len(server.bodies)
@@ -145,7 +145,7 @@ def test_what_an_answer_without_usage_may_have_cost_is_spent(tmp_path: Path) -> 
             max_cost=2.0,
             **PRICES,
         )
-        with pytest.raises(StopError, match="--max-cost 2 leaves nothing"):
+        with pytest.raises(StopError, match="--max-cost 2 is not enough to continue"):
             run_models(["m"], options, Silent())
         assert len(server.bodies) == 1
     (response,) = the_run(tmp_path / "r").responses

@@ -1,18 +1,19 @@
-"""A loopback server that speaks as OpenAI, Anthropic, DeepSeek, Gemini and OpenRouter do.
+"""A loopback server with the APIs of OpenAI, Anthropic, DeepSeek, Gemini and OpenRouter.
 
     python -m tests.support.providers --puzzles easy-test --faults 0.3 --seed 1
 
-prints the five `api_base`s as JSON and serves until its standard input ends or it is stopped; the
-tests mostly run it in a thread (`serving`). What was decided:
+prints the five `api_base`s as JSON and serves until its standard input ends or it is stopped. Most
+tests run it in a thread (`serving`). Design:
 
-* The wire formats are the providers' own, whole and streamed, in every field that litellm or this
-  project's reader of replies looks at. The source of each stands in its module.
-* A fault hangs on the seed, the request and how often that request came before, never on the order
-  of arrival. So a run with faults meets the same ones again, whoever is killed in between.
-* What the model answers hangs on the puzzle and the request's seed alone (`model`), so a run with
-  faults must reach the scores of one without.
-* Every request is entered in a ledger, with whether its reply went out whole. That is how a test
-  proves that nothing was asked twice.
+* The wire formats are those of the providers, whole and streamed, in every field that litellm or
+  this project reads. Each module names its sources.
+* A fault depends on the seed, the request and the number of earlier requests of the same kind,
+  never on the order of arrival. So a run meets the same faults again, even if it is killed in
+  between.
+* The model's answer depends only on the puzzle and the seed of the request (`model`), so a run with
+  faults must have the same scores as a run without.
+* Every request is entered in a ledger, with whether its reply was sent completely. With it a test
+  proves that nothing was requested twice.
 """
 
 from .client import BASE_VARIABLES, KEY_VARIABLES, MODELS, bases, serving

@@ -1,9 +1,9 @@
-"""The server as a process of its own, for what would otherwise share its processor time.
+"""The server as a separate process, for measurements that must not share its processor time.
 
     python -m tests.support.providers --puzzles easy-test --latency 0.05
 
-One line of JSON says where it is; `GET /ledger` tells what it served. It ends with its standard
-input, so that it does not outlive who started it.
+It prints one line of JSON with its address; `GET /ledger` returns what it served. It ends when its
+standard input ends, so that it does not outlive its parent process.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from .settings import Settings
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.providers", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
-    parser.add_argument("--puzzles", default="easy-test", help="whose answers the model knows")
-    parser.add_argument("--seed", type=int, default=0, help="of faults and answers")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument(
+        "--puzzles", default="easy-test", help="puzzle set whose answers the model knows"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of faults and answers")
     parser.add_argument("--wrong", type=float, default=0.3, help="share of wrong answers")
-    parser.add_argument("--odd", type=float, default=0.0, help="share truncated, refused, unparsed")
+    parser.add_argument(
+        "--odd", type=float, default=0.0, help="share of truncated, refused or unparsed replies"
+    )
     parser.add_argument("--shape", choices=list(SHAPES), help="one shape for all replies")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of requests")
+    parser.add_argument("--faults", type=float, default=0.0, help="share of requests with a fault")
     parser.add_argument("--kinds", nargs="+", choices=FAULTS, default=FAULTS)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before a reply")
     parser.add_argument(

@@ -1,8 +1,8 @@
 """Anthropic's messages, as of 2026-11.
 
 Source: https://docs.claude.com/en/api/messages, .../messages-streaming, .../errors and
-.../build-with-claude/prompt-caching. `input_tokens` leaves out what was read from a cache or
-written to one; `output_tokens` holds the thinking; a stream tells the prompt's tokens at its start
+.../build-with-claude/prompt-caching. `input_tokens` excludes tokens that were read from a cache
+or written to one; `output_tokens` includes thinking; a stream has the prompt's tokens at its start
 and the rest at its end; a streamed error is an event of that name.
 """
 
@@ -29,7 +29,7 @@ class Anthropic:
     key_prefix = ""
 
     def read(self, path: str, body: Mapping[str, Any], id: str) -> Request:
-        """Read a request, as strictly as Anthropic does where thinking is concerned."""
+        """Read a request, and check the thinking settings as strictly as Anthropic does."""
         if path != "/v1/messages":
             raise Rejection(404, self._error("not_found_error", "Not Found"))
         limit, thinking = body.get("max_tokens"), body.get("thinking") or {}
@@ -54,7 +54,7 @@ class Anthropic:
         return Request(content, model, id, bool(body.get("stream")), wants_usage=True)
 
     def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
-        """A reply in one piece."""
+        """A whole reply."""
         content: list[dict[str, Any]] = []
         if reply.reasoning is not None:
             content.append(
@@ -78,7 +78,7 @@ class Anthropic:
         }
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
-        """A reply in pieces: a message, its blocks, its end."""
+        """A streamed reply: a message, its blocks, its end."""
         message = {**self.full_body(request, replace(reply, text="", reasoning=None))}
         message["stop_reason"] = None
         if reply.tells_usage:
@@ -115,7 +115,7 @@ class Anthropic:
         yield _event("message_stop")
 
     def empty(self, request: Request, reply: Reply) -> Reply:
-        """No block at all, and an orderly end."""
+        """A reply without blocks that ends normally."""
         return replace(reply, text="", reasoning=None, finish="stop", reasoning_tokens=0)
 
     def problem(self, fault: Fault, key: str) -> Problem:

@@ -1,4 +1,4 @@
-"""Chat completions, which OpenAI defined and DeepSeek and OpenRouter vary."""
+"""Chat completions, as defined by OpenAI, with variants by DeepSeek and OpenRouter."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Chat:
-    """The parts of the format that the three share."""
+    """The parts of the format that all three share."""
 
     root = "/v1"
     key_header = "Authorization"
     key_prefix = "Bearer "
-    # the comment that keeps a slow connection open; empty where none is sent
+    # the comment that keeps a slow connection open; empty if none is sent
     keep_alive = b""
     finishes: Mapping[str, str] = {
         "stop": "stop",
@@ -48,7 +48,7 @@ class Chat:
         )
 
     def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
-        """A reply in one piece."""
+        """A whole reply."""
         choice = {
             "index": 0,
             "message": self.message(reply),
@@ -66,9 +66,9 @@ class Chat:
         }
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
-        """A reply in pieces."""
+        """A streamed reply."""
         yield self.keep_alive
-        # Where usage is asked for, every chunk has the field, and the last one something in it.
+        # If usage is requested, every chunk has the field, and the last one has its content.
         none = {"usage": None} if request.wants_usage else {}
         for delta in self.deltas(reply):
             yield self.chunk(request, [self.choice(delta, None)], **none)
@@ -96,13 +96,13 @@ class Chat:
         return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
 
     def deltas(self, reply: Reply) -> Iterator[dict[str, Any]]:
-        """What the events of a stream add."""
+        """The content of the events of a stream."""
         yield {"role": "assistant", "content": ""}
         for piece in pieces(reply.text):
             yield {"content": piece}
 
     def empty(self, request: Request, reply: Reply) -> Reply:
-        """No text, and an orderly end."""
+        """A reply without text that ends normally."""
         return replace(reply, text="", reasoning=None, finish="stop")
 
     def message(self, reply: Reply) -> dict[str, Any]:
@@ -110,15 +110,15 @@ class Chat:
         return {"role": "assistant", "content": reply.text}
 
     def finish(self, reply: Reply) -> str:
-        """Why it ended, in the provider's words."""
+        """The finish reason in the provider's words."""
         return self.finishes[reply.finish]
 
     def choice_extra(self, reply: Reply) -> dict[str, Any]:
-        """What this provider adds to a choice that has ended."""
+        """The fields that this provider adds to a choice that has ended."""
         return {}
 
     def usage(self, reply: Reply) -> dict[str, Any]:
-        """The tokens, as this provider counts them."""
+        """The usage as this provider reports it."""
         return {
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
@@ -126,7 +126,7 @@ class Chat:
         }
 
     def extra(self) -> dict[str, Any]:
-        """What this provider adds to a reply."""
+        """The fields that this provider adds to a reply."""
         return {}
 
     def reply_id(self, request: Request) -> str:
@@ -134,7 +134,7 @@ class Chat:
         return f"chatcmpl-{request.id}"
 
     def served_model(self, request: Request) -> str:
-        """The model id that comes back."""
+        """The model id in the reply."""
         return request.model
 
     def error(self, message: str, kind: str, code: str | None = None) -> Any:
@@ -142,7 +142,7 @@ class Chat:
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
     def proxy_error(self) -> Problem:
-        """What a proxy says in the provider's place."""
+        """The error of a proxy in front of the provider."""
         return Problem(
             502,
             "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"

@@ -1,4 +1,4 @@
-"""The server in a thread of the test's own process, and how litellm finds it."""
+"""The server in a thread of the test's process, and the settings with which litellm finds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from .server import PROVIDERS, Server
 from .settings import Settings
 
-# From a provider to the environment variables that litellm reads its base and its key from.
+# provider -> the environment variables of litellm for its base and its key
 BASE_VARIABLES = {
     "openai": "OPENAI_BASE_URL",
     "anthropic": "ANTHROPIC_API_BASE",
@@ -18,7 +18,7 @@ BASE_VARIABLES = {
     "gemini": "GEMINI_API_BASE",
     "openrouter": "OPENROUTER_API_BASE",
 }
-# What each is asked for. None is in the registry, where a name may stand for several variants.
+# provider -> the model. None is in the registry, where a name may stand for several variants.
 MODELS = {
     "openai": "openai/gpt-4.1-mini",
     "anthropic": "anthropic/claude-opus-4-20250514",
@@ -30,13 +30,13 @@ KEY_VARIABLES = {name: f"{name.upper()}_API_KEY" for name in PROVIDERS}
 
 
 def bases(server: Server) -> dict[str, str]:
-    """From a provider to its `api_base`."""
+    """provider -> its `api_base`."""
     return {name: f"{server.url}/{name}{provider.root}" for name, provider in PROVIDERS.items()}
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Server]:
-    """A running server; its settings and its ledger are at hand."""
+    """A running server, with access to its settings and its ledger."""
     server, started = Server(settings), threading.Event()
     loop = asyncio.new_event_loop()
     done = asyncio.Event()

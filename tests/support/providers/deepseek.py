@@ -1,9 +1,9 @@
 """DeepSeek's chat completions, as of 2026-11.
 
 Source: https://api-docs.deepseek.com/api/create-chat-completion, .../quick_start/error_codes and
-.../quick_start/rate_limit. Reasoning comes in `reasoning_content`; usage tells cache hits and
-misses, and comes with the last chunk that has a choice; a busy server sends empty lines, or
-`: keep-alive` in a stream, until it begins.
+.../quick_start/rate_limit. Reasoning is in `reasoning_content`; usage has cache hits and misses,
+and is in the last chunk with a choice; a busy server sends empty lines, or `: keep-alive` in a
+stream, until it begins.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class DeepSeek(Chat):
     keep_alive = b": keep-alive\n\n"
 
     def message(self, reply: Reply) -> dict[str, Any]:
-        """Reasoning beside content."""
+        """Reasoning and content."""
         return super().message(reply) | (
             {"reasoning_content": reply.reasoning} if reply.reasoning is not None else {}
         )
 
     def deltas(self, reply: Reply) -> Iterator[dict[str, Any]]:
-        """First all reasoning, with null content, then the content."""
+        """First all reasoning with null content, then the content."""
         yield {"role": "assistant", "content": "" if reply.reasoning is None else None}
         for piece in pieces(reply.reasoning or ""):
             yield {"content": None, "reasoning_content": piece}
@@ -37,7 +37,7 @@ class DeepSeek(Chat):
             yield {"content": piece, "reasoning_content": None}
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
-        """Usage stands in the chunk that ends the choice."""
+        """Usage is in the chunk that ends the choice."""
         yield self.keep_alive
         for delta in self.deltas(reply):
             yield self.chunk(request, [self.choice(delta, None)], usage=None)

@@ -1,6 +1,6 @@
 """The faults between a model and its client, and when they occur.
 
-A fault is drawn from the seed, the request and the number of times that the request came before.
+A fault is drawn from the seed, the request and the number of earlier identical requests.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from collections.abc import Sequence
 from typing import Literal
 
 Fault = Literal[
-    # errors that pass, in the provider's own form
+    # temporary errors in the provider's own form
     "rate-limit",
     "rate-limit-after",  # with Retry-After
     "server-error",
-    "bad-gateway",  # HTML, as a proxy before the provider sends
+    "bad-gateway",  # HTML, as from a proxy in front of the provider
     "unavailable",  # with Retry-After
     "overloaded",
-    # replies that nobody can use
+    # replies that cannot be used
     "error-in-200",
     "empty",
     "rubbish",
     # connections
     "reset",  # before any byte of the reply
     "cut",  # within the reply
-    "ended",  # an orderly end, but the reply is not whole
-    "hang",  # nothing comes
-    "stall",  # nothing more comes
-    # errors that stay
+    "ended",  # a normal end, but the reply is incomplete
+    "hang",  # nothing is sent
+    "stall",  # nothing more is sent
+    # permanent errors
     "quota",
     "wrong-key",
     "expired-key",
@@ -35,7 +35,7 @@ Fault = Literal[
     "unknown-model",
     "bad-request",
 ]
-# Those after which the same request may go well: they end by themselves, or only by a time-out.
+# Faults after which the same request may succeed: those that end by themselves, and time-outs.
 QUICK: tuple[Fault, ...] = (
     "rate-limit",
     "rate-limit-after",
@@ -52,11 +52,11 @@ QUICK: tuple[Fault, ...] = (
 )
 SLOW: tuple[Fault, ...] = ("hang", "stall")
 FAULTS = QUICK + SLOW
-# Those after which asking on makes no sense.
+# Faults after which further requests are useless.
 STOPPING: tuple[Fault, ...] = ("quota", "wrong-key", "expired-key", "forbidden", "unknown-model")
 
 
 def draw(seed: int, rate: float, kinds: Sequence[Fault], request: str, before: int) -> Fault | None:
-    """The fault of a request that came `before` times already; None if it succeeds."""
+    """The fault of a request that was made `before` times already; None if it succeeds."""
     rng = random.Random(f"{seed}/{request}/{before}")
     return rng.choice(kinds) if rng.random() < rate else None

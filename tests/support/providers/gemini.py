@@ -1,10 +1,10 @@
 """Gemini's generateContent and streamGenerateContent, as of 2026-11.
 
 Source: https://ai.google.dev/api/generate-content and
-https://ai.google.dev/gemini-api/docs/troubleshooting. `candidatesTokenCount` leaves out the
-thoughts, which are told beside it; every event of a stream holds the usage so far; a stream ends
-with its last event, without a mark; a wrong key is a 400; a rate limit and a used-up quota are both
-a 429 and RESOURCE_EXHAUSTED, told apart by the quota's name and the delay.
+https://ai.google.dev/gemini-api/docs/troubleshooting. `candidatesTokenCount` excludes the
+thoughts, which have their own count; every event of a stream has the usage so far; a stream ends
+with its last event, without an end mark; a wrong key is a 400; a rate limit and a used-up quota are
+both a 429 and RESOURCE_EXHAUSTED, and differ in the quota's name and the delay.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Gemini:
     key_prefix = ""
 
     def read(self, path: str, body: Mapping[str, Any], id: str) -> Request:
-        """Read a request; model and method stand in the path."""
+        """Read a request. Model and method are in the path."""
         model, _, method = path.removeprefix("/models/").partition(":")
         if method not in ("generateContent", "streamGenerateContent"):
             raise Rejection(404, _error(404, "NOT_FOUND", f"{path} is not found"))
@@ -42,7 +42,7 @@ class Gemini:
         return Request(prompt, model, id, method == "streamGenerateContent", seed)
 
     def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
-        """A reply in one piece."""
+        """A whole reply."""
         parts: list[dict[str, Any]] = []
         if reply.reasoning is not None:
             parts.append({"text": reply.reasoning, "thought": True})
@@ -51,7 +51,7 @@ class Gemini:
         return self._response(request, reply, parts, last=True)
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
-        """A reply in pieces, each a whole response."""
+        """A streamed reply, in which each event is a complete response object."""
         for piece in pieces(reply.reasoning or ""):
             part = {"text": piece, "thought": True}
             yield data_line(self._response(request, reply, [part], last=False))
@@ -60,7 +60,7 @@ class Gemini:
         yield data_line(self._response(request, reply, [{"text": ""}], last=True))
 
     def empty(self, request: Request, reply: Reply) -> Reply:
-        """A candidate without parts, and an orderly end."""
+        """A candidate without parts that ends normally."""
         return replace(reply, text="", reasoning=None, finish="stop", answer_tokens=0)
 
     def problem(self, fault: Fault, key: str) -> Problem:
@@ -95,7 +95,7 @@ class Gemini:
         return Problem(500, _error(500, "INTERNAL", "An internal error has occurred."))
 
     def error_event(self, fault: Fault) -> bytes:
-        """An error object in place of a response."""
+        """An error object instead of a response."""
         message = "The model is overloaded. Please try again later."
         return data_line(_error(503, "UNAVAILABLE", message))
 
@@ -111,7 +111,7 @@ class Gemini:
             "totalTokenCount": reply.prompt_tokens + reply.completion_tokens,
             "promptTokensDetails": [{"modality": "TEXT", "tokenCount": reply.prompt_tokens}],
         }
-        # Fields that are 0 are left out, as in all of Google's JSON.
+        # Fields that are 0 are left out, as always in Google's JSON.
         if reply.cached_tokens:
             usage["cachedContentTokenCount"] = reply.cached_tokens
             details = [{"modality": "TEXT", "tokenCount": reply.cached_tokens}]

@@ -1,4 +1,4 @@
-"""The requests and what was served, in the order of the requests."""
+"""The requests and their replies, in the order of the requests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Entry:
     provider: str
     model: str
     puzzle: str
-    # None where the request held none
+    # None if the request has none
     seed: int | None
     streamed: bool
-    # what was done to it
+    # the fault that was injected, if any
     fault: Fault | None
-    # whether a good reply left the server to its last byte: what a provider is paid for
+    # whether a good reply was sent to its last byte, which a provider would bill
     whole: bool = False
 
     @property
@@ -34,16 +34,16 @@ class Ledger:
     """All requests."""
 
     entries: list[Entry] = field(default_factory=list)
-    # bodies as they came, by the entry's number
+    # request bodies, by the number of the entry
     bodies: list[dict[str, object]] = field(default_factory=list)
-    # requests in work, and the most there ever were
+    # requests in progress now, and the most at any time
     in_flight: int = 0
     most_in_flight: int = 0
-    # how often each request came
+    # request -> how often it was made
     came: Counter[tuple[str, str, str, int | None]] = field(default_factory=Counter)
 
     def enter(self, entry: Entry, body: dict[str, object]) -> Entry:
-        """Enter a request that begins."""
+        """Enter a request at its start."""
         self.entries.append(entry)
         self.bodies.append(body)
         self.came[entry.request] += 1

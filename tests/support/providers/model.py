@@ -1,7 +1,7 @@
-"""The model behind the server: gold answers, spoilt at a rate, and the tokens they took.
+"""The model behind the server: the right answers, some of them made wrong, with token counts.
 
-A reply depends only on the model's seed, the puzzle and the request's own seed. A request without
-a seed (Anthropic takes none) is answered the same each time.
+A reply depends only on the model's seed, the puzzle and the request's seed. A request without a
+seed (Anthropic accepts none) gets the same answer each time.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ THOUGHT = "Where was everybody? Étienne says: “not there” … so it follows
 
 @dataclass(frozen=True)
 class Reply:
-    """The model's reply to a prompt, in no provider's format."""
+    """The model's reply to a prompt, independent of a provider's format."""
 
     text: str
-    # what a run must record it as
+    # the outcome that a run must record
     outcome: Outcome
     reasoning: str | None = None
     finish: Literal["stop", "length", "refusal"] = "stop"
-    # the whole prompt, tokens read from a cache and written to one included
+    # the whole prompt, with tokens read from a cache and written to one
     prompt_tokens: int = 0
     cached_tokens: int = 0
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
-    # without those of reasoning
+    # without reasoning tokens
     answer_tokens: int = 0
-    # whether the provider says how many tokens it took
+    # whether the provider reports the tokens
     tells_usage: bool = True
 
     @property
     def completion_tokens(self) -> int:
-        """All that was written, reasoning included."""
+        """All output tokens, with reasoning."""
         return self.reasoning_tokens + self.answer_tokens
 
 
-# Fixed replies, by what a test wants of them; `TEXT` stands for the model's own answer.
+# Fixed replies for tests, by name. `TEXT` stands for the model's own answer.
 TEXT = "{answer}"
 _TOKENS = Reply(TEXT, "answered", prompt_tokens=1200, answer_tokens=40)
 SHAPES: Mapping[str, Reply] = {
@@ -67,7 +67,7 @@ SHAPES: Mapping[str, Reply] = {
 
 
 class Model:
-    """Answers puzzles, with shares of wrong and unusable replies; the seed decides which."""
+    """Answers puzzles, with shares of wrong and unusable replies that depend on the seed."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """OpenAI's chat completions, as of 2026-11.
 
 Source: https://platform.openai.com/docs/api-reference/chat (objects and chunks) and
-https://platform.openai.com/docs/guides/error-codes. Reasoning is billed and never shown; a dated
-model id comes back; usage is streamed only where it is asked for, in an event without choices.
+https://platform.openai.com/docs/guides/error-codes. Reasoning is billed and never shown; the
+reply has a dated model id; usage is streamed only on request, in an event without choices.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class OpenAI(Chat):
     """https://api.openai.com/v1."""
 
     def message(self, reply: Reply) -> dict[str, Any]:
-        """A refusal stands apart from the content."""
+        """A refusal is separate from the content."""
         refused = reply.finish == "refusal"
         return {
             "role": "assistant",
@@ -31,7 +31,7 @@ class OpenAI(Chat):
         }
 
     def deltas(self, reply: Reply) -> Iterator[dict[str, Any]]:
-        """A refusal is streamed in a field of its own."""
+        """A refusal is streamed in its own field."""
         if reply.finish == "refusal":
             yield {"role": "assistant", "content": None, "refusal": ""}
             yield {"refusal": reply.text}
@@ -41,11 +41,11 @@ class OpenAI(Chat):
             yield from rest
 
     def finish(self, reply: Reply) -> str:
-        """A refusal is an orderly end."""
+        """A refusal ends normally."""
         return "stop" if reply.finish == "refusal" else super().finish(reply)
 
     def usage(self, reply: Reply) -> dict[str, Any]:
-        """Reasoning tokens are part of the completion's."""
+        """Reasoning tokens are part of the completion tokens."""
         return super().usage(reply) | {
             "prompt_tokens_details": {"cached_tokens": reply.cached_tokens, "audio_tokens": 0},
             "completion_tokens_details": {
@@ -111,6 +111,6 @@ class OpenAI(Chat):
         return Problem(500, self.error("The server had an error", "server_error"))
 
     def error_event(self, fault: Fault) -> bytes:
-        """An error object in place of a chunk."""
+        """An error object instead of a chunk."""
         message = "The server had an error processing your request"
         return data_line(self.error(message, "server_error"))

@@ -1,9 +1,9 @@
 """OpenRouter's chat completions, as of 2026-11.
 
 Source: https://openrouter.ai/docs/api-reference/overview, .../streaming, .../errors and
-https://openrouter.ai/docs/use-cases/usage-accounting. What it adds: `reasoning` with its details,
-the provider's own finish reason, dollars in the usage, comments in a stream, and errors of the
-provider behind it within a reply that began with 200.
+https://openrouter.ai/docs/use-cases/usage-accounting. It adds `reasoning` with its details, the
+provider's own finish reason, dollars in the usage, comments in a stream, and errors of the provider
+behind it in a reply with status 200.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .faults import Fault
 from .model import Reply
 from .provider import Problem, Request, data_line, masked, pieces
 
-# Dollars per million tokens, at which `usage.cost` is counted.
+# Dollars per million tokens, for `usage.cost`.
 PROMPT_USD, CACHED_USD, COMPLETION_USD = 0.5, 0.1, 2.0
 
 
 def cost_usd(reply: Reply) -> float:
-    """What a reply is billed at."""
+    """The cost of a reply."""
     return (
         (reply.prompt_tokens - reply.cached_tokens) * PROMPT_USD
         + reply.cached_tokens * CACHED_USD
@@ -59,7 +59,7 @@ class OpenRouter(Chat):
             yield {"role": "assistant", "content": piece}
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
-        """The event with the usage still has a choice; usage is told without being asked for."""
+        """The event with the usage still has a choice. Usage is sent without a request for it."""
         yield self.keep_alive
         for delta in self.deltas(reply):
             yield self.chunk(request, [self.choice(delta, None)])
@@ -90,11 +90,11 @@ class OpenRouter(Chat):
         }
 
     def extra(self) -> dict[str, Any]:
-        """Who answered."""
+        """The provider that answered."""
         return {"provider": "Loopback"}
 
     def reply_id(self, request: Request) -> str:
-        """The generation's id."""
+        """The id of the generation."""
         return f"gen-{request.id}"
 
     def error(self, message: str, kind: str, code: str | None = None, status: int = 400) -> Any:
@@ -130,7 +130,7 @@ class OpenRouter(Chat):
         return self._own(500, "Internal Server Error")
 
     def error_event(self, fault: Fault) -> bytes:
-        """An error beside a choice that ended in one."""
+        """An error together with a choice that ended with an error."""
         end = {
             "index": 0,
             "delta": {"role": "assistant", "content": ""},

@@ -1,4 +1,4 @@
-"""What the five have in common: a request, and how a provider reads it and answers it."""
+"""The common parts of the five providers: a request, and reading and answering it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Protocol
 from .faults import Fault
 from .model import Reply
 
-PIECE = 23  # characters of a streamed piece
-CREATED = 1763900000  # the second in which everything happens: the same request, the same bytes
+PIECE = 23  # characters per streamed event
+CREATED = 1763900000  # a fixed time, so that the same request gives the same bytes
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request, in no provider's format."""
+    """A request, independent of a provider's format."""
 
     prompt: str
     model: str
-    # a short name of it, which ids are made of
+    # a short name for ids
     id: str
     streamed: bool = False
     seed: int | None = None
@@ -28,8 +28,8 @@ class Request:
     wants_usage: bool = False
 
 
-class Rejection(Exception):  # noqa: N818 (a reply, not an error of ours)
-    """A request that the provider would not take: status and body."""
+class Rejection(Exception):  # noqa: N818 (it is a reply, not our own error)
+    """A request that the provider rejects: status and body of the reply."""
 
     def __init__(self, status: int, body: Any) -> None:
         super().__init__(status)
@@ -48,33 +48,33 @@ class Problem:
 class Provider(Protocol):
     """One provider's wire format."""
 
-    # the root that litellm's `api_base` names, below the provider's own folder
+    # the path of litellm's `api_base`, below the provider's folder
     root: str
-    # the header that holds the key, and what stands before the key
+    # the header with the key, and the text before the key
     key_header: str
     key_prefix: str
 
     def read(self, path: str, body: Mapping[str, Any], id: str) -> Request:
-        """Read what was posted to a path below the root. Raises Rejection."""
+        """Read a request to a path below the root. Raises Rejection."""
 
     def full_body(self, request: Request, reply: Reply) -> Mapping[str, Any]:
-        """The reply in one piece."""
+        """The whole reply."""
 
     def events(self, request: Request, reply: Reply) -> Iterator[bytes]:
         """The reply as server-sent events."""
 
     def empty(self, request: Request, reply: Reply) -> Reply:
-        """A reply that says nothing, in a way this provider is known to do."""
+        """An empty reply, as this provider is known to send it."""
 
     def problem(self, fault: Fault, key: str) -> Problem:
-        """An error, with the key where the provider would repeat it."""
+        """An error, with the key if the provider would repeat it."""
 
     def error_event(self, fault: Fault) -> bytes:
-        """An error within a stream that began well."""
+        """An error in a stream that began normally."""
 
 
 def pieces(text: str) -> Iterator[str]:
-    """A text in the pieces in which it is streamed."""
+    """A text, split as it is streamed."""
     for start in range(0, len(text), PIECE):
         yield text[start : start + PIECE]
 
@@ -85,7 +85,7 @@ def data_line(value: Any) -> bytes:
 
 
 def compact(value: Any) -> bytes:
-    """JSON as servers send it; characters beyond ASCII as they are."""
+    """JSON as servers send it, with non-ASCII characters unchanged."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""What goes back over the connection: a reply, an error, or less than either."""
+"""Sends a reply, an error, or a part of either over the connection."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .model import Reply
 from .provider import Problem, Provider, Request, compact
 from .settings import Settings
 
-BLOCK = 997  # bytes of a write: lines and characters are cut anywhere, as a network cuts them
+BLOCK = 997  # bytes per write, so that lines and characters are split anywhere, as in a network
 RUBBISH = (b"<html>hello</html>", b"[1, 2]", b"data: hello\n\n", b'{"hello": 1}', b"\x00\xff\xfe")
 _JSON = {"Content-Type": "application/json"}
 _SSE = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 
 
 class Exchange:
-    """One request on its connection, and what is sent back."""
+    """A request on its connection, and its reply."""
 
     def __init__(
         self, http: web.Request, provider: Provider, settings: Settings, key: str, id: str
@@ -30,7 +30,7 @@ class Exchange:
         self._headers = {"x-request-id": f"req_{id}"} | ({"x-key": key} if settings.echo else {})
 
     async def send(self, request: Request, reply: Reply, entry: Entry) -> web.StreamResponse:
-        """Send the reply, or what the entry's fault makes of it."""
+        """Send the reply, or what the entry's fault requires."""
         provider, fault = self._provider, entry.fault
         if self._settings.echo and reply.text:
             reply = replace(reply, text=f"My key is {self._key}.\n{reply.text}")
@@ -60,10 +60,10 @@ class Exchange:
         return await self.error(problem, self._settings.retry_after if says_when else None)
 
     async def error(self, problem: Problem, after: str | None = None) -> web.StreamResponse:
-        """Send an error; `after` for its Retry-After."""
+        """Send an error. `after` is the value of Retry-After."""
         body = problem.body if isinstance(problem.body, str) else compact(problem.body).decode()
         if self._settings.echo:
-            # In a string that every JSON error holds, so that it stays JSON.
+            # It is inserted into a string that every JSON error has, so the error stays valid JSON.
             body = body.replace('"message":"', f'"message":"The key {self._key} was sent. ', 1)
         headers = {**_JSON, **(problem.headers or {}), **({"Retry-After": after} if after else {})}
         return await self._bytes(body.encode(), headers, problem.status)
@@ -78,7 +78,8 @@ class Exchange:
             response.content_length = len(body)
         await response.prepare(self._http)
         start, block = 0, BLOCK if request.streamed else len(body)
-        # The last write holds all that a client waits for: it may leave before the stream's end.
+        # The last write has everything that a client needs, which may disconnect before the
+        # stream's end.
         while len(body) - start > 2 * block:
             await response.write(body[start : start + block])
             await asyncio.sleep(self._settings.pause_s)
@@ -89,10 +90,10 @@ class Exchange:
         return response
 
     async def _part(self, request: Request, reply: Reply, entry: Entry) -> web.StreamResponse:
-        """The beginning of a reply, and then an orderly end, none, or nothing more."""
+        """The beginning of a reply, then a normal end, a lost connection, or nothing more."""
         if request.streamed:
             events = list(self._provider.events(request, reply))
-            # Never as far as the finish reason, after which a reply is as good as whole.
+            # It stops before the finish reason, after which a reply would be complete.
             part, announced = b"".join(events[: len(events) // 3]), None
             response = web.StreamResponse(headers=self._headers | _SSE)
         else:

@@ -1,4 +1,4 @@
-"""The HTTP side: reads a request, draws its fault if any, and enters it in the ledger."""
+"""The HTTP server: reads a request, draws its fault if any, and enters it in the ledger."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 class Server:
-    """The five providers, each in a folder of its own: `/openai/v1`, `/anthropic`, ..."""
+    """The five providers, each below its own path: `/openai/v1`, `/anthropic`, ..."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -39,15 +39,15 @@ class Server:
         self.url = ""
         # distinct keys that were sent
         self.keys: set[str] = set()
-        # requests that were granted a good reply
+        # requests that were accepted for a good reply
         self._granted: dict[str, int] = dict.fromkeys(PROVIDERS, 0)
 
     async def start(self, port: int = 0) -> web.AppRunner:
-        """Listen on loopback; the runner's `cleanup` ends it."""
+        """Listen on loopback. The runner's `cleanup` ends it."""
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/{provider}/{path:.*}", self._answer)
         app.router.add_get("/ledger", self._show)
-        # A client that goes ends its request, so a reply to it does not count as served.
+        # If a client disconnects, its request ends and does not count as served.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
@@ -74,7 +74,7 @@ class Server:
         path = "/" + http.match_info["path"]
         if not path.startswith(f"{provider.root}/"):
             raise web.HTTPNotFound
-        # The same request has the same id, whenever it comes.
+        # The same request always has the same id.
         digest = hashlib.sha256(compact(body)).hexdigest()[:24]
         exchange = Exchange(http, provider, self.settings, key, digest)
         try:
@@ -95,7 +95,7 @@ class Server:
             reply = settings.model.reply(request.prompt, request.seed)
             return await exchange.send(request, reply, entry)
         except ConnectionResetError:
-            return web.Response()  # nobody is there to get it
+            return web.Response()  # the client has disconnected
         finally:
             self.ledger.in_flight -= 1
 

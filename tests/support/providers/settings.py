@@ -1,4 +1,4 @@
-"""How the server behaves."""
+"""The settings of the server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .model import Model
 
 @dataclass
 class Settings:
-    """How the server behaves; may be changed while it runs."""
+    """The settings of the server. They may be changed while it runs."""
 
     model: Model = field(default_factory=lambda: Model(()))
-    # share of requests that meet a fault, of which kinds, and the seed of the draws
+    # share of requests with a fault, the kinds of faults, and the seed of the draws
     faults: float = 0.0
     kinds: Sequence[Fault] = FAULTS
     seed: int = 0
-    # what the first request for a puzzle meets, by the puzzle's id
+    # puzzle id -> fault of the first request for the puzzle
     first: Mapping[str, Fault] = field(default_factory=dict)
-    # the error that a provider gives to every request, after it has accepted so many
+    # provider -> the error for every request after the first so many
     broken: Mapping[str, Fault] = field(default_factory=dict)
     broken_after: int = 0
     # seconds before a reply begins, and between the writes of a stream
@@ -29,9 +29,9 @@ class Settings:
     pause_s: float = 0.0
     # seconds after which a request that hangs is dropped
     hang_s: float = 600.0
-    # told of each request that begins to hang
+    # called for each request that begins to hang
     on_hang: Callable[[Entry], object] = lambda _: None
-    # value of the header, in seconds; an unavailable provider sends at least 1
+    # value of Retry-After in seconds; an unavailable provider sends at least 1
     retry_after: str = "1"
-    # repeat the key in every header, error and text
+    # whether the key is repeated in every header, error and text
     echo: bool = False
