@@ -45,7 +45,7 @@ class RecordedOptions:
         None, "models", "Limit for a response. Local: 2048. Hosted: the provider's limit."
     )
     concurrency: Count | None = option(
-        None, "pace", "Requests in flight (32), or rows of a local batch (by free memory)."
+        None, "pace", "Requests in flight (32), or responses in a local batch (by memory)."
     )
     timeout_s: Positive | None = option(600.0, "pace", "Seconds for one request.")
     stream: bool = option(False, "pace", "Ask hosted models to stream their replies.", rare=True)
@@ -60,7 +60,7 @@ class BenchOptions(RecordedOptions):
     """The options of `tclue bench`; None leaves the choice to the model, which is recorded."""
 
     puzzles: str = option("test", "puzzles", "A puzzle set or file; see `tclue puzzles list`.")
-    limit: Count | None = option(None, "puzzles", "Ask only the first so many puzzles.")
+    limit: Count | None = option(None, "puzzles", "Ask only the first N puzzles.")
     samples: Count = option(1, "puzzles", "Responses to each puzzle.")
     total_timeout_s: Positive | None = option(None, "pace", "Seconds for the whole command.")
     # for hosted and local models; both or neither
@@ -81,7 +81,7 @@ class BenchOptions(RecordedOptions):
     ask_above_usd: NotNegative = option(5.0, "money", "Dollars that count as high.", rare=True)
     yes: bool = option(False, "money", "Answer the question of --estimate with yes.")
     grader: Literal["sound", "published"] | None = option(
-        None, "puzzles", "Rules for grading; sound by default."
+        None, "puzzles", "sound (the default), or published: the rules of 2025, with faults."
     )
     # ~/.config/tclue/models.toml if None
     registry: Path | None = option(None, "files", "Your own file of model aliases.")

@@ -76,7 +76,8 @@ def find_run(name: str, results: Path) -> Path:
     shown = ", ".join(short_name(folder.name, names) for folder in found[:_CANDIDATES])
     more = f" and {len(found) - _CANDIDATES} more" if len(found) > _CANDIDATES else ""
     raise UserError(
-        f"{name}: {counted(len(found), 'run')} in {results} begin so: expected one of {shown}{more}"
+        f"{name}: {counted(len(found), 'run')} in {results} begin with it: expected more of the "
+        f"name: {shown}{more}"
     )
 
 

@@ -197,7 +197,7 @@ def _legend(axes: Axes, theme: Theme, chart: Chart) -> None:
 def _label(
     axes: Axes, theme: Theme, chart: Chart, xs: Sequence[float], lines: Sequence[_Line]
 ) -> None:
-    """Name the points and the levels, clear of each other and of every line; no room, no label."""
+    """Name the points and the levels; a label that fits nowhere clear of the rest is left out."""
     import textalloc
 
     points = chart.points

@@ -180,7 +180,7 @@ def _json_row(row: Row) -> dict[str, Any]:
 
 
 def _json_training(row: Row) -> dict[str, Any]:
-    """Of trained weights, where they come from, and how they stand to those."""
+    """Of trained weights: where they come from, and their gain over their base."""
     if row.config.trained is None:
         return {}
     return {"trained": asdict(row.config.trained), "base": row.base and asdict(row.base)}

@@ -35,7 +35,8 @@ _LEGEND = f"""\
 - **Solved** is the share of responses with every question right, with an interval of the same
   kind.
 - **$ per 1,000 puzzles** is the mean cost of one response in US dollars, times 1,000, at the
-  prices of the day: token prices for a hosted model, a price for the hour for a local one.
+  prices of the day: token prices for a hosted model, a price for the hour for a local one. Costs
+  by the hour also depend on the batch size and on what else the machine was doing.
   *Unknown* means that no price is known, not that the price is 0. *Repriced* costs apply the
   price book of the given date to the same tokens.
 - **Tokens** are the mean of one response; those out include the reasoning.
@@ -134,10 +135,7 @@ def _verdict(ranked: RankedSet) -> str:
     best = rows[0]
     chance = next((row for row in ranked.levels if row.config.model == "random"), None)
     if chance and (best.accuracy or 0.0) <= (chance.accuracy or 0.0):
-        return (
-            f"No model that was measured here is more accurate than chance. The most accurate is "
-            f"{_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}.\n"
-        )
+        return "No model that was measured here is more accurate than chance.\n"
     sentences = [
         f"The most accurate model is {_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}."
     ]

@@ -78,7 +78,7 @@ class Row:
 
     @property
     def is_level(self) -> bool:
-        """Whether this is `random` or `solver`, which are levels and no models."""
+        """Whether this is `random` or `solver`: chance and the ceiling, not models."""
         return self.config.model in ("random", "solver")
 
     @property
@@ -290,7 +290,7 @@ def request_settings(config: RunConfig) -> tuple[object, ...]:
 def _fold_seeds(rows: Sequence[Row]) -> list[Row]:
     """The rows in their order, those that differ in their seed alone below the one shown.
 
-    That is the complete one of the lowest seed: no accuracy has a say in it.
+    The one shown is the complete one of the lowest seed, whatever its accuracy.
     """
     groups: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
@@ -327,7 +327,7 @@ def compared(row: Row, other: Row) -> Neighbour | None:
 
 
 def _rank(row: Row) -> tuple[float, float, str, str]:
-    """Most accurate first, then cheapest; the unknown last."""
+    """Most accurate first, then cheapest; rows with unknown numbers are last."""
     accuracy = -1.0 if row.accuracy is None else row.accuracy
     cost = float("inf") if row.cost_usd is None else row.cost_usd
     return -accuracy, cost, row.label, row.run

@@ -30,7 +30,7 @@ MOST_ROWS = 40
 
 
 class Column(NamedTuple):
-    """A column: its head, its side (l, c or r), and a row's cell; NONE where there is nothing."""
+    """A column: heading, alignment (l, c or r), and the cell of a row; NONE if it is empty."""
 
     head: str
     side: str
@@ -208,7 +208,7 @@ def _at_k(row: Row, name: str) -> str:
 
 
 def _than(other: Neighbour | None, told: Callable[[Difference], str]) -> str:
-    """What is told of the difference to another row."""
+    """The difference to another row, written by `told`."""
     return told(other.accuracy) if other else NONE
 
 

@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: puzzles, proofs, grades, runs and the board, by rich."""
+"""What a person sees in a terminal: puzzles, proofs, grades, runs and the board."""
 
 from __future__ import annotations
 
@@ -77,6 +77,9 @@ def _show_table(
     """
     if not (rows := list(rows)):
         return
+    # A column that is empty in every row is left out.
+    filled = [i for i in range(len(heads)) if i == 0 or any(row[i] for row in rows)]
+    heads, rows = [heads[i] for i in filled], [[row[i] for i in filled] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, head in enumerate(heads):
         justify: Literal["left", "right"] = "left" if number < left else "right"
@@ -100,22 +103,21 @@ def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: 
     console = _console()
     show_text(puzzle.prompt, console)
     console.print("─" * min(console.width, _WIDE))
-    enough = (
-        "and that answers every question" if measured.solved else "and more than that is needed"
-    )
+    result = "answers every question" if measured.solved else "leaves questions open"
     show_text(
-        f"{puzzle.id}, {puzzle.edition} edition: {counted(measured.num_clues, 'clue')}; "
-        f"single-clue deduction takes {counted(measured.steps, 'step')} in "
-        f"{counted(measured.rounds, 'round')}, {enough}; the proof took "
+        f"{puzzle.id}, {puzzle.edition} edition: {counted(measured.num_clues, 'clue')}. One clue "
+        f"at a time gives {counted(measured.steps, 'deduction')} in "
+        f"{counted(measured.rounds, 'round')} and {result}. The SAT proof took "
         f"{counted(effort.conflicts, 'conflict')} and "
-        f"{counted(effort.propagations, 'propagation')}",
+        f"{counted(effort.propagations, 'propagation')}.",
         console,
     )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in measured.shares.items())
     show_text(f"clues by form: {shares}", console)
     if solution:
+        questions = puzzle.to_dict()["questions"]
         for letter, answer in puzzle.solution.items():
-            show_text(f"{letter}. {answer}", console)
+            show_text(f"{letter}. {questions[letter]} {answer}", console)
 
 
 def show_sets(listed: Sequence[splits.SplitListing]) -> None:
@@ -145,11 +147,12 @@ def show_proof(puzzle: Puzzle, proof: Proof) -> None:
         console.print(f"several solutions: the {scope} {verb} not unique; two of them:")
     answer_sets = [puzzle.answers(case) for case in proof.cases]
     rows = []
-    for letter in puzzle.questions:
+    questions = puzzle.to_dict()["questions"]
+    for letter in questions:
         values = [escape(answer[letter]) for answer in answer_sets]
         if len(set(values)) > 1:
             values = [f"[bold]{value}[/bold]" for value in values]
-        rows.append((f"{letter}.", *values))
+        rows.append((escape(f"{letter}. {questions[letter]}"), *values))
     heads = ("", "solution") if proof.verdict == "unique" else ("", "one", "another")
     _show_table(console, heads, rows, left=3)
     if proof.scope == "history":
@@ -158,13 +161,13 @@ def show_proof(puzzle: Puzzle, proof: Proof) -> None:
 
 def _show_rooms(console: Console, world: World, cases: Sequence[Case]) -> None:
     """Who and what was where at each time, by the room's number: its name would not fit."""
-    times = [_stacked(time, " ", console) for time in world.times or ("that evening",)]
+    times = [_stacked(time, " ", console) for time in world.times or ("room",)]
     for case in cases:
         rows = [
             (escape(who), *(str(world.rooms.index(room) + 1) for room in path))
             for who, path in history(world, case)["rooms"].items()
         ]
-        _show_table(console, ("room at", *times), rows)
+        _show_table(console, ("room at" if world.times else "", *times), rows)
     numbers = ", ".join(f"{n} {room}" for n, room in enumerate(world.rooms, 1))
     show_text(numbers, console, style="dim")
 
@@ -205,7 +208,8 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
         console.print(
             f"{counted(len(graded), 'response')}, grader {grader}: mean accuracy "
             f"{fmean(response.grade.accuracy for response in graded):.3f}, solved "
-            f"{fmean(response.grade.solved for response in graded):.3f}"
+            f"{fmean(response.grade.solved for response in graded):.3f} (answers: a capital is "
+            "right, a small letter wrong)"
         )
 
 
@@ -278,7 +282,7 @@ def show_comparison(comparison: Comparison) -> None:
             f"{metric.second:.3f}",
             _stacked(difference(metric), " [", console),
             p_value(metric),
-            "no number" if metric.puzzles_needed is None else f"{metric.puzzles_needed:,}",
+            "–" if metric.puzzles_needed is None else f"{metric.puzzles_needed:,}",
         )
         for name, metric in (("accuracy", comparison.accuracy), ("solved", comparison.solved))
     ]
@@ -288,7 +292,7 @@ def show_comparison(comparison: Comparison) -> None:
     heads = ("", "first", "second", "difference", "p", "puzzles needed")
     _show_table(console, heads, rows)
     only_one = counted(comparison.left_out, "puzzle")
-    rest = f" ({only_one} with responses of only one run left out)" if comparison.left_out else ""
+    rest = f" (without {only_one} that only one run answered)" if comparison.left_out else ""
     verdict = "significant" if comparison.accuracy.significant else "not significant"
     show_text(
         f"{counted(comparison.puzzles, 'puzzle')} of {comparison.puzzle_set}, grader "
@@ -338,7 +342,9 @@ def _variants_and_needs(model: ModelListing) -> str:
     if any(labels):
         words.append(", ".join(labels))
     if model.retired_on:
-        words.append(f"retired {'on' if model.retired else 'from'} {model.retired_on}")
+        words.append(
+            f"{'retired on' if model.retired else 'will be retired on'} {model.retired_on}"
+        )
     if model.retired:
         copy = model.self_hosted and f"a copy of your own needs {model.self_hosted}"
         words.append(copy or "its weights were never published")
@@ -379,10 +385,13 @@ def show_board(board: Board) -> None:
             for row in (*ranked.rows, *ranked.levels)
         ]
         _show_table(console, ("variant", *_SCORES), rows)
+        if apart := [*ranked.partial, *ranked.unscored]:
+            names = ", ".join(row.run for row in apart)
+            show_text(f"not ranked (on a part of the set, or without a response): {names}", console)
         for row in ranked.rows:
             if row.base and row.config.trained:
                 gain = f"{row.label}: {difference(row.base.accuracy)} above its base"
-                show_text(f"{gain} ({row.config.trained.describe()})", console)
+                show_text(gain, console)
         console.print()
     if any(row.on_frontier for ranked in board.sets for row in ranked.rows):
         show_text("* on the frontier: no row of its table is better at the same cost or less")

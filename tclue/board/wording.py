@@ -27,7 +27,7 @@ def escaped(text: str) -> str:
 
 
 def per_thousand(cost_usd: float) -> str:
-    """The cost of 1,000 puzzles, of the mean cost of one."""
+    """The cost of 1,000 puzzles, from the mean cost of one."""
     return dollars(1000 * cost_usd)
 
 

@@ -29,11 +29,11 @@ class _Grouped(click.Command):
         for group, records in groups.items():
             with formatter.section(group.capitalize()):
                 formatter.write_dl(records)
-        rare = [p.opts[0][2:].replace("-", "_") for p in self.params if getattr(p, "hidden", False)]
+        rare = [p.opts[0] for p in self.params if getattr(p, "hidden", False)]
         formatter.write_paragraph()
         formatter.write_text(
-            f"A --config file can set every option, and also {', '.join(rare)}. "
-            "docs/reference/configuration.md describes them all."
+            f"Less common options: {', '.join(rare)}. docs/reference/configuration.md describes "
+            "them. A --config file can set all options."
         )
 
 
@@ -60,9 +60,9 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
 )
 @JSON
 def bench(models: str, as_json: bool, **options: Any) -> None:
-    """Ask models, grade their answers, and store each response.
+    """Ask models, and store each response with grade and cost.
 
-    Its cost is stored with it. If a run was interrupted, the same command resumes it and asks only
+    If a run was interrupted, the same command resumes it and asks only
     for what is missing.
 
     \b

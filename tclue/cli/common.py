@@ -27,7 +27,7 @@ FOLDER = click.Path(path_type=Path)
 
 
 def complete_puzzles(_: Any, __: Any, start: str) -> list[CompletionItem]:
-    """The puzzle sets that begin so, and files."""
+    """The puzzle sets that begin with a text, and files."""
     from tclue.puzzle import published, splits
 
     names = (*splits.SPLITS, *splits.TRAIN_RANGES, *published.FILES)
@@ -35,7 +35,7 @@ def complete_puzzles(_: Any, __: Any, start: str) -> list[CompletionItem]:
 
 
 def complete_runs(context: click.Context, _: Any, start: str) -> list[CompletionItem]:
-    """The runs of the results folder that begin so."""
+    """The runs of the results folder that begin with a text."""
     from tclue.bench.records import run_folders
 
     folders = run_folders(Path(context.params.get("results") or "results"))
@@ -126,11 +126,18 @@ def pick(source: str, which: str) -> Puzzle:
     from tclue.puzzle.puzzle import Puzzle
 
     if source == "-":
-        return Puzzle.from_prompt(sys.stdin.read())
+        if sys.stdin.isatty():
+            click.echo("reading a prompt from standard input; Ctrl-D ends it", err=True)
+        if not (text := sys.stdin.read()).strip():
+            raise UserError("standard input is empty: expected the prompt of a puzzle")
+        if text.lstrip()[0] in "[{":
+            raise UserError("standard input is a puzzle file: expected /dev/stdin in place of -")
+        return Puzzle.from_prompt(text)
     puzzles = read_source(source)
     matches = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
     if not matches:
         raise UserError(
-            f"--puzzle {which}: no such puzzle in {source}: expected 1 to {len(puzzles)} or an id"
+            f"--puzzle {which}: no such puzzle in {source}: expected 1 to {len(puzzles)}, or an id "
+            f"such as {puzzles[0].id}"
         )
     return matches[0]

@@ -25,10 +25,10 @@ PROVERS = click.Choice(["sat", "cpsat", "both"])
 _SIZES = ("suspects", "weapons", "rooms", "times")
 # Fields of `tclue.puzzle.draw.GenerationSettings`, with their helps.
 _KNOBS = {
-    "min_players": "Smallest number of players that sizes are scaled to.",
-    "max_players": "Largest number of players that sizes are scaled to.",
-    **{size: f"Number of {size}, instead of a random number." for size in _SIZES},
-    **{f"max_{size}": f"Largest random number of {size}." for size in _SIZES},
+    "min_players": "Smallest number of players of the board game; it sets the sizes.",
+    "max_players": "Largest number of players of the board game.",
+    **{size: f"Exact number of {size}." for size in _SIZES},
+    **{f"max_{size}": f"Upper limit of the random number of {size}." for size in _SIZES},
     "move_probability": "Probability that a person moves between two times.",
     "carry_probability": "Probability that a person who moves takes a weapon along.",
     "unique_motives_probability": "Probability that no two suspects share a motive.",
@@ -43,15 +43,20 @@ def _knobs(command: Command) -> Command:
     return command
 
 
-@click.group()
-def puzzles() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def puzzles(context: click.Context) -> None:
     """List the named puzzle sets, or fetch the published ones."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @puzzles.command("list")
 @JSON
 def list_sets(as_json: bool) -> None:
-    """List the puzzle sets that have a name, with their size and the SHA-256 of their file.
+    """List the named puzzle sets.
+
+    The list has their sizes and the SHA-256 of their files.
 
     \b
     tclue puzzles list
@@ -75,9 +80,10 @@ def list_sets(as_json: bool) -> None:
     help="Where to fetch the files from; the author's repository by default.",
 )
 def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one choice so far)
-    """Fetch the published puzzle files, check them, and store them in the cache folder.
+    """Fetch the published puzzle files.
 
-    Afterwards you can use published-val and published-test like the other puzzle sets.
+    They are checked and stored in the cache folder. Afterwards you can use published-val and
+    published-test like the other puzzle sets.
 
     \b
     tclue puzzles fetch published
@@ -118,7 +124,7 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     type=click.Choice(["house", "published"]),
     default="house",
     show_default=True,
-    help="JSON Lines, or the published JSON list of {num_clues, prompt, solution}.",
+    help="house: JSON Lines. published: a JSON list of {num_clues, prompt, solution}.",
 )
 @click.option(
     "--reprove", is_flag=True, help="Prove each puzzle a second time, with the CP-SAT model."
@@ -167,7 +173,7 @@ def generate(
     proofs = "proved by SAT and by CP-SAT" if reprove else "proved by SAT"
     file = shlex.quote(str(output))
     click.echo(
-        f"{counted(count, 'puzzle')}, {proofs}, in {output}\n"
+        f"wrote {output}: {counted(count, 'puzzle')}, {proofs}\n"
         f"next: tclue show {file}, or tclue bench --models random,solver --puzzles {file}",
         err=True,
     )
@@ -211,7 +217,7 @@ def show(source: str, which: str, solution: bool, as_json: bool) -> None:
 @click.option(
     "--ask",
     metavar="SENTENCE",
-    help="Print whether this sentence follows from the clues: true, false or open.",
+    help="Print whether this sentence follows: true, false, or open (not decided by the clues).",
 )
 @JSON
 def solve(
@@ -260,9 +266,9 @@ def solve(
 @click.option("--minimal", is_flag=True, help="Also check that every clue is needed.")
 @JSON
 def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -> None:
-    """Check that each question of a puzzle file has one answer.
+    """Check that each question has one answer, that of the file.
 
-    It has to be the answer in the file. FILE is a puzzle file or the name of a puzzle set. The
+    FILE is a puzzle file or the name of a puzzle set. The
     report also says whether the whole history is unique, and whether the answers stay unique if a
     bare "or" may mean "one or both". The exit code is 1 if any question has another answer, or more
     than one.

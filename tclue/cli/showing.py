@@ -25,8 +25,8 @@ from tclue.errors import UserError
 def list_results(results: Path, remove: str | None, restore: str | None, as_json: bool) -> None:
     """List the runs of a results folder, or move one aside.
 
-    Every command that takes a RUN takes a beginning of its name that no other run has. --remove
-    moves a run into the folder .removed of the results, where no command reads it.
+    You can shorten a RUN to any unique beginning of its name, in every command. --remove moves a
+    run into the folder .removed of the results, where no command reads it.
 
     \b
     tclue results
@@ -37,7 +37,7 @@ def list_results(results: Path, remove: str | None, restore: str | None, as_json
     from tclue.board import terminal
 
     if remove is not None and restore is not None:
-        raise UserError("--remove and --restore: expected one of them")
+        raise UserError("--remove and --restore: expected only one of them")
     if remove is None and restore is None:
         listed = runs.list_runs(results)
         hint = "next: tclue compare RUN RUN, tclue leaderboard, or tclue results --remove RUN"
@@ -73,7 +73,10 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     from tclue.board import terminal
     from tclue.board.rows import read_tally
 
-    first_tally, second_tally = (read_tally(find_run(name, results)) for name in (first, second))
+    folders = [find_run(name, results) for name in (first, second)]
+    if folders[0].resolve() == folders[1].resolve():
+        raise UserError(f"{first} and {second} are the same run: expected two runs")
+    first_tally, second_tally = map(read_tally, folders)
     comparison = compare_runs(first_tally, second_tally)
     emit(as_json, comparison, lambda: terminal.show_comparison(comparison))
 
@@ -112,20 +115,24 @@ def leaderboard(
     from tclue.board import leaderboard as boards
     from tclue.board import terminal
 
+    if not results.exists():
+        raise UserError(f"{results}: no such folder: expected the folder of the run folders")
     built = boards.build(results, only, without)
     if checking:
         stale = boards.check(built, board, results)
         if as_json:
             click.echo(json.dumps({"stale": stale}))
         for name in stale if not as_json else []:
-            click.echo(f"{board / name} is out of date: {results} gives another one", err=True)
+            click.echo(f"{board / name} does not match the runs in {results}", err=True)
+        if stale and not as_json:
+            click.echo("next: tclue leaderboard", err=True)
         sys.exit(1 if stale else 0)
     boards.write(built, board, results)
     if as_json:
         click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
     else:
         terminal.show_board(built)
-        click.echo(f"board: {board / 'README.md'}\nnext: tclue compare RUN RUN", err=True)
+        click.echo(f"board: {board / 'README.md'}\nnext: tclue results", err=True)
 
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True})

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--trainer", "trainer_name", default="grpo", show_default=True, help="Its name.")
+@click.option(
+    "--trainer", "trainer_name", default="grpo", show_default=True, help="Name of the trainer."
+)
 @click.option("--preset", help="A configuration that comes with the trainer.")
 @click.option("--config", type=FOLDER, help="Your own configuration file (TOML).")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one value.")
+@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a value.")
 @click.option("--seed", type=int, help="Seed of puzzles and responses; sets train.seed.")
 @click.option("--run", help="Name of the run; PRESET-seedN by default.")
 @folder("--runs", "runs", "Folder of the training runs.")
-@folder("--results", "results", "Folder of the run folders of --then-bench.")
-@folder("--board", "leaderboards", "Folder of the board of --then-bench.")
+@folder("--results", "results", "Folder for the runs of --then-bench.")
+@folder("--board", "leaderboards", "Folder for the board of --then-bench.")
 @click.option("--then-bench", "benching", is_flag=True, help="Benchmark base and checkpoints.")
 @click.option("--presets", "listing", is_flag=True, help="List the presets; train nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and its cost; train nothing.")

@@ -79,7 +79,7 @@ def test_generate_prints_what_it_would_write(folder: Path) -> None:
     assert printed.stdout == (folder / "easy.jsonl").read_text(encoding="utf-8")
     done = run(folder, *command, "--reprove", "--format", "published", "-o", "out.json")
     assert done.returncode == 0
-    assert "3 puzzles, proved by SAT and by CP-SAT, in out.json" in done.stderr
+    assert "wrote out.json: 3 puzzles, proved by SAT and by CP-SAT" in done.stderr
     read = read_puzzles(folder / "out.json")
     assert [puzzle.prompt for puzzle in read] == [puzzle.prompt for puzzle in EASY]
 
@@ -131,7 +131,8 @@ def test_show(folder: Path) -> None:
     seen = call(folder, "show", "easy.jsonl", "--solution").stdout
     # In a pipe the prompt is as it is, so that it can be read back.
     assert seen.startswith(f"{EASY[0].prompt}\n")
-    assert f"A. {EASY[0].solution['A']}" in seen
+    asked = EASY[0].to_dict()["questions"]["A"]
+    assert f"A. {asked} {EASY[0].solution['A']}" in seen
 
 
 @pytest.mark.server

@@ -85,7 +85,7 @@ def test_an_ambiguous_beginning_gets_the_candidates(tmp_path: Path, runs: dict[s
     names = [folder.name for folder in runs.values()]
     shown = ", ".join(sorted(short_name(runs[run].name, names) for run in ("beta", "beta2")))
     line = refused(call(tmp_path, "compare", "alpha", "bet"))
-    assert line == f"bet: 2 runs in results begin so: expected one of {shown}"
+    assert line == f"bet: 2 runs in results begin with it: expected more of the name: {shown}"
     assert "no such run" in refused(call(tmp_path, "compare", "alpha", "gamma"))
 
 
@@ -129,4 +129,19 @@ def test_a_run_that_is_being_written_stays(tmp_path: Path, runs: dict[str, Path]
 
 def test_remove_and_restore_together(tmp_path: Path, runs: dict[str, Path]) -> None:
     arguments = ("--remove", "alpha", "--restore", "alpha")
-    assert "expected one of them" in refused(call(tmp_path, "results", *arguments))
+    assert "expected only one of them" in refused(call(tmp_path, "results", *arguments))
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    write_run(tmp_path / "results", "alpha")
+    refusal = refused(call(tmp_path, "compare", "alpha", "alp"))
+    assert "alpha and alp are the same run: expected two runs" in refusal
+
+
+def test_a_results_folder_that_is_not_there_leaves_the_board_alone(tmp_path: Path) -> None:
+    write_run(tmp_path / "results", "alpha")
+    call(tmp_path, "leaderboard")
+    before = (tmp_path / "leaderboards" / "README.md").read_text()
+    refusal = refused(call(tmp_path, "leaderboard", "--results", "resluts"))
+    assert "resluts: no such folder" in refusal
+    assert (tmp_path / "leaderboards" / "README.md").read_text() == before

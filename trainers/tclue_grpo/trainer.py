@@ -98,7 +98,10 @@ def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str |
         preset = _default_preset(machine)
     config = config_file.load(preset, request.config, request.settings, request.seed)
     stem = request.config.stem if request.config else preset
-    return request.run or f"{stem}-seed{config.train.seed}", config, preset
+    name = request.run or f"{stem}-seed{config.train.seed}"
+    if Path(name).name != name:
+        raise UserError(f"--run {name}: expected a name without / and other than ..")
+    return name, config, preset
 
 
 def is_for_gpus(preset: str | None) -> bool:

@@ -65,9 +65,9 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
     listed = [
         ModelListing("random", "chance: a legal option for each question"),
         ModelListing("solver", "the ceiling: proves the puzzle"),
-        ModelListing("tiny", "the shipped checkpoint", needs=needs),
+        ModelListing("tiny", "a small checkpoint that comes with tclue", needs=needs),
         ModelListing("hf:PATH-OR-HUB-NAME", "a checkpoint, on this machine", needs=needs),
-        ModelListing("PROVIDER/NAME", "a name of litellm's, such as openai/gpt-5.6-luna"),
+        ModelListing("PROVIDER/NAME", "any name that litellm knows, such as openai/gpt-5.6-luna"),
         ModelListing("NAME --api-base URL", "a model of an OpenAI-compatible server"),
     ]
     options = BenchOptions(registry=registry_file)

@@ -76,7 +76,10 @@ def _run_folder(run: str, options: BenchOptions) -> Path:
             return folder
     names = sorted(path.parent.name for path in options.runs.glob("*/kept.json"))
     hint = ", or one of " + ", ".join(names) if names else ""
-    raise UserError(f"{PREFIX}{run}: no such training run in {options.runs}: expected a path{hint}")
+    raise UserError(
+        f"{PREFIX}{run}: no such training run in {options.runs}: expected the name of one, or a "
+        f"path{hint}"
+    )
 
 
 def _iteration(folder: Path, name: str, step: str) -> int:
