@@ -40,7 +40,6 @@ from tclue.puzzle.statements import (
     descriptions,
     named_things,
 )
-from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
 
 # No puzzle depends on this choice: which clues are kept depends on what is true, not on the order
@@ -309,27 +308,6 @@ class Clauses:
                 self.add(-paired, -second, first)
                 self.add(paired, -second, -first)
         return paired
-
-    def answer(self, question: Question, case: Case) -> int:
-        """The literal of "the answer to this question is the one that this case gives"."""
-        number = question.answer_number(case)
-        match question.topic:
-            case "murderer":
-                return self.murderer[number]
-            case "weapon":
-                return self.weapon[number]
-            case "time":
-                return self.time[number]
-            case "room":
-                return self.room[number]
-            case "motive":
-                return self.literal(Motivated(MURDERER, number))
-            case "motive of":
-                return self._motive[question.who.number][number]
-            case "holder of":
-                return self._motive[number][question.who.number]
-            case "position":
-                return self.place(question.who, question.time, number)
 
     def facts(self, case: Case) -> list[int]:
         """The literals that are all true exactly when everything happened as in this case."""

@@ -32,6 +32,7 @@ from tclue.puzzle.statements import (
     Same,
     Statement,
     Together,
+    holds,
 )
 from tclue.puzzle.world import PuzzleError, Side, World
 
@@ -89,28 +90,56 @@ class Question:
 
     def answer(self, case: Case, world: World) -> str:
         """The true answer in a case, one of `options`."""
-        return self.options(world)[self.answer_number(case)]
+        return self.options(world)[self.number(case, world)]
 
-    def answer_number(self, case: Case) -> int:
+    def number(self, case: Case, world: World) -> int:
         """The index in `options` of the true answer in a case."""
-        who = case.meant(self.who)
+        options = range(len(self.options(world)))
+        return next(number for number in options if holds(self.fact(number), case, world))
+
+    def fact(self, number: int) -> Statement:
+        """The statement that the option with this index is the answer."""
         match self.topic:
-            case "murderer" | "holder of":
-                return who.number
+            case "murderer":
+                return MurderedBy(Ref("suspect", number))
             case "weapon":
-                return case.weapon
+                return KilledWith(number)
             case "room":
-                return case.room
+                return MurderedIn(number)
             case "time":
-                return case.time
+                return MurderedAt(number)
             case "motive" | "motive of":
-                return case.motives[who.number]
+                return Motivated(self.who, number)
+            case "holder of":
+                return Motivated(Ref("suspect", number), self.who.number)
             case "position":
-                return case.rooms_of(who)[self.time]
+                return At(self.who, number, self.time)
+
+
+# The sentence of each form, in the order in which they are tried when a text is read. A slot stands
+# for the field of its name; "{room}" includes the word "in" or "at", and "{time}" the word " at".
+_SENTENCES: dict[type, str] = {
+    MurderedBy: "Mr. Boddy was murdered by {who}",
+    KilledWith: "Mr. Boddy was killed with the {weapon}",
+    MurderedIn: "Mr. Boddy was murdered {room}",
+    Same: "{who} was in the same room as {other}{time}",
+    Beside: "{who} was in the room just {side} of {other}{time}",
+    Together: "{who} and {other} were {room} together at least once",
+    Motivated: "{who} is motivated by {motive}",
+    At: "{who} was {room}{time}",
+    MurderedAt: "Mr. Boddy was murdered{time}",
+    Moved: "{who} moved from the {start} to the {end}{time}",
+    Carried: "{who} moved {weapon} from the {start} to the {end}{time}",
+}
+
+
+def _ref_fields(kind: type) -> list[str]:
+    """The fields of a form that hold a `Ref`; in `KilledWith`, `weapon` is a number instead."""
+    return [name for name, field_type in kind.__annotations__.items() if field_type == "Ref"]
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    return "|".join(map(re.escape, sorted(names, key=len, reverse=True))) if names else r"(?!)"
 
 
 @lru_cache(maxsize=256)
@@ -141,53 +170,33 @@ class Wording:
             case kind:
                 return f"the {kind}"
 
-    def _room(self, room: int) -> str:
-        name = self.world.rooms[room]
-        return f"{'at' if name in AT_ROOMS else 'in'} the {name}"
+    def _spoken(self, name: str, value: Ref | int | Side) -> str:
+        """The value of a statement's field, as its sentence says it."""
+        if isinstance(value, Ref):
+            return self.ref(value)
+        if isinstance(value, str):  # a side
+            return value
+        text = self._lists[name][value]
+        return f"{'at' if text in AT_ROOMS else 'in'} the {text}" if name == "room" else text
 
-    def _time(self, time: int) -> str:
-        return f" at {self.world.times[time]}" if self.world.times else ""
-
-    def _step(self, start: int, end: int, time: int) -> str:
-        rooms = self.world.rooms
-        return f"from the {rooms[start]} to the {rooms[end]}{self._time(time)}"
-
-    def _at(self, statement: At) -> str:
-        place = self._room(statement.room)
-        return f"{self.ref(statement.who)} was {place}{self._time(statement.time)}"
+    @cached_property
+    def _lists(self) -> dict[str, tuple[str, ...]]:
+        """Name of a numeric field of statements -> the words that its numbers stand for."""
+        world = self.world
+        times = tuple(f" at {time}" for time in world.times) or ("",)
+        lists = dict.fromkeys(("room", "start", "end"), world.rooms)
+        return lists | {"time": times, "weapon": world.weapons, "motive": world.motives}
 
     def clause(self, statement: Statement) -> str:
         """A statement in words, without a capital at its start and without a full stop."""
-        ref = self.ref
-        match statement:
-            case At():
-                return self._at(statement)
-            case Same(who, other, time):
-                return f"{ref(who)} was in the same room as {ref(other)}{self._time(time)}"
-            case Together(who, other, room):
-                place = self._room(room)
-                return f"{ref(who)} and {ref(other)} were {place} together at least once"
-            case Beside(who, side, other, time):
-                return f"{ref(who)} was in the room just {side} of {ref(other)}{self._time(time)}"
-            case Moved(who, start, end, time):
-                return f"{ref(who)} moved {self._step(start, end, time)}"
-            case Carried(who, weapon, start, end, time):
-                return f"{ref(who)} moved {ref(weapon)} {self._step(start, end, time)}"
-            case Motivated(who, motive):
-                return f"{ref(who)} is motivated by {self.world.motives[motive]}"
-            case MurderedBy(who):
-                return f"Mr. Boddy was murdered by {ref(who)}"
-            case KilledWith(weapon_number):
-                return f"Mr. Boddy was killed with the {self.world.weapons[weapon_number]}"
-            case MurderedIn(room):
-                return f"Mr. Boddy was murdered {self._room(room)}"
-            case MurderedAt(time):
-                return f"Mr. Boddy was murdered{self._time(time)}"
-            case Either(first, second):
-                pair = f"{self._at(first)} or {self._at(second)}"
-                return f"either {pair}, but not both" if self.edition == "house" else pair
-            case Iff(first, second):
-                return f"{self._at(first)} if and only if {self._at(second)}"
+        if isinstance(statement, Either | Iff):
+            first, second = self.clause(statement.first), self.clause(statement.second)
+            if isinstance(statement, Iff):
+                return f"{first} if and only if {second}"
+            pair = f"{first} or {second}"
+            return f"either {pair}, but not both" if self.edition == "house" else pair
+        spoken = {name: self._spoken(name, value) for name, value in vars(statement).items()}
+        return _SENTENCES[type(statement)].format_map(spoken)
 
     def sentence(self, statement: Statement) -> str:
         """A statement as a clue: with a capital first letter and without a full stop.
@@ -203,7 +212,7 @@ class Wording:
         """The text of a question."""
         match question.topic:
             case "position":
-                return f"Where was {self.ref(question.who)}{self._time(question.time)}?"
+                return f"Where was {self.ref(question.who)}{self._spoken('time', question.time)}?"
             case "motive of":
                 return f"What motivates {self.ref(question.who)}?"
             case "holder of":
@@ -212,37 +221,27 @@ class Wording:
                 return next(text for text, t in MAIN_QUESTIONS.items() if t == topic)
 
     @cached_property
-    def _patterns(self) -> list[tuple[type, re.Pattern[str]]]:
+    def _slots(self) -> dict[str, str]:
+        """What may stand for a field: name of the field -> pattern; "ref" is for every `Ref`."""
         world = self.world
-        who = (
-            rf"{_names(world.suspects)}|Mr\. Boddy|[Tt]he (?:{_names(world.weapons)}|murderer|"
-            rf"murder weapon)|(?:[Tt]he|[Aa]) suspect motivated by (?:{_names(world.motives)})"
-        )
-        room = _names(world.rooms)
-        place = rf"(?:in|at) the (?P<room>{room})"
-        time = rf" at (?P<time>{_names(world.times)})" if world.times else ""
-        step = rf"from the (?P<start>{room}) to the (?P<end>{room}){time}"
-        subject, other = f"(?P<who>{who})", f"(?P<other>{who})"
-        weapon = f"(?P<weapon>{_names(world.weapons)})"
-        motive = f"(?P<motive>{_names(world.motives)})"
-        sides = "|".join(get_args(Side))
-        forms: list[tuple[type, str]] = [
-            (MurderedBy, rf"Mr\. Boddy was murdered by (?P<who>{who})"),
-            (KilledWith, rf"Mr\. Boddy was killed with the {weapon}"),
-            (MurderedIn, rf"Mr\. Boddy was murdered {place}"),
-            (Same, rf"{subject} was in the same room as {other}{time}"),
-            (Beside, rf"{subject} was in the room just (?P<side>{sides}) of {other}{time}"),
-            (Together, rf"{subject} and {other} were {place} together at least once"),
-            (Motivated, rf"{subject} is motivated by {motive}"),
-            (At, rf"{subject} was {place}{time}"),
-        ]
-        if world.times:
-            forms += [
-                (MurderedAt, rf"Mr\. Boddy was murdered{time}"),
-                (Moved, rf"{subject} moved {step}"),
-                (Carried, rf"{subject} moved {other} {step}"),
-            ]
-        return [(kind, re.compile(pattern)) for kind, pattern in forms]
+        names = {name: _names(listed) for name, listed in self._lists.items()}
+        slots = {name: f"(?P<{name}>{pattern})" for name, pattern in names.items()}
+        return slots | {
+            "room": f"(?:in|at) the {slots['room']}",
+            "side": f"(?P<side>{'|'.join(get_args(Side))})",
+            "ref": rf"{_names(world.suspects)}|Mr\. Boddy|[Tt]he (?:{names['weapon']}|murderer|"
+            rf"murder weapon)|(?:[Tt]he|[Aa]) suspect motivated by (?:{names['motive']})",
+        }
+
+    @cached_property
+    def _patterns(self) -> list[tuple[type, re.Pattern[str]]]:
+        patterns = []
+        for kind, sentence in _SENTENCES.items():
+            refs = {name: f"(?P<{name}>{self._slots['ref']})" for name in _ref_fields(kind)}
+            pattern = sentence.replace(".", r"\.").format_map(self._slots | refs)
+            if self.world.times or kind not in (MurderedAt, Moved, Carried):
+                patterns.append((kind, re.compile(pattern)))
+        return patterns
 
     def _read_ref(self, text: str) -> Ref:
         world = self.world
@@ -265,25 +264,17 @@ class Wording:
 
     def _read_atom(self, text: str) -> Statement | None:
         """The atomic statement that a text makes; None if no form fits."""
-        world = self.world
-        lists = dict.fromkeys(("room", "start", "end"), world.rooms)
-        lists |= {"time": world.times, "weapon": world.weapons, "motive": world.motives}
         for kind, pattern in self._patterns:
-            if not (matched := pattern.fullmatch(text)):
-                continue
-            values: dict[str, object] = {}
-            for name, value in matched.groupdict().items():
-                if name in lists:
-                    values[name] = lists[name].index(value)
-                else:
-                    values[name] = value if name == "side" else self._read_ref(value)
-            if kind is Carried:
-                values["weapon"] = values.pop("other")
-            if "time" not in values and kind in (At, Same, Beside):
-                values["time"] = 0
-            statement = cast(Statement, kind(**values))
-            self._check(statement, text)
-            return statement
+            if matched := pattern.fullmatch(text):
+                values: dict[str, object] = {}
+                for name, value in matched.groupdict().items():
+                    if name in _ref_fields(kind):
+                        values[name] = self._read_ref(value)
+                    else:
+                        values[name] = value if name == "side" else self._lists[name].index(value)
+                statement = cast(Statement, kind(**values))
+                self._check(statement, text)
+                return statement
         return None
 
     def _check(self, statement: Statement, text: str) -> None:
@@ -302,7 +293,7 @@ class Wording:
         """
         text = sentence.strip()
         either = re.fullmatch(r"[Ee]ither (?P<pair>.+), but not both", text)
-        pairs: list[tuple[type, str, str]] = [(Iff, " if and only if ", text)]
+        pairs: list[tuple[type[Either | Iff], str, str]] = [(Iff, " if and only if ", text)]
         if either:
             pairs.append((Either, " or ", either["pair"]))
         elif self.edition == "published":
@@ -313,7 +304,7 @@ class Wording:
                 first = self._read_atom(pair[: cut.start()])
                 second = self._read_atom(pair[cut.end() :])
                 if isinstance(first, At) and isinstance(second, At):
-                    return Either(first, second) if kind is Either else Iff(first, second)
+                    return kind(first, second)
         atom = self._read_atom(text)
         if atom is None:
             hint = (
@@ -334,24 +325,19 @@ class Wording:
         """
         text = text.strip()
         world = self.world
+        position = rf"Where was (?P<who>{self._slots['ref']}){self._slots['time']}\?"
         if text in MAIN_QUESTIONS:
             question = Question(MAIN_QUESTIONS[text])
-        elif match := re.fullmatch(rf"Who is motivated by ({_names(world.motives)})\?", text):
-            question = Question("holder of", Ref("motive", world.motives.index(match[1])))
+        elif match := re.fullmatch(rf"Who is motivated by {self._slots['motive']}\?", text):
+            question = Question("holder of", Ref("motive", world.motives.index(match["motive"])))
         elif match := re.fullmatch(rf"What motivates ({_names(world.suspects)})\?", text):
             question = Question("motive of", Ref("suspect", world.suspects.index(match[1])))
+        elif match := re.fullmatch(position, text):
+            time = self._lists["time"].index(match["time"])
+            question = Question("position", self._read_ref(match["who"]), time)
         elif text.startswith("Where was ") and text.endswith("?"):
-            # A question about a position is the sentence of that position without the room.
-            body = text.removeprefix("Where was ").removesuffix("?")
-            ends = [f" at {time}" for time in world.times] or [""]
-            for end in filter(body.endswith, ends):
-                at = self._read_atom(f"{body.removesuffix(end)} was in the {world.rooms[0]}{end}")
-                if isinstance(at, At):
-                    question = Question("position", at.who, at.time)
-                    break
-            else:
-                when = " at TIME" if world.times else ""
-                raise PuzzleError(f'"{text}": expected "Where was WHO{when}?" with listed names')
+            when = " at TIME" if world.times else ""
+            raise PuzzleError(f'"{text}": expected "Where was WHO{when}?" with listed names')
         else:
             raise PuzzleError(f'"{text}": expected one of the question forms with listed names')
         if not question.options(world):
