@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 from tclue.puzzle.draw import Rng
 from tclue.puzzle.statements import (
+    MURDER_WEAPON,
+    MURDERER,
     At,
     Beside,
     Carried,
@@ -62,14 +64,11 @@ class Candidates:
         self.rng = rng
         self.world = world
         self.case = case
-        self._numbers = {
-            "suspect": list(range(len(world.suspects))),
-            "weapon": list(range(len(world.weapons))),
-            "motive": [m for m, count in enumerate(world.motive_counts) if count == 1],
-            "boddy": [0],
-            "murderer": [0],
-            "murder weapon": [0],
-        }
+        # kind -> all references of this kind that mean one person or thing
+        single = [Ref("motive", m) for m, count in enumerate(world.motive_counts) if count == 1]
+        self._refs = {"motive": single, "murderer": [MURDERER], "murder weapon": [MURDER_WEAPON]}
+        for who in named_things(world):
+            self._refs.setdefault(who.kind, []).append(who)
         self._draws: dict[type[Statement], Callable[[], Statement | None]] = {
             At: lambda: self._at(self._draw_ref(_ANYBODY), True),
             Moved: self._moved,
@@ -109,12 +108,9 @@ class Candidates:
 
     def _draw_ref(self, weights: dict[str, int]) -> Ref:
         """Draw a person or thing, of a kind that this world has."""
-        kinds = [kind for kind in weights if self._numbers[kind]]
+        kinds = [kind for kind in weights if self._refs[kind]]
         kind = kinds[self.rng.weighted([weights[kind] for kind in kinds])]
-        return Ref(kind, self.rng.choice(self._numbers[kind]))  # type: ignore[arg-type]
-
-    def _path(self, who: Ref) -> tuple[int, ...]:
-        return self.case.rooms_of(self.case.meant(who))
+        return self.rng.choice(self._refs[kind])
 
     def _time(self) -> int:
         return self.rng.below(self.world.num_times)
@@ -130,7 +126,7 @@ class Candidates:
     def _at(self, who: Ref, true: bool) -> At:
         """A true position, or a false one."""
         time = self._time()
-        room = self._path(who)[time]
+        room = self.case.rooms_of(who)[time]
         if not true:
             rooms = len(self.world.rooms)
             room = (room + self.rng.between(1, rooms - 1)) % rooms
@@ -138,7 +134,7 @@ class Candidates:
 
     def _moved(self) -> Moved | None:
         who = self._draw_ref(_PEOPLE)
-        path = self._path(who)
+        path = self.case.rooms_of(who)
         steps = [t for t in range(1, len(path)) if path[t - 1] != path[t]]
         if not steps:
             return None
@@ -147,21 +143,21 @@ class Candidates:
 
     def _carried(self) -> Carried | None:
         weapon = self._draw_ref(_THINGS)
-        path = self._path(weapon)
+        path = self.case.rooms_of(weapon)
         moves = [
-            Carried(Ref(kind, number), weapon, path[time - 1], path[time], time)  # type: ignore[arg-type]
+            Carried(who, weapon, path[time - 1], path[time], time)
             for time in range(1, len(path))
             if path[time - 1] != path[time]
             for kind in _PEOPLE
-            for number in self._numbers[kind]
-            if self._path(Ref(kind, number))[time - 1 : time + 1] == path[time - 1 : time + 1]  # type: ignore[arg-type]
+            for who in self._refs[kind]
+            if self.case.rooms_of(who)[time - 1 : time + 1] == path[time - 1 : time + 1]
         ]
         return self.rng.choice(moves) if moves else None
 
     def _same(self) -> Same | None:
         who, time = self._draw_ref(_ANYBODY), self._time()
-        room = self._path(who)[time]
-        other = self._draw_other(who, lambda ref: self._path(ref)[time] == room)
+        room = self.case.rooms_of(who)[time]
+        other = self._draw_other(who, lambda ref: self.case.rooms_of(ref)[time] == room)
         return other and Same(who, other, time)
 
     def _together(self) -> Together | None:
@@ -170,14 +166,18 @@ class Candidates:
         who = self._draw_ref(_ANYBODY)
 
         def shared_rooms(ref: Ref) -> list[int]:
-            return [a for a, b in zip(self._path(who), self._path(ref), strict=True) if a == b]
+            return [
+                a
+                for a, b in zip(self.case.rooms_of(who), self.case.rooms_of(ref), strict=True)
+                if a == b
+            ]
 
         other = self._draw_other(who, lambda ref: bool(shared_rooms(ref)))
         return other and Together(who, other, self.rng.choice(shared_rooms(other)))
 
     def _beside(self) -> Beside | None:
         who, time = self._draw_ref(_BY_NAME), self._time()
-        room = self._path(who)[time]
+        room = self.case.rooms_of(who)[time]
         # neighbouring room -> the side of that room on which this room lies
         sides: dict[int, Side] = {
             neighbour: side
@@ -185,8 +185,8 @@ class Candidates:
             for neighbour in self.world.reach[room]
             if self.world.beside[side][neighbour] == room
         }
-        other = self._draw_other(who, lambda ref: self._path(ref)[time] in sides)
-        return other and Beside(who, sides[self._path(other)[time]], other, time)
+        other = self._draw_other(who, lambda ref: self.case.rooms_of(ref)[time] in sides)
+        return other and Beside(who, sides[self.case.rooms_of(other)[time]], other, time)
 
     def _either(self) -> Either:
         truths = [True, False]
@@ -202,8 +202,8 @@ class Candidates:
     def _motivated(self) -> Motivated | None:
         if not self.world.motives:
             return None
-        suspect = self.rng.choice(self._numbers["suspect"])
-        return Motivated(Ref("suspect", suspect), self.case.motives[suspect])
+        suspect = self.rng.choice(self._refs["suspect"])
+        return Motivated(suspect, self.case.motives[suspect.number])
 
     def _solutions(self) -> Sequence[Statement]:
         """Statements of the parts of the solution that a prompt can ask for."""

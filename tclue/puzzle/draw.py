@@ -7,8 +7,10 @@ integer arithmetic. So a seed gives the same case on every machine and every ver
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import MutableSequence, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from math import isqrt
 from typing import Annotated, TypeVar
 
@@ -59,12 +61,7 @@ class Rng:
 
     def weighted(self, weights: Sequence[int]) -> int:
         """An index, drawn with the given integer weights."""
-        ticket = self.below(sum(weights))
-        for position, weight in enumerate(weights):
-            ticket -= weight
-            if ticket < 0:
-                return position
-        raise AssertionError("a ticket is below the sum of the weights")
+        return bisect_right(list(accumulate(weights)), self.below(sum(weights)))
 
 
 # The most of each entity is the number of its names.
@@ -270,10 +267,7 @@ def _carry(
         for path in weapons:
             room = path[-1]
             holders = [s for s in suspects if s[time] == room]
-            next_room = room
-            if holders:
-                end = rng.choice(holders)[time + 1]
-                if end != room and rng.chance(chosen.carry_probability):
-                    next_room = end
-            path.append(next_room)
+            end = rng.choice(holders)[time + 1] if holders else room
+            moves = end != room and rng.chance(chosen.carry_probability)
+            path.append(end if moves else room)
     return weapons

@@ -13,7 +13,7 @@ of "if and only if" is a statement by itself, so the two sides may be about diff
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -211,22 +211,14 @@ class Case:
         return self.boddy_rooms[self.time]
 
     def rooms_of(self, who: Ref) -> tuple[int, ...]:
-        """The room of a person or thing at each time.
-
-        Raises KeyError for a description: `bind` it to a suspect first.
-        """
-        if who.kind == "suspect":
-            return self.suspect_rooms[who.number]
-        if who.kind == "weapon":
-            return self.weapon_rooms[who.number]
-        return {
-            "boddy": self.boddy_rooms,
-            "murderer": self.suspect_rooms[self.murderer],
-            "murder weapon": self.weapon_rooms[self.weapon],
-        }[who.kind]
+        """The room at each time of whoever or whatever is meant (see `meant`)."""
+        who = self.meant(who)
+        if who.kind == "boddy":
+            return self.boddy_rooms
+        return (self.suspect_rooms if who.kind == "suspect" else self.weapon_rooms)[who.number]
 
     def meant(self, who: Ref) -> Ref:
-        """The person or thing that a role means, or a description that fits one suspect."""
+        """The person or thing that is named, has a role, or is the first to fit a description."""
         if who.kind == "murderer":
             return Ref("suspect", self.murderer)
         if who.kind == "murder weapon":
@@ -238,24 +230,18 @@ class Case:
 
 def refs(statement: Statement) -> Iterator[Ref]:
     """Every person or thing in a statement, in order and with repetitions."""
-    if isinstance(statement, Either | Iff):
-        yield statement.first.who
-        yield statement.second.who
-        return
-    for field in fields(statement):
-        value = getattr(statement, field.name)
-        if isinstance(value, Ref):
+    for value in vars(statement).values():
+        if isinstance(value, At):
+            yield value.who
+        elif isinstance(value, Ref):
             yield value
 
 
 def bind(statement: Statement, suspects: dict[Ref, Ref]) -> Statement:
     """An atomic statement with its descriptions replaced by the suspects that they mean."""
-    changes: dict[str, Any] = {
-        field.name: suspects[value]
-        for field in fields(statement)
-        if isinstance(value := getattr(statement, field.name), Ref) and value in suspects
-    }
-    return replace(statement, **changes) if changes else statement
+    parts = vars(statement).items()
+    changes: dict[str, Any] = {n: suspects[value] for n, value in parts if value in suspects}
+    return replace(statement, **changes)
 
 
 def descriptions(statement: Statement) -> tuple[Ref, ...]:
@@ -298,9 +284,9 @@ def _holds(statement: Statement, case: Case, world: World) -> bool:
             paths = case.rooms_of(who), case.rooms_of(weapon)
             return all(path[time - 1 : time + 1] == (start, end) for path in paths)
         case Motivated(who, motive):
-            return case.motives[_suspect(who, case)] == motive
+            return case.motives[case.meant(who).number] == motive
         case MurderedBy(who):
-            return _suspect(who, case) == case.murderer
+            return case.meant(who) == case.meant(MURDERER)
         case KilledWith(weapon_number):
             return weapon_number == case.weapon
         case MurderedIn(room):
@@ -309,11 +295,3 @@ def _holds(statement: Statement, case: Case, world: World) -> bool:
             return time == case.time
         case _:
             raise TypeError(f"not an atomic statement: {statement}")
-
-
-def _suspect(who: Ref, case: Case) -> int:
-    if who.kind == "murderer":
-        return case.murderer
-    if who.kind != "suspect":
-        raise ValueError(f"{who} is not a suspect")
-    return who.number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +43,9 @@ from tclue.puzzle.world import World
 
 def struck_out(known: Knowledge, case: Case) -> list[str]:
     """What is true in the case and no longer possible in what is known."""
-    truth = {name: getattr(case, name) for name in ("murderer", "weapon", "time", "room")}
+    truth: dict[Any, int] = {
+        name: getattr(case, name) for name in ("murderer", "weapon", "time", "room")
+    }
     truth |= {Ref("suspect", s): motive for s, motive in enumerate(case.motives)}
     truth |= {
         (who, time): room
