@@ -212,7 +212,7 @@ def _comparable_rows(sets: Sequence[RankedSet]) -> str:
         f"{counted(row.summary.puzzles, 'puzzle')}, "
         f"{counted(row.summary.samples, 'response')} to each\n"
         for ranked in sets
-        if ranked.sha256 == FILES["published-val"].sha256 and ranked.grader == "published"
+        if ranked.sha256 == FILES["published-val"] and ranked.grader == "published"
         for row in (*ranked.rows, *ranked.levels)
     ]
     if not lines:

@@ -86,8 +86,9 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     """
     from tclue.puzzle import published
 
-    for file in published.fetch(source or published.SOURCE, published.FILES):
-        click.echo(f"{file.name}: {'fetched' if file.new else 'already there'}, in {file.path}")
+    for name, is_new in published.fetch(source or published.SOURCE).items():
+        status = "fetched" if is_new else "already there"
+        click.echo(f"{name}: {status}, in {published.place(name)}")
     click.echo("next: tclue check published-val, or tclue show published-val", err=True)
 
 

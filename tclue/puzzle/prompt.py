@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import dropwhile, takewhile
 from typing import TypeVar
 
 from tclue.puzzle.statements import Statement
@@ -170,57 +169,49 @@ def read(text: str) -> Parsed:
     parts = _sections(lines, edition)
     world = _world(parts)
     words = wording(world, edition)
-    clues = tuple(
-        _at_line(line, lambda item=item: words.read(item))  # type: ignore[misc]
-        for line, item in _items(parts["clues"], _BULLET, "- CLUE")
-    )
-    return Parsed(edition, world, clues, _questions(parts, words))
+    clues = _read_each(_items(parts["clues"], _BULLET, "- CLUE"), words.read)
+    return Parsed(edition, world, tuple(clues), _questions(parts, words))
 
 
-def _at_line(line: Line, reader: Callable[[], T]) -> T:
-    """Call a reader, and put the line's number before the message of its error."""
-    try:
-        return reader()
-    except PuzzleError as error:
-        raise PuzzleError(f"line {line[0]}: {error}") from None
+def _read_each(items: list[tuple[Line, str]], reader: Callable[[str], T]) -> list[T]:
+    """Read each item; an error begins with the number of its line."""
+    values: list[T] = []
+    for (number, _), item in items:
+        try:
+            values.append(reader(item))
+        except PuzzleError as error:
+            raise PuzzleError(f"line {number}: {error}") from None
+    return values
 
 
 def _sections(lines: list[Line], edition: Edition) -> dict[str, list[Line]]:
     """The lines below each label. A section that the prompt leaves out has no key."""
-    starts: list[tuple[int, str]] = []
+    sections: dict[str, list[Line]] = {}  # each with the line of its label first
     house = edition == "house"
     labels = {key: label for key, pair in _LABELS.items() if (label := pair[house])}
     keys = list(labels)
-    for position, (number, line) in enumerate(lines):
+    section: list[Line] = []
+    for number, line in lines:
         for key, label in labels.items():
             if line == label if house else line.endswith(label):
-                if starts and keys.index(starts[-1][1]) >= keys.index(key):
+                if not sections.keys() <= set(keys[: keys.index(key)]):
                     raise PuzzleError(
                         f'line {number}: "{label}" is repeated or out of order: expected the '
                         f"sections {', '.join(keys)}, each once"
                     )
-                starts.append((position, key))
-    present = {key for _, key in starts}
+                section = sections[key] = []
+        if line:
+            section.append((number, line))
+        elif len(section) > 1 and section is sections.get("format"):
+            section = []  # This section ends with its paragraph. What follows is not part of it.
     for key, label in labels.items():
-        if key not in present and key not in _OPTIONAL:
+        if key not in sections and key not in _OPTIONAL:
             description = "a line" if house else "a line ending in"
             raise PuzzleError(f'no {key}: expected {description} "{label}"')
-    ends = [start for start, _ in starts[1:]] + [len(lines)]
-    sections: dict[str, list[Line]] = {}
-    for (start, key), end in zip(starts, ends, strict=True):
-        section = list(dropwhile(_is_blank, lines[start + 1 : end]))
-        if key == "format":
-            # This section ends with its paragraph. What follows is not part of it.
-            section = list(takewhile(lambda line: not _is_blank(line), section))
-        sections[key] = [line for line in section if not _is_blank(line)]
-        if not section:
-            number, label = lines[start]
+    for (number, label), *below in sections.values():
+        if not below:
             raise PuzzleError(f'line {number}: "{label}": expected at least one line below it')
-    return sections
-
-
-def _is_blank(line: Line) -> bool:
-    return not line[1]
+    return {key: section[1:] for key, section in sections.items()}
 
 
 def _items(lines: list[Line], pattern: re.Pattern[str], expected: str) -> list[tuple[Line, str]]:
@@ -313,9 +304,8 @@ def _plan(lines: list[Line], rooms: int) -> tuple[tuple[int | None, ...], ...]:
 
 def _questions(parts: dict[str, list[Line]], words: Wording) -> dict[str, Question]:
     lines = parts["questions"] + parts.get("bonus", [])
-    questions: dict[str, Question] = {}
-    for letter, (line, text) in zip(LETTERS, _items(lines, _LETTERED, "A. QUESTION"), strict=False):
-        questions[letter] = _at_line(line, lambda text=text: words.read_question(text))  # type: ignore[misc]
+    asked = _read_each(_items(lines, _LETTERED, "A. QUESTION"), words.read_question)
+    questions = dict(zip(LETTERS, asked, strict=False))
     kinds = _items(parts["format"], _LETTERED, "A. KIND")
     expected = [ANSWER_KINDS[question.topic] for question in questions.values()]
     if [kind for _, kind in kinds] != expected:

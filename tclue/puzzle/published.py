@@ -12,8 +12,6 @@ step, so the cache never holds a part of a file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,33 +26,11 @@ TIMEOUT_S = 30.0  # for the connection, and between two parts of a file
 MAX_BYTES = 50_000_000  # val.json has 285,839 bytes
 
 
-@dataclass(frozen=True)
-class PublishedFile:
-    """One of the author's files; its name is relative to the source URL."""
-
-    file: str
-    sha256: str
-
-
-# name of the puzzle set -> its file
+# Name of the puzzle set -> the SHA-256 of its file. "published-val" is `val.json` at the source.
 FILES = {
-    "published-val": PublishedFile(
-        "val.json", "44e45bfea7c9cf519112d3406a3a567e29514e3812464e0493baad5aab26f5c8"
-    ),
-    "published-test": PublishedFile(
-        "test.json", "3b112d8da3367caaa9d964ffe4f73334a552294e51b10ebd91fa9a6cca9ffb87"
-    ),
+    "published-val": "44e45bfea7c9cf519112d3406a3a567e29514e3812464e0493baad5aab26f5c8",
+    "published-test": "3b112d8da3367caaa9d964ffe4f73334a552294e51b10ebd91fa9a6cca9ffb87",
 }
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A puzzle set that is now in the cache."""
-
-    name: str
-    path: Path
-    # whether it was fetched just now
-    new: bool
 
 
 def place(name: str) -> Path:
@@ -62,7 +38,7 @@ def place(name: str) -> Path:
     return cache_folder() / "published" / f"{name}.json"
 
 
-def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
+def cached(name: str) -> Path:
     """The cached file of a published puzzle set.
 
     Raises UserError, which names the command that fetches it, if it is missing or has other bytes.
@@ -70,39 +46,40 @@ def cached(name: str, files: Mapping[str, PublishedFile] = FILES) -> Path:
     path = place(name)
     if not path.exists():
         raise UserError(f"{name}: not fetched yet: run `{COMMAND}`")
-    if (digest := _sha256(path.read_bytes())) != files[name].sha256:
+    if (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != FILES[name]:
         raise UserError(
             f"{path}: not the published file: its SHA-256 is {digest}, "
-            f"expected {files[name].sha256}: `{COMMAND}` fetches it again"
+            f"expected {FILES[name]}: `{COMMAND}` fetches it again"
         )
     return path
 
 
-def fetch(source: str = SOURCE, files: Mapping[str, PublishedFile] = FILES) -> list[Fetched]:
+def fetch(source: str = SOURCE) -> dict[str, bool]:
     """Fetch the files that are not in the cache from below `source`, a URL.
 
-    Raises UserError if a file cannot be fetched, has the wrong SHA-256, or cannot be written; the
-    files that were fetched before it are kept.
+    Returns, for the name of each set, whether its file was fetched just now. Raises UserError if a
+    file cannot be fetched, has the wrong SHA-256, or cannot be written; the files that were fetched
+    before it are kept.
     """
     url = urlsplit(source)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or "@" in url.netloc:
         raise UserError(f"--source: expected a URL such as {SOURCE}, without a password or a query")
-    return [_fetch_one(name, source, files) for name in files]
+    return {name: _fetch_one(name, source) for name in FILES}
 
 
-def _fetch_one(name: str, source: str, files: Mapping[str, PublishedFile]) -> Fetched:
-    path, expected = place(name), files[name]
-    if path.exists() and _sha256(path.read_bytes()) == expected.sha256:
-        return Fetched(name, path, new=False)
-    url = f"{source.rstrip('/')}/{expected.file}"
+def _fetch_one(name: str, source: str) -> bool:
+    path, expected = place(name), FILES[name]
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == expected:
+        return False
+    url = f"{source.rstrip('/')}/{name.removeprefix('published-')}.json"
     data = _download(url)
-    if (digest := _sha256(data)) != expected.sha256:
+    if (digest := hashlib.sha256(data).hexdigest()) != expected:
         raise UserError(
-            f"{url}: not the published file: its SHA-256 is {digest}, expected {expected.sha256}; "
+            f"{url}: not the published file: its SHA-256 is {digest}, expected {expected}; "
             "nothing was kept"
         )
     write_cached(path, data)
-    return Fetched(name, path, new=True)
+    return True
 
 
 def _download(url: str) -> bytes:
@@ -127,7 +104,3 @@ def _download(url: str) -> bytes:
             f"{url}: cannot be fetched: {reason}; --source names another server"
         ) from None
     return bytes(data)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -163,7 +163,7 @@ def test_published_results_stand_apart(results: Path) -> None:
 
 
 def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path: Path) -> None:
-    sha256 = FILES["published-val"].sha256
+    sha256 = FILES["published-val"]
     write_run(tmp_path, "same", sha256=sha256, grader="published", puzzle_set="published-val")
     write_run(tmp_path, "other grader", sha256=sha256, puzzle_set="published-val")
     write_run(tmp_path, "other file", grader="published")
