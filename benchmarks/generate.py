@@ -34,7 +34,6 @@ import published_way
 from tclue.puzzle import clauses, cpsat, generate, sat
 from tclue.puzzle.candidates import Candidates
 from tclue.puzzle.draw import GenerationSettings, draw_case, settings
-from tclue.puzzle.statements import form
 
 STAGES = ("draw", "candidates", "rules and clauses", "removal", "prompt and check")
 
@@ -244,7 +243,7 @@ def form_shares(count: int, seed: int) -> dict[str, Any]:
     """Shares of the clue forms at the published mix."""
     forms: Counter[str] = Counter()
     for puzzle_seed in range(seed, seed + count):
-        forms.update(form(clue) for clue in generate.generate(puzzle_seed).clues)
+        forms.update(clue.form for clue in generate.generate(puzzle_seed).clues)
     shares = {name: forms[name] / forms.total() for name in PUBLISHED_SHARES}
     return {"puzzles": count, "clues": forms.total(), "shares": shares}
 

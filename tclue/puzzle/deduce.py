@@ -39,7 +39,6 @@ from tclue.puzzle.statements import (
     Same,
     Statement,
     Together,
-    form,
     named_things,
 )
 from tclue.puzzle.wording import Question
@@ -67,7 +66,7 @@ def measure(puzzle: Puzzle) -> Difficulty:
     while useful := sum(known.take(clue) for clue in puzzle.clues) + known.apply_rules():
         rounds += 1
         steps += useful
-    forms = Counter(form(clue) for clue in puzzle.clues)
+    forms = Counter(clue.form for clue in puzzle.clues)
     return Difficulty(
         num_clues=puzzle.num_clues,
         shares={name: count / puzzle.num_clues for name, count in forms.most_common()},

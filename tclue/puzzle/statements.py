@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from tclue.puzzle.world import Side, World
 
@@ -41,36 +41,48 @@ def named_things(world: World) -> list[Ref]:
 
 
 @dataclass(frozen=True)
-class At:
+class Statement:
+    """A claim that is true or false in a case. Entities are `Ref`s, or numbers in the `World`."""
+
+    # the name by which the shares of the forms of clues are reported
+    form: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class At(Statement):
     """`who` was in `room` at `time`."""
 
+    form = "position"
     who: Ref
     room: int
     time: int
 
 
 @dataclass(frozen=True)
-class Same:
+class Same(Statement):
     """`who` was in the same room as `other` at `time`."""
 
+    form = "same room"
     who: Ref
     other: Ref
     time: int
 
 
 @dataclass(frozen=True)
-class Together:
+class Together(Statement):
     """`who` and `other` were both in `room` at one time or more."""
 
+    form = "together"
     who: Ref
     other: Ref
     room: int
 
 
 @dataclass(frozen=True)
-class Beside:
+class Beside(Statement):
     """`who` was in the room next to that of `other`, on its `side`, at `time`."""
 
+    form = "direction"
     who: Ref
     side: Side
     other: Ref
@@ -78,9 +90,10 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Moved(Statement):
     """`who` was in `start` at the time before `time`, and in `end` at `time`."""
 
+    form = "person moved"
     who: Ref
     start: int
     end: int
@@ -88,9 +101,10 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Carried:
+class Carried(Statement):
     """`who` and `weapon` were both in `start` at the time before `time`, and in `end` at `time`."""
 
+    form = "weapon moved"
     who: Ref
     weapon: Ref
     start: int
@@ -99,94 +113,62 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class Motivated:
+class Motivated(Statement):
     """`who` has `motive`."""
 
+    form = "motive"
     who: Ref
     motive: int
 
 
 @dataclass(frozen=True)
-class MurderedBy:
+class MurderedBy(Statement):
     """`who` is the murderer."""
 
+    form = "solution"
     who: Ref
 
 
 @dataclass(frozen=True)
-class KilledWith:
+class KilledWith(Statement):
     """`weapon` is the murder weapon."""
 
+    form = "solution"
     weapon: int
 
 
 @dataclass(frozen=True)
-class MurderedIn:
+class MurderedIn(Statement):
     """The murder happened in `room`."""
 
+    form = "solution"
     room: int
 
 
 @dataclass(frozen=True)
-class MurderedAt:
+class MurderedAt(Statement):
     """The murder happened at `time`."""
 
+    form = "solution"
     time: int
 
 
 @dataclass(frozen=True)
-class Either:
+class Either(Statement):
     """Exactly one of two positions is true (one or both, if "or" is read as inclusive)."""
 
+    form = "exactly one"
     first: At
     second: At
 
 
 @dataclass(frozen=True)
-class Iff:
+class Iff(Statement):
     """Both positions are true, or neither is."""
 
+    form = "if and only if"
     first: At
     second: At
-
-
-Statement = (
-    At
-    | Same
-    | Together
-    | Beside
-    | Moved
-    | Carried
-    | Motivated
-    | MurderedBy
-    | KilledWith
-    | MurderedIn
-    | MurderedAt
-    | Either
-    | Iff
-)
-
-# The names by which the shares of the forms of clues are reported.
-FORMS: dict[type, str] = {
-    At: "position",
-    Moved: "person moved",
-    Beside: "direction",
-    Same: "same room",
-    Either: "exactly one",
-    Iff: "if and only if",
-    Together: "together",
-    Carried: "weapon moved",
-    Motivated: "motive",
-    MurderedBy: "solution",
-    KilledWith: "solution",
-    MurderedIn: "solution",
-    MurderedAt: "solution",
-}
-
-
-def form(statement: Statement) -> str:
-    """The name of a statement's form, one of the values of `FORMS`."""
-    return FORMS[type(statement)]
 
 
 @dataclass(frozen=True)
