@@ -41,21 +41,6 @@ _THINGS = {"weapon": 9, "murder weapon": 1}
 _ANYBODY = {**_PEOPLE, **_THINGS, "boddy": 2}
 _BY_NAME = {"suspect": 14, "weapon": 8, "boddy": 2}
 
-# The weights with which each form is drawn into the pool. They are chosen so that the clues that
-# remain after removal have the published shares of forms (see `benchmarks/generate.py --shares`).
-FORM_WEIGHTS: dict[type[Statement], int] = {
-    At: 115,
-    Moved: 205,
-    Beside: 68,
-    Same: 146,
-    Either: 74,
-    Iff: 55,
-    Together: 103,
-    Carried: 66,
-    Motivated: 6,
-    MurderedBy: 150,  # stands for every part of the solution
-}
-
 
 class Candidates:
     """Draws true statements about one case."""
@@ -69,18 +54,21 @@ class Candidates:
         self._refs = {"motive": single, "murderer": [MURDERER], "murder weapon": [MURDER_WEAPON]}
         for who in named_things(world):
             self._refs.setdefault(who.kind, []).append(who)
-        self._draws: dict[type[Statement], Callable[[], Statement | None]] = {
-            At: lambda: self._at(self._draw_ref(_ANYBODY), True),
-            Moved: self._moved,
-            Beside: self._beside,
-            Same: self._same,
-            Either: self._either,
-            Iff: self._iff,
-            Together: self._together,
-            Carried: self._carried,
-            Motivated: self._motivated,
-            MurderedBy: lambda: self.rng.choice(self._solutions()),
-        }
+        # The weights with which each form is drawn into the pool. They are chosen so that the clues
+        # that remain after removal have the published shares of forms (see
+        # `benchmarks/generate.py --shares`). If a case has no statement of a form, it yields None.
+        self._draws: list[tuple[int, Callable[[], Statement | None]]] = [
+            (115, lambda: self._at(self._draw_ref(_ANYBODY), True)),
+            (205, self._moved),
+            (68, self._beside),
+            (146, self._same),
+            (74, self._either),
+            (55, self._iff),
+            (103, self._together),
+            (66, self._carried),
+            (6, self._motivated),
+            (150, lambda: self.rng.choice(self._solutions())),
+        ]
 
     def plain_facts(self) -> list[Statement]:
         """Statements of every position, motive and part of the solution, in random order."""
@@ -97,14 +85,9 @@ class Candidates:
 
     def pool(self, count: int) -> list[Statement]:
         """About `count` different statements of all forms, in random order."""
-        weights = list(FORM_WEIGHTS.values())
-        drawn: dict[Statement, None] = {}
-        for _ in range(count):
-            make = self._draws[list(FORM_WEIGHTS)[self.rng.weighted(weights)]]
-            # A form may have no true statement about this case: then a draw yields None.
-            if (statement := make()) is not None:
-                drawn[statement] = None
-        return list(drawn)
+        weights = [weight for weight, _ in self._draws]
+        drawn = [self._draws[self.rng.weighted(weights)][1]() for _ in range(count)]
+        return list(dict.fromkeys(statement for statement in drawn if statement is not None))
 
     def _draw_ref(self, weights: dict[str, int]) -> Ref:
         """Draw a person or thing, of a kind that this world has."""

@@ -189,12 +189,18 @@ class Clauses:
             return [(Ref("suspect", s), guilty) for s, guilty in enumerate(self.murderer)]
         return [(Ref("suspect", s), row[who.number]) for s, row in enumerate(self._motive)]
 
-    def _tie(self, candidates: Iterable[tuple[int, int]]) -> int:
-        """A literal equal to the `value` of the one (chosen, value) pair whose `chosen` is true."""
+    def _tie(self, candidates: Iterable[tuple[int, int | None]]) -> int:
+        """A literal equal to the `value` of the one (chosen, value) pair whose `chosen` is true.
+
+        A `value` of None stands for false.
+        """
         tied = self._new()
         for chosen, value in candidates:
-            self.add(-chosen, -tied, value)
-            self.add(-chosen, tied, -value)
+            if value is None:
+                self.add(-tied, -chosen)
+            else:
+                self.add(-tied, -chosen, value)
+                self.add(tied, -chosen, -value)
         return tied
 
     def _all(self, literals: Sequence[int]) -> int:
@@ -257,15 +263,15 @@ class Clauses:
                 return place(who, time, room)
             case Same(who, other, time):
                 rooms = range(len(self.world.rooms))
-                return self._paired(
-                    [(place(who, time, room), place(other, time, room)) for room in rooms]
-                )
+                return self._tie((place(other, time, r), place(who, time, r)) for r in rooms)
             case Beside(who, side, other, time):
-                pairs = [
-                    (None if beside is None else place(who, time, beside), place(other, time, room))
-                    for room, beside in enumerate(self.world.beside[side])
-                ]
-                return self._paired(pairs)
+                return self._tie(
+                    (
+                        place(other, time, room),
+                        None if next_room is None else place(who, time, next_room),
+                    )
+                    for room, next_room in enumerate(self.world.beside[side])
+                )
             case Together(who, other, room):
                 times = range(self.world.num_times)
                 return self._any(
@@ -294,20 +300,6 @@ class Clauses:
         if who.kind == "suspect":
             return literals[who.number]
         return self._tie((fills, literals[ref.number]) for ref, fills in self._fillers(who))
-
-    def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
-        """A literal that is true exactly when both literals of some (first, second) pair are.
-
-        Exactly one `second` must be true. A `first` of None stands for false.
-        """
-        paired = self._new()
-        for first, second in pairs:
-            if first is None:
-                self.add(-paired, -second)
-            else:
-                self.add(-paired, -second, first)
-                self.add(paired, -second, -first)
-        return paired
 
     def facts(self, case: Case) -> list[int]:
         """The literals that are all true exactly when everything happened as in this case."""

@@ -161,13 +161,14 @@ def draw_world(rng: Rng, chosen: GenerationSettings) -> tuple[World, tuple[int, 
     times = min(rng.between(1, 2 * players), chosen.max_times)
     weapons, rooms = chosen.weapons or weapons, chosen.rooms or rooms
     times = chosen.times or times
+    steps = [step for step in names.STEPS_MINUTES if times * step <= names.MINUTES_A_DAY]
     motive_names, motives = _draw_motives(rng, chosen, suspects)
     world = World(
         suspects=_draw_names(rng, names.SUSPECTS, 10, suspects),
         weapons=_draw_names(rng, names.WEAPONS, 8, weapons),
         rooms=_draw_names(rng, names.ROOMS, 17, rooms),
         plan=_draw_plan(rng, chosen, rooms),
-        times=_draw_times(rng, times),
+        times=names.clock_times(times, rng.choice(steps)),
         motives=motive_names,
         motive_counts=tuple(motives.count(m) for m in range(len(motive_names))),
     )
@@ -188,11 +189,6 @@ def _draw_plan(
     width = min(width, chosen.max_width)
     cells = [*range(rooms), *[None] * (-rooms % width)]
     return tuple(tuple(cells[i : i + width]) for i in range(0, len(cells), width))
-
-
-def _draw_times(rng: Rng, count: int) -> tuple[str, ...]:
-    fitting = [step for step in names.STEPS_MINUTES if count * step <= names.MINUTES_A_DAY]
-    return names.clock_times(count, rng.choice(fitting))
 
 
 def _draw_motives(

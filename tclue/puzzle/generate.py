@@ -116,7 +116,7 @@ def choose_questions(
     given = {fact for clue in clues for fact in _stated(clue, world)}
 
     def is_open(question: Question) -> bool:
-        return question.fact(question.number(case, world)) not in given
+        return question.true_fact(case, world) not in given
 
     main = [Question(topic) for topic in MAIN_QUESTIONS.values()]
     asked = [question for question in main if question.options(world) and is_open(question)]

@@ -90,12 +90,13 @@ class Question:
 
     def answer(self, case: Case, world: World) -> str:
         """The true answer in a case, one of `options`."""
-        return self.options(world)[self.number(case, world)]
+        options = enumerate(self.options(world))
+        return next(name for number, name in options if holds(self.fact(number), case, world))
 
-    def number(self, case: Case, world: World) -> int:
-        """The index in `options` of the true answer in a case."""
-        options = range(len(self.options(world)))
-        return next(number for number in options if holds(self.fact(number), case, world))
+    def true_fact(self, case: Case, world: World) -> Statement:
+        """The statement that the true answer in a case is the answer."""
+        facts = map(self.fact, range(len(self.options(world))))
+        return next(fact for fact in facts if holds(fact, case, world))
 
     def fact(self, number: int) -> Statement:
         """The statement that the option with this index is the answer."""
