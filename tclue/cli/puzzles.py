@@ -307,8 +307,8 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     tclue grade val.json responses.jsonl --grader published --json
     """
     from tclue.board import terminal
+    from tclue.puzzle.grading.grade import grade_file
     from tclue.puzzle.grading.grade import grader as find_grader
-    from tclue.puzzle.grading.grade_file import grade_file
 
     graded = list(grade_file(read_source(puzzles), responses, find_grader(grader)))
     if not as_json:

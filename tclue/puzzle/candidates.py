@@ -20,18 +20,16 @@ from tclue.puzzle.statements import (
     Case,
     Either,
     Iff,
-    KilledWith,
     Motivated,
     Moved,
-    MurderedAt,
     MurderedBy,
-    MurderedIn,
     Ref,
     Same,
     Statement,
     Together,
     named_things,
 )
+from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import SIDES, Side, World
 
 # The weights with which each kind of reference is drawn, as measured on the published evaluation
@@ -190,14 +188,9 @@ class Candidates:
 
     def _solutions(self) -> Sequence[Statement]:
         """Statements of the parts of the solution that a prompt can ask for."""
-        case = self.case
-        parts: list[Statement] = [
-            MurderedBy(Ref("suspect", case.murderer)),
-            KilledWith(case.weapon),
-            MurderedIn(case.room),
-        ]
-        if self.world.times:
-            parts.append(MurderedAt(case.time))
-        if case.motives and self.world.motive_counts[case.motives[case.murderer]] == 1:
+        case, world = self.case, self.world
+        questions = [Question(topic) for topic in MAIN_QUESTIONS.values() if topic != "motive"]
+        parts = [each.true_fact(case, world) for each in questions if each.options(world)]
+        if case.motives and world.motive_counts[case.motives[case.murderer]] == 1:
             parts.append(MurderedBy(Ref("motive", case.motives[case.murderer])))
         return parts

@@ -61,7 +61,6 @@ class Clauses:
         self.solver = Solver(name=SOLVER)
         self._top = 0
         self._literals: dict[Statement, int] = {}
-        self._tied: dict[tuple[Ref, int, int], int] = {}
         self.murderer = self._choice(len(world.suspects))
         self.weapon = self._choice(len(world.weapons))
         self.time = self._choice(world.num_times)
@@ -174,12 +173,7 @@ class Clauses:
         """The literal of "`who` was in `room` at `time`"; a description must fit one suspect."""
         if who in self._place:
             return self._place[who][time][room]
-        key = (who, time, room)
-        if key not in self._tied:
-            self._tied[key] = self._tie(
-                (fills, self._place[ref][time][room]) for ref, fills in self._fillers(who)
-            )
-        return self._tied[key]
+        return self.literal(At(who, room, time))
 
     def _fillers(self, who: Ref) -> list[tuple[Ref, int]]:
         """All who may be meant by a role or a description, each with the literal that says so."""
@@ -260,10 +254,13 @@ class Clauses:
         place = self.place
         match statement:
             case At(who, room, time):
-                return place(who, time, room)
+                if who in self._place:
+                    return place(who, time, room)
+                fillers = self._fillers(who)
+                return self._tie([(fills, place(ref, time, room)) for ref, fills in fillers])
             case Same(who, other, time):
                 rooms = range(len(self.world.rooms))
-                return self._tie((place(other, time, r), place(who, time, r)) for r in rooms)
+                return self._tie([(place(other, time, r), place(who, time, r)) for r in rooms])
             case Beside(who, side, other, time):
                 return self._tie(
                     (

@@ -176,7 +176,11 @@ class Knowledge:
                     self._restrict(ref, time - 1, 1 << start)
                     self._restrict(ref, time, 1 << end)
             case Motivated(who, motive):
-                self._assert_motive(who, motive)
+                if len(meant := self.meant(who)) == 1:
+                    self.possible[meant[0]] &= 1 << motive
+                elif who.kind == "murderer":
+                    holders = self.meant(Ref("motive", motive))
+                    self.possible["murderer"] &= mask(holder.number for holder in holders)
             case MurderedBy(who):
                 self.possible["murderer"] &= mask(ref.number for ref in self.meant(who))
             case KilledWith(weapon_number):
@@ -188,30 +192,16 @@ class Knowledge:
             case Either(first, second) | Iff(first, second):
                 self._assert_pair(first, second, agree=isinstance(clue, Iff))
 
-    def _assert_motive(self, who: Ref, motive: int) -> None:
-        meant = self.meant(who)
-        if len(meant) == 1:
-            self.possible[meant[0]] &= 1 << motive
-        elif who.kind == "murderer":
-            self.possible["murderer"] &= mask(m.number for m in self.meant(Ref("motive", motive)))
-
     def _assert_pair(self, first: At, second: At, agree: bool) -> None:
         """Exactly one position is true, or both agree: if one is known, the other follows."""
         for known, other in ((first, second), (second, first)):
-            status = self._status(known)
-            if status is None:
+            rooms, stated = self.view(known.who, known.time), 1 << known.room
+            if rooms & stated and rooms != stated:
                 continue
-            if status == agree:
+            if (rooms == stated) == agree:
                 self._restrict(other.who, other.time, 1 << other.room)
             elif other.who.kind != "motive" or self.world.motive_counts[other.who.number] == 1:
                 self._restrict(other.who, other.time, ~(1 << other.room))
-
-    def _status(self, position: At) -> bool | None:
-        """Whether a position is known to be true or false; None if it is not known."""
-        rooms = self.view(position.who, position.time)
-        if not rooms >> position.room & 1:
-            return False
-        return True if rooms == 1 << position.room else None
 
     def _steps(self) -> None:
         """At each step everybody and everything stays or goes to a neighbouring room."""

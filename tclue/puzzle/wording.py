@@ -13,7 +13,6 @@ from functools import cached_property, lru_cache
 from typing import Literal, cast, get_args
 
 from tclue.puzzle.statements import (
-    BODDY,
     MURDER_WEAPON,
     MURDERER,
     At,
@@ -33,6 +32,7 @@ from tclue.puzzle.statements import (
     Statement,
     Together,
     holds,
+    named_things,
 )
 from tclue.puzzle.world import PuzzleError, Side, World
 
@@ -244,24 +244,24 @@ class Wording:
                 patterns.append((kind, re.compile(pattern)))
         return patterns
 
+    @cached_property
+    def _refs(self) -> dict[str, Ref]:
+        """Everybody and everything by what `ref` calls them."""
+        motives = [Ref("motive", m) for m in range(len(self.world.motives))]
+        everybody = [*motives, MURDERER, MURDER_WEAPON, *named_things(self.world)]
+        return {self.ref(who): who for who in everybody}
+
     def _read_ref(self, text: str) -> Ref:
-        world = self.world
-        if text in world.suspects:
-            return Ref("suspect", world.suspects.index(text))
-        words = text[0].lower() + text[1:]
-        fixed = {"mr. Boddy": BODDY, "the murderer": MURDERER, "the murder weapon": MURDER_WEAPON}
-        if words in fixed:
-            return fixed[words]
-        article, _, name = words.partition(" ")
-        if name.startswith("suspect motivated by "):
-            motive = world.motives.index(name.removeprefix("suspect motivated by "))
-            if (article == "the") != (world.motive_counts[motive] == 1):
-                raise PuzzleError(
-                    f'"{text}": expected "{self.ref(Ref("motive", motive))}", because the number '
-                    f"of suspects with that motive is {world.motive_counts[motive]}"
-                )
-            return Ref("motive", motive)
-        return Ref("weapon", world.weapons.index(name))
+        # At the start of a sentence, an article has a capital.
+        words = text if text in self._refs else text[0].lower() + text[1:]
+        if words not in self._refs:  # Only a description can have the wrong article.
+            article, _, name = words.partition(" ")
+            expected = f"{'a' if article == 'the' else 'the'} {name}"
+            raise PuzzleError(
+                f'"{text}": expected "{expected}", because the number of suspects with that '
+                f"motive is {self.world.motive_counts[self._refs[expected].number]}"
+            )
+        return self._refs[words]
 
     def _read_atom(self, text: str) -> Statement | None:
         """The atomic statement that a text makes; None if no form fits."""
