@@ -84,11 +84,11 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     tclue check published-val
     tclue bench --models MODEL --puzzles published-val --grader published
     """
-    from tclue.puzzle import published
+    from tclue.puzzle import splits
 
-    for name, is_new in published.fetch(source or published.SOURCE).items():
+    for name, is_new in splits.fetch_published(source or splits.SOURCE).items():
         status = "fetched" if is_new else "already there"
-        click.echo(f"{name}: {status}, in {published.place(name)}")
+        click.echo(f"{name}: {status}, in {splits.published_path(name)}")
     click.echo("next: tclue check published-val, or tclue show published-val", err=True)
 
 
