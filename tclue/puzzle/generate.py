@@ -123,20 +123,20 @@ def choose_questions(
     suspects = [Ref("suspect", s) for s in range(len(world.suspects))]
     weapons = [Ref("weapon", w) for w in range(len(world.weapons))]
     single = [Ref("motive", m) for m, count in enumerate(world.motive_counts) if count == 1]
-    kinds = [
-        [Question("position", who, t) for who in suspects for t in range(world.num_times)],
-        [Question("position", who, t) for who in weapons for t in range(world.num_times)],
-        [Question("position", who, t) for who in single for t in range(world.num_times)],
-        [Question("motive of", who) for who in suspects] if world.motives else [],
-        [Question("holder of", who) for who in single],
-    ]
-    for questions in kinds:
-        rng.shuffle(questions)
+    times = range(world.num_times)
     # Kinds of questions are drawn in the published proportions until they are used up.
-    shares = [7, 7, 4, 1, 1]
-    while len(asked) < most and any(kinds):
-        weights = [share if kind else 0 for share, kind in zip(shares, kinds, strict=True)]
-        question = kinds[rng.weighted(weights)].pop()
+    kinds = [
+        (7, [Question("position", who, t) for who in suspects for t in times]),
+        (7, [Question("position", who, t) for who in weapons for t in times]),
+        (4, [Question("position", who, t) for who in single for t in times]),
+        (1, [Question("motive of", who) for who in suspects] if world.motives else []),
+        (1, [Question("holder of", who) for who in single]),
+    ]
+    for _, questions in kinds:
+        rng.shuffle(questions)
+    while len(asked) < most and any(questions for _, questions in kinds):
+        weights = [share if questions else 0 for share, questions in kinds]
+        question = kinds[rng.weighted(weights)][1].pop()
         if is_open(question):
             asked.append(question)
     return asked[:most]

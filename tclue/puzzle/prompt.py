@@ -16,6 +16,7 @@ from typing import TypeVar
 from tclue.puzzle.statements import Statement
 from tclue.puzzle.wording import ANSWER_KINDS, Edition, Question, Wording, wording
 from tclue.puzzle.world import PuzzleError, World
+from tclue.text import counted
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -122,6 +123,10 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
     def border(letter: str) -> str:
         return f"  {' '.join([letter * width] * len(world.plan[0]))}"
 
+    motives = world.motives
+    if not world.unique_motives:
+        pairs = zip(motives, world.motive_counts, strict=True)
+        motives = tuple(f"{name} ({counted(count, 'suspect')})" for name, count in pairs)
     rows = [f"W {'|'.join(map(number, row))} E" for row in world.plan]
     sections: list[tuple[str, list[str]]] = [
         ("Suspects:", [f"- {name}" for name in world.suspects]),
@@ -129,7 +134,7 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
         ("Rooms:", [f"{number(room)}. {name}" for room, name in enumerate(world.rooms)]),
         ("Plan:", [border("N"), *rows, border("S")]),
         ("Times:", [f"- {time}" for time in world.times]),
-        ("Motives:", [f"- {motive}" for motive in _counted(world)]),
+        ("Motives:", [f"- {motive}" for motive in motives]),
         ("Rules:", rules(world)),
         ("Clues:", [f"- {words.sentence(clue)}" for clue in clues]),
         ("Questions:", [f"{k}. {words.question(q)}" for k, q in questions.items()]),
@@ -137,15 +142,6 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
     ]
     blocks = ["\n".join([label, *lines]) for label, lines in sections if lines]
     return "\n\n".join([NARRATIVE, *blocks])
-
-
-def _counted(world: World) -> list[str]:
-    if world.unique_motives:
-        return list(world.motives)
-    return [
-        f"{name} ({count} suspect{'s' if count > 1 else ''})"
-        for name, count in zip(world.motives, world.motive_counts, strict=True)
-    ]
 
 
 def read(text: str) -> Parsed:
@@ -250,9 +246,9 @@ def _world(parts: dict[str, list[Line]]) -> World:
     motives: list[tuple[Line, str]] = []
     counts: list[int] = []
     for line, name in listed("motives"):
-        counted = _COUNTED.fullmatch(name)
-        motives.append((line, counted["name"] if counted else name))
-        counts.append(int(counted["count"]) if counted else 1)
+        match = _COUNTED.fullmatch(name)
+        motives.append((line, match["name"] if match else name))
+        counts.append(int(match["count"]) if match else 1)
     suspects, rooms = _distinct(listed("suspects")), _distinct(listed("rooms"))
     if motives and sum(counts) != len(suspects):
         raise PuzzleError(
