@@ -9,6 +9,7 @@ suspect, and a statement about two people or things never names the same one twi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from tclue.puzzle.draw import Rng
 from tclue.puzzle.statements import (
@@ -65,7 +66,7 @@ class Candidates:
             (103, self._together),
             (66, self._carried),
             (6, self._motivated),
-            (150, lambda: self.rng.choice(self._solutions())),
+            (150, lambda: self.rng.choice(self._solutions)),
         ]
 
     def plain_facts(self) -> list[Statement]:
@@ -77,7 +78,7 @@ class Candidates:
             for time, room in enumerate(case.rooms_of(who))
         ]
         facts += [Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]
-        facts += self._solutions()
+        facts += self._solutions
         self.rng.shuffle(facts)
         return facts
 
@@ -186,6 +187,7 @@ class Candidates:
         suspect = self.rng.choice(self._refs["suspect"])
         return Motivated(suspect, self.case.motives[suspect.number])
 
+    @cached_property
     def _solutions(self) -> Sequence[Statement]:
         """Statements of the parts of the solution that a prompt can ask for."""
         case, world = self.case, self.world

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Literal, cast, get_args
 
 from tclue.puzzle.statements import (
@@ -134,6 +134,7 @@ _SENTENCES: dict[type, str] = {
 }
 
 
+@cache
 def _ref_fields(kind: type) -> list[str]:
     """The fields of a form that hold a `Ref`; in `KilledWith`, `weapon` is a number instead."""
     return [name for name, field_type in kind.__annotations__.items() if field_type == "Ref"]
