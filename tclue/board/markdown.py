@@ -24,7 +24,7 @@ from tclue.board.tables import (
     table,
 )
 from tclue.board.wording import difference, escaped, estimate, p_value, per_thousand, tokens
-from tclue.puzzle.published import FILES
+from tclue.puzzle.splits import PUBLISHED
 from tclue.text import counted
 
 _LEGEND = f"""\
@@ -210,7 +210,7 @@ def _comparable_rows(sets: Sequence[RankedSet]) -> str:
         f"{counted(row.summary.puzzles, 'puzzle')}, "
         f"{counted(row.summary.samples, 'response')} to each\n"
         for ranked in sets
-        if ranked.sha256 == FILES["published-val"].sha256 and ranked.grader == "published"
+        if ranked.sha256 == PUBLISHED["published-val"] and ranked.grader == "published"
         for row in (*ranked.rows, *ranked.levels)
     ]
     if not lines:

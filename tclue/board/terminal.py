@@ -28,7 +28,7 @@ from tclue.board.notes import notes
 from tclue.board.wording import difference, estimate, p_value
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
-from tclue.puzzle.grading.grade_file import Graded
+from tclue.puzzle.grading.grade import Graded
 from tclue.puzzle.puzzle import Proof, Puzzle
 from tclue.puzzle.report import CheckReport, claims, history
 from tclue.puzzle.statements import Case

@@ -28,9 +28,9 @@ FOLDER = click.Path(path_type=Path)
 
 def complete_puzzles(_: Any, __: Any, start: str) -> list[CompletionItem]:
     """The puzzle sets that begin with a text, and files."""
-    from tclue.puzzle import published, splits
+    from tclue.puzzle import splits
 
-    names = (*splits.SPLITS, *splits.TRAIN_RANGES, *published.FILES)
+    names = (*splits.SPLITS, *splits.TRAIN_RANGES, *splits.PUBLISHED)
     return [*_beginning(start, names), CompletionItem(start, type="file")]
 
 

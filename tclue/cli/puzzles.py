@@ -90,10 +90,11 @@ def fetch(which: str, source: str | None) -> None:  # noqa: ARG001 (there is one
     tclue check published-val
     tclue bench --models MODEL --puzzles published-val --grader published
     """
-    from tclue.puzzle import published
+    from tclue.puzzle import splits
 
-    for file in published.fetch(source or published.SOURCE, published.FILES):
-        click.echo(f"{file.name}: {'fetched' if file.new else 'already there'}, in {file.path}")
+    for name, is_new in splits.fetch_published(source or splits.SOURCE).items():
+        status = "fetched" if is_new else "already there"
+        click.echo(f"{name}: {status}, in {splits.published_path(name)}")
     click.echo("next: tclue check published-val, or tclue show published-val", err=True)
 
 
@@ -313,8 +314,8 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     tclue grade val.json responses.jsonl --grader published --json
     """
     from tclue.board import terminal
+    from tclue.puzzle.grading.grade import grade_file
     from tclue.puzzle.grading.grade import grader as find_grader
-    from tclue.puzzle.grading.grade_file import grade_file
 
     graded = list(grade_file(read_source(puzzles), responses, find_grader(grader)))
     if not as_json:

@@ -9,10 +9,12 @@ suspect, and a statement about two people or things never names the same one twi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from tclue.puzzle import statements as st
 from tclue.puzzle.draw import Rng
-from tclue.puzzle.statements import Case, Ref, Statement, named_things
+from tclue.puzzle.statements import MURDER_WEAPON, MURDERER, Case, Ref, Statement, named_things
+from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import SIDES, Side, World
 
 # The weights with which each kind of reference is drawn, as measured on the published evaluation
@@ -22,21 +24,6 @@ _THINGS = {"weapon": 9, "murder weapon": 1}
 _ANYBODY = {**_PEOPLE, **_THINGS, "boddy": 2}
 _BY_NAME = {"suspect": 14, "weapon": 8, "boddy": 2}
 
-# The weights with which each form is drawn into the pool. They are chosen so that the clues that
-# remain after removal have the published shares of forms (see `benchmarks/generate.py --shares`).
-FORM_WEIGHTS: dict[type[Statement], int] = {
-    st.At: 115,
-    st.Moved: 205,
-    st.Beside: 68,
-    st.Same: 146,
-    st.Either: 74,
-    st.Iff: 55,
-    st.Together: 103,
-    st.Carried: 66,
-    st.Motivated: 6,
-    st.MurderedBy: 150,  # stands for every part of the solution
-}
-
 
 class Candidates:
     """Draws true statements about one case."""
@@ -45,26 +32,26 @@ class Candidates:
         self.rng = rng
         self.world = world
         self.case = case
-        self._numbers = {
-            "suspect": list(range(len(world.suspects))),
-            "weapon": list(range(len(world.weapons))),
-            "motive": [m for m, count in enumerate(world.motive_counts) if count == 1],
-            "boddy": [0],
-            "murderer": [0],
-            "murder weapon": [0],
-        }
-        self._draws: dict[type[Statement], Callable[[], Statement | None]] = {
-            st.At: lambda: self._at(self._draw_ref(_ANYBODY), True),
-            st.Moved: self._moved,
-            st.Beside: self._beside,
-            st.Same: self._same,
-            st.Either: self._either,
-            st.Iff: self._iff,
-            st.Together: self._together,
-            st.Carried: self._carried,
-            st.Motivated: self._motivated,
-            st.MurderedBy: lambda: self.rng.choice(self._solutions()),
-        }
+        # kind -> all references of this kind that mean one person or thing
+        single = [Ref("motive", m) for m, count in enumerate(world.motive_counts) if count == 1]
+        self._refs = {"motive": single, "murderer": [MURDERER], "murder weapon": [MURDER_WEAPON]}
+        for who in named_things(world):
+            self._refs.setdefault(who.kind, []).append(who)
+        # The weights with which each form is drawn into the pool. They are chosen so that the clues
+        # that remain after removal have the published shares of forms (see
+        # `benchmarks/generate.py --shares`). If a case has no statement of a form, it yields None.
+        self._draws: list[tuple[int, Callable[[], Statement | None]]] = [
+            (115, lambda: self._at(self._draw_ref(_ANYBODY), True)),
+            (205, self._moved),
+            (68, self._beside),
+            (146, self._same),
+            (74, self._either),
+            (55, self._iff),
+            (103, self._together),
+            (66, self._carried),
+            (6, self._motivated),
+            (150, lambda: self.rng.choice(self._solutions)),
+        ]
 
     def plain_facts(self) -> list[Statement]:
         """Statements of every position, motive and part of the solution, in random order."""
@@ -75,29 +62,21 @@ class Candidates:
             for time, room in enumerate(case.rooms_of(who))
         ]
         facts += [st.Motivated(Ref("suspect", s), m) for s, m in enumerate(case.motives)]
-        facts += self._solutions()
+        facts += self._solutions
         self.rng.shuffle(facts)
         return facts
 
     def pool(self, count: int) -> list[Statement]:
         """About `count` different statements of all forms, in random order."""
-        weights = list(FORM_WEIGHTS.values())
-        drawn: dict[Statement, None] = {}
-        for _ in range(count):
-            make = self._draws[list(FORM_WEIGHTS)[self.rng.weighted(weights)]]
-            # A form may have no true statement about this case: then a draw yields None.
-            if (statement := make()) is not None:
-                drawn[statement] = None
-        return list(drawn)
+        weights = [weight for weight, _ in self._draws]
+        drawn = [self._draws[self.rng.weighted(weights)][1]() for _ in range(count)]
+        return list(dict.fromkeys(statement for statement in drawn if statement is not None))
 
     def _draw_ref(self, weights: dict[str, int]) -> Ref:
         """Draw a person or thing, of a kind that this world has."""
-        kinds = [kind for kind in weights if self._numbers[kind]]
+        kinds = [kind for kind in weights if self._refs[kind]]
         kind = kinds[self.rng.weighted([weights[kind] for kind in kinds])]
-        return Ref(kind, self.rng.choice(self._numbers[kind]))  # type: ignore[arg-type]
-
-    def _path(self, who: Ref) -> tuple[int, ...]:
-        return self.case.rooms_of(self.case.meant(who))
+        return self.rng.choice(self._refs[kind])
 
     def _time(self) -> int:
         return self.rng.below(self.world.num_times)
@@ -113,7 +92,7 @@ class Candidates:
     def _at(self, who: Ref, true: bool) -> st.At:
         """A true position, or a false one."""
         time = self._time()
-        room = self._path(who)[time]
+        room = self.case.rooms_of(who)[time]
         if not true:
             rooms = len(self.world.rooms)
             room = (room + self.rng.between(1, rooms - 1)) % rooms
@@ -121,7 +100,7 @@ class Candidates:
 
     def _moved(self) -> st.Moved | None:
         who = self._draw_ref(_PEOPLE)
-        path = self._path(who)
+        path = self.case.rooms_of(who)
         steps = [t for t in range(1, len(path)) if path[t - 1] != path[t]]
         if not steps:
             return None
@@ -130,21 +109,21 @@ class Candidates:
 
     def _carried(self) -> st.Carried | None:
         weapon = self._draw_ref(_THINGS)
-        path = self._path(weapon)
+        path = self.case.rooms_of(weapon)
         moves = [
-            st.Carried(Ref(kind, number), weapon, path[time - 1], path[time], time)  # type: ignore[arg-type]
+            st.Carried(who, weapon, path[time - 1], path[time], time)
             for time in range(1, len(path))
             if path[time - 1] != path[time]
             for kind in _PEOPLE
-            for number in self._numbers[kind]
-            if self._path(Ref(kind, number))[time - 1 : time + 1] == path[time - 1 : time + 1]  # type: ignore[arg-type]
+            for who in self._refs[kind]
+            if self.case.rooms_of(who)[time - 1 : time + 1] == path[time - 1 : time + 1]
         ]
         return self.rng.choice(moves) if moves else None
 
     def _same(self) -> st.Same | None:
         who, time = self._draw_ref(_ANYBODY), self._time()
-        room = self._path(who)[time]
-        other = self._draw_other(who, lambda ref: self._path(ref)[time] == room)
+        room = self.case.rooms_of(who)[time]
+        other = self._draw_other(who, lambda ref: self.case.rooms_of(ref)[time] == room)
         return other and st.Same(who, other, time)
 
     def _together(self) -> st.Together | None:
@@ -153,14 +132,18 @@ class Candidates:
         who = self._draw_ref(_ANYBODY)
 
         def shared_rooms(ref: Ref) -> list[int]:
-            return [a for a, b in zip(self._path(who), self._path(ref), strict=True) if a == b]
+            return [
+                a
+                for a, b in zip(self.case.rooms_of(who), self.case.rooms_of(ref), strict=True)
+                if a == b
+            ]
 
         other = self._draw_other(who, lambda ref: bool(shared_rooms(ref)))
         return other and st.Together(who, other, self.rng.choice(shared_rooms(other)))
 
     def _beside(self) -> st.Beside | None:
         who, time = self._draw_ref(_BY_NAME), self._time()
-        room = self._path(who)[time]
+        room = self.case.rooms_of(who)[time]
         # neighbouring room -> the side of that room on which this room lies
         sides: dict[int, Side] = {
             neighbour: side
@@ -168,8 +151,8 @@ class Candidates:
             for neighbour in self.world.reach[room]
             if self.world.beside[side][neighbour] == room
         }
-        other = self._draw_other(who, lambda ref: self._path(ref)[time] in sides)
-        return other and st.Beside(who, sides[self._path(other)[time]], other, time)
+        other = self._draw_other(who, lambda ref: self.case.rooms_of(ref)[time] in sides)
+        return other and st.Beside(who, sides[self.case.rooms_of(other)[time]], other, time)
 
     def _either(self) -> st.Either:
         truths = [True, False]
@@ -185,19 +168,15 @@ class Candidates:
     def _motivated(self) -> st.Motivated | None:
         if not self.world.motives:
             return None
-        suspect = self.rng.choice(self._numbers["suspect"])
-        return st.Motivated(Ref("suspect", suspect), self.case.motives[suspect])
+        suspect = self.rng.choice(self._refs["suspect"])
+        return st.Motivated(suspect, self.case.motives[suspect.number])
 
+    @cached_property
     def _solutions(self) -> Sequence[Statement]:
         """Statements of the parts of the solution that a prompt can ask for."""
-        case = self.case
-        parts: list[Statement] = [
-            st.MurderedBy(Ref("suspect", case.murderer)),
-            st.KilledWith(case.weapon),
-            st.MurderedIn(case.room),
-        ]
-        if self.world.times:
-            parts.append(st.MurderedAt(case.time))
-        if case.motives and self.world.motive_counts[case.motives[case.murderer]] == 1:
+        case, world = self.case, self.world
+        questions = [Question(topic) for topic in MAIN_QUESTIONS.values() if topic != "motive"]
+        parts = [each.true_fact(case, world) for each in questions if each.options(world)]
+        if case.motives and world.motive_counts[case.motives[case.murderer]] == 1:
             parts.append(st.MurderedBy(Ref("motive", case.motives[case.murderer])))
         return parts

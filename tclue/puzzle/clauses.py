@@ -18,8 +18,16 @@ from pysat.card import CardEnc
 from pysat.solvers import Solver
 
 from tclue.puzzle import statements as st
-from tclue.puzzle.statements import BODDY, MURDERER, Case, Ref, Statement, bind, descriptions
-from tclue.puzzle.wording import Question
+from tclue.puzzle.statements import (
+    BODDY,
+    MURDERER,
+    Case,
+    Ref,
+    Statement,
+    bind,
+    descriptions,
+    named_things,
+)
 from tclue.puzzle.world import World
 
 # No puzzle depends on this choice: which clues are kept depends on what is true, not on the order
@@ -41,7 +49,6 @@ class Clauses:
         self.solver = Solver(name=SOLVER)
         self._top = 0
         self._literals: dict[Statement, int] = {}
-        self._tied: dict[tuple[Ref, int, int], int] = {}
         self.murderer = self._choice(len(world.suspects))
         self.weapon = self._choice(len(world.weapons))
         self.time = self._choice(world.num_times)
@@ -49,7 +56,7 @@ class Clauses:
         # thing -> [time][room] -> literal
         self._place: dict[Ref, list[list[int]]] = {
             who: [self._choice(len(world.rooms)) for _ in range(world.num_times)]
-            for who in st.named_things(world)
+            for who in named_things(world)
         }
         self._motive = [self._choice(len(world.motives)) for _ in world.suspects if world.motives]
         self._count_motives()
@@ -154,12 +161,7 @@ class Clauses:
         """The literal of "`who` was in `room` at `time`"; a description must fit one suspect."""
         if who in self._place:
             return self._place[who][time][room]
-        key = (who, time, room)
-        if key not in self._tied:
-            self._tied[key] = self._tie(
-                (fills, self._place[ref][time][room]) for ref, fills in self._fillers(who)
-            )
-        return self._tied[key]
+        return self.literal(st.At(who, room, time))
 
     def _fillers(self, who: Ref) -> list[tuple[Ref, int]]:
         """All who may be meant by a role or a description, each with the literal that says so."""
@@ -169,12 +171,18 @@ class Clauses:
             return [(Ref("suspect", s), guilty) for s, guilty in enumerate(self.murderer)]
         return [(Ref("suspect", s), row[who.number]) for s, row in enumerate(self._motive)]
 
-    def _tie(self, candidates: Iterable[tuple[int, int]]) -> int:
-        """A literal equal to the `value` of the one (chosen, value) pair whose `chosen` is true."""
+    def _tie(self, candidates: Iterable[tuple[int, int | None]]) -> int:
+        """A literal equal to the `value` of the one (chosen, value) pair whose `chosen` is true.
+
+        A `value` of None stands for false.
+        """
         tied = self._new()
         for chosen, value in candidates:
-            self.add(-chosen, -tied, value)
-            self.add(-chosen, tied, -value)
+            if value is None:
+                self.add(-tied, -chosen)
+            else:
+                self.add(-tied, -chosen, value)
+                self.add(tied, -chosen, -value)
         return tied
 
     def _all(self, literals: Sequence[int]) -> int:
@@ -234,18 +242,21 @@ class Clauses:
         place = self.place
         match statement:
             case st.At(who, room, time):
-                return place(who, time, room)
+                if who in self._place:
+                    return place(who, time, room)
+                fillers = self._fillers(who)
+                return self._tie([(fills, place(ref, time, room)) for ref, fills in fillers])
             case st.Same(who, other, time):
                 rooms = range(len(self.world.rooms))
-                return self._paired(
-                    [(place(who, time, room), place(other, time, room)) for room in rooms]
-                )
+                return self._tie([(place(other, time, r), place(who, time, r)) for r in rooms])
             case st.Beside(who, side, other, time):
-                pairs = [
-                    (None if beside is None else place(who, time, beside), place(other, time, room))
-                    for room, beside in enumerate(self.world.beside[side])
-                ]
-                return self._paired(pairs)
+                return self._tie(
+                    (
+                        place(other, time, room),
+                        None if next_room is None else place(who, time, next_room),
+                    )
+                    for room, next_room in enumerate(self.world.beside[side])
+                )
             case st.Together(who, other, room):
                 times = range(self.world.num_times)
                 return self._any(
@@ -274,41 +285,6 @@ class Clauses:
         if who.kind == "suspect":
             return literals[who.number]
         return self._tie((fills, literals[ref.number]) for ref, fills in self._fillers(who))
-
-    def _paired(self, pairs: Sequence[tuple[int | None, int]]) -> int:
-        """A literal that is true exactly when both literals of some (first, second) pair are.
-
-        Exactly one `second` must be true. A `first` of None stands for false.
-        """
-        paired = self._new()
-        for first, second in pairs:
-            if first is None:
-                self.add(-paired, -second)
-            else:
-                self.add(-paired, -second, first)
-                self.add(paired, -second, -first)
-        return paired
-
-    def answer(self, question: Question, case: Case) -> int:
-        """The literal of "the answer to this question is the one that this case gives"."""
-        number = question.answer_number(case)
-        match question.topic:
-            case "murderer":
-                return self.murderer[number]
-            case "weapon":
-                return self.weapon[number]
-            case "time":
-                return self.time[number]
-            case "room":
-                return self.room[number]
-            case "motive":
-                return self.literal(st.Motivated(MURDERER, number))
-            case "motive of":
-                return self._motive[question.who.number][number]
-            case "holder of":
-                return self._motive[number][question.who.number]
-            case "position":
-                return self.place(question.who, question.time, number)
 
     def facts(self, case: Case) -> list[int]:
         """The literals that are all true exactly when everything happened as in this case."""

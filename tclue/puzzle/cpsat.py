@@ -8,7 +8,7 @@ roles. Each statement becomes a literal that is true exactly when the statement 
 
     from tclue.puzzle.cpsat import entails, prove
     prove(puzzle).verdict                    # "unique", "none" or "several" sets of answers
-    prove(puzzle, "history", known=case)     # does another complete history fit?
+    prove(puzzle, "history")                 # the same for complete histories
     entails(puzzle, statement)               # "true", "false" or "open"
 
 The same puzzle always gives the same cases (one worker, a fixed seed). There is no time limit.
@@ -33,25 +33,15 @@ if TYPE_CHECKING:
 NOWHERE = -1  # the room beyond the edge of the plan
 
 
-def prove(
-    puzzle: Puzzle,
-    scope: Scope = "answers",
-    inclusive_or: bool = False,
-    known: Case | None = None,
-) -> Proof:
-    """Whether no solution, one, or several fit a puzzle's clues.
-
-    A `known` case saves the search for a first solution. Raises PuzzleError if it does not fit.
-    """
+def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) -> Proof:
+    """Whether no solution, one, or several fit a puzzle's clues."""
     model = _Model(puzzle, inclusive_or)
     if scope == "history":
         variables = model.unknowns
     else:
         variables = [model.answer(question) for question in puzzle.questions.values()]
-    first = model.solve(known)
+    first = model.solve()
     if first is None:
-        if known is not None:
-            raise PuzzleError(f"{puzzle.id}: the known case breaks a clue or a rule of the game")
         return Proof(scope, ())
     model.require_other(variables, first)
     second = model.solve()
@@ -311,22 +301,18 @@ class _Model:
         """Allow only cases in which one of `variables` differs from its value in a solver."""
         self.cp.add_bool_or(*(~self._is(number, solver.value(number)) for number in variables))
 
-    def solve(self, known: Case | None = None) -> CpSolver | None:
-        """A solver that holds a case (the `known` one if given); None if no case fits."""
+    def solve(self) -> CpSolver | None:
+        """A solver that holds a case; None if no case fits."""
         from ortools.sat.python import cp_model
 
-        cp = self.cp
-        if known is not None:
-            cp = cp.clone()
-            for number, value in zip(self.unknowns, _values(known), strict=True):
-                cp.add(number == value)
         solver = cp_model.CpSolver()
-        status = _search(cp, solver)
+        status = _search(self.cp, solver)
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return solver
         if status == cp_model.INFEASIBLE:
             return None
-        raise RuntimeError(f"CP-SAT ended with {status.name}: {cp.validate() or 'no reason given'}")
+        reason = self.cp.validate() or "no reason given"
+        raise RuntimeError(f"CP-SAT ended with {status.name}: {reason}")
 
     def case(self, solver: CpSolver) -> Case:
         """The case that a solver holds."""
@@ -343,16 +329,6 @@ class _Model:
             weapon=solver.value(self.weapon),
             time=solver.value(self.time),
         )
-
-
-def _values(case: Case) -> list[int]:
-    """A case as values of a model's `unknowns`."""
-    return [
-        *(room for path in (*case.suspect_rooms, *case.weapon_rooms) for room in path),
-        *case.boddy_rooms,
-        *case.motives,
-        *(case.murderer, case.weapon, case.time),
-    ]
 
 
 def _search(cp: CpModel, solver: CpSolver) -> CpSolverStatus:

@@ -13,12 +13,15 @@ give.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, product
 from typing import Any
 
 from tclue.puzzle import statements as st
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.statements import BODDY, Ref, Statement, form, named_things
+from tclue.puzzle.statements import BODDY, MURDER_WEAPON, MURDERER, Ref, Statement, named_things
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import World
 
@@ -44,7 +47,7 @@ def measure(puzzle: Puzzle) -> Difficulty:
     while useful := sum(known.take(clue) for clue in puzzle.clues) + known.apply_rules():
         rounds += 1
         steps += useful
-    forms = Counter(form(clue) for clue in puzzle.clues)
+    forms = Counter(clue.form for clue in puzzle.clues)
     return Difficulty(
         num_clues=puzzle.num_clues,
         shares={name: count / puzzle.num_clues for name, count in forms.most_common()},
@@ -55,83 +58,73 @@ def measure(puzzle: Puzzle) -> Difficulty:
 
 
 class Knowledge:
-    """The values that are still possible. Each set of numbers is held in the bits of an integer."""
+    """What is still possible in a world.
+
+    `possible` maps what is asked to the set of values that are left, held in the bits of an
+    integer: "murderer", "weapon", "time" and "room" to their numbers, a suspect's `Ref` to motives,
+    and (who, time) to rooms.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
-        anywhere = (1 << len(world.rooms)) - 1
-        # who -> [time] -> rooms
-        self.rooms = {who: [anywhere] * world.num_times for who in named_things(world)}
-        self.motives = [(1 << len(world.motives)) - 1] * len(world.suspects)  # [suspect] -> motives
-        self.murderer = (1 << len(world.suspects)) - 1
-        self.weapon = (1 << len(world.weapons)) - 1
-        self.time = (1 << world.num_times) - 1
-        self.room = anywhere
-        self._changed = False
+        self.suspects = [Ref("suspect", s) for s in range(len(world.suspects))]
+        self._times = range(world.num_times)
+        self.possible: dict[Any, int] = {
+            "murderer": mask(range(len(world.suspects))),
+            "weapon": mask(range(len(world.weapons))),
+            "time": mask(self._times),
+            "room": mask(range(len(world.rooms))),
+        }
+        self.possible |= dict.fromkeys(self.suspects, mask(range(len(world.motives))))
+        places = product(named_things(world), self._times)
+        self.possible |= dict.fromkeys(places, self.possible["room"])
 
     def take(self, clue: Statement) -> bool:
         """Apply one clue; returns whether it removed a value."""
-        self._changed = False
-        self._assert(clue)
-        return self._changed
+        return self._removes(partial(self._assert, clue))
 
     def apply_rules(self) -> int:
         """Apply each rule of the game once; returns how many of them removed a value."""
-        useful = 0
-        for rule in (self._steps, self._carrying, self._count_motives, self._murder):
-            self._changed = False
-            rule()
-            useful += self._changed
-        return useful
+        return sum(
+            map(self._removes, (self._steps, self._carrying, self._count_motives, self._murder))
+        )
 
-    def _keep_of(self, sets: Any, key: Any, values: int) -> None:
-        """Keep only these values of the set `sets[key]`."""
-        remaining = sets[key] & values
-        self._changed |= remaining != sets[key]
-        sets[key] = remaining
-
-    def _narrow(self, who: Ref, time: int, rooms: int) -> None:
-        """Keep only these rooms for one definite person or thing."""
-        self._keep_of(self.rooms[who], time, rooms)
-
-    def _keep(self, name: str, values: int) -> None:
-        """Keep only these values of `murderer`, `weapon`, `time` or `room`."""
-        self._keep_of(vars(self), name, values)
-
-    def _keep_motives(self, suspect: int, motives: int) -> None:
-        self._keep_of(self.motives, suspect, motives)
+    def _removes(self, step: Callable[[], None]) -> bool:
+        before = self.possible.copy()
+        step()
+        return self.possible != before
 
     def meant(self, who: Ref) -> list[Ref]:
         """The people or things that may still be meant."""
         match who.kind:
             case "murderer":
-                return [Ref("suspect", s) for s in bits(self.murderer)]
+                return [self.suspects[s] for s in bits(self.possible["murderer"])]
             case "murder weapon":
-                return [Ref("weapon", w) for w in bits(self.weapon)]
+                return [Ref("weapon", w) for w in bits(self.possible["weapon"])]
             case "motive":
-                holders = enumerate(self.motives)
-                return [Ref("suspect", s) for s, motives in holders if motives >> who.number & 1]
+                return [s for s in self.suspects if self.possible[s] >> who.number & 1]
             case _:
                 return [who]
 
     def view(self, who: Ref, time: int) -> int:
         """The rooms in which any of those who may be meant may have been."""
-        return union(self.rooms[candidate][time] for candidate in self.meant(who))
+        return union(self.possible[candidate, time] for candidate in self.meant(who))
 
     def _restrict(self, who: Ref, time: int, rooms: int) -> None:
         """`who` was in one of these rooms: remove candidates, or rooms of the only candidate."""
         meant = self.meant(who)
         if len(meant) == 1:
-            self._narrow(meant[0], time, rooms)
+            self.possible[meant[0], time] &= rooms
             return
-        excluded = [candidate for candidate in meant if not self.rooms[candidate][time] & rooms]
-        for candidate in excluded:
+        for candidate in meant:
+            if self.possible[candidate, time] & rooms:
+                continue
             if who.kind == "murderer":
-                self._keep("murderer", ~(1 << candidate.number))
+                self.possible["murderer"] &= ~(1 << candidate.number)
             elif who.kind == "murder weapon":
-                self._keep("weapon", ~(1 << candidate.number))
+                self.possible["weapon"] &= ~(1 << candidate.number)
             elif self.world.motive_counts[who.number] == 1:
-                self._keep_motives(candidate.number, ~(1 << who.number))
+                self.possible[candidate] &= ~(1 << who.number)
 
     def _assert(self, clue: Statement) -> None:
         match clue:
@@ -151,9 +144,8 @@ class Knowledge:
                 self._restrict(who, time, mask(far for far, _ in pairs))
                 self._restrict(other, time, mask(near for _, near in pairs))
             case st.Together(who, other, room):
-                moments = range(self.world.num_times)
-                both = [self.view(who, t) & self.view(other, t) for t in moments]
-                times = [t for t, rooms in enumerate(both) if rooms >> room & 1]
+                both = [self.view(who, t) & self.view(other, t) for t in self._times]
+                times = [t for t in self._times if both[t] >> room & 1]
                 if len(times) == 1:
                     self._restrict(who, times[0], 1 << room)
                     self._restrict(other, times[0], 1 << room)
@@ -165,131 +157,120 @@ class Knowledge:
                     self._restrict(ref, time - 1, 1 << start)
                     self._restrict(ref, time, 1 << end)
             case st.Motivated(who, motive):
-                self._assert_motive(who, motive)
+                if len(meant := self.meant(who)) == 1:
+                    self.possible[meant[0]] &= 1 << motive
+                elif who.kind == "murderer":
+                    holders = self.meant(Ref("motive", motive))
+                    self.possible["murderer"] &= mask(holder.number for holder in holders)
             case st.MurderedBy(who):
-                self._keep("murderer", mask(ref.number for ref in self.meant(who)))
+                self.possible["murderer"] &= mask(ref.number for ref in self.meant(who))
             case st.KilledWith(weapon_number):
-                self._keep("weapon", 1 << weapon_number)
+                self.possible["weapon"] &= 1 << weapon_number
             case st.MurderedIn(room):
-                self._keep("room", 1 << room)
+                self.possible["room"] &= 1 << room
             case st.MurderedAt(time):
-                self._keep("time", 1 << time)
+                self.possible["time"] &= 1 << time
             case st.Either(first, second) | st.Iff(first, second):
                 self._assert_pair(first, second, agree=isinstance(clue, st.Iff))
-
-    def _assert_motive(self, who: Ref, motive: int) -> None:
-        meant = self.meant(who)
-        if len(meant) == 1:
-            self._keep_motives(meant[0].number, 1 << motive)
-        elif who.kind == "murderer":
-            self._keep("murderer", mask(m.number for m in self.meant(Ref("motive", motive))))
 
     def _assert_pair(self, first: st.At, second: st.At, agree: bool) -> None:
         """Exactly one position is true, or both agree: if one is known, the other follows."""
         for known, other in ((first, second), (second, first)):
-            status = self._status(known)
-            if status is None:
+            rooms, stated = self.view(known.who, known.time), 1 << known.room
+            if rooms & stated and rooms != stated:
                 continue
-            if status == agree:
+            if (rooms == stated) == agree:
                 self._restrict(other.who, other.time, 1 << other.room)
             elif other.who.kind != "motive" or self.world.motive_counts[other.who.number] == 1:
                 self._restrict(other.who, other.time, ~(1 << other.room))
 
-    def _status(self, position: st.At) -> bool | None:
-        """Whether a position is known to be true or false; None if it is not known."""
-        rooms = self.view(position.who, position.time)
-        if not rooms >> position.room & 1:
-            return False
-        return True if rooms == 1 << position.room else None
-
     def _steps(self) -> None:
         """At each step everybody and everything stays or goes to a neighbouring room."""
         reach = [mask(rooms) for rooms in self.world.reach]
-        for who, places in self.rooms.items():
-            for time in range(1, len(places)):
-                ahead = union(reach[room] for room in bits(places[time - 1]))
-                self._narrow(who, time, ahead)
-            for time in range(len(places) - 2, -1, -1):
-                back = union(reach[room] for room in bits(places[time + 1]))
-                self._narrow(who, time, back)
+        forward = list(pairwise(self._times))
+        backward = [(then, now) for now, then in reversed(forward)]
+        for who in named_things(self.world):
+            for known, time in (*forward, *backward):
+                near = union(reach[room] for room in bits(self.possible[who, known]))
+                self.possible[who, time] &= near
 
     def _carrying(self) -> None:
         """A weapon moves only where some suspect may have moved with it."""
-        suspects = [places for who, places in self.rooms.items() if who.kind == "suspect"]
-        for who, places in self.rooms.items():
-            if who.kind != "weapon":
-                continue
-            for time in range(1, len(places)):
-                pairs = [
-                    (start, end)
-                    for start in bits(places[time - 1])
-                    for end in bits(places[time] & mask(self.world.reach[start]))
-                    if start == end
-                    or any(s[time - 1] >> start & s[time] >> end & 1 for s in suspects)
-                ]
-                self._narrow(who, time - 1, mask(start for start, _ in pairs))
-                self._narrow(who, time, mask(end for _, end in pairs))
+        possible = self.possible
+        weapons = [Ref("weapon", w) for w in range(len(self.world.weapons))]
+        for weapon, (now, then) in product(weapons, pairwise(self._times)):
+            pairs = [
+                (start, end)
+                for start in bits(possible[weapon, now])
+                for end in bits(possible[weapon, then] & mask(self.world.reach[start]))
+                if start == end
+                or any(
+                    possible[s, now] >> start & possible[s, then] >> end & 1 for s in self.suspects
+                )
+            ]
+            possible[weapon, now] &= mask(start for start, _ in pairs)
+            possible[weapon, then] &= mask(end for _, end in pairs)
 
     def _count_motives(self) -> None:
         """If all holders of a motive are known, nobody else has it; if just enough may, they do."""
         for motive, count in enumerate(self.world.motive_counts):
-            certain = [s for s, motives in enumerate(self.motives) if motives == 1 << motive]
-            possible = [s for s, motives in enumerate(self.motives) if motives >> motive & 1]
-            if len(certain) == count:
-                for suspect in possible:
-                    if suspect not in certain:
-                        self._keep_motives(suspect, ~(1 << motive))
-            elif len(possible) == count:
-                for suspect in possible:
-                    self._keep_motives(suspect, 1 << motive)
+            holders = self.meant(Ref("motive", motive))
+            others = [s for s in holders if self.possible[s] != 1 << motive]
+            if len(holders) - len(others) == count:
+                for suspect in others:
+                    self.possible[suspect] &= ~(1 << motive)
+            elif len(holders) == count:
+                for suspect in holders:
+                    self.possible[suspect] &= 1 << motive
 
     def _murder(self) -> None:
         """Keep only the murders that are still possible, and what follows from all of them."""
-        boddy = self.rooms[BODDY]
-        possible = [
+        known = self.possible
+        murders = [
             (time, room, suspect, weapon)
-            for time in bits(self.time)
-            for room in bits(boddy[time] & self.room)
-            if all(later >> room & 1 for later in boddy[time:])
-            for suspect in bits(self.murderer)
+            for time in bits(known["time"])
+            for room in bits(known[BODDY, time] & known["room"])
+            if all(known[BODDY, later] >> room & 1 for later in self._times[time:])
+            for suspect in bits(known["murderer"])
             if self._alone(suspect, time, room)
-            for weapon in bits(self.weapon)
-            if self.rooms[Ref("weapon", weapon)][time] >> room & 1
+            for weapon in bits(known["weapon"])
+            if known[Ref("weapon", weapon), time] >> room & 1
         ]
-        for name, position in (("time", 0), ("room", 1), ("murderer", 2), ("weapon", 3)):
-            self._keep(name, mask(murder[position] for murder in possible))
-        times = bits(self.time)
-        for time in range(times[0] if len(times) == 1 else self.world.num_times, len(boddy)):
-            self._narrow(BODDY, time, self.room)
+        for position, key in enumerate(("time", "room", "murderer", "weapon")):
+            known[key] &= mask(murder[position] for murder in murders)
+        times = bits(known["time"])
         if len(times) == 1:
+            for time in self._times[times[0] :]:
+                known[BODDY, time] &= known["room"]
             self._scene(times[0])
 
     def _alone(self, suspect: int, time: int, room: int) -> bool:
         """Whether this suspect may have been in the room without any other suspect."""
-        others = (Ref("suspect", s) for s in range(len(self.world.suspects)) if s != suspect)
-        present = self.rooms[Ref("suspect", suspect)][time] >> room & 1
-        return bool(present) and all(self.rooms[other][time] != 1 << room for other in others)
+        rooms = [self.possible[s, time] for s in self.suspects]
+        present = rooms.pop(suspect) >> room & 1
+        return bool(present) and 1 << room not in rooms
 
     def _scene(self, time: int) -> None:
         """Who and what was in the murder room, and who was not, if the time is known."""
-        self._restrict(Ref("murderer"), time, self.room)
-        self._restrict(Ref("murder weapon"), time, self.room)
-        if len(bits(self.room)) == 1:
-            for suspect in range(len(self.world.suspects)):
-                if not self.murderer >> suspect & 1:
-                    self._narrow(Ref("suspect", suspect), time, ~self.room)
+        room = self.possible["room"]
+        self._restrict(MURDERER, time, room)
+        self._restrict(MURDER_WEAPON, time, room)
+        if len(bits(room)) == 1:
+            for suspect in self.suspects:
+                if not self.possible["murderer"] >> suspect.number & 1:
+                    self.possible[suspect, time] &= ~room
 
     def answers(self, question: Question) -> bool:
         """Whether only one answer to a question is still possible."""
         match question.topic:
-            case "murderer" | "weapon" | "time" | "room":
-                remaining = int(getattr(self, question.topic))
+            case "murderer" | "weapon" | "time" | "room" as topic:
+                remaining = self.possible[topic]
             case "motive":
-                remaining = union(self.motives[s] for s in bits(self.murderer))
+                remaining = union(self.possible[s] for s in self.meant(MURDERER))
             case "position":
                 remaining = self.view(question.who, question.time)
             case "motive of":
-                remaining = self.motives[question.who.number]
+                remaining = self.possible[question.who]
             case "holder of":
                 remaining = mask(candidate.number for candidate in self.meant(question.who))
         return len(bits(remaining)) == 1
@@ -300,12 +281,12 @@ def bits(values: int) -> list[int]:
     return [i for i in range(values.bit_length()) if values >> i & 1]
 
 
-def mask(numbers: Any) -> int:
+def mask(numbers: Iterable[int]) -> int:
     """The integer whose bits hold these numbers."""
     return union(1 << number for number in numbers)
 
 
-def union(sets: Any) -> int:
+def union(sets: Iterable[int]) -> int:
     """The union of sets that are held in the bits of integers."""
     result = 0
     for values in sets:

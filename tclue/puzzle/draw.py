@@ -7,8 +7,10 @@ integer arithmetic. So a seed gives the same case on every machine and every ver
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import MutableSequence, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from math import isqrt
 from typing import Annotated, TypeVar
 
@@ -59,12 +61,7 @@ class Rng:
 
     def weighted(self, weights: Sequence[int]) -> int:
         """An index, drawn with the given integer weights."""
-        ticket = self.below(sum(weights))
-        for position, weight in enumerate(weights):
-            ticket -= weight
-            if ticket < 0:
-                return position
-        raise AssertionError("a ticket is below the sum of the weights")
+        return bisect_right(list(accumulate(weights)), self.below(sum(weights)))
 
 
 # The most of each entity is the number of its names.
@@ -164,13 +161,14 @@ def draw_world(rng: Rng, chosen: GenerationSettings) -> tuple[World, tuple[int, 
     times = min(rng.between(1, 2 * players), chosen.max_times)
     weapons, rooms = chosen.weapons or weapons, chosen.rooms or rooms
     times = chosen.times or times
+    steps = [step for step in names.STEPS_MINUTES if times * step <= names.MINUTES_A_DAY]
     motive_names, motives = _draw_motives(rng, chosen, suspects)
     world = World(
         suspects=_draw_names(rng, names.SUSPECTS, 10, suspects),
         weapons=_draw_names(rng, names.WEAPONS, 8, weapons),
         rooms=_draw_names(rng, names.ROOMS, 17, rooms),
         plan=_draw_plan(rng, chosen, rooms),
-        times=_draw_times(rng, times),
+        times=names.clock_times(times, rng.choice(steps)),
         motives=motive_names,
         motive_counts=tuple(motives.count(m) for m in range(len(motive_names))),
     )
@@ -191,11 +189,6 @@ def _draw_plan(
     width = min(width, chosen.max_width)
     cells = [*range(rooms), *[None] * (-rooms % width)]
     return tuple(tuple(cells[i : i + width]) for i in range(0, len(cells), width))
-
-
-def _draw_times(rng: Rng, count: int) -> tuple[str, ...]:
-    fitting = [step for step in names.STEPS_MINUTES if count * step <= names.MINUTES_A_DAY]
-    return names.clock_times(count, rng.choice(fitting))
 
 
 def _draw_motives(
@@ -270,10 +263,7 @@ def _carry(
         for path in weapons:
             room = path[-1]
             holders = [s for s in suspects if s[time] == room]
-            next_room = room
-            if holders:
-                end = rng.choice(holders)[time + 1]
-                if end != room and rng.chance(chosen.carry_probability):
-                    next_room = end
-            path.append(next_room)
+            end = rng.choice(holders)[time + 1] if holders else room
+            moves = end != room and rng.chance(chosen.carry_probability)
+            path.append(end if moves else room)
     return weapons

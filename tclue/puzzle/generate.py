@@ -18,7 +18,7 @@ from tclue.puzzle import statements as st
 from tclue.puzzle.candidates import Candidates
 from tclue.puzzle.draw import GenerationSettings, Rng, draw_case, draw_world, settings
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.statements import BODDY, MURDER_WEAPON, MURDERER, Case, Ref, Statement
+from tclue.puzzle.statements import MURDERER, Case, Ref, Statement
 from tclue.puzzle.wording import MAIN_QUESTIONS, Question
 from tclue.puzzle.world import World
 
@@ -60,7 +60,7 @@ def make(seed: int, difficulty: str, chosen: GenerationSettings) -> Made:
     pool = candidates.pool(POOL_PER_HUNDRED_FACTS * len(plain_facts) // 100 + 20)
     clues = minimise(world, case, list(dict.fromkeys([*plain_facts, *pool])))
     rng.shuffle(clues)
-    asked = choose_questions(rng, world, clues, chosen.max_questions)
+    asked = choose_questions(rng, world, case, clues, chosen.max_questions)
     questions = dict(zip(prompt.LETTERS, asked, strict=False))
     puzzle = Puzzle(
         prompt=prompt.write(world, tuple(clues), questions),
@@ -96,59 +96,54 @@ def minimise(world: World, case: Case, candidates: list[Statement]) -> list[Stat
         return list(remaining.values())
 
 
-def choose_questions(rng: Rng, world: World, clues: list[Statement], most: int) -> list[Question]:
+def choose_questions(
+    rng: Rng, world: World, case: Case, clues: list[Statement], most: int
+) -> list[Question]:
     """Choose at most `most` questions: the main ones first, then positions and motives.
 
     A question whose answer a clue states is left out.
     """
-    given = {question for clue in clues for question in _given(clue, world)}
-    asked = [
-        question
-        for topic in MAIN_QUESTIONS.values()
-        if (question := Question(topic)) not in given and question.options(world)
-    ]
+    given = {fact for clue in clues for fact in _stated(clue, world)}
+
+    def is_open(question: Question) -> bool:
+        return question.true_fact(case, world) not in given
+
+    main = [Question(topic) for topic in MAIN_QUESTIONS.values()]
+    asked = [question for question in main if question.options(world) and is_open(question)]
     suspects = [Ref("suspect", s) for s in range(len(world.suspects))]
     weapons = [Ref("weapon", w) for w in range(len(world.weapons))]
     single = [Ref("motive", m) for m, count in enumerate(world.motive_counts) if count == 1]
-    kinds = [
-        [Question("position", who, t) for who in suspects for t in range(world.num_times)],
-        [Question("position", who, t) for who in weapons for t in range(world.num_times)],
-        [Question("position", who, t) for who in single for t in range(world.num_times)],
-        [Question("motive of", who) for who in suspects] if world.motives else [],
-        [Question("holder of", who) for who in single],
-    ]
-    for questions in kinds:
-        rng.shuffle(questions)
+    times = range(world.num_times)
     # Kinds of questions are drawn in the published proportions until they are used up.
-    shares = [7, 7, 4, 1, 1]
-    while len(asked) < most and any(kinds):
-        weights = [share if kind else 0 for share, kind in zip(shares, kinds, strict=True)]
-        question = kinds[rng.weighted(weights)].pop()
-        if question not in given:
+    kinds = [
+        (7, [Question("position", who, t) for who in suspects for t in times]),
+        (7, [Question("position", who, t) for who in weapons for t in times]),
+        (4, [Question("position", who, t) for who in single for t in times]),
+        (1, [Question("motive of", who) for who in suspects] if world.motives else []),
+        (1, [Question("holder of", who) for who in single]),
+    ]
+    for _, questions in kinds:
+        rng.shuffle(questions)
+    while len(asked) < most and any(questions for _, questions in kinds):
+        weights = [share if questions else 0 for share, questions in kinds]
+        question = kinds[rng.weighted(weights)][1].pop()
+        if is_open(question):
             asked.append(question)
     return asked[:most]
 
 
-def _given(clue: Statement, world: World) -> list[Question]:
-    """The questions whose answers a clue states."""
+def _stated(clue: Statement, world: World) -> list[Statement]:
+    """The facts that a clue states, in the forms that `Question.fact` gives them."""
     match clue:
-        case st.KilledWith():
-            return [Question("weapon")]
-        case st.MurderedIn():
-            return [Question("room")]
-        case st.MurderedAt():
-            return [Question("time")]
-        case st.MurderedBy(who):
-            return [Question("motive" if who.kind == "motive" else "murderer")]
-        case st.Motivated(who, motive):
-            return [Question("motive of", who), Question("holder of", Ref("motive", motive))]
-        case st.At(who, _, time):
+        case st.MurderedBy(Ref("motive", motive)):
+            return [st.Motivated(MURDERER, motive)]
+        case st.At(Ref("boddy" | "murderer" | "murder weapon"), room) if not world.times:
             # If there is only one time, the place of the murderer is the place of the murder.
-            scene = not world.times and who in (BODDY, MURDERER, MURDER_WEAPON)
-            return [Question("position", who, time), *([Question("room")] if scene else [])]
-        case st.Moved(who, _, _, time):
-            return [Question("position", who, time - 1), Question("position", who, time)]
-        case st.Carried(who, weapon, _, _, time):
-            return [Question("position", ref, t) for ref in (who, weapon) for t in (time - 1, time)]
+            return [st.MurderedIn(room)]
+        case st.Moved(who, start, end, time):
+            return [st.At(who, start, time - 1), st.At(who, end, time)]
+        case st.Carried(who, weapon, start, end, time):
+            moves = st.Moved(who, start, end, time), st.Moved(weapon, start, end, time)
+            return [fact for move in moves for fact in _stated(move, world)]
         case _:
-            return []
+            return [clue]

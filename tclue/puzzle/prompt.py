@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import dropwhile, takewhile
 from typing import TypeVar
 
 from tclue.puzzle.statements import Statement
 from tclue.puzzle.wording import ANSWER_KINDS, Edition, Question, Wording, wording
 from tclue.puzzle.world import PuzzleError, World
+from tclue.text import counted
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -123,6 +123,10 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
     def border(letter: str) -> str:
         return f"  {' '.join([letter * width] * len(world.plan[0]))}"
 
+    motives = world.motives
+    if not world.unique_motives:
+        pairs = zip(motives, world.motive_counts, strict=True)
+        motives = tuple(f"{name} ({counted(count, 'suspect')})" for name, count in pairs)
     rows = [f"W {'|'.join(map(number, row))} E" for row in world.plan]
     sections: list[tuple[str, list[str]]] = [
         ("Suspects:", [f"- {name}" for name in world.suspects]),
@@ -130,7 +134,7 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
         ("Rooms:", [f"{number(room)}. {name}" for room, name in enumerate(world.rooms)]),
         ("Plan:", [border("N"), *rows, border("S")]),
         ("Times:", [f"- {time}" for time in world.times]),
-        ("Motives:", [f"- {motive}" for motive in _counted(world)]),
+        ("Motives:", [f"- {motive}" for motive in motives]),
         ("Rules:", rules(world)),
         ("Clues:", [f"- {words.sentence(clue)}" for clue in clues]),
         ("Questions:", [f"{k}. {words.question(q)}" for k, q in questions.items()]),
@@ -138,15 +142,6 @@ def write(world: World, clues: tuple[Statement, ...], questions: dict[str, Quest
     ]
     blocks = ["\n".join([label, *lines]) for label, lines in sections if lines]
     return "\n\n".join([NARRATIVE, *blocks])
-
-
-def _counted(world: World) -> list[str]:
-    if world.unique_motives:
-        return list(world.motives)
-    return [
-        f"{name} ({count} suspect{'s' if count > 1 else ''})"
-        for name, count in zip(world.motives, world.motive_counts, strict=True)
-    ]
 
 
 def read(text: str) -> Parsed:
@@ -170,57 +165,49 @@ def read(text: str) -> Parsed:
     parts = _sections(lines, edition)
     world = _world(parts)
     words = wording(world, edition)
-    clues = tuple(
-        _at_line(line, lambda item=item: words.read(item))  # type: ignore[misc]
-        for line, item in _items(parts["clues"], _BULLET, "- CLUE")
-    )
-    return Parsed(edition, world, clues, _questions(parts, words))
+    clues = _read_each(_items(parts["clues"], _BULLET, "- CLUE"), words.read)
+    return Parsed(edition, world, tuple(clues), _questions(parts, words))
 
 
-def _at_line(line: Line, reader: Callable[[], T]) -> T:
-    """Call a reader, and put the line's number before the message of its error."""
-    try:
-        return reader()
-    except PuzzleError as error:
-        raise PuzzleError(f"line {line[0]}: {error}") from None
+def _read_each(items: list[tuple[Line, str]], reader: Callable[[str], T]) -> list[T]:
+    """Read each item; an error begins with the number of its line."""
+    values: list[T] = []
+    for (number, _), item in items:
+        try:
+            values.append(reader(item))
+        except PuzzleError as error:
+            raise PuzzleError(f"line {number}: {error}") from None
+    return values
 
 
 def _sections(lines: list[Line], edition: Edition) -> dict[str, list[Line]]:
     """The lines below each label. A section that the prompt leaves out has no key."""
-    starts: list[tuple[int, str]] = []
+    sections: dict[str, list[Line]] = {}  # each with the line of its label first
     house = edition == "house"
     labels = {key: label for key, pair in _LABELS.items() if (label := pair[house])}
     keys = list(labels)
-    for position, (number, line) in enumerate(lines):
+    section: list[Line] = []
+    for number, line in lines:
         for key, label in labels.items():
             if line == label if house else line.endswith(label):
-                if starts and keys.index(starts[-1][1]) >= keys.index(key):
+                if not sections.keys() <= set(keys[: keys.index(key)]):
                     raise PuzzleError(
                         f'line {number}: "{label}" is repeated or out of order: expected the '
                         f"sections {', '.join(keys)}, each once"
                     )
-                starts.append((position, key))
-    present = {key for _, key in starts}
+                section = sections[key] = []
+        if line:
+            section.append((number, line))
+        elif len(section) > 1 and section is sections.get("format"):
+            section = []  # This section ends with its paragraph. What follows is not part of it.
     for key, label in labels.items():
-        if key not in present and key not in _OPTIONAL:
+        if key not in sections and key not in _OPTIONAL:
             description = "a line" if house else "a line ending in"
             raise PuzzleError(f'no {key}: expected {description} "{label}"')
-    ends = [start for start, _ in starts[1:]] + [len(lines)]
-    sections: dict[str, list[Line]] = {}
-    for (start, key), end in zip(starts, ends, strict=True):
-        section = list(dropwhile(_is_blank, lines[start + 1 : end]))
-        if key == "format":
-            # This section ends with its paragraph. What follows is not part of it.
-            section = list(takewhile(lambda line: not _is_blank(line), section))
-        sections[key] = [line for line in section if not _is_blank(line)]
-        if not section:
-            number, label = lines[start]
+    for (number, label), *below in sections.values():
+        if not below:
             raise PuzzleError(f'line {number}: "{label}": expected at least one line below it')
-    return sections
-
-
-def _is_blank(line: Line) -> bool:
-    return not line[1]
+    return {key: section[1:] for key, section in sections.items()}
 
 
 def _items(lines: list[Line], pattern: re.Pattern[str], expected: str) -> list[tuple[Line, str]]:
@@ -259,9 +246,9 @@ def _world(parts: dict[str, list[Line]]) -> World:
     motives: list[tuple[Line, str]] = []
     counts: list[int] = []
     for line, name in listed("motives"):
-        counted = _COUNTED.fullmatch(name)
-        motives.append((line, counted["name"] if counted else name))
-        counts.append(int(counted["count"]) if counted else 1)
+        match = _COUNTED.fullmatch(name)
+        motives.append((line, match["name"] if match else name))
+        counts.append(int(match["count"]) if match else 1)
     suspects, rooms = _distinct(listed("suspects")), _distinct(listed("rooms"))
     if motives and sum(counts) != len(suspects):
         raise PuzzleError(
@@ -313,9 +300,8 @@ def _plan(lines: list[Line], rooms: int) -> tuple[tuple[int | None, ...], ...]:
 
 def _questions(parts: dict[str, list[Line]], words: Wording) -> dict[str, Question]:
     lines = parts["questions"] + parts.get("bonus", [])
-    questions: dict[str, Question] = {}
-    for letter, (line, text) in zip(LETTERS, _items(lines, _LETTERED, "A. QUESTION"), strict=False):
-        questions[letter] = _at_line(line, lambda text=text: words.read_question(text))  # type: ignore[misc]
+    asked = _read_each(_items(lines, _LETTERED, "A. QUESTION"), words.read_question)
+    questions = dict(zip(LETTERS, asked, strict=False))
     kinds = _items(parts["format"], _LETTERED, "A. KIND")
     expected = [ANSWER_KINDS[question.topic] for question in questions.values()]
     if [kind for _, kind in kinds] != expected:

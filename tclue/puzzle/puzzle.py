@@ -173,15 +173,14 @@ def read_puzzles(path: Path) -> list[Puzzle]:
     """
     text = read_text(path)
     if text.lstrip().startswith("["):
-        records = list(enumerate(parse_json(text, str(path)), 1))
-        place = "puzzle"
+        place, records = "puzzle", list(enumerate(parse_json(text, str(path)), 1))
     else:
+        place = "line"
         records = [
             (number, parse_json(line, f"{path}, line {number}"))
             for number, line in enumerate(text.split("\n"), 1)
             if line.strip()
         ]
-        place = "line"
     if not records:
         raise PuzzleError(f"{path}: it holds no puzzle: expected JSON Lines, one puzzle per line")
     puzzles: list[Puzzle] = []

@@ -47,30 +47,33 @@ def prove(
 
     Raises AssertionError if the two disagree, which is a bug in this program.
     """
+    proofs: list[Proof] = [each.prove(puzzle, scope, inclusive_or) for each in _provers(prover)]
+    first, last = proofs[0], proofs[-1]
+    if first.verdict != last.verdict or _only_answers(puzzle, first) != _only_answers(puzzle, last):
+        raise AssertionError(f"{puzzle.id}: the provers disagree: {first} and {last}")
+    return first
+
+
+def _provers(prover: Prover) -> list[Any]:
+    """The modules of a prover, or of both."""
     from tclue.puzzle import cpsat, sat
 
-    if prover == "cpsat":
-        return cpsat.prove(puzzle, scope, inclusive_or)
-    by_sat = sat.prove(puzzle, scope, inclusive_or)
-    if prover == "sat":
-        return by_sat
-    by_cpsat = cpsat.prove(puzzle, scope, inclusive_or)
-    if by_sat.verdict != by_cpsat.verdict or (
-        by_sat.verdict == "unique"
-        and puzzle.answers(by_sat.cases[0]) != puzzle.answers(by_cpsat.cases[0])
-    ):
-        raise AssertionError(f"{puzzle.id}: the provers disagree: {by_sat} and {by_cpsat}")
-    return by_sat
+    return {"sat": [sat], "cpsat": [cpsat], "both": [sat, cpsat]}[prover]
+
+
+def _only_answers(puzzle: Puzzle, proof: Proof) -> dict[str, str] | None:
+    """letter -> answer if a proof finds one solution, otherwise None."""
+    return puzzle.answers(proof.cases[0]) if proof.verdict == "unique" else None
 
 
 def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> CheckReport:
     """Check every claim about a puzzle."""
     answers = prove(puzzle, "answers", prover)
-    unique_answers = puzzle.answers(answers.cases[0]) if answers.verdict == "unique" else None
+    unique_answers = _only_answers(puzzle, answers)
     inclusive: bool | None = None
     if puzzle.edition == "published":
         proof = prove(puzzle, "answers", prover, inclusive_or=True)
-        inclusive = proof.verdict == "unique" and puzzle.answers(proof.cases[0]) == unique_answers
+        inclusive = proof.verdict == "unique" and _only_answers(puzzle, proof) == unique_answers
     return CheckReport(
         id=puzzle.id,
         answers=answers.verdict,
@@ -99,11 +102,10 @@ def entails(puzzle: Puzzle, sentence: str, prover: Prover, inclusive_or: bool) -
 
     Raises PuzzleError if the sentence cannot be read, and AssertionError if the provers disagree.
     """
-    from tclue.puzzle import cpsat, sat
-
     statement = wording(puzzle.world, puzzle.edition).read(sentence)
-    provers = {"sat": [sat.entails], "cpsat": [cpsat.entails], "both": [sat.entails, cpsat.entails]}
-    entailments = [entails(puzzle, statement, inclusive_or) for entails in provers[prover]]
+    entailments: list[Entailment] = [
+        each.entails(puzzle, statement, inclusive_or) for each in _provers(prover)
+    ]
     if len(set(entailments)) > 1:
         raise AssertionError(f"{puzzle.id}: the provers disagree on {sentence!r}: {entailments}")
     return entailments[0]
@@ -124,15 +126,12 @@ def proof_record(puzzle: Puzzle, proof: Proof) -> dict[str, Any]:
 
 def history(world: World, case: Case) -> dict[str, Any]:
     """A case in names: the rooms of everybody and everything over time, motives and the murder."""
-
-    def path(rooms: tuple[int, ...]) -> list[str]:
-        return [world.rooms[room] for room in rooms]
-
+    names = (*world.suspects, "Mr. Boddy", *world.weapons)
+    paths = (*case.suspect_rooms, case.boddy_rooms, *case.weapon_rooms)
     return {
         "rooms": {
-            **{w: path(p) for w, p in zip(world.suspects, case.suspect_rooms, strict=True)},
-            "Mr. Boddy": path(case.boddy_rooms),
-            **{w: path(p) for w, p in zip(world.weapons, case.weapon_rooms, strict=True)},
+            name: [world.rooms[room] for room in path]
+            for name, path in zip(names, paths, strict=True)
         },
         "motives": {
             world.suspects[suspect]: world.motives[motive]

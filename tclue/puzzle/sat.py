@@ -30,7 +30,8 @@ def prove(puzzle: Puzzle, scope: Scope = "answers", inclusive_or: bool = False) 
         if scope == "history":
             same = clauses.facts(first)
         else:
-            same = [clauses.answer(question, first) for question in puzzle.questions.values()]
+            questions = puzzle.questions.values()
+            same = [clauses.literal(q.true_fact(first, puzzle.world)) for q in questions]
         clauses.add(*(-literal for literal in same))
         second = clauses.case()
         return Proof(scope, (first,) if second is None else (first, second))

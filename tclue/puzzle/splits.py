@@ -7,7 +7,10 @@ are generated on demand, kept in the user's cache folder, and never contain the 
 puzzle. `scripts/make_splits.py` wrote the shipped data.
 
 `published-val` (the 64 puzzles of the published figures) and `published-test` are the author's.
-They are not shipped but fetched (`tclue.puzzle.published`).
+They are not shipped. `tclue puzzles fetch published` fetches them from the author's repository at a
+fixed commit into the user's cache folder. A file whose SHA-256 is not the one given below is
+refused, both when it is fetched and when it is read. A fetched file is checked in memory before it
+is written, and is moved into place in one step, so the cache never holds a part of a file.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ from importlib.resources import files
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tclue.config_files import cache_folder, write_cached
 from tclue.errors import UserError
-from tclue.puzzle import published
 from tclue.puzzle.puzzle import Puzzle, house_line, prompt_hash, read_puzzles
 from tclue.puzzle.world import PuzzleError
 
@@ -34,6 +37,20 @@ SPLITS = ("val", "test", "easy-val", "easy-test")
 # name -> (difficulty, first seed). Each range has 90 million seeds, far from the shipped ones.
 TRAIN_RANGES = {"train": ("published-mix", 10_000_000), "easy-train": ("easy", 100_000_000)}
 TRAIN_DEFAULT_COUNT = 1000
+
+COMMIT = "e84cf685d110a77209f3c924365bf6db6bcff683"
+SOURCE = f"https://raw.githubusercontent.com/bradhilton/temporal-clue/{COMMIT}/puzzles"
+COMMAND = "tclue puzzles fetch published"
+
+TIMEOUT_S = 30.0  # for the connection, and between two parts of a file
+MAX_BYTES = 50_000_000  # val.json has 285,839 bytes
+
+
+# Name of the puzzle set -> the SHA-256 of its file. "published-val" is `val.json` at the source.
+PUBLISHED = {
+    "published-val": "44e45bfea7c9cf519112d3406a3a567e29514e3812464e0493baad5aab26f5c8",
+    "published-test": "3b112d8da3367caaa9d964ffe4f73334a552294e51b10ebd91fa9a6cca9ffb87",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class SplitListing:
 
 def is_named(name: str) -> bool:
     """Whether a name is that of a set, and not that of a file."""
-    return name in SPLITS or name in published.FILES or name.partition(":")[0] in TRAIN_RANGES
+    return name in SPLITS or name in PUBLISHED or name.partition(":")[0] in TRAIN_RANGES
 
 
 def load_set(name: str) -> PuzzleSet:
@@ -69,8 +86,8 @@ def load_set(name: str) -> PuzzleSet:
     """
     if name in SPLITS:
         return _read_set(name, DATA / f"{name}.jsonl")
-    if name in published.FILES:
-        return _read_set(name, published.cached(name))
+    if name in PUBLISHED:
+        return _read_set(name, _cached(name))
     split, _, number = name.partition(":")
     if split in TRAIN_RANGES:
         if number and not (number.isdecimal() and int(number) > 0):
@@ -80,7 +97,7 @@ def load_set(name: str) -> PuzzleSet:
     if not path.exists():
         raise UserError(
             f"{name}: no such puzzle file: expected a file, or one of the sets "
-            f"{', '.join((*SPLITS, *TRAIN_RANGES, *published.FILES))}"
+            f"{', '.join((*SPLITS, *TRAIN_RANGES, *PUBLISHED))}"
         )
     return _read_set(path.stem, path)
 
@@ -103,7 +120,7 @@ def list_sets() -> list[SplitListing]:
         SplitListing(name, None, None, f"made on demand: {name}:COUNT; {difficulty}")
         for name, (difficulty, _) in TRAIN_RANGES.items()
     ]
-    return [*shipped, *ranges, *map(_listed_published, published.FILES)]
+    return [*shipped, *ranges, *map(_listed_published, PUBLISHED)]
 
 
 def shipped_sizes() -> dict[str, int]:
@@ -117,7 +134,7 @@ def _listed_published(name: str) -> SplitListing:
     except UserError as error:
         return SplitListing(name, None, None, str(error).removeprefix(f"{name}: "))
     return SplitListing(
-        name, len(loaded.puzzles), loaded.sha256, f"fetched: {published.place(name)}"
+        name, len(loaded.puzzles), loaded.sha256, f"fetched: {published_path(name)}"
     )
 
 
@@ -154,3 +171,76 @@ def _train_set(name: str, number: int) -> PuzzleSet:
         text = "".join(house_line(puzzle) for puzzle in islice(train_puzzles(name), number))
         write_cached(path, text.encode())
     return _read_set(f"{name}-{number}", path)
+
+
+def published_path(name: str) -> Path:
+    """The path at which a published puzzle set is cached, whether or not it exists."""
+    return cache_folder() / "published" / f"{name}.json"
+
+
+def _cached(name: str) -> Path:
+    """The cached file of a published puzzle set.
+
+    Raises UserError, which names the command that fetches it, if it is missing or has other bytes.
+    """
+    path = published_path(name)
+    if not path.exists():
+        raise UserError(f"{name}: not fetched yet: run `{COMMAND}`")
+    if (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != PUBLISHED[name]:
+        raise UserError(
+            f"{path}: not the published file: its SHA-256 is {digest}, "
+            f"expected {PUBLISHED[name]}: `{COMMAND}` fetches it again"
+        )
+    return path
+
+
+def fetch_published(source: str = SOURCE) -> dict[str, bool]:
+    """Fetch the files that are not in the cache from below `source`, a URL.
+
+    Returns, for the name of each set, whether its file was fetched just now. Raises UserError if a
+    file cannot be fetched, has the wrong SHA-256, or cannot be written; the files that were fetched
+    before it are kept.
+    """
+    url = urlsplit(source)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or "@" in url.netloc:
+        raise UserError(f"--source: expected a URL such as {SOURCE}, without a password or a query")
+    return {name: _fetch(name, source) for name in PUBLISHED}
+
+
+def _fetch(name: str, source: str) -> bool:
+    path, expected = published_path(name), PUBLISHED[name]
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == expected:
+        return False
+    url = f"{source.rstrip('/')}/{name.removeprefix('published-')}.json"
+    data = _download(url)
+    if (digest := hashlib.sha256(data).hexdigest()) != expected:
+        raise UserError(
+            f"{url}: not the published file: its SHA-256 is {digest}, expected {expected}; "
+            "nothing was kept"
+        )
+    write_cached(path, data)
+    return True
+
+
+def _download(url: str) -> bytes:
+    import httpx
+
+    data = bytearray()
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as reply:
+            reply.raise_for_status()
+            for chunk in reply.iter_bytes():
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise UserError(f"{url}: more than {MAX_BYTES} bytes: not the published file")
+    except httpx.HTTPStatusError as error:
+        status = f"{error.response.status_code} {error.response.reason_phrase}".strip()
+        raise UserError(
+            f"{url}: the server answered {status}: expected the file; --source names another server"
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{url}: cannot be fetched: {reason}; --source names another server"
+        ) from None
+    return bytes(data)

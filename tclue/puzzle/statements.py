@@ -13,9 +13,9 @@ of "if and only if" is a statement by itself, so the two sides may be about diff
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from tclue.puzzle.world import Side, World
 
@@ -41,36 +41,48 @@ def named_things(world: World) -> list[Ref]:
 
 
 @dataclass(frozen=True)
-class At:
+class Statement:
+    """A claim that is true or false in a case. Entities are `Ref`s, or numbers in the `World`."""
+
+    # the name by which the shares of the forms of clues are reported
+    form: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class At(Statement):
     """`who` was in `room` at `time`."""
 
+    form = "position"
     who: Ref
     room: int
     time: int
 
 
 @dataclass(frozen=True)
-class Same:
+class Same(Statement):
     """`who` was in the same room as `other` at `time`."""
 
+    form = "same room"
     who: Ref
     other: Ref
     time: int
 
 
 @dataclass(frozen=True)
-class Together:
+class Together(Statement):
     """`who` and `other` were both in `room` at one time or more."""
 
+    form = "together"
     who: Ref
     other: Ref
     room: int
 
 
 @dataclass(frozen=True)
-class Beside:
+class Beside(Statement):
     """`who` was in the room next to that of `other`, on its `side`, at `time`."""
 
+    form = "direction"
     who: Ref
     side: Side
     other: Ref
@@ -78,9 +90,10 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Moved(Statement):
     """`who` was in `start` at the time before `time`, and in `end` at `time`."""
 
+    form = "person moved"
     who: Ref
     start: int
     end: int
@@ -88,9 +101,10 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Carried:
+class Carried(Statement):
     """`who` and `weapon` were both in `start` at the time before `time`, and in `end` at `time`."""
 
+    form = "weapon moved"
     who: Ref
     weapon: Ref
     start: int
@@ -99,94 +113,62 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class Motivated:
+class Motivated(Statement):
     """`who` has `motive`."""
 
+    form = "motive"
     who: Ref
     motive: int
 
 
 @dataclass(frozen=True)
-class MurderedBy:
+class MurderedBy(Statement):
     """`who` is the murderer."""
 
+    form = "solution"
     who: Ref
 
 
 @dataclass(frozen=True)
-class KilledWith:
+class KilledWith(Statement):
     """`weapon` is the murder weapon."""
 
+    form = "solution"
     weapon: int
 
 
 @dataclass(frozen=True)
-class MurderedIn:
+class MurderedIn(Statement):
     """The murder happened in `room`."""
 
+    form = "solution"
     room: int
 
 
 @dataclass(frozen=True)
-class MurderedAt:
+class MurderedAt(Statement):
     """The murder happened at `time`."""
 
+    form = "solution"
     time: int
 
 
 @dataclass(frozen=True)
-class Either:
+class Either(Statement):
     """Exactly one of two positions is true (one or both, if "or" is read as inclusive)."""
 
+    form = "exactly one"
     first: At
     second: At
 
 
 @dataclass(frozen=True)
-class Iff:
+class Iff(Statement):
     """Both positions are true, or neither is."""
 
+    form = "if and only if"
     first: At
     second: At
-
-
-Statement = (
-    At
-    | Same
-    | Together
-    | Beside
-    | Moved
-    | Carried
-    | Motivated
-    | MurderedBy
-    | KilledWith
-    | MurderedIn
-    | MurderedAt
-    | Either
-    | Iff
-)
-
-# The names by which the shares of the forms of clues are reported.
-FORMS: dict[type, str] = {
-    At: "position",
-    Moved: "person moved",
-    Beside: "direction",
-    Same: "same room",
-    Either: "exactly one",
-    Iff: "if and only if",
-    Together: "together",
-    Carried: "weapon moved",
-    Motivated: "motive",
-    MurderedBy: "solution",
-    KilledWith: "solution",
-    MurderedIn: "solution",
-    MurderedAt: "solution",
-}
-
-
-def form(statement: Statement) -> str:
-    """The name of a statement's form, one of the values of `FORMS`."""
-    return FORMS[type(statement)]
 
 
 @dataclass(frozen=True)
@@ -211,22 +193,14 @@ class Case:
         return self.boddy_rooms[self.time]
 
     def rooms_of(self, who: Ref) -> tuple[int, ...]:
-        """The room of a person or thing at each time.
-
-        Raises KeyError for a description: `bind` it to a suspect first.
-        """
-        if who.kind == "suspect":
-            return self.suspect_rooms[who.number]
-        if who.kind == "weapon":
-            return self.weapon_rooms[who.number]
-        return {
-            "boddy": self.boddy_rooms,
-            "murderer": self.suspect_rooms[self.murderer],
-            "murder weapon": self.weapon_rooms[self.weapon],
-        }[who.kind]
+        """The room at each time of whoever or whatever is meant (see `meant`)."""
+        who = self.meant(who)
+        if who.kind == "boddy":
+            return self.boddy_rooms
+        return (self.suspect_rooms if who.kind == "suspect" else self.weapon_rooms)[who.number]
 
     def meant(self, who: Ref) -> Ref:
-        """The person or thing that a role means, or a description that fits one suspect."""
+        """The person or thing that is named, has a role, or is the first to fit a description."""
         if who.kind == "murderer":
             return Ref("suspect", self.murderer)
         if who.kind == "murder weapon":
@@ -238,24 +212,18 @@ class Case:
 
 def refs(statement: Statement) -> Iterator[Ref]:
     """Every person or thing in a statement, in order and with repetitions."""
-    if isinstance(statement, Either | Iff):
-        yield statement.first.who
-        yield statement.second.who
-        return
-    for field in fields(statement):
-        value = getattr(statement, field.name)
-        if isinstance(value, Ref):
+    for value in vars(statement).values():
+        if isinstance(value, At):
+            yield value.who
+        elif isinstance(value, Ref):
             yield value
 
 
 def bind(statement: Statement, suspects: dict[Ref, Ref]) -> Statement:
     """An atomic statement with its descriptions replaced by the suspects that they mean."""
-    changes: dict[str, Any] = {
-        field.name: suspects[value]
-        for field in fields(statement)
-        if isinstance(value := getattr(statement, field.name), Ref) and value in suspects
-    }
-    return replace(statement, **changes) if changes else statement
+    parts = vars(statement).items()
+    changes: dict[str, Any] = {n: suspects[value] for n, value in parts if value in suspects}
+    return replace(statement, **changes)
 
 
 def descriptions(statement: Statement) -> tuple[Ref, ...]:
@@ -298,9 +266,9 @@ def _holds(statement: Statement, case: Case, world: World) -> bool:
             paths = case.rooms_of(who), case.rooms_of(weapon)
             return all(path[time - 1 : time + 1] == (start, end) for path in paths)
         case Motivated(who, motive):
-            return case.motives[_suspect(who, case)] == motive
+            return case.motives[case.meant(who).number] == motive
         case MurderedBy(who):
-            return _suspect(who, case) == case.murderer
+            return case.meant(who) == case.meant(MURDERER)
         case KilledWith(weapon_number):
             return weapon_number == case.weapon
         case MurderedIn(room):
@@ -309,11 +277,3 @@ def _holds(statement: Statement, case: Case, world: World) -> bool:
             return time == case.time
         case _:
             raise TypeError(f"not an atomic statement: {statement}")
-
-
-def _suspect(who: Ref, case: Case) -> int:
-    if who.kind == "murderer":
-        return case.murderer
-    if who.kind != "suspect":
-        raise ValueError(f"{who} is not a suspect")
-    return who.number

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Literal, cast, get_args
 
 from tclue.puzzle import statements as st
-from tclue.puzzle.statements import BODDY, MURDER_WEAPON, MURDERER, Case, Ref, Statement
+from tclue.puzzle.statements import (
+    MURDER_WEAPON,
+    MURDERER,
+    Case,
+    Ref,
+    Statement,
+    holds,
+    named_things,
+)
 from tclue.puzzle.world import PuzzleError, Side, World
 
 Edition = Literal["published", "house"]
@@ -70,28 +78,58 @@ class Question:
 
     def answer(self, case: Case, world: World) -> str:
         """The true answer in a case, one of `options`."""
-        return self.options(world)[self.answer_number(case)]
+        options = enumerate(self.options(world))
+        return next(name for number, name in options if holds(self.fact(number), case, world))
 
-    def answer_number(self, case: Case) -> int:
-        """The index in `options` of the true answer in a case."""
-        who = case.meant(self.who)
+    def true_fact(self, case: Case, world: World) -> Statement:
+        """The statement that the true answer in a case is the answer."""
+        facts = map(self.fact, range(len(self.options(world))))
+        return next(fact for fact in facts if holds(fact, case, world))
+
+    def fact(self, number: int) -> Statement:
+        """The statement that the option with this index is the answer."""
         match self.topic:
-            case "murderer" | "holder of":
-                return who.number
+            case "murderer":
+                return st.MurderedBy(Ref("suspect", number))
             case "weapon":
-                return case.weapon
+                return st.KilledWith(number)
             case "room":
-                return case.room
+                return st.MurderedIn(number)
             case "time":
-                return case.time
+                return st.MurderedAt(number)
             case "motive" | "motive of":
-                return case.motives[who.number]
+                return st.Motivated(self.who, number)
+            case "holder of":
+                return st.Motivated(Ref("suspect", number), self.who.number)
             case "position":
-                return case.rooms_of(who)[self.time]
+                return st.At(self.who, number, self.time)
+
+
+# The sentence of each form, in the order in which they are tried when a text is read. A slot stands
+# for the field of its name; "{room}" includes the word "in" or "at", and "{time}" the word " at".
+_SENTENCES: dict[type, str] = {
+    st.MurderedBy: "Mr. Boddy was murdered by {who}",
+    st.KilledWith: "Mr. Boddy was killed with the {weapon}",
+    st.MurderedIn: "Mr. Boddy was murdered {room}",
+    st.Same: "{who} was in the same room as {other}{time}",
+    st.Beside: "{who} was in the room just {side} of {other}{time}",
+    st.Together: "{who} and {other} were {room} together at least once",
+    st.Motivated: "{who} is motivated by {motive}",
+    st.At: "{who} was {room}{time}",
+    st.MurderedAt: "Mr. Boddy was murdered{time}",
+    st.Moved: "{who} moved from the {start} to the {end}{time}",
+    st.Carried: "{who} moved {weapon} from the {start} to the {end}{time}",
+}
+
+
+@cache
+def _ref_fields(kind: type) -> list[str]:
+    """The fields of a form that hold a `Ref`; in `KilledWith`, `weapon` is a number instead."""
+    return [name for name, field_type in kind.__annotations__.items() if field_type == "Ref"]
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    return "|".join(map(re.escape, sorted(names, key=len, reverse=True))) if names else r"(?!)"
 
 
 @lru_cache(maxsize=256)
@@ -122,53 +160,33 @@ class Wording:
             case kind:
                 return f"the {kind}"
 
-    def _room(self, room: int) -> str:
-        name = self.world.rooms[room]
-        return f"{'at' if name in AT_ROOMS else 'in'} the {name}"
+    def _spoken(self, name: str, value: Ref | int | Side) -> str:
+        """The value of a statement's field, as its sentence says it."""
+        if isinstance(value, Ref):
+            return self.ref(value)
+        if isinstance(value, str):  # a side
+            return value
+        text = self._lists[name][value]
+        return f"{'at' if text in AT_ROOMS else 'in'} the {text}" if name == "room" else text
 
-    def _time(self, time: int) -> str:
-        return f" at {self.world.times[time]}" if self.world.times else ""
-
-    def _step(self, start: int, end: int, time: int) -> str:
-        rooms = self.world.rooms
-        return f"from the {rooms[start]} to the {rooms[end]}{self._time(time)}"
-
-    def _at(self, statement: st.At) -> str:
-        place = self._room(statement.room)
-        return f"{self.ref(statement.who)} was {place}{self._time(statement.time)}"
+    @cached_property
+    def _lists(self) -> dict[str, tuple[str, ...]]:
+        """Name of a numeric field of statements -> the words that its numbers stand for."""
+        world = self.world
+        times = tuple(f" at {time}" for time in world.times) or ("",)
+        lists = dict.fromkeys(("room", "start", "end"), world.rooms)
+        return lists | {"time": times, "weapon": world.weapons, "motive": world.motives}
 
     def clause(self, statement: Statement) -> str:
         """A statement in words, without a capital at its start and without a full stop."""
-        ref = self.ref
-        match statement:
-            case st.At():
-                return self._at(statement)
-            case st.Same(who, other, time):
-                return f"{ref(who)} was in the same room as {ref(other)}{self._time(time)}"
-            case st.Together(who, other, room):
-                place = self._room(room)
-                return f"{ref(who)} and {ref(other)} were {place} together at least once"
-            case st.Beside(who, side, other, time):
-                return f"{ref(who)} was in the room just {side} of {ref(other)}{self._time(time)}"
-            case st.Moved(who, start, end, time):
-                return f"{ref(who)} moved {self._step(start, end, time)}"
-            case st.Carried(who, weapon, start, end, time):
-                return f"{ref(who)} moved {ref(weapon)} {self._step(start, end, time)}"
-            case st.Motivated(who, motive):
-                return f"{ref(who)} is motivated by {self.world.motives[motive]}"
-            case st.MurderedBy(who):
-                return f"Mr. Boddy was murdered by {ref(who)}"
-            case st.KilledWith(weapon_number):
-                return f"Mr. Boddy was killed with the {self.world.weapons[weapon_number]}"
-            case st.MurderedIn(room):
-                return f"Mr. Boddy was murdered {self._room(room)}"
-            case st.MurderedAt(time):
-                return f"Mr. Boddy was murdered{self._time(time)}"
-            case st.Either(first, second):
-                pair = f"{self._at(first)} or {self._at(second)}"
-                return f"either {pair}, but not both" if self.edition == "house" else pair
-            case st.Iff(first, second):
-                return f"{self._at(first)} if and only if {self._at(second)}"
+        if isinstance(statement, st.Either | st.Iff):
+            first, second = self.clause(statement.first), self.clause(statement.second)
+            if isinstance(statement, st.Iff):
+                return f"{first} if and only if {second}"
+            pair = f"{first} or {second}"
+            return f"either {pair}, but not both" if self.edition == "house" else pair
+        spoken = {name: self._spoken(name, value) for name, value in vars(statement).items()}
+        return _SENTENCES[type(statement)].format_map(spoken)
 
     def sentence(self, statement: Statement) -> str:
         """A statement as a clue: with a capital first letter and without a full stop.
@@ -184,7 +202,7 @@ class Wording:
         """The text of a question."""
         match question.topic:
             case "position":
-                return f"Where was {self.ref(question.who)}{self._time(question.time)}?"
+                return f"Where was {self.ref(question.who)}{self._spoken('time', question.time)}?"
             case "motive of":
                 return f"What motivates {self.ref(question.who)}?"
             case "holder of":
@@ -193,78 +211,60 @@ class Wording:
                 return next(text for text, t in MAIN_QUESTIONS.items() if t == topic)
 
     @cached_property
-    def _patterns(self) -> list[tuple[type, re.Pattern[str]]]:
+    def _slots(self) -> dict[str, str]:
+        """What may stand for a field: name of the field -> pattern; "ref" is for every `Ref`."""
         world = self.world
-        who = (
-            rf"{_names(world.suspects)}|Mr\. Boddy|[Tt]he (?:{_names(world.weapons)}|murderer|"
-            rf"murder weapon)|(?:[Tt]he|[Aa]) suspect motivated by (?:{_names(world.motives)})"
-        )
-        room = _names(world.rooms)
-        place = rf"(?:in|at) the (?P<room>{room})"
-        time = rf" at (?P<time>{_names(world.times)})" if world.times else ""
-        step = rf"from the (?P<start>{room}) to the (?P<end>{room}){time}"
-        subject, other = f"(?P<who>{who})", f"(?P<other>{who})"
-        weapon = f"(?P<weapon>{_names(world.weapons)})"
-        motive = f"(?P<motive>{_names(world.motives)})"
-        sides = "|".join(get_args(Side))
-        forms: list[tuple[type, str]] = [
-            (st.MurderedBy, rf"Mr\. Boddy was murdered by (?P<who>{who})"),
-            (st.KilledWith, rf"Mr\. Boddy was killed with the {weapon}"),
-            (st.MurderedIn, rf"Mr\. Boddy was murdered {place}"),
-            (st.Same, rf"{subject} was in the same room as {other}{time}"),
-            (st.Beside, rf"{subject} was in the room just (?P<side>{sides}) of {other}{time}"),
-            (st.Together, rf"{subject} and {other} were {place} together at least once"),
-            (st.Motivated, rf"{subject} is motivated by {motive}"),
-            (st.At, rf"{subject} was {place}{time}"),
-        ]
-        if world.times:
-            forms += [
-                (st.MurderedAt, rf"Mr\. Boddy was murdered{time}"),
-                (st.Moved, rf"{subject} moved {step}"),
-                (st.Carried, rf"{subject} moved {other} {step}"),
-            ]
-        return [(kind, re.compile(pattern)) for kind, pattern in forms]
+        names = {name: _names(listed) for name, listed in self._lists.items()}
+        slots = {name: f"(?P<{name}>{pattern})" for name, pattern in names.items()}
+        return slots | {
+            "room": f"(?:in|at) the {slots['room']}",
+            "side": f"(?P<side>{'|'.join(get_args(Side))})",
+            "ref": rf"{_names(world.suspects)}|Mr\. Boddy|[Tt]he (?:{names['weapon']}|murderer|"
+            rf"murder weapon)|(?:[Tt]he|[Aa]) suspect motivated by (?:{names['motive']})",
+        }
+
+    @cached_property
+    def _patterns(self) -> list[tuple[type, re.Pattern[str]]]:
+        patterns = []
+        for kind, sentence in _SENTENCES.items():
+            refs = {name: f"(?P<{name}>{self._slots['ref']})" for name in _ref_fields(kind)}
+            pattern = sentence.replace(".", r"\.").format_map(self._slots | refs)
+            if self.world.times or kind not in (st.MurderedAt, st.Moved, st.Carried):
+                patterns.append((kind, re.compile(pattern)))
+        return patterns
+
+    @cached_property
+    def _refs(self) -> dict[str, Ref]:
+        """Everybody and everything by what `ref` calls them."""
+        motives = [Ref("motive", m) for m in range(len(self.world.motives))]
+        everybody = [*motives, MURDERER, MURDER_WEAPON, *named_things(self.world)]
+        return {self.ref(who): who for who in everybody}
 
     def _read_ref(self, text: str) -> Ref:
-        world = self.world
-        if text in world.suspects:
-            return Ref("suspect", world.suspects.index(text))
-        words = text[0].lower() + text[1:]
-        fixed = {"mr. Boddy": BODDY, "the murderer": MURDERER, "the murder weapon": MURDER_WEAPON}
-        if words in fixed:
-            return fixed[words]
-        article, _, name = words.partition(" ")
-        if name.startswith("suspect motivated by "):
-            motive = world.motives.index(name.removeprefix("suspect motivated by "))
-            if (article == "the") != (world.motive_counts[motive] == 1):
-                raise PuzzleError(
-                    f'"{text}": expected "{self.ref(Ref("motive", motive))}", because the number '
-                    f"of suspects with that motive is {world.motive_counts[motive]}"
-                )
-            return Ref("motive", motive)
-        return Ref("weapon", world.weapons.index(name))
+        # At the start of a sentence, an article has a capital.
+        words = text if text in self._refs else text[0].lower() + text[1:]
+        if words not in self._refs:  # Only a description can have the wrong article.
+            article, _, name = words.partition(" ")
+            expected = f"{'a' if article == 'the' else 'the'} {name}"
+            raise PuzzleError(
+                f'"{text}": expected "{expected}", because the number of suspects with that '
+                f"motive is {self.world.motive_counts[self._refs[expected].number]}"
+            )
+        return self._refs[words]
 
     def _read_atom(self, text: str) -> Statement | None:
         """The atomic statement that a text makes; None if no form fits."""
-        world = self.world
-        lists = dict.fromkeys(("room", "start", "end"), world.rooms)
-        lists |= {"time": world.times, "weapon": world.weapons, "motive": world.motives}
         for kind, pattern in self._patterns:
-            if not (matched := pattern.fullmatch(text)):
-                continue
-            values: dict[str, object] = {}
-            for name, value in matched.groupdict().items():
-                if name in lists:
-                    values[name] = lists[name].index(value)
-                else:
-                    values[name] = value if name == "side" else self._read_ref(value)
-            if kind is st.Carried:
-                values["weapon"] = values.pop("other")
-            if "time" not in values and kind in (st.At, st.Same, st.Beside):
-                values["time"] = 0
-            statement = cast(Statement, kind(**values))
-            self._check(statement, text)
-            return statement
+            if matched := pattern.fullmatch(text):
+                values: dict[str, object] = {}
+                for name, value in matched.groupdict().items():
+                    if name in _ref_fields(kind):
+                        values[name] = self._read_ref(value)
+                    else:
+                        values[name] = value if name == "side" else self._lists[name].index(value)
+                statement = cast(Statement, kind(**values))
+                self._check(statement, text)
+                return statement
         return None
 
     def _check(self, statement: Statement, text: str) -> None:
@@ -286,7 +286,9 @@ class Wording:
         """
         text = sentence.strip()
         either = re.fullmatch(r"[Ee]ither (?P<pair>.+), but not both", text)
-        pairs: list[tuple[type, str, str]] = [(st.Iff, " if and only if ", text)]
+        pairs: list[tuple[type[st.Either | st.Iff], str, str]] = [
+            (st.Iff, " if and only if ", text)
+        ]
         if either:
             pairs.append((st.Either, " or ", either["pair"]))
         elif self.edition == "published":
@@ -297,7 +299,7 @@ class Wording:
                 first = self._read_atom(pair[: cut.start()])
                 second = self._read_atom(pair[cut.end() :])
                 if isinstance(first, st.At) and isinstance(second, st.At):
-                    return st.Either(first, second) if kind is st.Either else st.Iff(first, second)
+                    return kind(first, second)
         atom = self._read_atom(text)
         if atom is None:
             hint = (
@@ -318,24 +320,19 @@ class Wording:
         """
         text = text.strip()
         world = self.world
+        position = rf"Where was (?P<who>{self._slots['ref']}){self._slots['time']}\?"
         if text in MAIN_QUESTIONS:
             question = Question(MAIN_QUESTIONS[text])
-        elif match := re.fullmatch(rf"Who is motivated by ({_names(world.motives)})\?", text):
-            question = Question("holder of", Ref("motive", world.motives.index(match[1])))
+        elif match := re.fullmatch(rf"Who is motivated by {self._slots['motive']}\?", text):
+            question = Question("holder of", Ref("motive", world.motives.index(match["motive"])))
         elif match := re.fullmatch(rf"What motivates ({_names(world.suspects)})\?", text):
             question = Question("motive of", Ref("suspect", world.suspects.index(match[1])))
+        elif match := re.fullmatch(position, text):
+            time = self._lists["time"].index(match["time"])
+            question = Question("position", self._read_ref(match["who"]), time)
         elif text.startswith("Where was ") and text.endswith("?"):
-            # A question about a position is the sentence of that position without the room.
-            body = text.removeprefix("Where was ").removesuffix("?")
-            ends = [f" at {time}" for time in world.times] or [""]
-            for end in filter(body.endswith, ends):
-                at = self._read_atom(f"{body.removesuffix(end)} was in the {world.rooms[0]}{end}")
-                if isinstance(at, st.At):
-                    question = Question("position", at.who, at.time)
-                    break
-            else:
-                when = " at TIME" if world.times else ""
-                raise PuzzleError(f'"{text}": expected "Where was WHO{when}?" with listed names')
+            when = " at TIME" if world.times else ""
+            raise PuzzleError(f'"{text}": expected "Where was WHO{when}?" with listed names')
         else:
             raise PuzzleError(f'"{text}": expected one of the question forms with listed names')
         if not question.options(world):

@@ -92,23 +92,17 @@ class World:
         return all(count == 1 for count in self.motive_counts)
 
     @cached_property
-    def _cells(self) -> dict[tuple[int, int], int]:
-        return {
+    def beside(self) -> dict[Side, tuple[int | None, ...]]:
+        """side -> [room] -> the next room on that side, or None."""
+        rooms = {
             (row, column): room
             for row, cells in enumerate(self.plan)
             for column, room in enumerate(cells)
-            if room is not None
         }
-
-    @cached_property
-    def beside(self) -> dict[Side, tuple[int | None, ...]]:
-        """side -> [room] -> the next room on that side, or None."""
-        place = {room: cell for cell, room in self._cells.items()}
+        cells = {room: cell for cell, room in rooms.items()}
+        ordered = [cells[room] for room in range(len(self.rooms))]
         return {
-            side: tuple(
-                self._cells.get((place[room][0] + down, place[room][1] + right))
-                for room in range(len(self.rooms))
-            )
+            side: tuple(rooms.get((row + down, column + right)) for row, column in ordered)
             for side, (down, right) in SIDES.items()
         }
 

@@ -19,7 +19,7 @@ from tclue.board.published_figures import read_published
 from tclue.board.rows import read_sets
 from tclue.board.wording import escaped
 from tclue.errors import UserError
-from tclue.puzzle.published import FILES
+from tclue.puzzle.splits import PUBLISHED
 
 EFFORT = "Outcomes, seconds, tokens, and other costs per 1,000 puzzles"
 VARIANTS = ["random", "cheap", "good", "poor", "unpriced"]
@@ -163,7 +163,7 @@ def test_published_results_stand_apart(results: Path) -> None:
 
 
 def test_rows_on_the_published_file_are_named_below_the_published_table(tmp_path: Path) -> None:
-    sha256 = FILES["published-val"].sha256
+    sha256 = PUBLISHED["published-val"]
     write_run(tmp_path, "same", sha256=sha256, grader="published", puzzle_set="published-val")
     write_run(tmp_path, "other grader", sha256=sha256, puzzle_set="published-val")
     write_run(tmp_path, "other file", grader="published")

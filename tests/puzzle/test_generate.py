@@ -23,7 +23,7 @@ from tclue.puzzle.generate import Made, generate, make
 from tclue.puzzle.puzzle import Puzzle, house_line, read_puzzles
 from tclue.puzzle.report import needless_clues
 from tclue.puzzle.splits import DATA
-from tclue.puzzle.statements import form, holds
+from tclue.puzzle.statements import holds
 from tclue.puzzle.world import World
 
 # The same bytes everywhere
@@ -208,7 +208,7 @@ PUBLISHED_SHARES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED_SHARES)
 def test_shares_of_clue_forms_are_near_the_published(name: str) -> None:
-    forms = Counter(form(clue) for puzzle in mix_puzzles() for clue in puzzle.clues)
+    forms = Counter(clue.form for puzzle in mix_puzzles() for clue in puzzle.clues)
     assert abs(forms[name] / forms.total() - PUBLISHED_SHARES[name]) < 0.04
 
 

@@ -22,10 +22,10 @@ from commands import call, refused
 
 from tclue.bench.records import read_run
 from tclue.errors import UserError
-from tclue.puzzle import published, splits
+from tclue.puzzle import splits
 from tclue.puzzle.generate import generate
-from tclue.puzzle.published import PublishedFile, fetch
 from tclue.puzzle.puzzle import published_list
+from tclue.puzzle.splits import fetch_published
 
 NAMES = ("published-val", "published-test")
 
@@ -93,11 +93,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def bodies(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Small files in the published shape that stand in for the author's: name -> content."""
     made = {}
-    for seed, (name, wanted) in enumerate(published.FILES.items()):
+    for seed, name in enumerate(splits.PUBLISHED):
         body = published_list(generate(2 * seed + n, "easy") for n in range(2)).encode()
-        server.files[f"/puzzles/{wanted.file}"] = Sent(body)
-        known = PublishedFile(wanted.file, hashlib.sha256(body).hexdigest())
-        monkeypatch.setitem(published.FILES, name, known)
+        server.files[f"/puzzles/{name.removeprefix('published-')}.json"] = Sent(body)
+        monkeypatch.setitem(splits.PUBLISHED, name, hashlib.sha256(body).hexdigest())
         made[name] = body
     return made
 
@@ -107,10 +106,10 @@ def files_in(cache: Path) -> dict[str, bytes]:
 
 
 def test_files_are_fetched_once(server: Server, bodies: dict[str, bytes], cache: Path) -> None:
-    first = fetch(f"{server.url}/")
-    assert [(fetched.name, fetched.new) for fetched in first] == [(name, True) for name in NAMES]
+    first = fetch_published(f"{server.url}/")
+    assert first == dict.fromkeys(NAMES, True)
     assert files_in(cache) == {f"{name}.json": body for name, body in bodies.items()}
-    assert not any(fetched.new for fetched in fetch(server.url))
+    assert not any(fetch_published(server.url).values())
     assert server.asked == ["/puzzles/val.json", "/puzzles/test.json"]
     for name, body in bodies.items():
         loaded = splits.load_set(name)
@@ -137,7 +136,7 @@ def test_every_command_takes_them_by_name(
 
     listed = json.loads(call(tmp_path, "puzzles", "list", "--json").stdout)
     sums = {entry["name"]: (entry["puzzles"], entry["sha256"]) for entry in listed}
-    assert sums["published-val"] == (2, published.FILES["published-val"].sha256)
+    assert sums["published-val"] == (2, splits.PUBLISHED["published-val"])
     assert sums["test"] == (64, splits.load_set("test").sha256)
     assert sums["train"] == (None, None)
     assert "published-val" in call(tmp_path, "puzzles", "list").stdout
@@ -156,7 +155,7 @@ def test_every_command_takes_them_by_name(
     (folder,) = (tmp_path / "results").iterdir()
     config = read_run(folder).config
     assert (config.puzzle_set, config.grader) == ("published-val", "published")
-    assert config.puzzle_sha256 == published.FILES["published-val"].sha256
+    assert config.puzzle_sha256 == splits.PUBLISHED["published-val"]
 
 
 @pytest.mark.parametrize(
@@ -203,21 +202,21 @@ def test_what_cannot_be_had_leaves_nothing(
     assert files_in(cache) == {"published-val.json": bodies["published-val"]}
 
     server.files["/puzzles/test.json"] = good
-    assert [fetched.new for fetched in fetch(server.url)] == [False, True]
+    assert list(fetch_published(server.url).values()) == [False, True]
 
 
 def test_a_redirect_is_followed(server: Server, bodies: dict[str, bytes], cache: Path) -> None:
     server.files["/old/test.json"] = Sent(status=302, location="/puzzles/test.json")
     server.files["/old/val.json"] = Sent(status=301, location="/puzzles/val.json")
-    assert all(fetched.new for fetched in fetch(server.url.replace("puzzles", "old")))
+    assert all(fetch_published(server.url.replace("puzzles", "old")).values())
 
 
 def test_a_file_without_end_is_given_up(
     server: Server, bodies: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published, "MAX_BYTES", 1000)
+    monkeypatch.setattr(splits, "MAX_BYTES", 1000)
     with pytest.raises(UserError, match=r"val\.json: more than 1000 bytes"):
-        fetch(server.url)
+        fetch_published(server.url)
     assert not files_in(cache)
 
 
@@ -245,11 +244,11 @@ def test_a_full_disk_leaves_nothing(server: Server, bodies: dict[str, bytes], ca
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
     try:
         with pytest.raises(UserError, match=r"published-val\.json: cannot be written: "):
-            fetch(server.url)
+            fetch_published(server.url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert not files_in(cache)
-    assert all(fetched.new for fetched in fetch(server.url))
+    assert all(fetch_published(server.url).values())
 
 
 def test_a_cache_that_is_no_folder_is_one_line(
@@ -264,14 +263,14 @@ def test_a_cache_that_is_no_folder_is_one_line(
 def test_a_file_that_was_changed_is_refused_and_fetched_anew(
     server: Server, bodies: dict[str, bytes], cache: Path
 ) -> None:
-    fetch(server.url)
+    fetch_published(server.url)
     path = cache / "published-val.json"
     path.write_bytes(bodies["published-val"] + b"\n")
     with pytest.raises(
         UserError, match=r"not the published file: its SHA-256 is .* fetches it again"
     ):
         splits.load_set("published-val")
-    assert [fetched.new for fetched in fetch(server.url)] == [True, False]
+    assert list(fetch_published(server.url).values()) == [True, False]
     assert path.read_bytes() == bodies["published-val"]
 
 
@@ -279,8 +278,11 @@ def test_a_file_that_was_changed_is_refused_and_fetched_anew(
     "TCLUE_PUBLISHED" not in os.environ,
     reason="TCLUE_PUBLISHED is not set: it names the folder of the published puzzles",
 )
-def test_the_author_s_own_file_is_taken(server: Server, cache: Path) -> None:
+def test_the_author_s_own_file_is_taken(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = (Path(os.environ["TCLUE_PUBLISHED"]) / "published-val.json").read_bytes()
     server.files["/puzzles/val.json"] = Sent(body)
-    fetch(server.url, {"published-val": published.FILES["published-val"]})
+    monkeypatch.delitem(splits.PUBLISHED, "published-test")
+    fetch_published(server.url)
     assert len(splits.load_set("published-val").puzzles) == 64

@@ -15,7 +15,6 @@ from tclue.puzzle.generate import Made, make
 from tclue.puzzle.puzzle import Puzzle, read_puzzles
 from tclue.puzzle.statements import (
     BODDY,
-    FORMS,
     MURDER_WEAPON,
     MURDERER,
     At,
@@ -137,7 +136,7 @@ def forms_of(world: World) -> list[type]:
         untold |= {Moved, Carried, MurderedAt}
     if not world.motives:
         untold |= {Motivated}
-    return [kind for kind in FORMS if kind not in untold]
+    return [kind for kind in Statement.__subclasses__() if kind not in untold]
 
 
 def statements(world: World, kind: type | None = None) -> st.SearchStrategy[Statement]:

@@ -6,9 +6,9 @@ and whether all are right.
 
 * `grade` has the two graders, `sound` and `published`, and `grader(name)`, which returns one. The
   benchmark, lm-eval and the trainer's rewards all call the same object, so they always agree.
+  Its `grade_file` grades texts that were made elsewhere (`tclue grade`).
 * `answer_text` removes the markup from a text, `answer_blocks` decides which of its lines count,
   and `answer_words` decides which answer the words of a line give. Only `sound` uses them.
-* `grade_file` grades texts that were made elsewhere (`tclue grade`).
 
 Nothing here depends on models, prompts or costs.
 """

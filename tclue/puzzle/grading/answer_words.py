@@ -23,13 +23,15 @@ The result is always one option at most, so a text gains nothing by naming more.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tclue.puzzle.grading.answer_text import plain_text, tokens
 from tclue.puzzle.wording import ANSWER_KINDS, MAIN_QUESTIONS, Topic
+
+Name = TypeVar("Name")
 
 
 def _set(words: str) -> frozenset[str]:
@@ -139,12 +141,7 @@ class AnswerReader:
         """`question` is the text of the question."""
         kind = ANSWER_KINDS[topic]
         # Exactly as listed, because a name may contain signs and joining words.
-        spelled = [plain_text(option).strip(" .") for option in options]
-        self._exact = {
-            name: option
-            for name, option in zip(spelled, options, strict=True)
-            if spelled.count(name) == 1
-        }
+        self._exact = _unique((plain_text(option).strip(" ."), option) for option in options)
         self._options = _aliases(options)
         asked = _words(question)
         question_words = _ALWAYS | _AROUND[kind] | {*asked, *(f"{word}'s" for word in asked)}
@@ -154,17 +151,11 @@ class AnswerReader:
         self._lead = (
             self._question_words | _LABEL_SIGNS | ({"because"} if kind == "MOTIVE" else set())
         )
-        owners: dict[str, set[str]] = {}
-        for option in options:
-            for word in _words(option):
-                owners.setdefault(word, set()).add(option)
-        self._named = owners.keys()
+        named = [(word, option) for option in options for word in _words(option)]
+        self._named = {word for word, _ in named}
         # In a remark, a word that only one option contains is enough to name it: "Rope, Pipe".
-        self._distinctive = {
-            word: next(iter(names))
-            for word, names in owners.items()
-            if len(names) == 1 and word not in _TITLES and word not in self._question_words
-        }
+        common = _TITLES | self._question_words
+        self._distinctive = _unique(pair for pair in named if pair[0] not in common)
 
     def read(self, text: str) -> Reading:
         """How to read the text after the question's letter, which is plain and on one line."""
@@ -323,21 +314,24 @@ def _words(text: str) -> list[str]:
     return [word for word in _tokens(plain_text(text)) if word[0].isalnum()]
 
 
+def _unique(named: Iterable[tuple[Name, str]]) -> dict[Name, str]:
+    """Each name that only one option has -> that option."""
+    options: dict[Name, set[str]] = {}
+    for name, option in named:
+        options.setdefault(name, set()).add(option)
+    return {name: owners.pop() for name, owners in options.items() if len(owners) == 1}
+
+
 def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
     """First word -> the spellings of options that begin with it, the longest first."""
-    full: dict[tuple[str, ...], set[str]] = {}
-    shortened: dict[tuple[str, ...], set[str]] = {}
-    for option in options:
-        if words := tuple(_words(option)):
-            full.setdefault(words, set()).add(option)
-            for alias in _short_forms(words):
-                shortened.setdefault(alias, set()).add(option)
+    full = [(words, option) for option in options if (words := tuple(_words(option)))]
     # A full name takes precedence over the short form of another name.
-    names = shortened | full
+    taken = {words for words, _ in full}
+    short = [(alias, option) for words, option in full for alias in _short_forms(words)]
+    names = _unique([*(pair for pair in short if pair[0] not in taken), *full])
     aliases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for words in sorted(names, key=len, reverse=True):
-        if len(names[words]) == 1:
-            aliases.setdefault(words[0], []).append((words, next(iter(names[words]))))
+        aliases.setdefault(words[0], []).append((words, names[words]))
     return aliases
 
 
