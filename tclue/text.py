@@ -1,8 +1,20 @@
-"""Numbers as a person reads them: dollars, and counts with their noun."""
+"""Texts as a person reads them: without control characters; dollars; counts with their noun."""
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+
+# Control characters, halves of characters, and those that turn the direction of writing around.
+_UNSHOWABLE = re.compile(
+    "[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    "|[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+
+
+def clean(text: str) -> str:
+    """The text on one line, with what no screen or file format can show replaced."""
+    return _UNSHOWABLE.sub("\ufffd", text)
 
 
 def counted(count: int, noun: str) -> str:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 # A change of how pictures look changes this number, and with it every digest.
 STYLE = 1
-_STAMP = re.compile(rb"<!-- made by tclue: data ([0-9a-f]{64}), drawing ([0-9a-f]{64}) -->\n")
+_STAMP = re.compile(rb"<!-- made by tclue \w+: data ([0-9a-f]{64}), drawing ([0-9a-f]{64}) -->\n")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ DARK = Theme("#0d1117", "#e6edf3", "#9198a1", "#2a313c", "#58a6ff", "#8b949e", "
 @contextmanager
 def sheet(theme: Theme, width_in: float, height_in: float) -> Iterator[Figure]:
     """A figure in a theme, in inches (a browser shows 96 pixels an inch), to draw on and save."""
+    if "matplotlib" not in sys.modules:
+        os.environ.pop(
+            "MPLBACKEND", None
+        )  # only windows need one, and a wrong one stops the import
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -77,7 +83,9 @@ def sheet(theme: Theme, width_in: float, height_in: float) -> Iterator[Figure]:
         "ytick.color": theme.quiet,
         "legend.frameon": False,
     }
-    with matplotlib.rc_context(style), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # not the user's own settings: pictures are the same everywhere
+        matplotlib.rcParams.update(style)
         # A name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield Figure((width_in, height_in), facecolor=theme.page, layout="constrained")
@@ -98,14 +106,13 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def svg(figure: Figure, data_digest: str, title: str) -> bytes:
-    """The figure as an SVG file that holds the digest of its data."""
+def svg(figure: Figure, data_digest: str, title: str, command: str) -> bytes:
+    """The figure as an SVG file that holds the digest of its data, and the command that drew it."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Title": title})
-    head, mark, rest = file.getvalue().partition(b"<svg ")
-    drawing = mark + rest
-    stamp = f"<!-- made by tclue: data {data_digest}, drawing {_sha256(drawing)} -->\n"
-    return head + stamp.encode() + drawing
+    drawing = file.getvalue()
+    stamp = f"<!-- made by tclue {command}: data {data_digest}, drawing {_sha256(drawing)} -->\n"
+    return drawing.replace(b"<svg ", stamp.encode() + b"<svg ", 1)
 
 
 def data_digest(picture: bytes) -> str | None:
@@ -114,14 +121,14 @@ def data_digest(picture: bytes) -> str | None:
     A picture that was changed after it was drawn has none either.
     """
     stamp = _STAMP.search(picture)
-    if not stamp or _sha256(picture[stamp.end() :]) != stamp[2].decode():
+    if not stamp or _sha256(_STAMP.sub(b"", picture, count=1)) != stamp[2].decode():
         return None
     return stamp[1].decode()
 
 
-def is_ours(picture: bytes) -> bool:
-    """Whether tclue drew a picture, in this style or an earlier one, so that it may delete it."""
-    return b"<!-- made by tclue" in picture
+def is_of_a_board(picture: bytes) -> bool:
+    """Whether `tclue leaderboard` drew a picture, so that it may delete it."""
+    return b"<!-- made by tclue leaderboard" in picture
 
 
 def _sha256(content: bytes) -> str:

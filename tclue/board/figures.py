@@ -81,7 +81,7 @@ class Chart:
             axes = figure.subplots()
             heading(axes, theme, shorten(self.title, 70), shorten(self.subtitle, 75))
             _draw(axes, theme, self)
-            return svg(figure, self.digest, self.title)
+            return svg(figure, self.digest, self.title, "leaderboard")
 
 
 def rounded(value: Any) -> Any:
@@ -204,8 +204,8 @@ def _label(
     left, right = axes.get_xlim()
     for name, accuracy in chart.levels:
         axes.annotate(
-            f"{name} {accuracy:.3f}", (right, accuracy), (-4, 2), textcoords="offset points",
-            ha="right", color=theme.quiet, fontsize=8,
+            f"{name}\n{accuracy:.3f}", (right, accuracy), (4, 0), textcoords="offset points",
+            va="center", color=theme.quiet, fontsize=8,
         )  # fmt: skip
     if not points:
         axes.text(0.5, 0.5, "no model to show yet", transform=axes.transAxes, ha="center")

@@ -4,7 +4,8 @@ A board is `README.md`, a picture for each puzzle set and one of the published r
 light and for dark pages, and `board.json` with the same rows as data. It is derived from the run
 folders and the figures in this package alone: no clock, no path, a fixed order, and numbers rounded
 before they are written. So the same records give the same Markdown and `board.json`, byte for byte,
-on any machine; of a picture, the digest of its data is the same (see `drawing`).
+on any machine, if the way from the board to the run folders, which the links follow, is the same.
+Of a picture, the digest of its data is the same (see `drawing`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from typing import Any
 from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import SHIPPED, read_book
 from tclue.bench.records import Response, RunConfig
-from tclue.board.drawing import DARK, LIGHT, data_digest, is_ours
+from tclue.board.drawing import DARK, LIGHT, data_digest, is_of_a_board
 from tclue.board.figures import Chart, Point, rounded
 from tclue.board.markdown import page
 from tclue.board.notes import notes
 from tclue.board.published_figures import PICTURE, Published, read_published
 from tclue.board.rows import RankedSet, Row, read_sets, request_settings
-from tclue.board.wording import clean
 from tclue.errors import UserError
-from tclue.text import counted
+from tclue.text import clean, counted
 
 # The format of `board.json`.
 FORMAT = 2
@@ -70,7 +70,8 @@ def build(results_dir: Path, only: Sequence[str] = (), without: Sequence[str] = 
 
 def texts(board: Board, results: str = "../results") -> dict[str, bytes]:
     """file name -> content, of the page and the data; `results` leads from the page to the runs."""
-    written = page(board.sets, board.published, board.price_book, set(board.charts), results)
+    titles = {stem: chart.title for stem, chart in board.charts.items()}
+    written = page(board.sets, board.published, board.price_book, titles, results)
     return {"README.md": written.encode(), "board.json": _json(board).encode()}
 
 
@@ -111,7 +112,7 @@ def check(board: Board, board_dir: Path, results_dir: Path) -> list[str]:
 
 def _way(board_dir: Path, results_dir: Path) -> str:
     """The relative path from the board to the run folders."""
-    return Path(os.path.relpath(results_dir, board_dir)).as_posix()
+    return Path(os.path.relpath(results_dir.resolve(), board_dir.resolve())).as_posix()
 
 
 def picture_names(board: Board) -> dict[str, str]:
@@ -133,8 +134,8 @@ def _stale_pictures(board: Board, board_dir: Path) -> list[str]:
 
 def _left_behind(board: Board, board_dir: Path) -> list[Path]:
     expected = picture_names(board)
-    pictures = [path for path in sorted(board_dir.glob("*.svg")) if path.name not in expected]
-    return [path for path in pictures if is_ours(path.read_bytes())]
+    others = [path for path in sorted(board_dir.glob("*.svg")) if path.name not in expected]
+    return [path for path in others if path.is_file() and is_of_a_board(path.read_bytes())]
 
 
 def _json(board: Board) -> str:

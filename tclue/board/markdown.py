@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+from collections.abc import Mapping, Sequence
 
 from tclue.bench.stats.summary import MAX_LOST
 from tclue.board.published_figures import PICTURE, Published, PublishedRow
-from tclue.board.rows import RankedSet, Row, compared
+from tclue.board.rows import RankedSet, Row, chance_of, compared
 from tclue.board.tables import (
     FRONTIER,
     NOTED,
@@ -72,14 +73,14 @@ def page(
     sets: Sequence[RankedSet],
     published: Published,
     price_book: str,
-    pictures: set[str],
+    pictures: Mapping[str, str],
     results: str = "../results",
 ) -> str:
     """The whole page.
 
-    `price_book` is the day of the price book that costs are repriced with, `pictures` has the sets
-    (by the stem of their file) that have a picture, and `results` is the way from the page to the
-    run folders.
+    `price_book` is the day of the price book that costs are repriced with, `pictures` has the
+    titles of the pictures, by the stem of their file, and `results` is the path from the page to
+    the run folders.
     """
     days = [row.day for ranked in sets for row in ranked.measured if row.day]
     day = f" The last response was measured on {max(days)} (UTC)." if days else ""
@@ -87,7 +88,7 @@ def page(
         "# Leaderboard\n",
         "How accurately models solve Temporal Clue puzzles, and what their answers cost, one table "
         f"for each set of puzzles.{day}\n",
-        *(_section(ranked, price_book, ranked.stem in pictures, results) for ranked in sets),
+        *(_section(ranked, price_book, pictures.get(ranked.stem), results) for ranked in sets),
         *([] if sets else ["## Measured\n\nNo runs yet.\n"]),
         _published(published, sets),
         folded("How to read this page", _LEGEND),
@@ -95,17 +96,17 @@ def page(
     return "\n".join(parts)
 
 
-def _section(ranked: RankedSet, price_book: str, has_picture: bool, results: str) -> str:
+def _section(ranked: RankedSet, price_book: str, alt: str | None, results: str) -> str:
     title = escaped(ranked.title)
     parts = [
         f"## {title}\n",
         _verdict(ranked),
         _levels(ranked),
-        picture(f"{title}: accuracy against cost", ranked.stem) if has_picture else "",
+        picture(alt, ranked.stem) if alt else "",
         *ranking(ranked),
         remarks(ranked.rows),
         f"{counted(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
-        f"`{ranked.sha256[:8]}` (SHA-256).\n",
+        f"{code(ranked.sha256[:8])} (SHA-256).\n",
         more_scores(ranked),
         by_difficulty(ranked),
         effort(ranked, price_book),
@@ -122,7 +123,7 @@ def picture(alt: str, stem: str) -> str:
     return (
         "<picture>\n"
         f'  <source media="(prefers-color-scheme: dark)" srcset="{stem}-dark.svg">\n'
-        f'  <img alt="{alt.replace(chr(34), "&quot;")}" src="{stem}.svg">\n'
+        f'  <img alt="{html.escape(alt)}" src="{stem}.svg">\n'
         "</picture>\n"
     )
 
@@ -133,8 +134,7 @@ def _verdict(ranked: RankedSet) -> str:
     if not rows:
         return "No model has been measured completely on all puzzles of this set yet.\n"
     best = rows[0]
-    chance = next((row for row in ranked.levels if row.config.model == "random"), None)
-    if chance and (best.accuracy or 0.0) <= (chance.accuracy or 0.0):
+    if (best.accuracy or 0.0) <= chance_of(ranked.levels):
         return "No model that was measured here is more accurate than chance.\n"
     sentences = [
         f"The most accurate model is {_named(best)}, on {counted(best.summary.puzzles, 'puzzle')}."
@@ -143,13 +143,14 @@ def _verdict(ranked: RankedSet) -> str:
     if value:
         # The same for every row: right answers are puzzles x questions x accuracy.
         bargain = max(value, key=lambda row: (row.accuracy or 0.0) / (row.cost_usd or 1.0))
-        name = "It also gives" if bargain is best else f"{_named(bargain)} gives"
-        sentences.append(f"{name} the most right answers for a dollar.")
-    if len(rows) > 1 and (against := compared(best, rows[1])):
+        name = "it" if bargain is best else _named(bargain)
+        sentences.append(f"Of those with a price, {name} has the most right answers per dollar.")
+    others = [row for row in rows if row.config.variant != best.config.variant]
+    if others and (against := compared(best, others[0])):
         result = against.accuracy
         sure = "is" if result.significant else "is not"
         sentences.append(
-            f"The lead over the next row, {escaped(rows[1].label)}, {sure} statistically "
+            f"The lead over the next model, {escaped(others[0].label)}, {sure} statistically "
             f"significant: {difference(result)}, p {_equals(p_value(result))}."
         )
     return " ".join(sentences) + "\n"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
-from tclue.bench.options import flag
+from tclue.bench.options import BenchOptions, flag
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.summary import MAX_LOST, Summary
+from tclue.puzzle.splits import is_named
 from tclue.text import counted, dollars
 
 
@@ -62,14 +65,19 @@ _IN_PRICES: Mapping[str, Callable[[RunConfig], Any]] = {
 
 def bench_command(config: RunConfig) -> str:
     """The `tclue bench` command, with the options that the user gave and the records hold."""
-    words = ["tclue", "bench", "--models", config.model, "--puzzles", config.puzzle_set]
+    # Sets that are made on demand are recorded as `easy-train-64`, and a file without its ending.
+    puzzles = re.sub(r"^((easy-)?train)-(\d+)$", r"\1:\3", config.puzzle_set)
+    puzzles += "" if is_named(puzzles) else ".jsonl"
+    words = ["tclue", "bench", "--models", config.model, "--puzzles", puzzles]
     if config.limit is not None:
         words += ["--limit", str(config.limit)]
-    for name in config.given:
+    for name in (option.name for option in fields(BenchOptions) if option.name in config.given):
         of = _IN_PRICES.get(name)
         value = of(config) if of else getattr(config, name, None)
         if isinstance(value, bool):
             words += [flag(name)] if value else []
         elif value is not None and name != "limit":
-            words += [flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
+            # The shortest text of a number that gives it again.
+            text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+            words += [flag(name), text]
     return shlex.join(words)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from tclue.bench.records import RunConfig
-from tclue.board.wording import clean
+from tclue.text import clean
 
 
 def _temperature(config: RunConfig) -> str:
@@ -48,7 +48,7 @@ def labels(runs: Sequence[tuple[str, RunConfig]]) -> list[str]:
             twins = [other for _, other in runs if clean(other.variant) == variant]
             variant = f"{variant} ({_distinguishing(folder, config, twins)})"
         texts.append(variant)
-    return shortened(texts)
+    return shortened([clean(text).strip() for text in texts])
 
 
 def _distinguishing(folder: str, config: RunConfig, twins: Sequence[RunConfig]) -> str:

@@ -29,9 +29,9 @@ from tclue.bench.stats.summary import Summary, summary
 from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
 from tclue.board.record_checks import checked
 from tclue.board.row_labels import labels, shorten
-from tclue.board.wording import clean
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
+from tclue.text import clean
 
 
 @dataclass(frozen=True)
@@ -132,44 +132,47 @@ def read_sets(
     a run's records cannot be read.
     """
     folders = run_folders(results)
-    configs = {folder: read_config(folder) for folder in folders}
-    chosen = dict.fromkeys(folders if not only else _fitting("--only", only, configs))
-    for folder in _fitting("--without", without, configs):
-        chosen.pop(folder, None)
+    chosen = set(_fitting("--only", only, folders) if only else folders)
+    chosen -= set(_fitting("--without", without, folders))
+    if folders and not chosen:
+        raise UserError("--only and --without leave no run: expected one or more")
     tables: defaultdict[_Key, list[Row]] = defaultdict(list)
-    for folder in folders:
-        if folder in chosen:
-            run = read_tally(folder, reprice)
-            config = run.config
-            key = (clean(config.puzzle_set), config.grader, config.puzzle_sha256)
-            label = clean(config.variant)
-            row = Row(label, folder.name, config, summary(run), puzzle_scores(run), run.day)
-            tables[key].append(row)
+    for folder in sorted(chosen):
+        run = read_tally(folder, reprice)
+        config = run.config
+        key = (clean(config.puzzle_set), config.grader, config.puzzle_sha256)
+        label = clean(config.variant)
+        row = Row(label, folder.name, config, summary(run), puzzle_scores(run), run.day)
+        tables[key].append(row)
     sets = []
     # The picture of the published results has that name.
     stems = {"published"}
     for key in sorted(tables, key=lambda key: (_stem(key), key[1] != "sound", key)):
-        sets.append(_ranked_set(key, tables[key], plain_name=_stem(key) not in stems))
+        # The picture for dark pages has the ending -dark.
+        plain = _stem(key) not in stems and not _stem(key).endswith("-dark")
+        sets.append(_ranked_set(key, tables[key], plain))
         stems.add(_stem(key))
     return tuple(sets)
 
 
-def _fitting(
-    option: str, patterns: Sequence[str], configs: Mapping[Path, RunConfig]
-) -> Iterator[Path]:
+def _fitting(option: str, patterns: Sequence[str], folders: Sequence[Path]) -> Iterator[Path]:
     for pattern in patterns:
-        fitting = [
-            folder
-            for folder, config in configs.items()
-            if folder.name.startswith(pattern)
-            or any(fnmatchcase(name, pattern) for name in (folder.name, config.variant))
-        ]
-        if not fitting:
+        fitting = [folder for folder in folders if _fits(folder, pattern)]
+        if not pattern or not fitting:
             raise UserError(
                 f"{option} {pattern}: no run has such a name: expected the beginning of a run's "
                 "name, or a pattern such as 'tiny*'; `tclue results` lists the runs"
             )
         yield from fitting
+
+
+def _fits(folder: Path, pattern: str) -> bool:
+    if folder.name.startswith(pattern) or fnmatchcase(folder.name, pattern):
+        return True
+    try:
+        return fnmatchcase(read_config(folder).variant, pattern)
+    except UserError:
+        return False  # a run that cannot be read can be left out by its name
 
 
 def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
@@ -197,6 +200,7 @@ def _ranked_set(key: _Key, rows: Sequence[Row], plain_name: bool) -> RankedSet:
     )
     whole = [row for row in rows if row.config.puzzles == size]
     scored = [row for row in whole if row.summary.responses]
+    levels = _labelled(_fold_seeds([row for row in scored if row.is_level]))
     apart = [row for row in rows if row.config.puzzles != size and row.summary.responses]
     return RankedSet(
         title,
@@ -205,16 +209,17 @@ def _ranked_set(key: _Key, rows: Sequence[Row], plain_name: bool) -> RankedSet:
         size or max(row.config.puzzles for row in rows),
         grader,
         stem,
-        ranked([row for row in scored if not row.is_level], _chance(scored)),
-        _labelled(_fold_seeds([row for row in scored if row.is_level])),
+        ranked([row for row in scored if not row.is_level], chance_of(levels)),
+        levels,
         _labelled(sorted(apart, key=lambda row: (-row.config.puzzles, *_rank(row)))),
         _labelled(sorted((r for r in rows if not r.summary.responses), key=lambda r: r.run)),
     )
 
 
-def _chance(rows: Sequence[Row]) -> float:
-    """The accuracy of `random`, which a row has to beat; below 0 where it was not measured."""
-    return max((r.accuracy or 0.0 for r in rows if r.config.model == "random"), default=-1.0)
+def chance_of(levels: Sequence[Row]) -> float:
+    """The accuracy of a complete run of `random`, which a row has to beat; -1 without one."""
+    complete = [r for r in levels if r.config.model == "random" and r.summary.complete]
+    return (complete[0].accuracy or 0.0) if complete else -1.0
 
 
 def ranked(rows: Sequence[Row], chance: float = -1.0) -> tuple[Row, ...]:
@@ -317,7 +322,8 @@ def _labelled(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _labelled_seed(row: Row, name: str) -> Row:
-    return replace(row, label=f"{name}, seed {row.config.seed}")
+    seed = "no seed" if row.config.seed is None else f"seed {row.config.seed}"
+    return replace(row, label=f"{name}, {seed}")
 
 
 def compared(row: Row, other: Row) -> Neighbour | None:

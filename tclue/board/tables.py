@@ -5,6 +5,7 @@ A column that is empty in every row of a table is left out, and so is a table wi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
@@ -12,17 +13,8 @@ from urllib.parse import quote
 from tclue.bench.stats.compare import Difference
 from tclue.board.notes import bench_command, notes
 from tclue.board.rows import Neighbour, RankedSet, Row
-from tclue.board.wording import (
-    NONE,
-    clean,
-    difference,
-    escaped,
-    estimate,
-    p_value,
-    per_thousand,
-    tokens,
-)
-from tclue.text import counted, format_number
+from tclue.board.wording import NONE, difference, escaped, estimate, p_value, per_thousand, tokens
+from tclue.text import clean, counted, format_number
 
 FRONTIER, SAME, NOTED = "◆", "≈", "†"
 # Rows of a ranking that are not folded away.
@@ -75,7 +67,7 @@ def other_seeds(ranked: RankedSet) -> str:
         run for row in (*ranked.rows, *ranked.levels) if row.seeds for run in (row, *row.seeds)
     ]
     columns = [
-        Column("seed", "r", lambda row: str(row.config.seed)),
+        Column("seed", "r", lambda row: NONE if row.config.seed is None else str(row.config.seed)),
         Column("accuracy", "r", lambda row: estimate(row.summary.accuracy)),
         Column("solved", "r", lambda row: estimate(row.summary.solved)),
         Column("$ per 1,000 puzzles", "r", _cost),
@@ -96,7 +88,7 @@ def records(ranked: RankedSet, results: str) -> str:
 
 
 def _link(text: str, path: str) -> str:
-    return f"[{escaped(text)}]({quote(path)})"
+    return f"[{escaped(text)}]({quote(os.fsencode(path))})"
 
 
 def code(text: str) -> str:

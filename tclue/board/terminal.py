@@ -33,7 +33,7 @@ from tclue.puzzle.puzzle import Proof, Puzzle
 from tclue.puzzle.report import CheckReport, claims, history
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
-from tclue.text import counted, dollars, money
+from tclue.text import clean, counted, dollars, money
 
 if TYPE_CHECKING:
     from tclue.puzzle.sat import Effort
@@ -53,17 +53,31 @@ _CLAIMS = {
 _WIDE = 100
 
 
+class _Console(Console):
+    """A console that leaves a pipe that was closed early to the command line."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def _escape(text: str) -> str:
+    """A text from outside as markup: neither rich nor the terminal finds commands in it."""
+    return escape(clean(text))
+
+
 def _console() -> Console:
     """Standard output; in a pipe, lines of any table stay whole unless COLUMNS sets a width."""
     folds = sys.stdout.isatty() or "COLUMNS" in os.environ
     # Without a width and a height, rich gives every dumb terminal 80 columns.
     width = shutil.get_terminal_size().columns if folds else 2 * _WIDE
-    return Console(highlight=False, width=width, height=100)
+    return _Console(highlight=False, width=width, height=100)
 
 
 def show_text(text: str, console: Console | None = None, style: str | None = None) -> None:
     """Lines of text without markup: wrapped at words in a terminal, whole in a pipe."""
     console = console or _console()
+    if console.is_terminal:
+        text = "\n".join(map(clean, text.split("\n")))
     console.print(text, markup=False, soft_wrap=not console.is_terminal, style=style)
 
 
@@ -127,7 +141,7 @@ def show_sets(listed: Sequence[splits.SplitListing]) -> None:
             puzzle_set.name,
             "" if puzzle_set.puzzles is None else str(puzzle_set.puzzles),
             (puzzle_set.sha256 or "")[:12],
-            escape(puzzle_set.about),
+            _escape(puzzle_set.about),
         )
         for puzzle_set in listed
     ]
@@ -149,10 +163,10 @@ def show_proof(puzzle: Puzzle, proof: Proof) -> None:
     rows = []
     questions = puzzle.to_dict()["questions"]
     for letter in questions:
-        values = [escape(answer[letter]) for answer in answer_sets]
+        values = [_escape(answer[letter]) for answer in answer_sets]
         if len(set(values)) > 1:
             values = [f"[bold]{value}[/bold]" for value in values]
-        rows.append((escape(f"{letter}. {questions[letter]}"), *values))
+        rows.append((_escape(f"{letter}. {questions[letter]}"), *values))
     heads = ("", "solution") if proof.verdict == "unique" else ("", "one", "another")
     _show_table(console, heads, rows, left=3)
     if proof.scope == "history":
@@ -161,10 +175,10 @@ def show_proof(puzzle: Puzzle, proof: Proof) -> None:
 
 def _show_rooms(console: Console, world: World, cases: Sequence[Case]) -> None:
     """Who and what was where at each time, by the room's number: its name would not fit."""
-    times = [_stacked(time, " ", console) for time in world.times or ("room",)]
+    times = [_stacked(_escape(time), " ", console) for time in world.times or ("room",)]
     for case in cases:
         rows = [
-            (escape(who), *(str(world.rooms.index(room) + 1) for room in path))
+            (_escape(who), *(str(world.rooms.index(room) + 1) for room in path))
             for who, path in history(world, case)["rooms"].items()
         ]
         _show_table(console, ("room at" if world.times else "", *times), rows)
@@ -202,7 +216,7 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
             if answer is not None
         )
         solved = "yes" if grade.solved else ""
-        rows.append((escape(puzzle.id), f"{grade.accuracy:.3f}", solved, answers))
+        rows.append((_escape(puzzle.id), f"{grade.accuracy:.3f}", solved, answers))
     _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
     if graded:
         console.print(
@@ -217,7 +231,7 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
     """The figures of each run, and what a reader must know about it."""
     console = _console()
     rows = [
-        (escape(summary.variant), *_scores(summary, console), _puzzles(summary))
+        (_escape(summary.variant), *_scores(summary, console), _puzzles(summary))
         for summary in summaries
     ]
     _show_table(console, ("model", *_SCORES, "puzzles"), rows)
@@ -237,7 +251,12 @@ def show_runs(runs: Sequence[RunListing]) -> None:
     """The runs of a results folder."""
     console = _console()
     rows = [
-        (escape(run.name), *(_run_cells(run.summary, console)), escape(run.state), run.day or "")
+        (
+            _escape(run.name),
+            *(_run_cells(run.summary, console)),
+            _escape(run.state),
+            _escape(run.day or ""),
+        )
         for run in runs
     ]
     heads = ("run", "model", "set", "accuracy", "puzzles", "failed", "cost", "state", "day")
@@ -249,8 +268,8 @@ def _run_cells(found: Summary | None, console: Console) -> tuple[str, ...]:
     if found is None:
         return ("",) * 6
     return (
-        escape(found.variant),
-        escape(found.puzzle_set),
+        _escape(found.variant),
+        _escape(found.puzzle_set),
         _interval(found.accuracy, console),
         _puzzles(found),
         str(found.outcomes["failed"] or ""),
@@ -330,7 +349,9 @@ def show_models(listed: Sequence[ModelListing]) -> None:
     for model in listed:
         lines = [model.about, _variants_and_needs(model), _price(model.prices)]
         style = "dim" if model.retired or model.needs else None
-        table.add_row(escape(model.name), escape("\n".join(filter(None, lines))), style=style)
+        table.add_row(
+            _escape(model.name), "\n".join(_escape(line) for line in lines if line), style=style
+        )
     console = _console()
     console.print(table)
     show_text("Prices are US dollars per million tokens. --json prints every field.", console)
@@ -377,7 +398,7 @@ def show_board(board: Board) -> None:
         show_text(f"{ranked.title}: {count}, grader {ranked.grader}", console)
         rows = [
             (
-                escape(row.label)
+                _escape(row.label)
                 + (" *" if row.on_frontier else "")
                 + (" ~" if row.like_neighbour else ""),
                 *_scores(row.summary, console),
@@ -394,7 +415,7 @@ def show_board(board: Board) -> None:
                 show_text(gain, console)
         console.print()
     if any(row.on_frontier for ranked in board.sets for row in ranked.rows):
-        show_text("* on the frontier: no row of its table is better at the same cost or less")
+        show_text("* on the frontier: no row with a price is better at the same cost or less")
     if any(row.like_neighbour for ranked in board.sets for row in ranked.rows):
         console.print(
             "~ not statistically different from the next * below it (paired t, p >= 0.05)"

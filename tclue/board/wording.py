@@ -6,18 +6,9 @@ import re
 
 from tclue.bench.stats.compare import Difference
 from tclue.bench.stats.intervals import Estimate
-from tclue.text import dollars
+from tclue.text import clean, dollars
 
 NONE = "–"
-# Control characters, halves of characters, and those that turn the direction of writing around.
-_UNSHOWABLE = re.compile(
-    "[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
-
-
-def clean(text: str) -> str:
-    """The text on one line, with what no screen or file format can show replaced."""
-    return _UNSHOWABLE.sub("\ufffd", text).strip()
 
 
 def escaped(text: str) -> str:

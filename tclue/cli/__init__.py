@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -21,6 +23,7 @@ from tclue.cli.showing import compare, leaderboard, list_results, lm_eval
 from tclue.cli.training import train
 from tclue.errors import UserError
 from tclue.secrets import guard
+from tclue.text import clean
 
 
 class _Commands(click.Group):
@@ -82,6 +85,11 @@ codecs.register_error("tclue-plain", _plain)
 
 def main() -> NoReturn:
     """Run the command; an error becomes one line and an exit code."""
+    # A stream that the caller has closed is None.
+    sys.stdout, sys.stderr = (
+        stream or Path(os.devnull).open("w")  # noqa: SIM115 (open until the end)
+        for stream in (sys.stdout, sys.stderr)
+    )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="tclue-plain")
@@ -97,7 +105,7 @@ def main() -> NoReturn:
         print(f"{path}: {error.format_message()} (see {path} --help)", file=sys.stderr)
         sys.exit(2)
     except UserError as error:
-        print(f"tclue: {error}", file=sys.stderr)
+        print(f"tclue: {clean(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         # The reader of the output has closed it. Print nothing, not even when Python exits.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tclue.bench.costs.cost import Prices
-from tclue.board.drawing import LIGHT
+from tclue.board.drawing import LIGHT, sheet, svg
 from tclue.board.leaderboard import Board, build, check, picture_names, texts, write
 from tclue.board.published_figures import read_published
 from tclue.board.rows import read_sets
@@ -102,9 +102,9 @@ def test_a_table_marks_its_frontier(results: Path) -> None:
     assert good[5:] == ["50", "3 x 1"]
     assert "Levels: chance (`random`) 0.250 [" in page
     assert "The most accurate model is **good** (accuracy 0.833 [" in page
-    assert "for $100 per 1,000 puzzles), on 3 puzzles. **cheap** (accuracy 0.500" in page
-    assert "gives the most right answers for a dollar" in page
-    assert "The lead over the next row, unpriced, is not statistically significant: +0.000" in page
+    assert "$100 per 1,000 puzzles), on 3 puzzles. Of those with a price, **cheap** (" in page
+    assert "has the most right answers per dollar" in page
+    assert "The lead over the next model, unpriced, is not statistically significant: " in page
     assert "- † unpriced: cost: 3 of 3 responses without a known cost" in page
 
 
@@ -459,20 +459,24 @@ def test_each_row_has_its_records_and_its_command(tmp_path: Path) -> None:
         [Answer()] * 4,
         samples=2,
         max_tokens=99,
-        temperature=0.5,
+        temperature=0.123456789,
         stream=True,
+        dtype="float32",
         prices=Prices(
             "given", "2026-01-01", prompt_usd_per_million=0.1, completion_usd_per_million=4
         ),
-        given=("samples", "max_tokens", "temperature", "stream", "price_in", "price_out"),
+        given=(
+            *("samples", "max_tokens", "temperature", "stream", "dtype"),
+            *("price_in", "price_out", "to_dict"),  # the last is no option
+        ),
     )
     write_board(results, tmp_path / "deep" / "board")
     page = (tmp_path / "deep" / "board" / "README.md").read_text()
     row = details(page, "Records, and the command that makes each")["my model"]
     assert row["records"] == f"[{folder.name}](../../results/{folder.name})"
     assert row["command"] == (
-        "`tclue bench --models 'my model' --puzzles test --samples 2 --max-tokens 99 "
-        "--temperature 0.5 --stream --price-in 0.1 --price-out 4`"
+        "`tclue bench --models 'my model' --puzzles test --temperature 0.123456789 "
+        "--max-tokens 99 --stream --dtype float32 --samples 2 --price-in 0.1 --price-out 4`"
     )
 
 
@@ -499,3 +503,63 @@ def test_a_thousand_runs(tmp_path: Path) -> None:
     assert len(cells(page.split("<details>")[0])[2:]) == 40
     assert "<summary>960 more rows</summary>" in page
     assert len(build(tmp_path).charts["test"].named) < 40
+
+
+def test_a_set_that_is_called_dark_has_pictures_of_its_own(tmp_path: Path) -> None:
+    results, board = tmp_path / "results", tmp_path / "board"
+    for number, name in enumerate(("night", "night-dark", "published-dark")):
+        write_run(results, "m", [Answer(0.5)] * 3, puzzle_set=name, sha256=f"{number}a" * 32)
+    write_board(results, board)
+    assert stale(results, board) == []
+    assert len(picture_names(build(results))) == len(set(build(results).charts)) * 2 == 8
+
+
+def test_only_pictures_of_a_board_are_deleted(results: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    board.mkdir()
+    with sheet(LIGHT, 2, 2) as figure:
+        curves = svg(figure, "0" * 64, "curves", "train")
+    (board / "curves.svg").write_bytes(curves)
+    (board / "gone.svg").symlink_to("nowhere")
+    write_board(results, board)
+    assert (board / "curves.svg").read_bytes() == curves
+    assert stale(results, board) == []
+
+
+def test_what_records_say_is_never_markup(tmp_path: Path) -> None:
+    write_run(tmp_path, "m", [Answer(0.5)] * 3, sha256="`<b>x\n# head" + "0" * 60)
+    write_run(tmp_path, "m", [Answer(0.5)] * 3, sha256="`<b>x\n# head" + "0" * 60, temperature=1.0)
+    page = texts(build(tmp_path))["README.md"].decode()
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(page)
+    assert "<b>" not in rendered
+    assert rendered.count("<h1>") == 1
+
+
+def test_an_incomplete_run_of_random_is_no_level_to_beat(tmp_path: Path) -> None:
+    write_run(tmp_path, "random", [Answer(1.0, 0.0)], puzzles=4)
+    write_run(tmp_path, "thinker", [Answer(0.75, 0.01)] * 4)
+    (ranked,) = build(tmp_path).sets
+    assert [row.on_frontier for row in ranked.rows] == [True]
+    page = texts(build(tmp_path))["README.md"].decode()
+    assert "The most accurate model is **thinker**" in page
+
+
+def test_a_run_that_cannot_be_read_can_be_left_out(results: Path) -> None:
+    (results / "broken--test--1").mkdir()
+    (results / "broken--test--1" / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json: "):
+        build(results)
+    assert len(build(results, without=["broken"]).sets) == 2
+    for chosen in ({"without": [""]}, {"only": ["good"], "without": ["good"]}):
+        with pytest.raises(UserError, match="expected"):
+            build(results, **chosen)
+
+
+@pytest.mark.slow
+def test_settings_of_matplotlib_change_no_picture() -> None:
+    import matplotlib
+
+    chart = build(Path("nowhere")).charts["published"]
+    before = chart.draw(LIGHT)
+    with matplotlib.rc_context({"savefig.transparent": True, "font.size": 30, "text.usetex": True}):
+        assert chart.draw(LIGHT) == before

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -220,3 +221,31 @@ def test_completion(tmp_path: Path) -> None:
     assert completions(tmp_path, "tclue compare mod") == names
     assert completions(tmp_path, "tclue compare --results elsewhere o") == {other}
     assert completions(tmp_path, "tclue results --remove m") == names
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("command", ["", "results", "show easy-val", "puzzles list"])
+def test_a_closed_stream_is_no_fault(tmp_path: Path, command: str, closed: str) -> None:
+    write_run(tmp_path / "results", "mod")
+    line = f"{shlex.quote(sys.executable)} -m tclue {command} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_pipe_that_is_closed_early_is_no_fault(tmp_path: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m tclue show test | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr.count(b"Traceback")) == (0, 0)
+
+
+def test_no_name_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:
+    write_run(tmp_path / "results", "mo\x1b[31md [/b]")
+    for command in (("results",), ("leaderboard",), ("compare", "\x1b]0;x\x07", "no\nne")):
+        done = call(tmp_path, *command)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr

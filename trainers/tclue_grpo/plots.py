@@ -134,7 +134,7 @@ def page(curves: Sequence[Curve], theme: Theme) -> bytes:
         for axes in grid[len(curves) :]:
             axes.set_axis_off()
         title = ", ".join(curve.title for curve in curves)
-        return svg(figure, digest([asdict(curve) for curve in curves]), title)
+        return svg(figure, digest([asdict(curve) for curve in curves]), title, "train")
 
 
 def _draw(axes: Axes, theme: Theme, curve: Curve) -> None:

@@ -51,7 +51,7 @@ class RunReport:
         if self._metrics:
             self._metrics.write(iteration, {"validation": asdict(result)})
             self._view.validation(iteration, result.accuracy)
-            plots.draw(self._folder / "plots", metrics.read(self._folder))
+            self._draw()
 
     def explain_if_flat(self, iteration: int) -> None:
         """Explain a flat reward, once, after the first iterations."""
@@ -65,8 +65,14 @@ class RunReport:
         if self._metrics:
             self._view.say(text)
 
+    def _draw(self, *, singly: bool = False) -> None:
+        try:
+            plots.draw(self._folder / "plots", metrics.read(self._folder), singly=singly)
+        except Exception as error:  # a setting of matplotlib, a full disk: training goes on
+            self.say(f"warning: the run's pictures cannot be drawn: {error!r}")
+
     def close(self) -> None:
         """Draw each curve in a picture of its own, and close the file and the sinks."""
         if self._metrics:
             self._metrics.close()
-            plots.draw(self._folder / "plots", metrics.read(self._folder), singly=True)
+            self._draw(singly=True)
