@@ -18,18 +18,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.costs.litellm_costs import litellm_usd
+from tclue.bench.costs.price_book import litellm_usd
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.models import failures, http_capture, wire_formats
 from tclue.bench.models.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
-from tclue.bench.models.model import Completion, Request, ResolvedModel
+from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.errors import UserError
 from tclue.secrets import clean
 
@@ -57,7 +57,7 @@ def load_litellm() -> ModuleType:
     return litellm
 
 
-class HostedModel:
+class HostedModel(Model):
     """A model that litellm reaches."""
 
     def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
@@ -77,13 +77,6 @@ class HostedModel:
         self._preparation_lock = asyncio.Lock()
         # latency of the last reply
         self._latency_s = TURNS_FROM_S
-
-    def open(self) -> None:
-        """Do nothing: there are no weights to load."""
-
-    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        """Each request by itself."""
-        return [[request] for request in requests]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
@@ -186,11 +179,10 @@ class ReceivedReply:
 
     text: str
     reasoning: str | None
-    refusal: str | None
-    finish_reason: str | None
     # litellm's usage object, or None
     usage: Any
-    model_id: str | None
+    # the other facts according to litellm
+    facts: wire_formats.Facts
 
 
 def _read_whole(response: Any) -> ReceivedReply:
@@ -201,10 +193,12 @@ def _read_whole(response: Any) -> ReceivedReply:
     return ReceivedReply(
         text=getattr(message, "content", None) or "",
         reasoning=getattr(message, "reasoning_content", None),
-        refusal=extra.get("refusal"),
-        finish_reason=choice.finish_reason if choice else None,
         usage=getattr(response, "usage", None),
-        model_id=response.model,
+        facts=wire_formats.Facts(
+            finish_reason=choice.finish_reason if choice else None,
+            model_id=response.model,
+            refusal=extra.get("refusal"),
+        ),
     )
 
 
@@ -222,13 +216,12 @@ async def _read_stream(stream: Any) -> ReceivedReply:
     return ReceivedReply(
         text=text,
         reasoning=reasoning or None,
-        refusal=None,  # litellm drops the parts of a refusal
-        # This is what the server sent. The chunks themselves may have an invented finish reason.
-        finish_reason=stream.received_finish_reason,
         usage=next(
             (u for chunk in reversed(stream.chunks) if (u := getattr(chunk, "usage", None))), None
         ),
-        model_id=model_id,
+        # The reason is what the server sent; the chunks may have an invented one. litellm drops the
+        # parts of a refusal.
+        facts=wire_formats.Facts(finish_reason=stream.received_finish_reason, model_id=model_id),
     )
 
 
@@ -241,17 +234,11 @@ def _completion(
 ) -> Completion:
     """The completion, from litellm's text and the facts that the provider sent."""
     if facts is None:  # nothing was captured, or its form is unknown
-        facts = wire_formats.Facts(
-            usage={},
-            finish_reason=received.finish_reason,
-            model_id=received.model_id,
-            refusal=received.refusal,
-        )
-        usage = usage_from_litellm(received.usage)
+        facts, usage = received.facts, usage_from_litellm(received.usage)
     else:
         usage = read_usage(facts.usage, complete=facts.finish_reason is not None)
     finish_reason = facts.blocked or facts.finish_reason
-    refusal = facts.refusal or received.refusal
+    refusal = facts.refusal or received.facts.refusal
     refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
     text = received.text or refusal or ""
     reasoning, error = received.reasoning, None  # `error` says why the reply cannot be used
@@ -271,7 +258,7 @@ def _completion(
         usage=usage,
         latency_s=latency_s,
         litellm_usd=litellm_cost_usd if usage.raw else None,
-        model_id=facts.model_id or received.model_id,
+        model_id=facts.model_id or received.facts.model_id,
         refused=refused,
         error=error,
         failure=MAYBE_PAID if error else None,

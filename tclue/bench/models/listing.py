@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tclue.bench.costs.cost import Prices, today
-from tclue.bench.models import capabilities, resolve
-from tclue.bench.models.reasoning import Limits, plan
+from tclue.bench.models import resolve
+from tclue.bench.models.reasoning import plan
 from tclue.bench.models.registry import Alias, load, parse_setting
 from tclue.bench.options import BenchOptions
 
@@ -87,9 +87,9 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
 
 def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> ModelListing:
     host = facts.hosts[0]
-    model = capabilities.registered(name, facts, host, self_hosted=False)
+    model = resolve.registered_capabilities(name, facts, host, self_hosted=False)
     settings = [parse_setting(text) for text in facts.variants] or [None]
-    plans = [plan(model, setting, Limits()) for setting in settings]
+    plans = [plan(model, setting, BenchOptions()) for setting in settings]
     is_set = any(map(resolve.key_is_set, keys)) if keys else None
     return ModelListing(
         name,

@@ -22,7 +22,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from tclue.bench.models.chat_template import (
     prompt_ids,
     seed_of,
 )
-from tclue.bench.models.model import DEFAULT_SEED, Completion, Request, ResolvedModel
+from tclue.bench.models.model import DEFAULT_SEED, Completion, Model, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
@@ -57,18 +56,7 @@ MAX_ENDED_SHARE = 0.1499
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
-@dataclass(frozen=True)
-class _PreparedRequest:
-    """A request with the token ids of its prompt."""
-
-    request: Request
-    prompt: list[int]
-    # most tokens of its response, and the finish reason if it reaches them: "length" or "context"
-    limit: int
-    at_limit: str
-
-
-class LocalModel:
+class LocalModel(Model):
     """A checkpoint. The constructor reads its configuration and tokenizer, `open` the weights."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
@@ -137,56 +125,48 @@ class LocalModel:
         """Complete a batch. Yields each completion as soon as its row ends."""
         from tclue.bench.models.decode import DecodingRow, decode
 
+        assert self.resolved.max_tokens is not None
         start = time.perf_counter()
-        items = [self._prepare(request) for request in batch]
-        for item in items:
-            if item.limit < 1:
-                tokens = len(item.prompt)
-                error = f"the prompt has {tokens} tokens: the model's context is {self._context}"
-                yield item.request, Completion(usage=Usage(prompt_tokens=tokens), error=error)
-        fitting = [item for item in items if item.limit >= 1]
-        if not fitting:
+        # most tokens of prompt and response together, if the model has such a limit
+        context = getattr(self._config, "max_position_embeddings", None) or sys.maxsize
+        # puzzle -> the token ids of its prompt, which its samples share
+        prompts: dict[str, list[int]] = {}
+        rows: list[DecodingRow] = []
+        request_of_row: dict[int, Request] = {}
+        for request in batch:
+            prompt = prompt_ids(self._tokenizer, request.puzzle)
+            limit = min(self.resolved.max_tokens, context - len(prompt))
+            if limit < 1:
+                error = f"the prompt has {len(prompt)} tokens: the model's context is {context}"
+                yield request, Completion(usage=Usage(prompt_tokens=len(prompt)), error=error)
+                continue
+            prompts[request.puzzle.id] = prompt
+            at_limit = "length" if limit == self.resolved.max_tokens else "context"
+            row = DecodingRow(list(prompts).index(request.puzzle.id), limit, at_limit)
+            rows.append(row)
+            request_of_row[id(row)] = request
+        if not rows:
             return
-        # The samples of a puzzle share one prompt.
-        prompts = {item.request.puzzle.id: item.prompt for item in fitting}
-        index = {puzzle: i for i, puzzle in enumerate(prompts)}
-        rows = [DecodingRow(index[i.request.puzzle.id], i.limit, i.at_limit) for i in fitting]
-        item_of_row = {id(row): item for row, item in zip(rows, fitting, strict=True)}
-        generators = [self._generator(item.request) for item in fitting]
+        generators = [self._generator(request) for request in request_of_row.values()]
 
         def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
             return self._next_tokens(logits, [generators[number] for number in numbers]), None
 
-        context, ids = self._context or sys.maxsize, list(prompts.values())
+        ids = list(prompts.values())
         steps = decode(self._model, ids, rows, draw, self._end_ids, MAX_ENDED_SHARE, context)
         loop = asyncio.get_running_loop()
         while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
             for row in ended:
-                item = item_of_row[id(row)]
-                yield item.request, self._completion(item, row, time.perf_counter() - start)
-
-    def _prepare(self, request: Request) -> _PreparedRequest:
-        assert self.resolved.max_tokens is not None
-        prompt = prompt_ids(self._tokenizer, request.puzzle)
-        available = self._context - len(prompt) if self._context else self.resolved.max_tokens
-        limit = min(self.resolved.max_tokens, available)
-        at_limit = "length" if limit == self.resolved.max_tokens else "context"
-        return _PreparedRequest(request, prompt, limit, at_limit)
-
-    @property
-    def _context(self) -> int | None:
-        """Most tokens of prompt and response together; None if the model has no such limit."""
-        return getattr(self._config, "max_position_embeddings", None)
-
-    def _completion(self, item: _PreparedRequest, row: DecodingRow, latency_s: float) -> Completion:
-        ids = row.ids[:-1] if row.finish == "stop" else row.ids
-        return Completion(
-            text=self._tokenizer.decode(ids, skip_special_tokens=True),
-            finish_reason=row.finish,
-            usage=Usage(len(item.prompt), len(row.ids)),
-            latency_s=latency_s,
-            compute_s=row.compute_s,
-        )
+                completion = Completion(
+                    latency_s=time.perf_counter() - start,
+                    text=self._tokenizer.decode(
+                        row.ids[:-1] if row.finish == "stop" else row.ids, skip_special_tokens=True
+                    ),
+                    finish_reason=row.finish,
+                    usage=Usage(len(ids[row.prompt]), len(row.ids)),
+                    compute_s=row.compute_s,
+                )
+                yield request_of_row[id(row)], completion
 
     def _generator(self, request: Request) -> torch.Generator:
         import torch

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from tclue.bench.costs.cost import Prices, Usage, agree, at_most_usd, cost_parts, worst_case_usd
-from tclue.bench.costs.litellm_costs import litellm_usd
-from tclue.bench.costs.price_book import SHIPPED, read_book
+from tclue.bench.costs.price_book import SHIPPED, litellm_usd, read_book
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.models.hosted import load_litellm
 
