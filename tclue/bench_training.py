@@ -22,7 +22,7 @@ from tclue.bench.models.resolve import resolve_all
 from tclue.bench.models.trained import PREFIX
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.run import run_models
-from tclue.bench.runs.run_progress import RunObserver
+from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
 from tclue.bench.stats.summary import Summary
@@ -30,7 +30,7 @@ from tclue.bench.stats.tally import Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError
-from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
+from tclue.trainers import ResponsePrice, TrainingRunManifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def then_bench(
     *,
     results: Path = Path("results"),
     board: Path = Path("leaderboards"),
-    progress: RunObserver | None = None,
+    progress: RunProgress | None = None,
 ) -> TrainingGain:
     """Request the missing responses of a training run's base and saved steps, and write the board.
 

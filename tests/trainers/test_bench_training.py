@@ -37,7 +37,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402 (only where tor
 from tclue.bench.models.local import fingerprint  # noqa: E402
 from tclue.bench.models.trained import TrainedModel  # noqa: E402
 from tclue.bench_training import then_bench  # noqa: E402
-from tclue.training_run import read_manifest  # noqa: E402
+from tclue.trainers import read_manifest  # noqa: E402
 
 pytestmark = pytest.mark.model
 

@@ -33,8 +33,7 @@ from typing import Any
 
 import httpx
 
-KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms", "request-id"})
-KEPT_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "x-generation-id")
+KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms"})
 MAX_BYTES = 1 << 26  # of a reply that is not streamed; a hundred times the longest text of a model
 MAX_LINES = 1024  # of a stream, if every line has facts
 # A field with a fact that is neither null nor empty.
@@ -81,11 +80,7 @@ class CapturedReply:
 
     def _begin_response(self, status: int, headers: httpx.Headers) -> None:
         self.status = status
-        self.headers = {
-            name: value
-            for name, value in headers.items()
-            if name in KEPT_HEADERS or name.startswith(KEPT_PREFIXES)
-        }
+        self.headers = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
 
     def _add_chunk(self, chunk: bytes) -> None:
         if not self.streamed:

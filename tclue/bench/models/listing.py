@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tclue.bench.costs.cost import Prices, today
+from tclue.bench.costs.price_book import prices_for
 from tclue.bench.models import resolve
 from tclue.bench.models.reasoning import plan
 from tclue.bench.models.registry import Alias, load, parse_setting
@@ -72,13 +73,17 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
     ]
     options = BenchOptions(registry=registry_file)
     routed = [facts.hosts[0].litellm for facts in registry.models.values()]
-    priced = [resolve.prices(name, options, None) for name in routed]
+    priced = [prices_for(name, None, options, None) for name in routed]
     if any(price.source == "unknown" for price in priced) and find_spec("litellm") is not None:
         # It is imported only if needed, because that takes seconds.
         from tclue.bench.models.hosted import load_litellm
 
         litellm = load_litellm()
-        priced = [resolve.prices(name, options, litellm) for name in routed]
+        providers = [resolve.provider_of(litellm, name, options)[1] for name in routed]
+        priced = [
+            prices_for(name, provider, options, litellm)
+            for name, provider in zip(routed, providers, strict=True)
+        ]
     return listed + [
         _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), price)
         for (name, facts), price in zip(registry.models.items(), priced, strict=True)

@@ -114,7 +114,7 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     if missing and not options.api_base:
         raise _missing_key_error(match.name, missing)
     plans = [plan(model, setting, options) for setting in match.settings]
-    model_id, provider = _provider(litellm, route, options)
+    model_id, provider = provider_of(litellm, route, options)
     supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
     if options.seed is not None and supported and "seed" not in supported:
         raise UserError(f"{match.name}: {provider} accepts no seed: leave --seed out")
@@ -152,13 +152,7 @@ def _find_route(
         ) from None
 
 
-def prices(route: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
-    """The prices of a model's responses; if `litellm` is None, litellm's list is not used."""
-    provider = _provider(litellm, route, options)[1] if litellm else None
-    return prices_for(route, provider, options, litellm)
-
-
-def _provider(litellm: ModuleType, route: str, options: BenchOptions) -> tuple[str, str]:
+def provider_of(litellm: ModuleType, route: str, options: BenchOptions) -> tuple[str, str]:
     """The provider's name of a model, and the provider. Raises UserError if it is unknown."""
     try:
         model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=options.api_base)

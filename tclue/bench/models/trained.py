@@ -21,7 +21,7 @@ from tclue.bench.models.local import TINY, LocalModel, fingerprint
 from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
-from tclue.training_run import (
+from tclue.trainers import (
     CheckpointState,
     TrainingRunManifest,
     checkpoints,

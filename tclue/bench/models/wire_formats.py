@@ -78,12 +78,10 @@ def _add_event(facts: Facts, event: Mapping[str, Any]) -> bool:
             _add_choices(facts, event, choices)
         case {"type": "message"} | {"type": "message_start", "message": dict()}:
             message = event.get("message", event)
-            facts.model_id = _text(message.get("model")) or facts.model_id
-            facts.finish_reason = _text(message.get("stop_reason")) or facts.finish_reason
-            _add_usage(facts, message.get("usage"))
+            reason = message.get("stop_reason")
+            _add(facts, message.get("usage"), model_id=message.get("model"), finish_reason=reason)
         case {"type": "message_delta", "delta": dict(delta)}:
-            facts.finish_reason = _text(delta.get("stop_reason")) or facts.finish_reason
-            _add_usage(facts, event.get("usage"))
+            _add(facts, event.get("usage"), finish_reason=delta.get("stop_reason"))
         case {"candidates": list()} | {"promptFeedback": dict()} | {"usageMetadata": dict()}:
             _add_candidates(facts, event)
         case _:
@@ -92,33 +90,34 @@ def _add_event(facts: Facts, event: Mapping[str, Any]) -> bool:
 
 
 def _add_choices(facts: Facts, event: Mapping[str, Any], choices: list[Any]) -> None:
-    facts.model_id = _text(event.get("model")) or facts.model_id
-    _add_usage(facts, event.get("usage"))
-    choice = choices[0] if choices and isinstance(choices[0], dict) else {}
-    facts.finish_reason = _text(choice.get("finish_reason")) or facts.finish_reason
+    choice = _table(choices[0]) if choices else {}
+    reason = choice.get("finish_reason")
+    _add(facts, event.get("usage"), model_id=event.get("model"), finish_reason=reason)
     if isinstance(error := choice.get("error"), dict):
         facts.error = error
-    message = choice.get("message") or choice.get("delta")
-    if isinstance(message, dict) and (refusal := _text(message.get("refusal"))):
-        facts.refusal = (facts.refusal or "") + refusal
+    refusal = _table(choice.get("message") or choice.get("delta")).get("refusal")
+    if isinstance(refusal, str):
+        _add(facts, None, refusal=(facts.refusal or "") + refusal)
 
 
 def _add_candidates(facts: Facts, event: Mapping[str, Any]) -> None:
-    facts.model_id = _text(event.get("modelVersion")) or facts.model_id
-    _add_usage(facts, event.get("usageMetadata"))
     candidates = event.get("candidates") or [{}]
-    if isinstance(candidates[0], dict):
-        reason = _text(candidates[0].get("finishReason"))
-        facts.finish_reason = reason or facts.finish_reason
-    feedback = event.get("promptFeedback")
-    if isinstance(feedback, dict):
-        facts.blocked = _text(feedback.get("blockReason")) or facts.blocked
+    _add(
+        facts,
+        event.get("usageMetadata"),
+        model_id=event.get("modelVersion"),
+        finish_reason=_table(candidates[0]).get("finishReason"),
+        blocked=_table(event.get("promptFeedback")).get("blockReason"),
+    )
 
 
-def _add_usage(facts: Facts, usage: Any) -> None:
-    if isinstance(usage, dict):
-        facts.usage |= usage
+def _add(facts: Facts, usage: Any, **texts: Any) -> None:
+    """Add the usage and the texts that an event has. Later values replace earlier ones."""
+    facts.usage |= _table(usage)
+    for name, text in texts.items():
+        if isinstance(text, str) and text:
+            setattr(facts, name, text)
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

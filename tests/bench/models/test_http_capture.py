@@ -49,7 +49,6 @@ def test_every_provider_is_captured(tmp_path: Path, provider: str, streamed: boo
         base = bases(server)[provider]
         captured = asyncio.run(captured_reply(MODELS[provider], base, streamed, puzzle.prompt))
     assert (captured.sent, captured.status, captured.streamed) == (True, 200, streamed)
-    assert captured.headers["x-request-id"].startswith("req_")
     usage = b"usageMetadata" if provider == "gemini" else b'"usage"'
     assert usage in captured.body()
     assert KEY not in repr(captured)
@@ -61,11 +60,7 @@ def test_headers_that_matter_and_no_others() -> None:
     with serving(lambda _: Answer({"error": {"message": "slow"}}, 429, headers)) as server:
         captured = asyncio.run(captured_reply("openai/m", server.url, False))
     assert captured.status == 429
-    assert captured.headers == {
-        "content-type": "application/json",
-        "retry-after": "3",
-        "x-ratelimit-remaining-requests": "7",
-    }
+    assert captured.headers == {"content-type": "application/json", "retry-after": "3"}
     assert b"slow" in captured.body()
 
 
