@@ -4,7 +4,7 @@
   Temperature, limit and seed are sent only if the user gave them. None is dropped silently: if a
   model does not support one, nothing is sent. Sample number i is sent the seed plus i.
 * The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
-  reply) are read from what the provider sent (`http_capture`, `wire_formats`), because litellm
+  reply) are read from what the provider sent (`wire`), because litellm
   invents what a reply leaves out: zero tokens, an estimate of the tokens of a stream, a finish
   reason for a stream that was cut off. If nothing was captured, litellm's facts are used, without
   those that it invents.
@@ -27,7 +27,7 @@ from typing import Any
 from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import litellm_usd
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
-from tclue.bench.models import failures, http_capture, wire_formats
+from tclue.bench.models import failures, wire
 from tclue.bench.models.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
 from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.errors import UserError
@@ -53,7 +53,7 @@ def load_litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.drop_params = False
-    http_capture.install()
+    wire.install()
     return litellm
 
 
@@ -87,7 +87,7 @@ class HostedModel(Model):
         seed = None if self.resolved.seed is None else self.resolved.seed + request.sample
         messages = [{"role": "user", "content": request.puzzle.prompt}]
         start = time.perf_counter()
-        with http_capture.capture() as captured:
+        with wire.capture() as captured:
             try:
                 async with asyncio.timeout(self.resolved.timeout_s):
                     async with self._turn(captured):
@@ -100,14 +100,14 @@ class HostedModel(Model):
             except Exception as error:  # litellm's types differ by provider; see `failures`
                 return self._failed_completion(captured, error, time.perf_counter() - start)
         latency_s = self._latency_s = time.perf_counter() - start
-        facts = wire_formats.read(captured.body())
+        facts = wire.read(captured.body())
         # The price of a server of one's own is not that of the provider whose protocol it uses.
         litellm_usage = None if self.resolved.api_base else received.usage
         litellm_cost_usd = litellm_usd(self._litellm, self._name, litellm_usage)
         return _completion(received, facts, streamed, latency_s, litellm_cost_usd)
 
     @asynccontextmanager
-    async def _turn(self, captured: http_capture.CapturedReply) -> AsyncIterator[None]:
+    async def _turn(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
         """Prepare one request at a time, until it is sent.
 
         litellm takes milliseconds of processor time to prepare a request. If each is sent as soon
@@ -136,11 +136,11 @@ class HostedModel(Model):
             release()
 
     def _failed_completion(
-        self, captured: http_capture.CapturedReply, error: Exception, latency_s: float
+        self, captured: wire.CapturedReply, error: Exception, latency_s: float
     ) -> Completion:
         """The completion of a request that raised an error."""
         body = captured.body()
-        facts = wire_formats.read(body)
+        facts = wire.read(body)
         message = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
         if captured.status is not None and captured.status >= 400:
             text = body.decode("utf-8", "replace")
@@ -182,7 +182,7 @@ class ReceivedReply:
     # litellm's usage object, or None
     usage: Any
     # the other facts according to litellm
-    facts: wire_formats.Facts
+    facts: wire.Facts
 
 
 def _read_whole(response: Any) -> ReceivedReply:
@@ -194,7 +194,7 @@ def _read_whole(response: Any) -> ReceivedReply:
         text=getattr(message, "content", None) or "",
         reasoning=getattr(message, "reasoning_content", None),
         usage=getattr(response, "usage", None),
-        facts=wire_formats.Facts(
+        facts=wire.Facts(
             finish_reason=choice.finish_reason if choice else None,
             model_id=response.model,
             refusal=extra.get("refusal"),
@@ -221,13 +221,13 @@ async def _read_stream(stream: Any) -> ReceivedReply:
         ),
         # The reason is what the server sent; the chunks may have an invented one. litellm drops the
         # parts of a refusal.
-        facts=wire_formats.Facts(finish_reason=stream.received_finish_reason, model_id=model_id),
+        facts=wire.Facts(finish_reason=stream.received_finish_reason, model_id=model_id),
     )
 
 
 def _completion(
     received: ReceivedReply,
-    facts: wire_formats.Facts | None,
+    facts: wire.Facts | None,
     streamed: bool,
     latency_s: float,
     litellm_cost_usd: float | None,

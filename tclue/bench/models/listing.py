@@ -5,6 +5,7 @@ It never shows a key, only whether it is set, and it does not use the network.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,10 +80,9 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
         from tclue.bench.models.hosted import load_litellm
 
         litellm = load_litellm()
-        providers = [resolve.provider_of(litellm, name, options)[1] for name in routed]
         priced = [
-            prices_for(name, provider, options, litellm)
-            for name, provider in zip(routed, providers, strict=True)
+            prices_for(name, resolve.provider_of(litellm, name, options)[1], options, litellm)
+            for name in routed
         ]
     return listed + [
         _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), price)
@@ -95,7 +95,7 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Mod
     model = resolve.registered_capabilities(name, facts, host, self_hosted=False)
     settings = [parse_setting(text) for text in facts.variants] or [None]
     plans = [plan(model, setting, BenchOptions()) for setting in settings]
-    is_set = any(map(resolve.key_is_set, keys)) if keys else None
+    is_set = any(map(os.environ.get, keys)) if keys else None
     return ModelListing(
         name,
         facts.about,

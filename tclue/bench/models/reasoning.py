@@ -74,16 +74,13 @@ class ReasoningPlan:
     stream: bool = False
     # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
-    # the thinking budget that is sent, or from which the output limit was computed
-    budget_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """The meaning of a setting: litellm's arguments, and the budget if it is a budget."""
+    """The meaning of a setting: litellm's arguments, and what follows from a budget."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    budget_tokens: int | None = None
     # the output limit that follows from the budget
     total_tokens: int | None = None
     thinks: bool = True
@@ -130,7 +127,6 @@ def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOption
         notes,
         stream,
         most_tokens,
-        choice.budget_tokens,
     )
 
 
@@ -260,7 +256,7 @@ def _budget(
         arguments: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}
         if model.provider == "openrouter":
             arguments = {"extra_body": {"reasoning": {"max_tokens": budget}}}
-        return _Choice(arguments, budget, total, shown=shown, notes=notes)
+        return _Choice(arguments, total, shown=shown, notes=notes)
     if _has_switch(model, control):
         word, arguments = "on", _switch(model, on=True)
         note = "thinking is on: there are no budgets here"
@@ -269,7 +265,7 @@ def _budget(
         word, arguments = f"effort {level}", _effort(model, level)
         note = f"effort {level}: there are no budgets here"
     note += f"; thinking and answer together get {total} tokens"
-    return _Choice(arguments, budget, total, shown=(*shown, word), notes=(*notes, note))
+    return _Choice(arguments, total, shown=(*shown, word), notes=(*notes, note))
 
 
 def _level(budget: int, levels: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
 """From a name on the command line to models that can be used.
 
 * `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` is the one
-  in this package, and `train:RUN@STEP` is one that a training run saved (`trained`).
+  in this package, and `train:RUN@STEP` is one that a training run saved.
 * An alias of the registry stands for one model per reasoning setting of its weights. Any other name
   is litellm's.
 * With `--api-base`, requests go to that server, in OpenAI's protocol. An alias is sent as the name
@@ -57,17 +57,15 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
         return [RandomModel(options.seed)]
     if name == "solver":
         return [SolverModel()]
-    if name.startswith("hf:") or name == "tiny":
-        from tclue.bench.models.local import TINY, LocalModel
+    if name.startswith(("hf:", "train:")) or name == "tiny":
+        from tclue.bench.models.local import TINY, LocalModel, TrainedModel
 
+        if name.startswith("train:"):
+            return [TrainedModel(name.removeprefix("train:"), options)]
         local = LocalModel(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
             local.resolved = replace(local.resolved, variant="tiny")
         return [local]
-    if name.startswith("train:"):
-        from tclue.bench.models.trained import TrainedModel
-
-        return [TrainedModel(name.removeprefix("train:"), options)]
     registry = load(options.registry)
     match = lookup(name, registry)
     if match.facts and not options.api_base:
@@ -89,17 +87,12 @@ def _check_registered(match: RegistryMatch, registry: Registry) -> None:
             f"and recommends {facts.retired.successor}; {copy}"
         )
     variables = registry.keys.get(host.provider, ())
-    if variables and not any(map(key_is_set, variables)):
+    if variables and not any(map(os.environ.get, variables)):
         raise _missing_key_error(match.name, variables)
 
 
 def _missing_key_error(name: str, variables: Sequence[str]) -> UserError:
     return UserError(f"{name}: no key: set {' or '.join(variables)} in the environment")
-
-
-def key_is_set(variable: str) -> bool:
-    """Whether an environment variable is set and not empty."""
-    return bool(os.environ.get(variable))
 
 
 def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptions) -> list[Model]:

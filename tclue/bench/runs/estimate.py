@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
-from itertools import groupby
 from pathlib import Path
 from statistics import stdev
 
@@ -187,14 +187,12 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
 
 def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
     """The known costs of responses at the current prices, [puzzle][sample]."""
-    known = [
-        (response.puzzle, math.fsum(parts.values()))
-        for response in responses
-        if response.scored
-        and (parts := cost_parts(prices, response.usage, response.compute_s)) is not None
-    ]
-    known.sort(key=lambda pair: pair[0])
-    return [[cost for _, cost in group] for _, group in groupby(known, key=lambda pair: pair[0])]
+    costs: defaultdict[str, list[float]] = defaultdict(list)
+    for response in responses:
+        parts = cost_parts(prices, response.usage, response.compute_s)
+        if response.scored and parts is not None:
+            costs[response.puzzle].append(math.fsum(parts.values()))
+    return list(costs.values())
 
 
 def _sum(amounts: Iterable[float | None]) -> float | None:

@@ -176,7 +176,9 @@ class RunExecutor:
                             cost_usd += await self._record(request, completion, share_usd)
                 finally:
                     self._gate.leave(round_, failure)
-                    self._report_pace()
+                    if self._gate.throttle.limit != self._pace:
+                        self._pace = self._gate.throttle.limit
+                        self._progress.pace(self._pace)
                 if not to_retry:
                     return
                 wait_s = failure.wait_s if failure else None
@@ -216,8 +218,6 @@ class RunExecutor:
 
     async def _reserve(self, batch: Sequence[Request]) -> float | None:
         """Reserve what a batch may cost; None if the run is stopped before there is enough."""
-        if self._budget.limit_usd is None:
-            return 0.0
         while not self._gate.closed:
             limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
             known_limits = [usd for usd in limits if usd is not None]
@@ -265,11 +265,6 @@ class RunExecutor:
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
             self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {error})")
-
-    def _report_pace(self) -> None:
-        if self._gate.throttle.limit != self._pace:
-            self._pace = self._gate.throttle.limit
-            self._progress.pace(self._pace)
 
 
 def _pause_s(request: Request, tries: int) -> float:

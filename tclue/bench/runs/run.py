@@ -157,13 +157,12 @@ class _Command:
             stop = await executor.run()
         except BaseException:
             with suppress(UserError):  # the error that ended the run is more important
-                folder.write_json("summary.json", asdict(_summary(folder)))
+                _write_summary(folder)
             raise
         finally:
             self._executor = None
             _report_failures(config.model, executor.errors)
-        summary = _summary(folder)
-        folder.write_json("summary.json", asdict(summary))
+        summary = _write_summary(folder)
         remaining = len(missing(self._puzzles, config, folder.done))
         message = f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
         return summary, message if stop else None
@@ -208,8 +207,10 @@ def _report_failures(model: str, errors: Counter[str]) -> None:
         )
 
 
-def _summary(folder: RunFolder) -> Summary:
-    return summarize(folder.config, iter_responses(folder.path, texts=False))
+def _write_summary(folder: RunFolder) -> Summary:
+    summary = summarize(folder.config, iter_responses(folder.path, texts=False))
+    folder.write_json("summary.json", asdict(summary))
+    return summary
 
 
 def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
