@@ -46,7 +46,6 @@ from unittest.mock import patch
 
 from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.model import (
-    BuiltinModel,
     Completion,
     Model,
     Request,
@@ -56,6 +55,7 @@ from tclue.bench.models.model import (
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.runs import run
 from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.bench.runs.run_progress import RunProgress
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 
@@ -94,7 +94,7 @@ def reply_text(puzzle: Puzzle) -> str:
     return f"{thought[:TEXT_CHARS]}\n\nThe answers:\n{answer_lines(puzzle.solution)}"
 
 
-class Instant(BuiltinModel):
+class Instant(Model):
     """A model that has each completion immediately, with a hosted model's price and length."""
 
     def __init__(self, puzzles: Sequence[Puzzle]) -> None:
@@ -125,8 +125,11 @@ class Elapsed(NamedTuple):
     cpu_s: float
 
 
-class Stopwatch:
-    """A run observer that shows nothing and measures the time of the requests."""
+class Stopwatch(RunProgress):
+    """The progress of a run: it shows nothing and measures the time of the requests."""
+
+    def __init__(self) -> None:
+        """There is no screen."""
 
     def start(self, *_: object) -> None:
         """The first request follows."""

@@ -13,16 +13,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tclue.bench.models.local import PREFIX
 from tclue.bench.models.resolve import resolve_all
-from tclue.bench.models.trained import PREFIX
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.run import run_models
-from tclue.bench.runs.run_progress import RunObserver
+from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
 from tclue.bench.stats.summary import Summary
@@ -30,7 +29,7 @@ from tclue.bench.stats.tally import Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError
-from tclue.training_run import ResponsePrice, TrainingRunManifest, read_manifest
+from tclue.trainers import ResponsePrice, TrainingRunManifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def then_bench(
     *,
     results: Path = Path("results"),
     board: Path = Path("leaderboards"),
-    progress: RunObserver | None = None,
+    progress: RunProgress | None = None,
 ) -> TrainingGain:
     """Request the missing responses of a training run's base and saved steps, and write the board.
 
@@ -141,6 +140,8 @@ def then_bench(
 
 
 def _options(manifest: TrainingRunManifest, run: Path, results: Path, greedy: bool) -> BenchOptions:
+    prices = asdict(manifest.price or ResponsePrice())
+    price = {name: value for name, value in prices.items() if value}
     return BenchOptions(
         puzzles=manifest.puzzles,
         limit=manifest.limit,
@@ -151,15 +152,9 @@ def _options(manifest: TrainingRunManifest, run: Path, results: Path, greedy: bo
         dtype=manifest.dtype,
         results=results,
         runs=run.resolve().parent,
-        **_price(manifest),
+        # A number of GPUs alone is no price.
+        **(price if price.keys() - {"gpus"} else {}),
     )
-
-
-def _price(manifest: TrainingRunManifest) -> Mapping[str, Any]:
-    """The options that price responses; empty if the run has no price."""
-    prices = asdict(manifest.price or ResponsePrice())
-    price = {name: value for name, value in prices.items() if value}
-    return price if price.keys() - {"gpus"} else {}
 
 
 def _check_base(manifest: TrainingRunManifest, options: BenchOptions) -> None:

@@ -95,19 +95,18 @@ def tasks_folder() -> Path:
     raise UserError(f"{package}: the lm-eval task is missing: expected tasks/{_FOLDER} in it")
 
 
-def _lm_eval_tasks() -> Path:
-    """The folder in which the installed lm-eval looks for tasks. lm-eval is not imported."""
+def _stub_folder() -> Path:
+    """Our folder among those in which lm-eval looks for tasks. lm-eval is not imported."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise UserError('lm-eval is not installed: pip install "tclue[lm-eval]"')
-    return Path(spec.origin).parent / "tasks"
+    return Path(spec.origin).parent / "tasks" / _FOLDER
 
 
 def _stubs() -> dict[Path, str]:
     """stub file -> its content."""
-    place = _lm_eval_tasks() / _FOLDER
     return {
-        place / yaml.name: f"{_MARK}include: {json.dumps(str(yaml))}\n"
+        _stub_folder() / yaml.name: f"{_MARK}include: {json.dumps(str(yaml))}\n"
         for yaml in sorted((tasks_folder() / _FOLDER).glob("*.yaml"))
     }
 
@@ -123,7 +122,7 @@ def register() -> str:
     file of that name which tclue did not write.
     """
     stubs = _stubs()
-    place = _lm_eval_tasks() / _FOLDER
+    place = _stub_folder()
     try:
         stale = {stub: text for stub, text in stubs.items() if _text(stub) != text}
         for stub in stale:
@@ -148,7 +147,7 @@ def unregister() -> str:
 
     Raises UserError if lm-eval is not installed or its folder cannot be written.
     """
-    place = _lm_eval_tasks() / _FOLDER
+    place = _stub_folder()
     try:
         ours = [s for s in sorted(place.glob("*.yaml")) if (_text(s) or "").startswith(_MARK)]
         for stub in ours:

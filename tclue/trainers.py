@@ -1,19 +1,25 @@
-"""The interface between `tclue train` and trainers, which are plug-ins.
+"""The interface between `tclue train` and trainers, which are plug-ins, and what trainers write.
 
 A trainer is a class that an entry point of the group `tclue.trainers` names
 (docs/howto/write-a-trainer.md shows how to write one). The core never imports a trainer by its
 name: `grpo`, which is part of this package, is found in the same way as any other.
+
+A trainer writes the folder of a training run: a folder for each checkpoint, and `kept.json`, which
+has the best and the last step, and the settings with which `tclue.bench_training` benchmarks them.
+A missing field has its default in `TrainingRunManifest`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tclue.errors import UserError
+from tclue.strict import OPEN, STRICT, AsWritten, read, read_json
 
 GROUP = "tclue.trainers"
 DEFAULT = "grpo"
@@ -100,3 +106,86 @@ def trainer(name: str = DEFAULT) -> Trainer:
     if lacks:
         raise UserError(f"--trainer {name}: {point.value} is not a trainer: it lacks {lacks}")
     return instance
+
+
+@dataclass(frozen=True)
+class ResponsePrice:
+    """The price of responses: by tier, machine hour or GPU-hour. 0 means unknown."""
+
+    __pydantic_config__ = STRICT
+
+    tier: str = ""
+    hour_usd: float = 0.0
+    gpu_hour_usd: float = 0.0
+    gpus: int = 1
+
+    @property
+    def machine_hour_usd(self) -> float:
+        """Dollars per hour of all GPUs, or of the machine; 0 if unknown."""
+        return self.gpu_hour_usd * self.gpus or self.hour_usd
+
+
+@dataclass(frozen=True)
+class TrainingRunManifest:
+    """The content of `kept.json`."""
+
+    __pydantic_config__ = OPEN
+
+    # the model that training began with, by its name for `--models`
+    base: str
+    # iterations: the best on the validation puzzles (None without a validation), the last, and all
+    # with a checkpoint
+    best: int | None
+    last: int
+    steps: tuple[int, ...] = ()
+    # SHA-256 of the base's files when training began; computed now if None
+    base_checkpoint: str | None = None
+    # how the base and each step are benchmarked: puzzle set, number of its first puzzles, seed
+    puzzles: str = "test"
+    limit: int | None = None
+    seed: int | None = None
+    # responses per puzzle, and their temperature
+    samples: int = 1
+    temperature: AsWritten = 1.0
+    max_tokens: int | None = None
+    dtype: Literal["float32", "bfloat16"] | None = None
+    # whether to benchmark greedily too
+    greedy: bool = True
+    price: ResponsePrice | None = None
+    # preset, time and cost of the training, for its row on the board
+    preset: str | None = None
+    training_s: float | None = None
+    training_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """Fields of a checkpoint's `trainer/state.json`, which has more."""
+
+    __pydantic_config__ = OPEN
+
+    iteration: int
+    # seconds of training up to this checkpoint
+    trained_s: float | None = None
+
+
+def read_manifest(folder: Path) -> TrainingRunManifest:
+    """The manifest of a training run's folder. Raises UserError if it is missing or invalid."""
+    path = folder / "kept.json"
+    return read(TrainingRunManifest, read_json(path), str(path))
+
+
+def read_checkpoint_state(checkpoint: Path) -> CheckpointState:
+    """The training state of a checkpoint. Raises UserError if it is missing or invalid."""
+    path = checkpoint / "trainer" / "state.json"
+    return read(CheckpointState, read_json(path), str(path))
+
+
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """iteration -> folder of its checkpoint, in the folder of a training run, ascending."""
+    folders = {
+        int(match[1]): path
+        for path in folder.glob("step-*")
+        if (match := re.fullmatch(r"step-(\d+)", path.name)) and path.is_dir()
+    }
+    return dict(sorted(folders.items()))

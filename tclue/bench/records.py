@@ -53,6 +53,7 @@ _FIRST = (
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
 # Fields of a response that have few different values.
 _WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "difficulty")
+_NO_RAW: Mapping[str, Any] = {}
 # Arguments that change how a reply is sent, and not what it says.
 _TRANSPORT = ("stream", "stream_options", "timeout")
 
@@ -239,7 +240,7 @@ def _without_texts(response: Response) -> Response:
     words: dict[str, Any] = {
         name: sys.intern(word) for name in _WORDS if (word := getattr(response, name)) is not None
     }
-    usage = replace(response.usage, raw={})
+    usage = replace(response.usage, raw=_NO_RAW)
     return replace(response, text="", reasoning=None, usage=usage, **words)
 
 

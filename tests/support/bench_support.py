@@ -20,6 +20,7 @@ from places import ROOT
 
 from tclue.bench.records import Run, read_run
 from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.summary import Summary
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, house_line
@@ -27,8 +28,10 @@ from tclue.puzzle.puzzle import Puzzle, house_line
 KEY = "sk-planted-0123456789abcdef"
 
 
-class Silent:
-    """A run observer that shows nothing."""
+class Silent(RunProgress):
+    """The progress of a run, not shown."""
+
+    def __init__(self) -> None: ...
 
     def start(self, variant: str, done: int, total: int, spent_usd: float | None) -> None: ...
 

@@ -34,10 +34,9 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402 (only where torch is)
 
-from tclue.bench.models.local import fingerprint  # noqa: E402
-from tclue.bench.models.trained import TrainedModel  # noqa: E402
+from tclue.bench.models.local import TrainedModel, fingerprint  # noqa: E402
 from tclue.bench_training import then_bench  # noqa: E402
-from tclue.training_run import read_manifest  # noqa: E402
+from tclue.trainers import read_manifest  # noqa: E402
 
 pytestmark = pytest.mark.model
 

@@ -18,7 +18,7 @@ from places import PYTHONPATH, SCRIPTS
 
 from tclue.bench.models.local import TINY
 from tclue.errors import UserError
-from tclue.training_run import checkpoints
+from tclue.trainers import checkpoints
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -40,7 +40,7 @@ from torch import Tensor
 from tclue.errors import UserError
 from tclue.journal import replace, sync
 from tclue.strict import STRICT, read, read_json
-from tclue.training_run import checkpoints
+from tclue.trainers import checkpoints
 from tclue_grpo.distributed import (
     all_gather,
     broadcast_from_rank_zero,

@@ -9,8 +9,8 @@ and source) and the dollars that each response cost, in parts.
 * `cost` multiplies `Usage` by `Prices` (`cost_parts`). If a price is unknown, so is the cost; it is
   never 0.
 * `price_book` chooses the prices of a run: the user's options, then the price books (the user's own
-  and `bench/data/prices.toml`), then litellm's list.
-* `litellm_costs` computes a second figure with litellm's own calculator. Both are recorded.
+  and `bench/data/prices.toml`), then litellm's list. It also computes a second figure with
+  litellm's own calculator. Both are recorded.
 
 `models` chooses prices when it resolves a name, `runs` prices each response, and `stats` adds up.
 """

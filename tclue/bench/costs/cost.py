@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tclue.strict import CountOrZero, NotNegative
@@ -55,10 +55,6 @@ class Prices:
             return True
         tokens = (self.prompt_usd_per_million, self.completion_usd_per_million)
         return self.source != "unknown" and None not in tokens
-
-    def same_as(self, other: Prices) -> bool:
-        """Whether both are the same prices, even if they were looked up on different days."""
-        return replace(self, date=other.date) == other
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +139,6 @@ def worst_case_usd(
     written = (prices.cache_write_5m_usd_per_million, prices.cache_write_1h_usd_per_million)
     dearest = max(full, *(price or 0.0 for price in written))
     return (prompt_tokens * dearest + max_output_tokens * completion) / 1e6
-
-
-def at_most_usd(prices: Prices, usage: Usage, max_output_tokens: int | None) -> float | None:
-    """The most that a reply which was cut off can have cost: its prompt and the longest answer.
-
-    `usage` has the prompt's counts if the provider sent them before the answer.
-    """
-    return repriced(replace(usage, completion_tokens=max_output_tokens), prices)
 
 
 def repriced(usage: Usage, prices: Prices) -> float | None:

@@ -12,22 +12,26 @@
   three apply to a self-hosted server (`--api-base`), because its price is not that of the provider
   whose protocol it uses. For a local model it is the first three, then the hourly price of its
   machine.
+* litellm's calculator gives a second figure: its own reading of the usage, at its own prices. A
+  price of 0 counts as unknown, because litellm lists 0 for a price that it does not know.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import MinLen
 
 from tclue.bench.costs.cost import HOUR_USD, Prices, today
-from tclue.bench.costs.litellm_costs import list_prices
 from tclue.bench.options import BenchOptions
 from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
@@ -192,3 +196,59 @@ def read_book(path: Path) -> PriceBook:
     if duplicates:
         raise UserError(f"{path}: {duplicates[0]} has more than one price: expected one")
     return book
+
+
+def litellm_entry(litellm: ModuleType, name: str) -> Mapping[str, Any]:
+    """A model's entry in litellm's map, with the flags that `get_model_info` leaves out.
+
+    It is empty if the model is not listed.
+    """
+    try:
+        entry: Mapping[str, Any] = litellm.model_cost[litellm.get_model_info(name)["key"]]
+    except Exception:  # for an unlisted model litellm raises its own errors, and bare Exception
+        return {}
+    return entry
+
+
+def list_prices(litellm: ModuleType, name: str) -> Prices:
+    """The prices in litellm's list; they are unknown if it has none or has 0.
+
+    If a price depends on the hour, this is the higher one, and its origin says so.
+    """
+    listed = litellm_entry(litellm, name)
+
+    def price(field: str) -> float | None:
+        """Dollars per million tokens, rounded, because the list has dollars per token."""
+        usd_per_token = listed.get(field)
+        return round(usd_per_token * 1e6, 6) if usd_per_token else None
+
+    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
+    if not prompt and not completion:
+        return Prices("unknown", today())
+    peak = "; at peak hours, lower at others" if "off_peak_pricing" in listed else ""
+    return Prices(
+        "litellm",
+        today(),
+        f"litellm {version('litellm')}{peak}",
+        prompt_usd_per_million=prompt or 0.0,
+        cached_usd_per_million=price("cache_read_input_token_cost"),
+        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
+        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
+        completion_usd_per_million=completion or 0.0,
+    )
+
+
+def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:
+    """The cost of a usage object by litellm's calculator; None if it has no price.
+
+    `name` is litellm's name of the model, `usage` the `litellm.Usage` that it read from the reply.
+    """
+    if usage is None or not (usage.prompt_tokens or usage.completion_tokens):
+        return None
+    try:
+        _, provider, _, _ = litellm.get_llm_provider(name)
+        parts = litellm.cost_per_token(model=name, custom_llm_provider=provider, usage_object=usage)
+    except Exception:  # as in `litellm_entry`
+        return None
+    total = math.fsum(parts)
+    return total if total > 0 else None

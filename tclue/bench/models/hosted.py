@@ -4,7 +4,7 @@
   Temperature, limit and seed are sent only if the user gave them. None is dropped silently: if a
   model does not support one, nothing is sent. Sample number i is sent the seed plus i.
 * The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
-  reply) are read from what the provider sent (`http_capture`, `wire_formats`), because litellm
+  reply) are read from what the provider sent (`wire`), because litellm
   invents what a reply leaves out: zero tokens, an estimate of the tokens of a stream, a finish
   reason for a stream that was cut off. If nothing was captured, litellm's facts are used, without
   those that it invents.
@@ -18,18 +18,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.costs.litellm_costs import litellm_usd
+from tclue.bench.costs.price_book import litellm_usd
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
-from tclue.bench.models import failures, http_capture, wire_formats
+from tclue.bench.models import failures, wire
 from tclue.bench.models.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
-from tclue.bench.models.model import Completion, Request, ResolvedModel
+from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.errors import UserError
 from tclue.secrets import clean
 
@@ -53,11 +53,11 @@ def load_litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.drop_params = False
-    http_capture.install()
+    wire.install()
     return litellm
 
 
-class HostedModel:
+class HostedModel(Model):
     """A model that litellm reaches."""
 
     def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
@@ -78,13 +78,6 @@ class HostedModel:
         # latency of the last reply
         self._latency_s = TURNS_FROM_S
 
-    def open(self) -> None:
-        """Do nothing: there are no weights to load."""
-
-    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        """Each request by itself."""
-        return [[request] for request in requests]
-
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
         for request in batch:
@@ -94,7 +87,7 @@ class HostedModel:
         seed = None if self.resolved.seed is None else self.resolved.seed + request.sample
         messages = [{"role": "user", "content": request.puzzle.prompt}]
         start = time.perf_counter()
-        with http_capture.capture() as captured:
+        with wire.capture() as captured:
             try:
                 async with asyncio.timeout(self.resolved.timeout_s):
                     async with self._turn(captured):
@@ -107,14 +100,14 @@ class HostedModel:
             except Exception as error:  # litellm's types differ by provider; see `failures`
                 return self._failed_completion(captured, error, time.perf_counter() - start)
         latency_s = self._latency_s = time.perf_counter() - start
-        facts = wire_formats.read(captured.body())
+        facts = wire.read(captured.body())
         # The price of a server of one's own is not that of the provider whose protocol it uses.
         litellm_usage = None if self.resolved.api_base else received.usage
         litellm_cost_usd = litellm_usd(self._litellm, self._name, litellm_usage)
         return _completion(received, facts, streamed, latency_s, litellm_cost_usd)
 
     @asynccontextmanager
-    async def _turn(self, captured: http_capture.CapturedReply) -> AsyncIterator[None]:
+    async def _turn(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
         """Prepare one request at a time, until it is sent.
 
         litellm takes milliseconds of processor time to prepare a request. If each is sent as soon
@@ -143,11 +136,11 @@ class HostedModel:
             release()
 
     def _failed_completion(
-        self, captured: http_capture.CapturedReply, error: Exception, latency_s: float
+        self, captured: wire.CapturedReply, error: Exception, latency_s: float
     ) -> Completion:
         """The completion of a request that raised an error."""
         body = captured.body()
-        facts = wire_formats.read(body)
+        facts = wire.read(body)
         message = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
         if captured.status is not None and captured.status >= 400:
             text = body.decode("utf-8", "replace")
@@ -186,11 +179,10 @@ class ReceivedReply:
 
     text: str
     reasoning: str | None
-    refusal: str | None
-    finish_reason: str | None
     # litellm's usage object, or None
     usage: Any
-    model_id: str | None
+    # the other facts according to litellm
+    facts: wire.Facts
 
 
 def _read_whole(response: Any) -> ReceivedReply:
@@ -201,10 +193,12 @@ def _read_whole(response: Any) -> ReceivedReply:
     return ReceivedReply(
         text=getattr(message, "content", None) or "",
         reasoning=getattr(message, "reasoning_content", None),
-        refusal=extra.get("refusal"),
-        finish_reason=choice.finish_reason if choice else None,
         usage=getattr(response, "usage", None),
-        model_id=response.model,
+        facts=wire.Facts(
+            finish_reason=choice.finish_reason if choice else None,
+            model_id=response.model,
+            refusal=extra.get("refusal"),
+        ),
     )
 
 
@@ -222,36 +216,29 @@ async def _read_stream(stream: Any) -> ReceivedReply:
     return ReceivedReply(
         text=text,
         reasoning=reasoning or None,
-        refusal=None,  # litellm drops the parts of a refusal
-        # This is what the server sent. The chunks themselves may have an invented finish reason.
-        finish_reason=stream.received_finish_reason,
         usage=next(
             (u for chunk in reversed(stream.chunks) if (u := getattr(chunk, "usage", None))), None
         ),
-        model_id=model_id,
+        # The reason is what the server sent; the chunks may have an invented one. litellm drops the
+        # parts of a refusal.
+        facts=wire.Facts(finish_reason=stream.received_finish_reason, model_id=model_id),
     )
 
 
 def _completion(
     received: ReceivedReply,
-    facts: wire_formats.Facts | None,
+    facts: wire.Facts | None,
     streamed: bool,
     latency_s: float,
     litellm_cost_usd: float | None,
 ) -> Completion:
     """The completion, from litellm's text and the facts that the provider sent."""
     if facts is None:  # nothing was captured, or its form is unknown
-        facts = wire_formats.Facts(
-            usage={},
-            finish_reason=received.finish_reason,
-            model_id=received.model_id,
-            refusal=received.refusal,
-        )
-        usage = usage_from_litellm(received.usage)
+        facts, usage = received.facts, usage_from_litellm(received.usage)
     else:
         usage = read_usage(facts.usage, complete=facts.finish_reason is not None)
     finish_reason = facts.blocked or facts.finish_reason
-    refusal = facts.refusal or received.refusal
+    refusal = facts.refusal or received.facts.refusal
     refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
     text = received.text or refusal or ""
     reasoning, error = received.reasoning, None  # `error` says why the reply cannot be used
@@ -271,7 +258,7 @@ def _completion(
         usage=usage,
         latency_s=latency_s,
         litellm_usd=litellm_cost_usd if usage.raw else None,
-        model_id=facts.model_id or received.model_id,
+        model_id=facts.model_id or received.facts.model_id,
         refused=refused,
         error=error,
         failure=MAYBE_PAID if error else None,

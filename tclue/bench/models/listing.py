@@ -5,13 +5,15 @@ It never shows a key, only whether it is set, and it does not use the network.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from tclue.bench.costs.cost import Prices, today
-from tclue.bench.models import capabilities, resolve
-from tclue.bench.models.reasoning import Limits, plan
+from tclue.bench.costs.price_book import prices_for
+from tclue.bench.models import resolve
+from tclue.bench.models.reasoning import plan
 from tclue.bench.models.registry import Alias, load, parse_setting
 from tclue.bench.options import BenchOptions
 
@@ -72,13 +74,16 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
     ]
     options = BenchOptions(registry=registry_file)
     routed = [facts.hosts[0].litellm for facts in registry.models.values()]
-    priced = [resolve.prices(name, options, None) for name in routed]
+    priced = [prices_for(name, None, options, None) for name in routed]
     if any(price.source == "unknown" for price in priced) and find_spec("litellm") is not None:
         # It is imported only if needed, because that takes seconds.
         from tclue.bench.models.hosted import load_litellm
 
         litellm = load_litellm()
-        priced = [resolve.prices(name, options, litellm) for name in routed]
+        priced = [
+            prices_for(name, resolve.provider_of(litellm, name, options)[1], options, litellm)
+            for name in routed
+        ]
     return listed + [
         _alias(name, facts, registry.keys.get(facts.hosts[0].provider, ()), price)
         for (name, facts), price in zip(registry.models.items(), priced, strict=True)
@@ -87,10 +92,10 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
 
 def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> ModelListing:
     host = facts.hosts[0]
-    model = capabilities.registered(name, facts, host, self_hosted=False)
+    model = resolve.registered_capabilities(name, facts, host, self_hosted=False)
     settings = [parse_setting(text) for text in facts.variants] or [None]
-    plans = [plan(model, setting, Limits()) for setting in settings]
-    is_set = any(map(resolve.key_is_set, keys)) if keys else None
+    plans = [plan(model, setting, BenchOptions()) for setting in settings]
+    is_set = any(map(os.environ.get, keys)) if keys else None
     return ModelListing(
         name,
         facts.about,

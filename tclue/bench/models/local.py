@@ -1,4 +1,4 @@
-"""`hf:` models: a checkpoint in a folder or on the Hugging Face hub, run with transformers.
+"""`hf:` and `train:` models: a checkpoint in a folder or on the hub, run with transformers.
 
 * The prompt is one user message in the checkpoint's chat template, and is never cut. If the prompt
   and the limit together do not fit the model's context, the limit is reduced, and a response that
@@ -11,18 +11,29 @@
 * The cost of a response is its share of the wall time: the time of each step divided by the rows
   that have not ended. It can be priced by a serverless tier's tokens or by GPU-hours instead.
 * Nothing is unpickled (weights must be safetensors), and no code from a checkpoint is run.
+
+`train:RUN@STEP` is a checkpoint that a training run saved, for example `train:tiny-seed1@best`.
+
+* RUN is a folder below `--runs` (default: `runs`), or a path. STEP is the number of an iteration,
+  `best` or `last`. The last two are looked up in the run's `kept.json` and recorded as a number, so
+  they are the same variant if they are the same step.
+* A step is never recorded under a wrong number: the checkpoint's `trainer/state.json` must have the
+  number of its folder, and the weights that are loaded must be those that were hashed for
+  `run.json`. The hash is part of the run's name, so other weights of the same step are another run.
+* `run.json` says where the weights come from, so that the board can connect them to their base.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,15 +48,30 @@ from tclue.bench.models.chat_template import (
     prompt_ids,
     seed_of,
 )
-from tclue.bench.models.model import DEFAULT_SEED, Completion, Request, ResolvedModel
+from tclue.bench.models.model import (
+    DEFAULT_SEED,
+    CheckpointOrigin,
+    Completion,
+    Model,
+    Request,
+    ResolvedModel,
+)
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
+from tclue.trainers import (
+    CheckpointState,
+    TrainingRunManifest,
+    checkpoints,
+    read_checkpoint_state,
+    read_manifest,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from tclue.bench.models.decode import DecodingRow
 
+PREFIX = "train:"
 # The checkpoint that this package includes.
 TINY = Path(str(files("tclue.bench") / "data" / "tiny"))
 MAX_TOKENS = 2048
@@ -57,18 +83,7 @@ MAX_ENDED_SHARE = 0.1499
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
-@dataclass(frozen=True)
-class _PreparedRequest:
-    """A request with the token ids of its prompt."""
-
-    request: Request
-    prompt: list[int]
-    # most tokens of its response, and the finish reason if it reaches them: "length" or "context"
-    limit: int
-    at_limit: str
-
-
-class LocalModel:
+class LocalModel(Model):
     """A checkpoint. The constructor reads its configuration and tokenizer, `open` the weights."""
 
     def __init__(self, name: str, options: BenchOptions) -> None:
@@ -91,14 +106,12 @@ class LocalModel:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
         self._dtype = getattr(torch, dtype)
-        greedy = options.samples == 1
+        temperature = 0.0 if options.samples == 1 else 1.0
         self.resolved = ResolvedModel(
             variant="/".join(folder.resolve().parts[-2:]) if folder.exists() else name,
             prices=local_prices(options),
             seed=DEFAULT_SEED if options.seed is None else options.seed,
-            temperature=(0.0 if greedy else 1.0)
-            if options.temperature is None
-            else options.temperature,
+            temperature=temperature if options.temperature is None else options.temperature,
             max_tokens=options.max_tokens or MAX_TOKENS,
             concurrency=options.concurrency,
             checkpoint=fingerprint(folder) if folder.exists() else config._commit_hash,
@@ -137,56 +150,48 @@ class LocalModel:
         """Complete a batch. Yields each completion as soon as its row ends."""
         from tclue.bench.models.decode import DecodingRow, decode
 
+        assert self.resolved.max_tokens is not None
         start = time.perf_counter()
-        items = [self._prepare(request) for request in batch]
-        for item in items:
-            if item.limit < 1:
-                tokens = len(item.prompt)
-                error = f"the prompt has {tokens} tokens: the model's context is {self._context}"
-                yield item.request, Completion(usage=Usage(prompt_tokens=tokens), error=error)
-        fitting = [item for item in items if item.limit >= 1]
-        if not fitting:
+        # most tokens of prompt and response together, if the model has such a limit
+        context = getattr(self._config, "max_position_embeddings", None) or sys.maxsize
+        # puzzle -> the token ids of its prompt, which its samples share
+        prompts: dict[str, list[int]] = {}
+        rows: list[DecodingRow] = []
+        request_of_row: dict[int, Request] = {}
+        for request in batch:
+            prompt = prompt_ids(self._tokenizer, request.puzzle)
+            limit = min(self.resolved.max_tokens, context - len(prompt))
+            if limit < 1:
+                error = f"the prompt has {len(prompt)} tokens: the model's context is {context}"
+                yield request, Completion(usage=Usage(prompt_tokens=len(prompt)), error=error)
+                continue
+            prompts[request.puzzle.id] = prompt
+            at_limit = "length" if limit == self.resolved.max_tokens else "context"
+            row = DecodingRow(list(prompts).index(request.puzzle.id), limit, at_limit)
+            rows.append(row)
+            request_of_row[id(row)] = request
+        if not rows:
             return
-        # The samples of a puzzle share one prompt.
-        prompts = {item.request.puzzle.id: item.prompt for item in fitting}
-        index = {puzzle: i for i, puzzle in enumerate(prompts)}
-        rows = [DecodingRow(index[i.request.puzzle.id], i.limit, i.at_limit) for i in fitting]
-        item_of_row = {id(row): item for row, item in zip(rows, fitting, strict=True)}
-        generators = [self._generator(item.request) for item in fitting]
+        generators = [self._generator(request) for request in request_of_row.values()]
 
         def draw(logits: torch.Tensor, numbers: list[int], _: int) -> tuple[torch.Tensor, None]:
             return self._next_tokens(logits, [generators[number] for number in numbers]), None
 
-        context, ids = self._context or sys.maxsize, list(prompts.values())
+        ids = list(prompts.values())
         steps = decode(self._model, ids, rows, draw, self._end_ids, MAX_ENDED_SHARE, context)
         loop = asyncio.get_running_loop()
         while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
             for row in ended:
-                item = item_of_row[id(row)]
-                yield item.request, self._completion(item, row, time.perf_counter() - start)
-
-    def _prepare(self, request: Request) -> _PreparedRequest:
-        assert self.resolved.max_tokens is not None
-        prompt = prompt_ids(self._tokenizer, request.puzzle)
-        available = self._context - len(prompt) if self._context else self.resolved.max_tokens
-        limit = min(self.resolved.max_tokens, available)
-        at_limit = "length" if limit == self.resolved.max_tokens else "context"
-        return _PreparedRequest(request, prompt, limit, at_limit)
-
-    @property
-    def _context(self) -> int | None:
-        """Most tokens of prompt and response together; None if the model has no such limit."""
-        return getattr(self._config, "max_position_embeddings", None)
-
-    def _completion(self, item: _PreparedRequest, row: DecodingRow, latency_s: float) -> Completion:
-        ids = row.ids[:-1] if row.finish == "stop" else row.ids
-        return Completion(
-            text=self._tokenizer.decode(ids, skip_special_tokens=True),
-            finish_reason=row.finish,
-            usage=Usage(len(item.prompt), len(row.ids)),
-            latency_s=latency_s,
-            compute_s=row.compute_s,
-        )
+                completion = Completion(
+                    latency_s=time.perf_counter() - start,
+                    text=self._tokenizer.decode(
+                        row.ids[:-1] if row.finish == "stop" else row.ids, skip_special_tokens=True
+                    ),
+                    finish_reason=row.finish,
+                    usage=Usage(len(ids[row.prompt]), len(row.ids)),
+                    compute_s=row.compute_s,
+                )
+                yield request_of_row[id(row)], completion
 
     def _generator(self, request: Request) -> torch.Generator:
         import torch
@@ -252,3 +257,101 @@ def fingerprint(folder: Path) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
+
+
+class TrainedModel(LocalModel):
+    """A saved step. Its weights are hashed again when they are loaded."""
+
+    def __init__(self, name: str, options: BenchOptions) -> None:
+        """`name` has no prefix. Raises UserError if there is no such run or no such step.
+
+        The files of the base are read too, because their hash identifies its row on the board.
+        """
+        run, separator, step = name.rpartition("@")
+        if not separator or not run:
+            raise UserError(f"{PREFIX}{name}: expected {PREFIX}RUN@STEP")
+        folder = _run_folder(run, options)
+        iteration = _iteration(folder, f"{PREFIX}{run}", step)
+        self._folder = checkpoints(folder)[iteration]
+        state = read_checkpoint_state(self._folder)
+        if state.iteration != iteration:
+            raise UserError(
+                f"{self._folder}: the iteration in trainer/state.json is {state.iteration}: "
+                f"expected {iteration}, as in the folder's name"
+            )
+        super().__init__(str(self._folder), options)
+        self.resolved = replace(
+            self.resolved,
+            variant=f"{folder.resolve().name}@{iteration}",
+            model=f"{PREFIX}{run}@{iteration}",
+            trained=_origin(folder, iteration, state, options),
+        )
+
+    def open(self) -> None:
+        """Load the weights. Raises UserError if they are not those that were hashed."""
+        super().open()
+        if fingerprint(self._folder) != self.resolved.checkpoint:
+            raise UserError(
+                f"{self._folder}: it changed after this command began: wait until its training "
+                "has ended, then give the same command again"
+            )
+
+
+def _run_folder(run: str, options: BenchOptions) -> Path:
+    for folder in (options.runs / run, Path(run).expanduser()):
+        if folder.is_dir():
+            return folder
+    names = sorted(path.parent.name for path in options.runs.glob("*/kept.json"))
+    hint = ", or one of " + ", ".join(names) if names else ""
+    raise UserError(
+        f"{PREFIX}{run}: no such training run in {options.runs}: expected the name of one, or a "
+        f"path{hint}"
+    )
+
+
+def _iteration(folder: Path, name: str, step: str) -> int:
+    """The iteration that a step's text means. Raises UserError if its checkpoint is missing."""
+    kept = checkpoints(folder)
+    if step in ("best", "last"):
+        manifest = read_manifest(folder)
+        iteration = manifest.last if step == "last" or manifest.best is None else manifest.best
+        if step == "best" and manifest.best is None:
+            raise UserError(f"{name}@best: there was no validation yet: expected {name}@last")
+    elif re.fullmatch(r"\d{1,9}", step):
+        iteration = int(step)
+    else:
+        raise UserError(f"{name}@{step}: expected the number of a step, best or last")
+    if iteration not in kept:
+        hint = f"expected one of {', '.join(map(str, kept))}" if kept else "it has no steps"
+        raise UserError(f"{name}@{step}: step {iteration} is not in {folder}: {hint}")
+    return iteration
+
+
+def _origin(
+    folder: Path, iteration: int, state: CheckpointState, options: BenchOptions
+) -> CheckpointOrigin:
+    """The origin of a step, and the time and cost of training up to it, as far as known."""
+    run = folder.resolve().name
+    if not (folder / "kept.json").exists():
+        return CheckpointOrigin(run, iteration)
+    manifest = read_manifest(folder)
+    seconds = manifest.training_s if state.trained_s is None else state.trained_s
+    cost_usd, price = manifest.training_usd, manifest.price
+    if cost_usd is not None and seconds is not None and manifest.training_s:
+        cost_usd *= seconds / manifest.training_s  # the cost in `kept.json` is that of all steps
+    if cost_usd is None and seconds is not None and price and price.machine_hour_usd:
+        cost_usd = seconds / 3600 * price.machine_hour_usd
+    base = base_checkpoint(manifest, options)
+    return CheckpointOrigin(run, iteration, manifest.base, base, manifest.preset, seconds, cost_usd)
+
+
+def base_checkpoint(manifest: TrainingRunManifest, options: BenchOptions) -> str | None:
+    """The hash of the base's files when training began, or now; None if unknown."""
+    if manifest.base_checkpoint:
+        return manifest.base_checkpoint
+    if manifest.base == "tiny":
+        return fingerprint(TINY)
+    if manifest.base.startswith(PREFIX):
+        return TrainedModel(manifest.base.removeprefix(PREFIX), options).resolved.checkpoint
+    folder = Path(manifest.base.removeprefix("hf:")).expanduser()
+    return fingerprint(folder) if folder.is_dir() else None

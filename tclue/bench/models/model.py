@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.failures import Failure
@@ -121,21 +121,21 @@ class ResolvedModel(ModelSettings):
     packages: tuple[str, ...] = ()
 
 
-class Model(Protocol):
+class Model:
     """A model that answers requests. Its constructor loads no weights and sends nothing."""
 
-    @property
-    def resolved(self) -> ResolvedModel:
-        """Its settings."""
+    resolved: ResolvedModel
 
     def open(self) -> None:
         """Load what requests need, such as weights. Raises UserError if that fails."""
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        """The requests in the groups and order in which `complete` takes them."""
+        """The requests in the groups and order in which `complete` takes them; here one by one."""
+        return [[request] for request in requests]
 
     def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer the requests of a batch; yields each as it is done. It does not retry."""
+        raise NotImplementedError
 
 
 def answer_lines(answers: Mapping[str, str]) -> str:
@@ -143,34 +143,25 @@ def answer_lines(answers: Mapping[str, str]) -> str:
     return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
 
 
-class BuiltinModel:
+class BuiltinModel(Model):
     """A model whose answers this package computes."""
 
     def __init__(self, variant: str, seed: int | None) -> None:
         self.resolved = ResolvedModel(variant=variant, prices=Prices("free", today()), seed=seed)
-
-    def open(self) -> None:
-        """Do nothing: there are no weights to load."""
-
-    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        """Each request by itself."""
-        return [[request] for request in requests]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Compute each answer."""
         for request in batch:
             start = time.perf_counter()
             answers = self.answers(request)
-            yield (
-                request,
-                Completion(
-                    text=answer_lines(answers),
-                    finish_reason="stop",
-                    usage=Usage(0, 0),
-                    latency_s=time.perf_counter() - start,
-                    error=None if answers else "the clues do not leave one answer",
-                ),
+            completion = Completion(
+                text=answer_lines(answers),
+                finish_reason="stop",
+                usage=Usage(0, 0),
+                latency_s=time.perf_counter() - start,
+                error=None if answers else "the clues do not leave one answer",
             )
+            yield request, completion
 
     def answers(self, request: Request) -> Mapping[str, str]:
         """letter -> answer; empty if there is none."""

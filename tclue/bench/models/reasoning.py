@@ -1,6 +1,6 @@
 """From a reasoning setting to the request for a provider, checked before it is sent.
 
-    plan(model, Setting("16k", 16_000), Limits())
+    plan(model, Setting("16k", 16_000), BenchOptions())
 
 * A budget and `ANSWER_TOKENS` for the answer must fit into the model's output limit. A budget that
   fits only without the answer is made smaller, and the variant's label says so. A budget that does
@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tclue.bench.models.registry import Lift, Off, Reasoning, Setting, Temperature
+from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 # Tokens for the answer, in addition to the budget for thinking.
@@ -60,15 +61,6 @@ class ModelCapabilities:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The command line's settings for every request."""
-
-    temperature: float | None = None
-    max_tokens: int | None = None
-    stream: bool = False
-
-
-@dataclass(frozen=True)
 class ReasoningPlan:
     """The request of a variant, with its name and label."""
 
@@ -82,16 +74,13 @@ class ReasoningPlan:
     stream: bool = False
     # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
-    # the thinking budget that is sent, or from which the output limit was computed
-    budget_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """The meaning of a setting: litellm's arguments, and the budget if it is a budget."""
+    """The meaning of a setting: litellm's arguments, and what follows from a budget."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    budget_tokens: int | None = None
     # the output limit that follows from the budget
     total_tokens: int | None = None
     thinks: bool = True
@@ -100,18 +89,18 @@ class _Choice:
     notes: tuple[str, ...] = ()
 
 
-def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> ReasoningPlan:
+def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOptions) -> ReasoningPlan:
     """The request for a model with a setting. None leaves the setting to the provider.
 
     Raises UserError if the model has no such setting, or does not allow the budget, the limit or
     the temperature.
     """
     name = f"{model.name}@{setting.text}" if setting else model.name
-    limit, max_tokens = model.max_output_tokens, limits.max_tokens
+    limit, max_tokens = model.max_output_tokens, options.max_tokens
     if max_tokens is not None and (most := _output_limit(model)) is not None and max_tokens > most:
         raise UserError(f"--max-tokens is {max_tokens}: {model.name} gives at most {most} tokens")
     choice = _choice(model, setting, max_tokens, name)
-    _check_temperature(model, limits.temperature, choice.thinks, name)
+    _check_temperature(model, options.temperature, choice.thinks, name)
     total = choice.total_tokens or max_tokens or _default_limit(model, choice.thinks)
     notes, headers = choice.notes, None
     if model.lift and limit is not None and (total or 0) > limit:
@@ -120,9 +109,9 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
     most_tokens = total or limit or model.context_tokens
     # Anthropic's requests always have a limit: litellm adds the model's highest one.
     expected = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
-    stream = limits.stream or (expected or 0) > STREAM_ABOVE_TOKENS
+    stream = options.stream or (expected or 0) > STREAM_ABOVE_TOKENS
     request = {
-        "temperature": limits.temperature,
+        "temperature": options.temperature,
         "max_tokens": total,
         **choice.arguments,
         "extra_headers": headers,
@@ -138,7 +127,6 @@ def plan(model: ModelCapabilities, setting: Setting | None, limits: Limits) -> R
         notes,
         stream,
         most_tokens,
-        choice.budget_tokens,
     )
 
 
@@ -268,7 +256,7 @@ def _budget(
         arguments: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}
         if model.provider == "openrouter":
             arguments = {"extra_body": {"reasoning": {"max_tokens": budget}}}
-        return _Choice(arguments, budget, total, shown=shown, notes=notes)
+        return _Choice(arguments, total, shown=shown, notes=notes)
     if _has_switch(model, control):
         word, arguments = "on", _switch(model, on=True)
         note = "thinking is on: there are no budgets here"
@@ -277,7 +265,7 @@ def _budget(
         word, arguments = f"effort {level}", _effort(model, level)
         note = f"effort {level}: there are no budgets here"
     note += f"; thinking and answer together get {total} tokens"
-    return _Choice(arguments, budget, total, shown=(*shown, word), notes=(*notes, note))
+    return _Choice(arguments, total, shown=(*shown, word), notes=(*notes, note))
 
 
 def _level(budget: int, levels: tuple[str, ...]) -> str:

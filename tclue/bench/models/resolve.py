@@ -1,7 +1,7 @@
 """From a name on the command line to models that can be used.
 
 * `random` and `solver` are built in. `hf:PATH-OR-HUB-NAME` is a local checkpoint, `tiny` is the one
-  in this package, and `train:RUN@STEP` is one that a training run saved (`trained`).
+  in this package, and `train:RUN@STEP` is one that a training run saved.
 * An alias of the registry stands for one model per reasoning setting of its weights. Any other name
   is litellm's.
 * With `--api-base`, requests go to that server, in OpenAI's protocol. An alias is sent as the name
@@ -14,22 +14,38 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
+from typing import Any, get_args
 
 from tclue.bench.costs.cost import Prices, today
-from tclue.bench.costs.price_book import prices_for
-from tclue.bench.models import capabilities
+from tclue.bench.costs.price_book import litellm_entry, prices_for
 from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel
-from tclue.bench.models.reasoning import Limits, ModelCapabilities, ReasoningPlan, plan
-from tclue.bench.models.registry import Alias, Registry, RegistryMatch, load, lookup
+from tclue.bench.models.reasoning import ModelCapabilities, ReasoningPlan, plan
+from tclue.bench.models.registry import (
+    Alias,
+    Host,
+    Level,
+    Off,
+    Reasoning,
+    Registry,
+    RegistryMatch,
+    Temperature,
+    load,
+    lookup,
+)
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 IN_FLIGHT = 32
 # The key for a server that needs none, because litellm sends no request without a key.
 NO_KEY = "none"
+# Anthropic's minimum: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+_LEAST_CLAUDE_BUDGET = 1024
+# A server may have any model. It is sent the level and the switch, and uses those that it knows.
+_ANY_SERVER = Reasoning("effort", ("low", "medium", "high"), "disabled")
 
 
 def resolve_all(name: str, options: BenchOptions) -> list[Model]:
@@ -41,17 +57,15 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
         return [RandomModel(options.seed)]
     if name == "solver":
         return [SolverModel()]
-    if name.startswith("hf:") or name == "tiny":
-        from tclue.bench.models.local import TINY, LocalModel
+    if name.startswith(("hf:", "train:")) or name == "tiny":
+        from tclue.bench.models.local import TINY, LocalModel, TrainedModel
 
+        if name.startswith("train:"):
+            return [TrainedModel(name.removeprefix("train:"), options)]
         local = LocalModel(str(TINY) if name == "tiny" else name.removeprefix("hf:"), options)
         if name == "tiny":
             local.resolved = replace(local.resolved, variant="tiny")
         return [local]
-    if name.startswith("train:"):
-        from tclue.bench.models.trained import TrainedModel
-
-        return [TrainedModel(name.removeprefix("train:"), options)]
     registry = load(options.registry)
     match = lookup(name, registry)
     if match.facts and not options.api_base:
@@ -65,29 +79,20 @@ def _check_registered(match: RegistryMatch, registry: Registry) -> None:
     assert facts is not None
     assert host is not None
     if facts.retired and facts.retired_by(today()):
+        copy = "its weights are not published, so you cannot host a copy"
+        if facts.self_hosted:
+            copy = f"a copy behind --api-base needs {facts.self_hosted}"
         raise UserError(
             f"{match.name} is retired: {host.provider} stopped serving it on {facts.retired.on} "
-            f"and recommends {facts.retired.successor}; {_self_hosting(facts)}"
+            f"and recommends {facts.retired.successor}; {copy}"
         )
     variables = registry.keys.get(host.provider, ())
-    if variables and not any(map(key_is_set, variables)):
+    if variables and not any(map(os.environ.get, variables)):
         raise _missing_key_error(match.name, variables)
-
-
-def _self_hosting(facts: Alias) -> str:
-    """What a self-hosted copy of some weights needs."""
-    if facts.self_hosted is None:
-        return "its weights are not published, so you cannot host a copy"
-    return f"a copy behind --api-base needs {facts.self_hosted}"
 
 
 def _missing_key_error(name: str, variables: Sequence[str]) -> UserError:
     return UserError(f"{name}: no key: set {' or '.join(variables)} in the environment")
-
-
-def key_is_set(variable: str) -> bool:
-    """Whether an environment variable is set and not empty."""
-    return bool(os.environ.get(variable))
 
 
 def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptions) -> list[Model]:
@@ -95,14 +100,18 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
 
     litellm = load_litellm()
     route, model, served_as = _find_route(litellm, match, registry, options)
-    key_checked = match.host is not None and match.host.provider in registry.keys
-    missing = [] if key_checked and not options.api_base else missing_keys(litellm, route)
+    missing: list[str] = []
+    if options.api_base or not match.host or match.host.provider not in registry.keys:
+        needed = litellm.validate_environment(route)["missing_keys"]
+        missing = [variable for variable in needed if variable.endswith("_KEY")]
     if missing and not options.api_base:
         raise _missing_key_error(match.name, missing)
-    limits = Limits(options.temperature, options.max_tokens, options.stream)
-    plans = [plan(model, setting, limits) for setting in match.settings]
-    _check_seed(litellm, route, match.name, options)
-    priced = prices(route, options, litellm)
+    plans = [plan(model, setting, options) for setting in match.settings]
+    model_id, provider = provider_of(litellm, route, options)
+    supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
+    if options.seed is not None and supported and "seed" not in supported:
+        raise UserError(f"{match.name}: {provider} accepts no seed: leave --seed out")
+    priced = prices_for(route, provider, options, litellm)
     resolved = [_resolved(one, route, match, served_as, priced, options) for one in plans]
     return [HostedModel(route, one, NO_KEY if missing else None) for one in resolved]
 
@@ -116,16 +125,16 @@ def _find_route(
         # Unpublished weights behind a URL are a gateway to their provider, in its protocol.
         own_server = options.api_base and (facts.self_hosted or match.server_name)
         if not own_server:
-            model = capabilities.registered(match.name, facts, host, self_hosted=False)
+            model = registered_capabilities(match.name, facts, host, self_hosted=False)
             return host.litellm, model, host.served_as
         served = match.server_name or facts.weights
-        model = capabilities.registered(match.name, facts, host, self_hosted=True)
+        model = registered_capabilities(match.name, facts, host, self_hosted=True)
         return f"openai/{served}", model, (served,)
     route = match.name
     if options.api_base and route.split("/")[0] not in litellm.provider_list:
         route = f"openai/{route}"
     try:
-        return route, *capabilities.unregistered(litellm, match.name, route, options.api_base)
+        return route, *unregistered_capabilities(litellm, match.name, route, options.api_base)
     except litellm.BadRequestError:
         if similar := difflib.get_close_matches(match.name, registry.models, 1):
             raise UserError(f"unknown model {match.name!r}: did you mean {similar[0]}?") from None
@@ -136,29 +145,7 @@ def _find_route(
         ) from None
 
 
-def missing_keys(litellm: ModuleType, name: str) -> list[str]:
-    """The environment variables for the keys of a litellm name that are not set."""
-    missing = litellm.validate_environment(name)["missing_keys"]
-    return [variable for variable in missing if variable.endswith("_KEY")]
-
-
-def _check_seed(litellm: ModuleType, route: str, name: str, options: BenchOptions) -> None:
-    """Refuse a seed if litellm would not send it."""
-    model_id, provider = _provider(litellm, route, options)
-    supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
-    if options.seed is not None and supported and "seed" not in supported:
-        raise UserError(f"{name}: {provider} accepts no seed: leave --seed out")
-
-
-def prices(route: str, options: BenchOptions, litellm: ModuleType | None) -> Prices:
-    """The prices of a model's responses; if `litellm` is None, litellm's list is not used."""
-    provider = None
-    if litellm is not None:
-        _, provider = _provider(litellm, route, options)
-    return prices_for(route, provider, options, litellm)
-
-
-def _provider(litellm: ModuleType, route: str, options: BenchOptions) -> tuple[str, str]:
+def provider_of(litellm: ModuleType, route: str, options: BenchOptions) -> tuple[str, str]:
     """The provider's name of a model, and the provider. Raises UserError if it is unknown."""
     try:
         model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=options.api_base)
@@ -201,4 +188,101 @@ def _resolved(
         served_as=served_as,
         max_output_tokens=chosen.max_output_tokens,
         packages=("litellm", "openai"),
+    )
+
+
+def registered_capabilities(
+    name: str, facts: Alias, host: Host, *, self_hosted: bool
+) -> ModelCapabilities:
+    """The capabilities of a registered model, at a host or on a self-hosted server."""
+    if self_hosted:
+        control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
+        return ModelCapabilities(name, "self-hosted", control, registered=True)
+    return ModelCapabilities(
+        name,
+        host.provider,
+        facts.reasoning,
+        facts.temperature,
+        host.max_output_tokens,
+        host.context_tokens,
+        host.lift,
+        registered=True,
+    )
+
+
+def unregistered_capabilities(
+    litellm: ModuleType, name: str, route: str, api_base: str | None
+) -> tuple[ModelCapabilities, tuple[str, ...]]:
+    """The capabilities of a model by litellm's map, and the ids with which it may answer.
+
+    The map has whether a model reasons and how many tokens it can give. How its reasoning is
+    controlled is decided here by its provider; if that is not known, it cannot be set.
+
+    Raises litellm.BadRequestError if litellm does not know the provider.
+    """
+    model_id, provider, _, _ = litellm.get_llm_provider(route, api_base=api_base)
+    info = litellm_entry(litellm, route)
+    if api_base and not info and provider in ("openai", *litellm.openai_compatible_providers):
+        return ModelCapabilities(name, "self-hosted", _ANY_SERVER), ()
+    control, temperature = _control(model_id, provider, info)
+    if info.get("supports_reasoning") and control is None:
+        params = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider) or []
+        effort = "reasoning_effort" in params
+        control = Reasoning("effort", ("low", "medium", "high")) if effort else Reasoning("always")
+    model = ModelCapabilities(
+        name,
+        "anthropic" if _is_claude(model_id, provider) else provider,
+        control,
+        temperature,
+        info.get("max_output_tokens"),
+        info.get("max_input_tokens"),
+    )
+    # A dated snapshot of a name is the same model. A self-hosted server may answer with any id.
+    return model, () if api_base else (model_id, f"{model_id}-2*", f"{model_id}@2*")
+
+
+def _is_claude(model_id: str, provider: str) -> bool:
+    hosts = ("anthropic", "bedrock", "vertex_ai", "azure_ai")
+    return provider in hosts and "claude" in model_id
+
+
+def _control(
+    model_id: str, provider: str, info: Mapping[str, Any]
+) -> tuple[Reasoning | None, Temperature]:
+    """How reasoning is controlled, None if unknown, and which temperatures are accepted."""
+    if provider == "openrouter":
+        # OpenRouter translates settings for its providers, and the map has few of its models.
+        return Reasoning("effort", ("low", "medium", "high"), "disabled"), "any"
+    if not info:
+        return None, "any"
+    if not info.get("supports_reasoning"):
+        return Reasoning("none"), "any"
+    if _is_claude(model_id, provider):
+        temperature: Temperature = (
+            "one" if info.get("supports_sampling_params") is False else "one-when-thinking"
+        )
+        if info.get("supports_adaptive_thinking") and not info.get("supports_legacy_thinking"):
+            off: Off | None = None if info.get("thinking_always_on") else "disabled"
+            return Reasoning("effort", _levels(info), off), temperature
+        return Reasoning("budget", (), "unset", _LEAST_CLAUDE_BUDGET), temperature
+    if provider in ("openai", "azure"):
+        can_stop = info.get("supports_none_reasoning_effort")
+        return Reasoning("effort", _levels(info), "effort-none" if can_stop else None), "one"
+    if provider in ("gemini", "vertex_ai") and "gemini-2.5" in model_id:
+        # https://ai.google.dev/gemini-api/docs/thinking
+        if "pro" in re.split(r"\W", model_id):
+            return Reasoning("budget", (), None, 128, 32_768), "any"
+        return Reasoning("budget", (), "zero", 512 if "lite" in model_id else 1, 24_576), "any"
+    if provider == "deepseek":
+        return Reasoning("switch", (), "disabled"), "any"
+    return None, "any"
+
+
+def _levels(info: Mapping[str, Any]) -> tuple[Level, ...]:
+    """The effort levels that the flags of an entry name."""
+    always = ("low", "medium", "high")
+    return tuple(
+        level
+        for level in get_args(Level)
+        if level in always or info.get(f"supports_{level}_reasoning_effort")
     )

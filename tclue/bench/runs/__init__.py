@@ -5,9 +5,8 @@ The input is a list of names and `BenchOptions`. The output is a run folder for 
 interrupted run, and never requests a response that is recorded already.
 
 * `run` is `tclue bench`: it first checks everything, then runs one model after another.
-* `executor` requests one model's missing responses. `throttle` limits the requests in flight,
-  `budget` limits the cost, and `time_shares` divides a machine's time among the requests that share
-  it.
+* `executor` requests one model's missing responses. `throttle` limits the requests in flight and
+  divides a machine's time among them, and `budget` limits the cost.
 * `run_folder` writes what `tclue.bench.records` reads.
 * `estimate` is `--estimate`, and `run_progress` shows a run's progress.
 

@@ -14,7 +14,9 @@
 
 from __future__ import annotations
 
-from tclue.bench.costs.cost import Prices, Usage, at_most_usd, worst_case_usd
+from dataclasses import replace
+
+from tclue.bench.costs.cost import Prices, Usage, repriced, worst_case_usd
 from tclue.bench.models.model import ResolvedModel
 from tclue.text import money
 
@@ -89,9 +91,15 @@ class Ceiling:
         self._dearest_usd = 0.0
 
     def max_usd(self, prompt: str, usage: Usage | None = None) -> float | None:
-        """US dollars; None if not known yet. `usage` is that of a reply that was cut off."""
-        if usage and (known_usd := at_most_usd(self._prices, usage, self._output_tokens)):
-            return known_usd
+        """US dollars; None if not known yet.
+
+        `usage` is that of a reply that was cut off. Then the cost is at most that of its prompt, if
+        the provider sent these counts before the answer, and of the longest answer.
+        """
+        if usage:
+            longest = replace(usage, completion_tokens=self._output_tokens)
+            if known_usd := repriced(longest, self._prices):
+                return known_usd
         tokens = len(prompt.encode("utf-8", "replace")) // BYTES_PER_TOKEN + CHAT_FORMAT_TOKENS
         max_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
         if max_usd is not None:

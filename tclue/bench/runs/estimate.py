@@ -23,15 +23,14 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from importlib.resources import files
-from itertools import groupby
 from pathlib import Path
 from statistics import stdev
-from typing import TextIO
 
 from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
 from tclue.bench.models.model import Model
@@ -44,6 +43,8 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.text import counted, money
 
 CHARACTERS_PER_TOKEN = 3.3
+# Name that selects a variant -> its published mean of output tokens.
+TYPICAL_OUTPUT = Path(str(files("tclue.bench") / "data" / "typical_output.toml"))
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,6 @@ def confirm(
     total_bill = total(bills)
     for line in [*map(str, bills), f"in all: {total_bill.amount}"]:
         print(f"estimate: {line}", file=sys.stderr)
-    _confirm_total(total_bill, options, sys.stdin)
-
-
-def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> None:
     usd = total_bill.high_usd if total_bill.usd is None else total_bill.usd
     if options.max_cost is not None:
         usd = options.max_cost if usd is None else min(usd, options.max_cost)
@@ -97,10 +94,10 @@ def _confirm_total(total_bill: Bill, options: BenchOptions, answers: TextIO) -> 
         return
     reason = "a bill of unknown size" if usd is None else money(usd)
     reason += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
-    if not answers.isatty():
+    if not sys.stdin.isatty():
         raise UserError(f"--estimate: {reason}: expected --yes, or a terminal to ask in")
     print(f"{reason}: continue? [y/N] ", end="", file=sys.stderr, flush=True)
-    if answers.readline().strip().lower() not in ("y", "yes"):
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UserError("--estimate: not confirmed: nothing was sent")
 
 
@@ -115,11 +112,7 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
         for sample in range(config.samples)
         if (puzzle.id, sample) not in done
     ]
-
-    def bill(usd: float | None, low: float | None, high: float | None, basis: str) -> Bill:
-        return Bill(config.variant, len(rest), usd, low, high, basis)
-
-    prices = config.prices
+    bill, prices = partial(Bill, config.variant, len(rest)), config.prices
     if not rest or prices.source == "free":
         return bill(0.0, 0.0, 0.0, "nothing is missing" if not rest else "free")
     costs = _costs((response for run in runs for response in run.final()), prices)
@@ -137,7 +130,7 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
         _sum(repriced(Usage(count, 0), prices) for count in tokens),
         _sum(worst_case_usd(prices, count, limit) for count in tokens),
     )
-    output = typical_tokens().get(config.model)
+    output = read_toml(TYPICAL_OUTPUT)["tokens"].get(config.model)
     if output is None:
         basis = "the length of its answers is unknown"
         basis += "" if limit is None else f": at most {limit} tokens"
@@ -180,14 +173,6 @@ def projected(
     return expected, expected * math.exp(-error), expected * math.exp(error)
 
 
-@lru_cache
-def typical_tokens() -> dict[str, int]:
-    """Name that selects a variant -> its published mean of output tokens."""
-    path = Path(str(files("tclue.bench") / "data" / "typical_output.toml"))
-    tokens: dict[str, int] = read_toml(path)["tokens"]
-    return tokens
-
-
 def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
     """The runs of a variant on a puzzle file, with any other settings."""
     name = config.run_name.rsplit("--", 1)[0]
@@ -202,14 +187,12 @@ def _runs_like(config: RunConfig, results: Path) -> Iterator[Run]:
 
 def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
     """The known costs of responses at the current prices, [puzzle][sample]."""
-    known = [
-        (response.puzzle, math.fsum(parts.values()))
-        for response in responses
-        if response.scored
-        and (parts := cost_parts(prices, response.usage, response.compute_s)) is not None
-    ]
-    known.sort(key=lambda pair: pair[0])
-    return [[cost for _, cost in group] for _, group in groupby(known, key=lambda pair: pair[0])]
+    costs: defaultdict[str, list[float]] = defaultdict(list)
+    for response in responses:
+        parts = cost_parts(prices, response.usage, response.compute_s)
+        if response.scored and parts is not None:
+            costs[response.puzzle].append(math.fsum(parts.values()))
+    return list(costs.values())
 
 
 def _sum(amounts: Iterable[float | None]) -> float | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import replace
 from random import Random
@@ -29,11 +29,10 @@ from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling
 from tclue.bench.runs.run_folder import RunFolder
-from tclue.bench.runs.run_progress import RunObserver
-from tclue.bench.runs.throttle import Gate, Throttle
-from tclue.bench.runs.time_shares import TimeShares
+from tclue.bench.runs.run_progress import RunProgress
+from tclue.bench.runs.throttle import Gate, Throttle, TimeShares
 from tclue.errors import UserError
-from tclue.puzzle.grading.grade import Grade, Grader, grader
+from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
 
 TRIES = 6
@@ -41,7 +40,6 @@ FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
 MAX_LOST_IN_A_ROW = 20
 TIME_IS_UP = "the time is up"
-Completions = AsyncIterator[tuple[Request, Completion]]
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
@@ -63,7 +61,7 @@ class RunExecutor:
         model: Model,
         folder: RunFolder,
         puzzles: Sequence[Puzzle],
-        progress: RunObserver,
+        progress: RunProgress,
         budget: Budget | None = None,
         deadline_s: float | None = None,
     ) -> None:
@@ -86,7 +84,7 @@ class RunExecutor:
         # for GPUs that are paid by the hour: the time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
         self._time_shares = TimeShares() if shared else None
-        self._compute_s: dict[int, float] = {}
+        self._compute_s: defaultdict[int, float] = defaultdict(float)
         # recorded error -> how often
         self.errors: Counter[str] = Counter()
         # why the remaining requests are not sent
@@ -163,7 +161,11 @@ class RunExecutor:
                 to_retry: list[Request] = []
                 failure: Failure | None = None
                 try:
-                    async for request, completion in self._completions(batch):
+                    async for request, completion in self._until_deadline(batch):
+                        if self._time_shares:
+                            # The sum over all tries, because each used the machine.
+                            share_s = self._time_shares.finish(id(request), self._loop.time())
+                            self._compute_s[id(request)] += share_s
                         failure = failure or completion.failure
                         retryable = completion.failure and completion.failure.kind == "again"
                         if retryable and tries < TRIES:
@@ -174,7 +176,9 @@ class RunExecutor:
                             cost_usd += await self._record(request, completion, share_usd)
                 finally:
                     self._gate.leave(round_, failure)
-                    self._report_pace()
+                    if self._gate.throttle.limit != self._pace:
+                        self._pace = self._gate.throttle.limit
+                        self._progress.pace(self._pace)
                 if not to_retry:
                     return
                 wait_s = failure.wait_s if failure else None
@@ -184,16 +188,9 @@ class RunExecutor:
             self._budget.settle(reserved_usd, cost_usd)
             self._gate.wake()
 
-    async def _completions(self, batch: Sequence[Request]) -> Completions:
-        """The completions of a batch, with their time shares."""
-        async for request, completion in self._until_deadline(batch):
-            if self._time_shares:
-                share_s = self._time_shares.finish(id(request), self._loop.time())
-                # The sum over all tries, because each used the machine.
-                self._compute_s[id(request)] = share_s + self._compute_s.get(id(request), 0.0)
-            yield request, completion
-
-    async def _until_deadline(self, batch: Sequence[Request]) -> Completions:
+    async def _until_deadline(
+        self, batch: Sequence[Request]
+    ) -> AsyncIterator[tuple[Request, Completion]]:
         """The completions of a batch. At the deadline, those that are missing become failures."""
         pending, start_s = list(batch), self._loop.time()
         if self._time_shares:
@@ -221,8 +218,6 @@ class RunExecutor:
 
     async def _reserve(self, batch: Sequence[Request]) -> float | None:
         """Reserve what a batch may cost; None if the run is stopped before there is enough."""
-        if self._budget.limit_usd is None:
-            return 0.0
         while not self._gate.closed:
             limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
             known_limits = [usd for usd in limits if usd is not None]
@@ -271,11 +266,6 @@ class RunExecutor:
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
             self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {error})")
 
-    def _report_pace(self) -> None:
-        if self._gate.throttle.limit != self._pace:
-            self._pace = self._gate.throttle.limit
-            self._progress.pace(self._pace)
-
 
 def _pause_s(request: Request, tries: int) -> float:
     """Seconds before the next try, if the provider does not say how long to wait."""
@@ -288,22 +278,21 @@ def to_record(
     config: RunConfig, request: Request, completion: Completion, grader: Grader, key: str
 ) -> Response:
     """The record of a completion."""
-    grade = None if completion.error else grader.grade(request.puzzle, completion.text)
-    parts = cost_parts(config.prices, completion.usage, completion.compute_s)
-    return Response(
+    outcome: Outcome = "refused" if completion.refused else "answered"
+    response = Response(
         puzzle=request.puzzle.id,
         sample=request.sample,
-        outcome=_outcome(completion.finish_reason, completion.refused, grade),
+        outcome="failed" if completion.error else outcome,
         grader=grader.name,
-        grade=grade,
+        grade=None,
         text=completion.text,
         reasoning=completion.reasoning,
         finish_reason=completion.finish_reason,
         usage=completion.usage,
         latency_s=completion.latency_s,
         compute_s=completion.compute_s,
-        cost_usd=sum(parts.values()) if parts is not None else None,
-        cost_parts=parts,
+        cost_usd=None,
+        cost_parts=None,
         cost_litellm_usd=completion.litellm_usd,
         tries=completion.tries,
         model_id=completion.model_id,
@@ -313,26 +302,19 @@ def to_record(
         num_clues=request.puzzle.num_clues,
         difficulty=request.puzzle.difficulty,
     )
-
-
-def _outcome(finish_reason: str | None, refused: bool, grade: Grade | None) -> Outcome:
-    if grade is None:
-        return "failed"
-    if refused:
-        return "refused"
-    if finish_reason in TRUNCATED:
-        return "truncated"
-    return "answered" if grade.answered else "unparsed"
+    return regrade(response, config, request.puzzle, grader)
 
 
 def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
-    """A recorded response with another grade or other prices; its text is not changed."""
+    """A response with the grade of a grader and the prices of a configuration."""
     parts = cost_parts(config.prices, response.usage, response.compute_s)
     cost_usd = sum(parts.values()) if parts is not None else None
     priced = replace(response, cost_usd=cost_usd, cost_parts=parts)
     if not response.scored:
         return priced
-    grade = grader.grade(puzzle, response.text)
-    refused = response.outcome == "refused"
-    outcome = _outcome(response.finish_reason, refused, grade)
+    grade, outcome = grader.grade(puzzle, response.text), response.outcome
+    if outcome != "refused":
+        outcome = "answered" if grade.answered else "unparsed"
+        if response.finish_reason in TRUNCATED:
+            outcome = "truncated"
     return replace(priced, outcome=outcome, grader=grader.name, grade=grade)

@@ -32,7 +32,7 @@ from tclue.bench.runs.budget import Budget
 from tclue.bench.runs.estimate import confirm
 from tclue.bench.runs.executor import RunExecutor, missing, regrade
 from tclue.bench.runs.run_folder import RunFolder
-from tclue.bench.runs.run_progress import RunObserver, RunProgress
+from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.summary import Summary, summarize
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import grader
@@ -54,7 +54,7 @@ class StopError(UserError):
 
 
 def run_models(
-    models: Sequence[str], options: BenchOptions, progress: RunObserver | None = None
+    models: Sequence[str], options: BenchOptions, progress: RunProgress | None = None
 ) -> list[Summary]:
     """Request the missing responses of each model. Returns one summary per model, in order.
 
@@ -100,7 +100,7 @@ class _Command:
         runs: Sequence[tuple[Model, RunConfig]],
         puzzles: Sequence[Puzzle],
         options: BenchOptions,
-        progress: RunObserver | None,
+        progress: RunProgress | None,
     ) -> None:
         self._runs, self._puzzles, self._options = runs, puzzles, options
         self._progress = progress or RunProgress(sys.stderr)
@@ -157,13 +157,12 @@ class _Command:
             stop = await executor.run()
         except BaseException:
             with suppress(UserError):  # the error that ended the run is more important
-                folder.write_json("summary.json", asdict(_summary(folder)))
+                _write_summary(folder)
             raise
         finally:
             self._executor = None
             _report_failures(config.model, executor.errors)
-        summary = _summary(folder)
-        folder.write_json("summary.json", asdict(summary))
+        summary = _write_summary(folder)
         remaining = len(missing(self._puzzles, config, folder.done))
         message = f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
         return summary, message if stop else None
@@ -208,8 +207,10 @@ def _report_failures(model: str, errors: Counter[str]) -> None:
         )
 
 
-def _summary(folder: RunFolder) -> Summary:
-    return summarize(folder.config, iter_responses(folder.path, texts=False))
+def _write_summary(folder: RunFolder) -> Summary:
+    summary = summarize(folder.config, iter_responses(folder.path, texts=False))
+    folder.write_json("summary.json", asdict(summary))
+    return summary
 
 
 def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
@@ -217,7 +218,8 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
     source = config.prices.source
     option = {"hour": "hour_usd", "book": "prices"}.get(source)
     prices_given = source in ("given", "tier", "gpu-hour") or option in config.given
-    if prices_given and not config.prices.same_as(recorded.prices):
+    # The same prices may have been looked up on different days.
+    if prices_given and replace(config.prices, date=recorded.prices.date) != recorded.prices:
         recorded = replace(recorded, prices=config.prices)
     return replace(recorded, grader=config.grader) if "grader" in config.given else recorded
 

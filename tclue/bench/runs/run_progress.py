@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from tclue.bench.records import Response, add_cost
 from tclue.progress import Progress
 from tclue.text import money
-
-
-class RunObserver(Protocol):
-    """The events that the executor reports."""
-
-    def start(self, variant: str, done: int, total: int, spent_usd: float | None) -> None:
-        """A run begins; so many requests are done and dollars spent (None where unknown)."""
-
-    def advance(self, response: Response) -> None:
-        """A response was recorded."""
-
-    def pace(self, limit: int) -> None:
-        """The limit of requests in flight has changed."""
-
-    def stop(self) -> None:
-        """The run has ended or stopped."""
 
 
 class RunProgress:
@@ -32,7 +16,7 @@ class RunProgress:
         self._out = out
 
     def start(self, variant: str, done: int, total: int, spent_usd: float | None) -> None:
-        """Begin to count."""
+        """Begin to count; so many requests are done and dollars spent (None where unknown)."""
         self._done, self._total = done, total
         self._failed, self._spent_usd = 0, spent_usd
         # number and cost of the responses of this invocation, to estimate the cost of the rest
@@ -41,7 +25,7 @@ class RunProgress:
         self._shown = Progress(variant, total, done=done, text=self._tally(), out=self._out)
 
     def advance(self, response: Response) -> None:
-        """Count a response, and show it if it is time."""
+        """Count a response that was recorded, and show it if it is time."""
         self._spent_usd = add_cost(self._spent_usd, response)
         if response.scored:
             self._done += 1

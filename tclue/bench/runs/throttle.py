@@ -1,6 +1,7 @@
-"""How many requests to a model may be in flight: additive increase, multiplicative decrease.
+"""Requests in flight: how many there may be, and how they share the wall time of a machine.
 
-This is TCP's method (Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
+The number is limited by additive increase and multiplicative decrease. This is TCP's method
+(Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
 
 * the limit starts at the user's number, and never exceeds it;
 * a 429 halves the limit, but only once per round, because further 429s to requests that were sent
@@ -10,13 +11,15 @@ This is TCP's method (Jacobson, "Congestion Avoidance and Control", 1988), count
 * if the provider asks to wait, no request to that model is sent before then.
 
 `Throttle` is the calculation, with the clock as an argument. `Gate` makes tasks wait for it.
+`TimeShares` divides the time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 
 from tclue.bench.models.failures import Failure
 
@@ -76,7 +79,7 @@ class Gate:
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
         self.closed = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._changed = asyncio.Event()
 
     async def enter(self) -> int | None:
         """Wait for a slot. Returns the round for `leave`, or None if the gate was closed."""
@@ -106,25 +109,44 @@ class Gate:
 
     async def change(self, seconds: float | None) -> None:
         """Wait until a slot is returned or the gate is closed, at most that long."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        self._waiting.append(future)
-        timer = None if seconds is None else loop.call_later(seconds, _set, future)
-        try:
-            await future
-        finally:
-            if timer:
-                timer.cancel()
-            if future in self._waiting:
-                self._waiting.remove(future)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def wake(self) -> None:
         """Let waiting tasks check again."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            _set(future)
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+class TimeShares:
+    """Wall time, divided among the requests that share a machine.
+
+    At each instant the time is divided evenly among the requests in flight (processor sharing, in
+    queueing theory). The shares add up to the time in which any request was in flight, so the
+    hourly cost of the machine is divided without a remainder. There is no clock: `now` is any
+    number of seconds that never decreases.
+    """
+
+    def __init__(self) -> None:
+        # the share until `_now` of a request that has been in flight from the beginning
+        self._given_s = 0.0
+        self._now = 0.0
+        self._given_at_start: dict[Hashable, float] = {}
+
+    def start(self, request: Hashable, now: float) -> None:
+        """Count a request as in flight from now on."""
+        if request in self._given_at_start:
+            raise ValueError(f"{request!r} is in flight already")
+        self._advance(now)
+        self._given_at_start[request] = self._given_s
+
+    def finish(self, request: Hashable, now: float) -> float:
+        """Count a request as no longer in flight. Returns its share in seconds."""
+        self._advance(now)
+        return self._given_s - self._given_at_start.pop(request)
+
+    def _advance(self, now: float) -> None:
+        if self._given_at_start:
+            self._given_s += (now - self._now) / len(self._given_at_start)
+        self._now = now

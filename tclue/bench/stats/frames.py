@@ -10,7 +10,6 @@ last failure if all failed; then `accuracy` is missing. Unknown numbers are miss
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,24 +65,19 @@ def build(results: Path, *, texts: bool = False) -> pandas.DataFrame:
     if not folders:
         raise UserError(f"{results}: it has no runs: expected a folder of run folders")
     columns = COLUMNS | (TEXTS if texts else {})
-    rows = [row for folder in folders for row in _rows(folder, texts)]
+    rows = []
+    for folder in folders:
+        run = read_run(folder, texts=texts)
+        rows += [_row(folder.name, run.config, response) for response in run.final()]
     return pandas.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
-def _rows(folder: Path, texts: bool) -> Iterator[dict[str, Any]]:
-    run = read_run(folder, texts=texts)
-    for response in run.final():
-        row = _row(folder.name, run.config, response)
-        if texts:
-            row |= {"text": response.text, "reasoning_text": response.reasoning}
-        yield row
-
-
 def _row(name: str, config: RunConfig, response: Response) -> dict[str, Any]:
-    """The columns of a row, taken by name from configuration, response, usage and grade."""
+    """The columns of a row by name, from configuration, response, usage and grade."""
     usage = {name: getattr(response.usage, name) for name in COLUMNS if name.endswith("_tokens")}
     grade = vars(response.grade) if response.grade else {}
-    values = {**vars(response), **usage, **grade, **vars(config), "run": name}
+    renamed = {"run": name, "reasoning_text": response.reasoning}
+    values = {**vars(response), **usage, **grade, **vars(config), **renamed}
     if (main := grade.get("main_accuracy")) is not None:
         values["main_solved"] = main == 1
-    return {column: values.get(column) for column in COLUMNS}
+    return {column: values.get(column) for column in COLUMNS | TEXTS}

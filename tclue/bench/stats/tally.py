@@ -1,16 +1,16 @@
 """The scores and costs of a run's responses, without their texts.
 
-Records are read one at a time, and only the numbers of each are kept. So a run of any size can be
-summarized without having all of its texts in memory.
+Records are read one at a time, without texts (`iter_responses(folder, texts=False)`), and only the
+numbers of each are kept. So a run of any size fits into memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.records import Outcome, Response, RunConfig
@@ -18,8 +18,6 @@ from tclue.bench.stats.intervals import mean
 
 # US dollars that a response would cost at other prices than its run's; None if unknown.
 Reprice = Callable[[RunConfig, Response], float | None]
-
-_NO_RAW: Mapping[str, Any] = {}
 
 
 class Vote(NamedTuple):
@@ -43,7 +41,6 @@ class ResponseScores(NamedTuple):
     votes: tuple[Vote, ...]
     num_clues: int | None
     difficulty: str | None
-    # without `raw`
     usage: Usage
     latency_s: float
     cost_usd: float | None
@@ -129,7 +126,7 @@ def _mark(
         votes=tuple(votes.setdefault(vote, vote) for vote in own_votes),
         num_clues=response.num_clues,
         difficulty=response.difficulty,
-        usage=replace(response.usage, raw=_NO_RAW),
+        usage=response.usage,
         latency_s=response.latency_s,
         cost_usd=response.cost_usd,
         cost_litellm_usd=response.cost_litellm_usd,

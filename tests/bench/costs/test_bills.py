@@ -6,14 +6,14 @@ that it reads real ones with.
 
 import json
 import math
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tclue.bench.costs.cost import Prices, Usage, agree, at_most_usd, cost_parts, worst_case_usd
-from tclue.bench.costs.litellm_costs import litellm_usd
-from tclue.bench.costs.price_book import SHIPPED, read_book
+from tclue.bench.costs.cost import Prices, Usage, agree, cost_parts, repriced, worst_case_usd
+from tclue.bench.costs.price_book import SHIPPED, litellm_usd, read_book
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.models.hosted import load_litellm
 
@@ -293,9 +293,9 @@ def test_a_streamed_answer_that_was_cut_off_has_a_most_that_it_can_cost() -> Non
     assert (usage.prompt_tokens, usage.completion_tokens) == (6300, None)
     assert cost_parts(sonnet, usage, None) is None
     # 1300 x 2 / 1e6 + 5000 x 0.1 / 1e6 + at most 20000 x 10 / 1e6 = 0.0031 + 0.2
-    assert at_most_usd(sonnet, usage, 20_000) == pytest.approx(0.2031)
-    assert at_most_usd(sonnet, usage, None) is None
-    assert at_most_usd(sonnet, Usage(), 20_000) is None
+    assert repriced(replace(usage, completion_tokens=20_000), sonnet) == pytest.approx(0.2031)
+    assert repriced(usage, sonnet) is None
+    assert repriced(Usage(completion_tokens=20_000), sonnet) is None
 
 
 def test_the_most_that_a_request_can_cost_is_at_the_dearest_prices() -> None:

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from tclue.bench.costs.cost import Prices, Usage, agreement, cost_parts, repriced
-from tclue.bench.costs.litellm_costs import list_prices, litellm_usd
-from tclue.bench.costs.price_book import SHIPPED, price_book, prices_for, read_book
+from tclue.bench.costs.price_book import (
+    SHIPPED,
+    list_prices,
+    litellm_usd,
+    price_book,
+    prices_for,
+    read_book,
+)
 from tclue.bench.models.hosted import load_litellm
 from tclue.bench.runs.run import BenchOptions
 from tclue.errors import UserError

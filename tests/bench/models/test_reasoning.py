@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from bench_support import Answer, serving
 
-from tclue.bench.models import capabilities, hosted
+from tclue.bench.models import hosted, resolve
 from tclue.bench.models.reasoning import (
     ANSWER_TOKENS,
-    Limits,
     ModelCapabilities,
     ReasoningPlan,
     plan,
 )
 from tclue.bench.models.registry import Lift, Reasoning, load, parse_setting
+from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 BUDGETS = Reasoning("budget", (), "unset", 1024)
@@ -37,7 +37,7 @@ SERVER = ModelCapabilities(
 def planned(model: ModelCapabilities, text: str | None, **limits: Any) -> ReasoningPlan:
     setting = parse_setting(text) if text else None
     assert (setting is None) == (text is None)
-    return plan(model, setting, Limits(**limits))
+    return plan(model, setting, BenchOptions(**limits))
 
 
 def thinking(budget: int) -> dict[str, Any]:
@@ -48,11 +48,7 @@ def test_a_budget_leaves_room_for_the_answer() -> None:
     chosen = planned(CLAUDE, "16k")
     assert (chosen.name, chosen.label, chosen.notes) == ("claude-x@16k", "claude-x@16k", ())
     assert chosen.request == {"max_tokens": 20_000, "thinking": thinking(16_000)}
-    assert (chosen.stream, chosen.budget_tokens, chosen.max_output_tokens) == (
-        False,
-        16_000,
-        20_000,
-    )
+    assert (chosen.stream, chosen.max_output_tokens) == (False, 20_000)
 
 
 def test_a_budget_as_large_as_the_limit_is_made_smaller_and_shown_so() -> None:
@@ -199,7 +195,7 @@ def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 def alias_body(alias: str, text: str | None, host: int = 0, **limits: Any) -> dict[str, Any]:
     facts = load(None).models[alias]
-    model = capabilities.registered(alias, facts, facts.hosts[host], self_hosted=False)
+    model = resolve.registered_capabilities(alias, facts, facts.hosts[host], self_hosted=False)
     return body(facts.hosts[host].litellm, dict(planned(model, text, **limits).request))[0]
 
 
@@ -257,7 +253,7 @@ def test_what_gemini_gets(alias: str, text: str, budget: int, limit: int) -> Non
 @pytest.mark.server
 def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     facts = load(None).models["claude-3.7"]
-    model = capabilities.registered("claude-3.7", facts, facts.hosts[0], self_hosted=False)
+    model = resolve.registered_capabilities("claude-3.7", facts, facts.hosts[0], self_hosted=False)
     sent_body, headers = body(facts.hosts[0].litellm, dict(planned(model, "64k").request))
     assert (sent_body["thinking"], sent_body["max_tokens"]) == (thinking(64_000), 68_000)
     assert "output-128k-2025-02-19" in headers["anthropic-beta"]
@@ -283,7 +279,7 @@ def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
 def test_what_the_providers_of_unregistered_models_get(
     name: str, text: str, sent: dict[str, Any]
 ) -> None:
-    model, served_as = capabilities.unregistered(hosted.load_litellm(), name, name, None)
+    model, served_as = resolve.unregistered_capabilities(hosted.load_litellm(), name, name, None)
     assert served_as[0] == name.partition("/")[2]
     sent_body = body(name, dict(planned(model, text).request))[0]
     assert sent_body | sent == sent_body

@@ -18,9 +18,9 @@ from bench_support import KEY, Answer, Silent, completion, serving, write_puzzle
 from commands import call, refused
 from places import ROOT
 
-from tclue.bench.models import capabilities, hosted
+from tclue.bench.models import hosted, resolve
 from tclue.bench.models.listing import list_models
-from tclue.bench.models.reasoning import Limits, plan
+from tclue.bench.models.reasoning import plan
 from tclue.bench.models.registry import is_served_as, load, lookup, parse_setting
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.records import read_run
@@ -76,9 +76,9 @@ def test_the_shipped_aliases_hold() -> None:
             )
             if host.max_output_tokens and listed.get("max_output_tokens"):
                 assert host.max_output_tokens == listed["max_output_tokens"], host
-            model = capabilities.registered(alias, facts, host, self_hosted=False)
+            model = resolve.registered_capabilities(alias, facts, host, self_hosted=False)
             for text in facts.variants:
-                assert plan(model, parse_setting(text), Limits()).request
+                assert plan(model, parse_setting(text), BenchOptions()).request
 
 
 def test_the_settings_of_a_name() -> None:
@@ -141,8 +141,8 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
     path = user_registry(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
-    model = capabilities.registered("mine", facts, facts.hosts[0], self_hosted=False)
-    assert [plan(model, parse_setting(v), Limits()).label for v in facts.variants] == [
+    model = resolve.registered_capabilities("mine", facts, facts.hosts[0], self_hosted=False)
+    assert [plan(model, parse_setting(v), BenchOptions()).label for v in facts.variants] == [
         "mine@none",
         "mine@on",
     ]

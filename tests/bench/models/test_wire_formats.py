@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tclue.bench.models.wire_formats import read
+from tclue.bench.models.wire import read
 
 
 def sse(*events: Any) -> bytes:

@@ -27,7 +27,7 @@ from bench_support import (
 
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.failures import Failure
-from tclue.bench.models.model import Completion, Request, ResolvedModel
+from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import read_run
 from tclue.bench.runs import executor
@@ -38,7 +38,7 @@ from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 
 
-class Scripted:
+class Scripted(Model):
     """A model in this process that yields the given completions."""
 
     def __init__(
@@ -51,11 +51,6 @@ class Scripted:
         )
         self._completions = iter(completions)
         self.requests_sent = 0
-
-    def open(self) -> None: ...
-
-    def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
-        return [[request] for request in requests]
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         for request in batch:

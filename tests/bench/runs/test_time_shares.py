@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tclue.bench.runs.time_shares import TimeShares
+from tclue.bench.runs.throttle import TimeShares
 
 
 def test_alone_it_is_all_ones_own() -> None:
