@@ -10,8 +10,6 @@
   are on other puzzles, and the best of them is never selected.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The user's own files: TOML files that extend the shipped ones, and the cache."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Mapping

@@ -10,8 +10,6 @@
   would not report that (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
 """
 
-from __future__ import annotations
-
 import asyncio
 import fcntl
 import os

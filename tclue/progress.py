@@ -1,7 +1,5 @@
 """Progress of long work: a bar with the time left in a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

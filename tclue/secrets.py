@@ -8,8 +8,6 @@
   streams. `clean` also masks text that looks like a key, because providers repeat parts of keys.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Texts as a person reads them: without control characters; dollars; counts with their noun."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 

@@ -9,8 +9,6 @@ has the best and the last step, and the settings with which `tclue.bench_trainin
 A missing field has its default in `TrainingRunManifest`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ its place on the command line (`tclue.cli.common.options_of`). `RecordedOptions`
 what a model resolves of the options, and of `run.json`, which inherit them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints

@@ -8,8 +8,6 @@
 * `runs.run_folder` writes the records. `run_folders` finds them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -4,8 +4,6 @@ Paid replies are never deleted: a removed run lies in `.removed` of its results 
 command reads it.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ on any machine, if the way from the board to the run folders, which the links fo
 Of a picture, the digest of its data is the same (see `drawing`).
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections import defaultdict

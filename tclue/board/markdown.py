@@ -1,7 +1,5 @@
 """The board in Markdown: for each set a sentence, a picture and a table, with more folded below."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Mapping, Sequence
 

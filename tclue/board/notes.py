@@ -1,7 +1,5 @@
 """Texts on a run: notes that a reader must know, and the command that makes it."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ grader than measured rows, so they have a type of their own and no function here
 source gives neither intervals nor scores per puzzle, so no interval is computed.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -4,8 +4,6 @@ Records may be edited by hand or come from elsewhere. Each value was checked whe
 these checks are about values that do not fit together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 

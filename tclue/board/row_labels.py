@@ -1,7 +1,5 @@
 """The label of a row: its variant, and where several runs share it, how they differ."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 

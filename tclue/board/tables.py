@@ -3,8 +3,6 @@
 A column that is empty in every row of a table is left out, and so is a table without rows.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

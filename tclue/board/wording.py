@@ -1,7 +1,5 @@
 """How the board and the terminal write names, numbers and dollars."""
 
-from __future__ import annotations
-
 import re
 
 from tclue.bench.stats.compare import Difference

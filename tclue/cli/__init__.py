@@ -6,8 +6,6 @@ command resumes it. Results go to standard output, everything else to standard e
 Each command imports what is slow to import itself, to keep `tclue --help` fast.
 """
 
-from __future__ import annotations
-
 import codecs
 import io
 import os

@@ -1,7 +1,5 @@
 """The commands that ask models: bench, models."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from dataclasses import asdict, fields

@@ -1,7 +1,5 @@
 """The commands on puzzles: puzzles, generate, show, solve, check, grade."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

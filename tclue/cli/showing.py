@@ -1,7 +1,5 @@
 """The commands on measured runs: results, compare, leaderboard, lm-eval."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -6,8 +6,6 @@ line. It first generates that line's puzzle again and refuses the file if the tw
 then another command began it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

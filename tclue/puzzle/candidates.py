@@ -6,8 +6,6 @@ need reasoning. Every candidate has exactly one meaning: a description is used o
 suspect, and a statement about two people or things never names the same one twice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cached_property
 

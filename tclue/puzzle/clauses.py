@@ -8,8 +8,6 @@ exactly when the statement is, so a clue can be assumed, denied, or used in a cl
 `generate` use this module. `cpsat` models the same game independently.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
 from typing import Self

@@ -10,8 +10,6 @@ used only when a single suspect can be meant. So `solved` is a lower bound on wh
 give.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every draw uses only `random.Random.random()`, whose stream Python promises not 
 integer arithmetic. So a seed gives the same case on every machine and every version of Python.
 """
 
-from __future__ import annotations
-
 import random
 from bisect import bisect_right
 from collections.abc import MutableSequence, Sequence

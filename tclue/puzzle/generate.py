@@ -8,8 +8,6 @@ that is not in the last unsatisfiable core can be removed at once.
     tclue generate -n 64 --seed 1 --difficulty published-mix -o puzzles.jsonl
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tclue.errors import UserError

@@ -4,8 +4,6 @@ A case within the board game's sizes uses only the board game's names, so that i
 the published ones.
 """
 
-from __future__ import annotations
-
 
 def _split(board_game: str, more: str) -> tuple[str, ...]:
     return tuple(f"{board_game}, {more}".split(", "))

@@ -6,8 +6,6 @@ only one), `Rules:`, `Clues:`, `Questions:`, `Answer format:`. An error in a pro
 the number of the line and what was expected there.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

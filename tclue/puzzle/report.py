@@ -5,8 +5,6 @@ makes the first, a generated puzzle both. Under the inclusive reading a bare "or
 both". The house edition has no bare "or", so its puzzles have no result for that claim.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

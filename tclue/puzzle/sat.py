@@ -8,8 +8,6 @@
 `clauses` encodes the rules and the statements. `cpsat` proves the same by another model.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tclue.puzzle.clauses import Clauses

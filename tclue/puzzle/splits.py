@@ -13,8 +13,6 @@ refused, both when it is fetched and when it is read. A fetched file is checked 
 is written, and is moved into place in one step, so the cache never holds a part of a file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -10,8 +10,6 @@ whole atomic statement true: a move needs one suspect who was in both rooms. Eac
 of "if and only if" is a statement by itself, so the two sides may be about different suspects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product

@@ -4,8 +4,6 @@ Entities are numbered from 0 in the order in which the prompt lists them. Statem
 proofs use these numbers; `wording` and `prompt` translate them from and to names.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal

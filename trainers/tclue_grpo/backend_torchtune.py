@@ -6,8 +6,6 @@ by torchtune's own conversion, so checkpoints, engines and configurations are th
 the gradients are the same up to fp32 rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Builds the parts of a run from its configuration: policy, optimizer, engine, puzzles."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@ A policy is always built from its base, so that the base can be the reference of
 resumed run then loads the trained weights from its last checkpoint (`checkpoint.restore`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

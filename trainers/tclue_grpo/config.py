@@ -8,8 +8,6 @@
 * 0, or an empty string, switches an option off where that is possible.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 

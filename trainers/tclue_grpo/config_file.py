@@ -6,8 +6,6 @@
   The same configuration always makes the same file.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import textwrap

@@ -7,8 +7,6 @@ Fountain" and "in the" for any other room, so training never replaced it.
 `scripts/tiny/seen.py` made the file of hashes from the puzzles that trained the base.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from functools import cache

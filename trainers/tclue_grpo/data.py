@@ -7,8 +7,6 @@ Worker processes generate the next puzzles in advance. With `limit`, the first `
 repeated: training on 16 puzzles is a common test of whether anything is learned at all.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor

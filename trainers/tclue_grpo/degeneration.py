@@ -3,8 +3,6 @@
 Both engines support it: `rollout.stop_degenerate`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice

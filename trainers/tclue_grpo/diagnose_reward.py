@@ -5,8 +5,6 @@ matters, because one cause leads to others: a gap makes the gradient useless wha
 answers that do not parse, or are truncated, earn nothing, so their rewards are all equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@
 * `fsdp` shards the weights, and `launch` starts the processes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -7,8 +7,6 @@
 * Log-probabilities are fp32, under the distribution that is sampled from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate

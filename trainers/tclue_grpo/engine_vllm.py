@@ -16,8 +16,6 @@
   received are kept.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -9,8 +9,6 @@ server that the trainer starts and owns). A run in several processes wraps them:
   that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol

@@ -5,8 +5,6 @@
 * Full weights are gathered one at a time, on the CPU of process 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

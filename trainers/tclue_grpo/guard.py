@@ -17,8 +17,6 @@ The accuracy of an iteration is the mean over some hundred responses to new puzz
 noisy to show a fall of five points in time: no alarm depends on it alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The hardware of this machine, found without torch: GPUs by nvidia-smi, memory by the kernel."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Weights are in safetensors under their Hugging Face names (with LoRA, merged); e
 copied from the base. Nothing is unpickled, and no code from a checkpoint is run.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -9,8 +9,6 @@
   same command, and process 0 alone returns a result.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

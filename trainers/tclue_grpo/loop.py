@@ -15,8 +15,6 @@ In a run on several GPUs each process runs this loop; process 0 writes the files
 (`distributed`).
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

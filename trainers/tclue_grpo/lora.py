@@ -6,8 +6,6 @@ leaves the model in training unchanged. With adapters switched off the model is 
 serves as the reference of a KL term.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

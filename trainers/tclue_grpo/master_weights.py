@@ -4,8 +4,6 @@ Gradients are accumulated in fp32, and after each step the model's weights are t
 to bf16. A step that is smaller than the spacing of bf16 is thus not lost.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -10,8 +10,6 @@
   environment itself, and they are never written.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import math

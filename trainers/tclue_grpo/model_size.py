@@ -3,8 +3,6 @@
 The models are of the Qwen2 and Llama kind: attention with grouped keys and values, and a gated MLP.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -6,8 +6,6 @@
   `loss.sequence_mask`).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

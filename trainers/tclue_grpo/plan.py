@@ -6,8 +6,6 @@
   assumptions are printed with it.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 

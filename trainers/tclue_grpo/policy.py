@@ -11,8 +11,6 @@ within one `forward`, as FSDP2 requires.
   `reference`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

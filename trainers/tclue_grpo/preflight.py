@@ -4,8 +4,6 @@ A run's folder fixes its configuration. So an impossible configuration is refuse
 exists, and the corrected command can start afresh.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

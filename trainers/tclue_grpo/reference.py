@@ -4,8 +4,6 @@ With adapters (`lora.py`) it is the model with the adapters switched off. Otherw
 kept on the CPU, and replace the policy's own while they are used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -5,8 +5,6 @@ option that is off by default (`shaping`). Truncated responses count like any ot
 their group's mean; `packing` decides whether the loss uses them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tclue.bench.stats.intervals import mean

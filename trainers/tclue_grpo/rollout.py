@@ -3,8 +3,6 @@
 Token ids and log-probabilities are the sampler's own; nothing is tokenized again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal

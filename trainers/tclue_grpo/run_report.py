@@ -1,7 +1,5 @@
 """A run's output: metrics, plots and live view. With several processes, process 0 writes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Options that change rewards, or exchange them between responses; all are off by default."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

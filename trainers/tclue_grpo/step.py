@@ -6,8 +6,6 @@ It is the loop of Shao et al., 2024 (DeepSeekMath, https://arxiv.org/abs/2402.03
 improvements from later papers are options.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

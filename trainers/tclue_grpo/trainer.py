@@ -1,7 +1,5 @@
 """The trainer `grpo`: the interface for `tclue train`, and the steps before torch is loaded."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ It selects the best checkpoint, so results are never reported on it, but on the 
 `tclue bench`. The seeds are the same each time, so two validations differ by the weights alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 They have no side effects except the checkpoint's files.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

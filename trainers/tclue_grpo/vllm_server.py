@@ -19,8 +19,6 @@ Design:
   every process that can reach loopback can use them.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

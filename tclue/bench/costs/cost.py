@@ -12,8 +12,6 @@
   is reported.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 from collections.abc import Iterable, Mapping

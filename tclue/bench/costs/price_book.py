@@ -16,8 +16,6 @@
   price of 0 counts as unknown, because litellm lists 0 for a price that it does not know.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

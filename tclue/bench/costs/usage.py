@@ -23,8 +23,6 @@ A missing count is None, never 0. So is a prompt of 0 tokens, which some servers
 count.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

@@ -3,8 +3,6 @@
 This module imports neither torch nor transformers: tokenizers and configurations are arguments.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

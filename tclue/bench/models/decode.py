@@ -16,8 +16,6 @@
 transformers' own `generate_batch` was tried instead: see docs/log.md, 2026-11-28.
 """
 
-from __future__ import annotations
-
 import inspect
 import itertools
 import sys

@@ -20,8 +20,6 @@ https://openrouter.ai/docs/api/reference/errors-and-debugging,
 https://ai.google.dev/gemini-api/docs/troubleshooting (a quota's name says PerDay or PerMinute).
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -12,8 +12,6 @@
 * litellm sends nothing but these requests, reads no `.env` file, and logs nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -3,8 +3,6 @@
 It never shows a key, only whether it is set, and it does not use the network.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec

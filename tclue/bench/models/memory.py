@@ -1,7 +1,5 @@
 """The size of the memory, and the number of tokens whose keys and values fit into it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ the sample, not on the order of requests. `solver` proves the puzzle and writes 
 are free.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence

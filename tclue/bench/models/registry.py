@@ -12,8 +12,6 @@
   names the file, the alias and the key. Nothing here imports litellm.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

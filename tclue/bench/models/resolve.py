@@ -10,8 +10,6 @@
 * Unknown names and variants, missing keys and retired models are errors here, before any request.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

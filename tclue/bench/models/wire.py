@@ -32,8 +32,6 @@ token counts. So the facts are read from the bytes, and only the text is litellm
 Finish reasons are kept in the provider's words; `failures` interprets them. As of 2026-11.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -12,8 +12,6 @@
 * The costs of earlier invocations of the same runs count too.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from tclue.bench.costs.cost import Prices, Usage, repriced, worst_case_usd

@@ -19,8 +19,6 @@
   confirmation.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections import defaultdict

@@ -14,8 +14,6 @@ loses only the requests in flight, and the next process sends only those again.
   they are paid for. Only when the time is up are they given up and recorded as failed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime
 from collections import Counter, defaultdict

@@ -9,8 +9,6 @@ the grader do not change responses: if other ones are given, the recorded respon
 graded again. If none are given, those of the first call are kept.
 """
 
-from __future__ import annotations
-
 import asyncio
 import platform
 import signal

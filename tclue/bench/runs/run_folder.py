@@ -9,8 +9,6 @@
 * No line contains a secret: the values of keys in the environment are masked (`tclue.secrets`).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

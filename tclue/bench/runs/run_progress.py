@@ -1,7 +1,5 @@
 """Progress of a run: what is done, failed and paid, on a bar or in plain lines."""
 
-from __future__ import annotations
-
 from typing import TextIO
 
 from tclue.bench.records import Response, add_cost

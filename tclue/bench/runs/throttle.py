@@ -14,8 +14,6 @@ The number is limited by additive increase and multiplicative decrease. This is 
 `TimeShares` divides the time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Callable, Hashable

@@ -13,8 +13,6 @@
   are more.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter

@@ -16,8 +16,6 @@ https://arxiv.org/abs/2411.00640).
   observed size has p < 0.05 in 80% of trials. The last term corrects for t (Guenther, 1981).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

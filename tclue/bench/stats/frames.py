@@ -8,8 +8,6 @@ A row is the response that counts for its puzzle and sample: the first that did 
 last failure if all failed; then `accuracy` is missing. Unknown numbers are missing, never 0.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -11,8 +11,6 @@
   of a single value is [0, 1].
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ describes all of it.
 Failed requests are never scored. They are counted, and a run with too many is incomplete.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Records are read one at a time, without texts (`iter_responses(folder, texts=Fal
 numbers of each are kept. So a run of any size fits into memory.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -18,8 +18,6 @@ So every letter has at most one answer, the last one of the text. A text that li
 or several blocks never scores more than a text that gives only the last of them.
 """
 
-from __future__ import annotations
-
 import re
 
 from tclue.puzzle.grading.answer_text import plain_lines, tokens

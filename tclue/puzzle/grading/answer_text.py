@@ -11,8 +11,6 @@ These are the rules:
   a run of combining marks.
 """
 
-from __future__ import annotations
-
 import re
 from unicodedata import normalize
 

@@ -15,8 +15,6 @@ letter counts, and a text never gains by giving several.
 time is ever right, and it does not see an answer that is emphasized.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
