@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Literal, cast, get_args
+from typing import Literal, cast, get_args, get_type_hints
 
 from tclue.puzzle import statements as st
 from tclue.puzzle.statements import (
@@ -125,7 +125,7 @@ _SENTENCES: dict[type, str] = {
 @cache
 def _ref_fields(kind: type) -> list[str]:
     """The fields of a form that hold a `Ref`; in `KilledWith`, `weapon` is a number instead."""
-    return [name for name, field_type in kind.__annotations__.items() if field_type == "Ref"]
+    return [name for name, hint in get_type_hints(kind).items() if hint is Ref]
 
 
 def _names(names: tuple[str, ...]) -> str:
