@@ -19,7 +19,7 @@ from transformers import Qwen2Tokenizer
 
 from tclue.bench.models.local import TINY
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.contamination import TINY_SEEN, nameless_hash
+from tclue_grpo.data import TINY_SEEN, nameless_hash
 
 PUZZLES = 20_000
 

@@ -128,9 +128,4 @@ def read_config(path: Path) -> dict[str, Any]:
     )
     data = read_toml(path)
     given = read(kind, data, str(path))
-    values = {names.get(key, key): getattr(given, key) for key in data}
-    try:
-        BenchOptions(**{name: value for name, value in values.items() if name != "models"})
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    return values
+    return {names.get(key, key): getattr(given, key) for key in data}

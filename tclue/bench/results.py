@@ -5,6 +5,7 @@ command reads it.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -15,7 +16,6 @@ from tclue.bench.stats.summary import Summary, summary
 from tclue.bench.stats.tally import tally
 from tclue.errors import UserError
 from tclue.journal import locked
-from tclue.text import counted
 
 REMOVED = ".removed"
 _CANDIDATES = 8
@@ -46,36 +46,32 @@ def list_runs(results: Path) -> list[RunListing]:
 def _listed(folder: Path, name: str) -> RunListing:
     try:
         run = tally(read_config(folder), iter_responses(folder, texts=False))
-    except UserError as error:
+    except (UserError, OSError) as error:
         return RunListing(folder.name, name, f"cannot be read: {error}")
     found = summary(run)
     state = "complete" if found.complete else "incomplete"
     return RunListing(folder.name, name, state, found, run.day)
 
 
-def find_run(name: str, results: Path) -> Path:
-    """The run folder of that path, or the one in a results folder whose name begins so.
+def find_run(name: str, results: Path, *, paths: bool = True) -> Path:
+    """The run in a results folder whose name begins with a text, or with `paths` a run's folder.
 
     Raises UserError where there is none, or more than one.
     """
-    for folder in (Path(name), results / name):
-        if (folder / "run.json").is_file():
-            return folder
     folders = run_folders(results)
-    found = [folder for folder in folders if folder.name.startswith(name)]
+    found = [folder for folder in folders if folder.name == name] or [
+        folder for folder in folders if name and folder.name.startswith(name)
+    ]
     if len(found) == 1:
         return found[0]
-    if not found:
-        raise UserError(
-            f"{name}: no such run: expected a run folder, or the beginning of the name of one in "
-            f"{results} (`tclue results` lists them)"
-        )
+    if paths and (Path(name) / "run.json").is_file():
+        return Path(name)
     names = [folder.name for folder in folders]
-    shown = ", ".join(short_name(folder.name, names) for folder in found[:_CANDIDATES])
-    more = f" and {len(found) - _CANDIDATES} more" if len(found) > _CANDIDATES else ""
+    listed = [short_name(folder.name, names) for folder in found or folders]
+    more = f" and {len(listed) - _CANDIDATES} more" if len(listed) > _CANDIDATES else ""
     raise UserError(
-        f"{name}: {counted(len(found), 'run')} in {results} begin with it: expected more of the "
-        f"name: {shown}{more}"
+        f"{name}: {'several runs' if found else 'no run'} in {results} with such a name: expected "
+        f"one of {', '.join(listed[:_CANDIDATES]) or 'none, because there are no runs'}{more}"
     )
 
 
@@ -92,11 +88,13 @@ def remove(name: str, results: Path) -> Path:
 
     Raises UserError while another process writes the run.
     """
-    folder = find_run(name, results)
+    folder = find_run(name, results, paths=False)
+    if folder.is_symlink():
+        raise UserError(f"{folder}: it is a link: expected a folder, which can be moved")
     busy = "another process is writing this run: let it finish, or stop it"
     lock = locked(folder, busy, "expected a file system with locks")
     try:
-        aside = folder.parent / REMOVED
+        aside = results / REMOVED
         aside.mkdir(exist_ok=True)
         names = chain([folder.name], (f"{folder.name}~{number}" for number in count(2)))
         return folder.rename(next(aside / name for name in names if not (aside / name).exists()))
@@ -106,8 +104,8 @@ def remove(name: str, results: Path) -> Path:
 
 def restore(name: str, results: Path) -> Path:
     """Move a run that was removed back; the new path. Raises UserError where its name is taken."""
-    folder = find_run(name, results / REMOVED)
-    target = results / folder.name.partition("~")[0]
+    folder = find_run(name, results / REMOVED, paths=False)
+    target = results / re.sub(r"~\d+$", "", folder.name)
     if target.exists():
         raise UserError(
             f"{target}: is there already: expected its name to be free; remove it first"

@@ -301,6 +301,7 @@ def test_repriced_costs_stand_beside_those_of_the_day(tmp_path: Path) -> None:
     assert data["sets"][0]["rows"][0]["repriced_usd"] == 0.004
 
 
+@pytest.mark.slow
 def test_what_was_written_passes_the_check(results: Path, tmp_path: Path) -> None:
     board = tmp_path / "deep" / "board"
     made = sorted([*texts(build(results)), *picture_names(build(results))])
@@ -310,6 +311,7 @@ def test_what_was_written_passes_the_check(results: Path, tmp_path: Path) -> Non
     assert sorted(path.name for path in board.iterdir()) == made
 
 
+@pytest.mark.slow
 def test_a_picture_of_the_same_data_is_not_drawn_again(results: Path, tmp_path: Path) -> None:
     board = tmp_path / "board"
     write_board(results, board)
@@ -320,6 +322,7 @@ def test_a_picture_of_the_same_data_is_not_drawn_again(results: Path, tmp_path: 
     assert (board / "late-set.svg").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "board.json", "test.svg", "published-dark.svg"])
 def test_check_sees_one_changed_byte(results: Path, tmp_path: Path, name: str) -> None:
     write_board(results, tmp_path / "board")
@@ -332,6 +335,7 @@ def test_check_sees_one_changed_byte(results: Path, tmp_path: Path, name: str) -
     assert stale(results, tmp_path / "board") == [name]
 
 
+@pytest.mark.slow
 def test_check_sees_a_new_response(results: Path, tmp_path: Path) -> None:
     write_board(results, tmp_path / "board")
     write_run(results, "late", puzzle_set="late-set")
@@ -343,6 +347,7 @@ def test_check_sees_a_new_response(results: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_set_that_is_gone_goes_too_and_others_stay(
     results: Path, tmp_path: Path
 ) -> None:
@@ -505,6 +510,7 @@ def test_a_thousand_runs(tmp_path: Path) -> None:
     assert len(build(tmp_path).charts["test"].named) < 40
 
 
+@pytest.mark.slow
 def test_a_set_that_is_called_dark_has_pictures_of_its_own(tmp_path: Path) -> None:
     results, board = tmp_path / "results", tmp_path / "board"
     for number, name in enumerate(("night", "night-dark", "published-dark")):
@@ -514,6 +520,7 @@ def test_a_set_that_is_called_dark_has_pictures_of_its_own(tmp_path: Path) -> No
     assert len(picture_names(build(results))) == len(set(build(results).charts)) * 2 == 8
 
 
+@pytest.mark.slow
 def test_only_pictures_of_a_board_are_deleted(results: Path, tmp_path: Path) -> None:
     board = tmp_path / "board"
     board.mkdir()

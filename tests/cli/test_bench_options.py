@@ -84,7 +84,6 @@ def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
         ("yes = 1", "b.toml: yes is 1: expected true or false"),
         ("models = []", "b.toml: models is []: expected a text"),
         ('dtype = "int8"', 'b.toml: dtype is "int8": expected one of float32, bfloat16'),
-        ("price_in = 1", "b.toml: --price-in and --price-out: expected both, or neither"),
         ("limit", "b.toml: not a TOML file: "),
     ],
 )

@@ -85,8 +85,8 @@ def test_an_ambiguous_beginning_gets_the_candidates(tmp_path: Path, runs: dict[s
     names = [folder.name for folder in runs.values()]
     shown = ", ".join(sorted(short_name(runs[run].name, names) for run in ("beta", "beta2")))
     line = refused(call(tmp_path, "compare", "alpha", "bet"))
-    assert line == f"bet: 2 runs in results begin with it: expected more of the name: {shown}"
-    assert "no such run" in refused(call(tmp_path, "compare", "alpha", "gamma"))
+    assert line == f"bet: several runs in results with such a name: expected one of {shown}"
+    assert "gamma: no run in results" in refused(call(tmp_path, "compare", "alpha", "gamma"))
 
 
 def test_many_candidates_are_cut_short(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_removed_run_is_kept_and_comes_back(tmp_path: Path, runs: dict[str, Pa
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
     # No command reads it any more.
     assert folder not in run_folders(folder.parent)
-    assert "no such run" in refused(call(tmp_path, "compare", "alpha", "beta"))
+    assert "alpha: no run in results" in refused(call(tmp_path, "compare", "alpha", "beta"))
     assert call(tmp_path, "leaderboard").returncode == 0
     assert "alpha" not in (tmp_path / "leaderboards" / "README.md").read_text()
     # Another one of the name gets a number.
@@ -145,3 +145,31 @@ def test_a_results_folder_that_is_not_there_leaves_the_board_alone(tmp_path: Pat
     refusal = refused(call(tmp_path, "leaderboard", "--results", "resluts"))
     assert "resluts: no such folder" in refusal
     assert (tmp_path / "leaderboards" / "README.md").read_text() == before
+
+
+def test_only_runs_of_the_folder_are_moved(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "other", tmp_path / "results"):
+        write_run(folder, "alpha")
+    name = next(path.name for path in tmp_path.glob("alpha*"))
+    call(tmp_path, "results", "--results", "other", "--remove", name)
+    assert (tmp_path / name).exists()
+    assert (tmp_path / "other" / ".removed" / name).exists()
+    assert "no run in" in refused(call(tmp_path, "results", "--remove", f".removed/{name}"))
+    assert "no run in" in refused(call(tmp_path, "results", "--results", "other", "--remove", ""))
+    (tmp_path / "results" / "link--test--1").symlink_to(tmp_path / name)
+    assert "is a link" in refused(call(tmp_path, "results", "--remove", "link"))
+
+
+def test_a_name_with_a_tilde_comes_back_as_it_was(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results", "alpha")
+    kept = folder.rename(folder.with_name(f"{folder.name}~old"))
+    call(tmp_path, "results", "--remove", kept.name)
+    call(tmp_path, "results", "--restore", kept.name)
+    assert kept.exists()
+
+
+def test_the_day_is_a_day_or_nothing(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results", "alpha")
+    path = folder / "responses.jsonl"
+    path.write_text(path.read_text().replace('"at": null', '"at": "[/b]<b>2026"'))
+    assert "[/b]" not in call(tmp_path, "results").stdout

@@ -111,6 +111,7 @@ def test_a_benchmark_on_a_narrow_terminal(tmp_path: Path, term: str) -> None:
     assert "$0.0000" not in "".join(shown)
 
 
+@pytest.mark.slow
 def test_results_stay_whole_on_a_narrow_terminal(tmp_path: Path) -> None:
     name = "a rather long name (effort xhigh, 4 samples)"
     write_run(tmp_path / "results", name, [Answer(0.5, 1e-9)] * 3)
@@ -121,6 +122,7 @@ def test_results_stay_whole_on_a_narrow_terminal(tmp_path: Path) -> None:
         assert "0.500 [0.036, 0.964]" in "\n".join(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_any_encoding_gets_plain_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str

@@ -16,8 +16,7 @@ from tclue.puzzle.wording import AT_ROOMS
 
 pytest.importorskip("safetensors")
 
-from tclue_grpo.contamination import in_tiny_training_set, nameless, tiny_hashes
-from tclue_grpo.data import first_seed
+from tclue_grpo.data import first_seed, in_tiny_training_set, nameless, tiny_hashes
 
 # The same as in scripts/tiny/examples.py.
 POOL_SEED = first_seed("easy", 0) + 50_000_000

@@ -22,11 +22,11 @@ pytest.importorskip("transformers")
 from tclue.bench.models.local import TINY  # noqa: E402
 from tclue_grpo import build_policy, config_file, metrics  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
-from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens  # noqa: E402
+from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens, check_pack  # noqa: E402
+from tclue_grpo.hf_files import write_untied  # noqa: E402
 from tclue_grpo.loop import train  # noqa: E402
 from tclue_grpo.policy import Policy  # noqa: E402
 from tclue_grpo.rollout import Sample, SamplingRequest  # noqa: E402
-from tclue_grpo.vllm_checks import check_pack, write_untied  # noqa: E402
 from tclue_grpo.vllm_server import ServerSettings, find_python  # noqa: E402
 
 pytestmark = pytest.mark.model

@@ -70,6 +70,7 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[alarm]" in out.getvalue()
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_data_and_whole(tmp_path: Path) -> None:
     lines = [validation(0, 0.6)]
     for i in range(1, 21):
@@ -108,6 +109,7 @@ def test_too_few_points_for_a_power_law() -> None:
     assert curves([]) == {}
 
 
+@pytest.mark.slow
 def test_curves_of_odd_numbers_can_be_drawn(tmp_path: Path) -> None:
     low = {"value": 0.0, "low": 0.0, "high": 0.0}
     odd = {"iteration": 3, "validation": {"accuracy": low}}

@@ -25,8 +25,7 @@ pytest.importorskip("transformers", reason="training needs the extra `train`")
 from tclue_grpo import data, loop, preflight
 from tclue_grpo.build import load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
-from tclue_grpo.contamination import in_tiny_training_set
-from tclue_grpo.data import Puzzles
+from tclue_grpo.data import Puzzles, in_tiny_training_set
 from tclue_grpo.loop import TrainingRun, lock_folder, train
 from tclue_grpo.validate import Validation
 

@@ -19,8 +19,7 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue_grpo import build_policy
 from tclue_grpo.config import Config
-from tclue_grpo.contamination import in_tiny_training_set
-from tclue_grpo.data import Puzzles
+from tclue_grpo.data import Puzzles, in_tiny_training_set
 from tclue_grpo.degeneration import Degeneration, WatchedRow
 from tclue_grpo.distributed import is_rank_zero, world_size
 from tclue_grpo.engine_hf import HFEngine

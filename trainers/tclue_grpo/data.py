@@ -3,26 +3,38 @@
 Puzzle i of a run has its own generator seed in the training range of its difficulty. A puzzle is
 skipped if its prompt is in a shipped split or in a set that the run is evaluated on, if the base
 was trained on it, or if it is too long.
+
+The tiny base was trained on 20,000 easy puzzles. Each time one was drawn in that training, its
+names were replaced at random, so prompts cannot be compared as they are. Two puzzles count as equal
+if they differ only in the names of suspects, weapons, rooms, motives and times. The Fountain keeps
+its name: the text says "at the Fountain" and "in the" for any other room, so training never
+replaced it. `scripts/tiny/seen.py` made the file of hashes from these puzzles.
+
 Worker processes generate the next puzzles in advance. With `limit`, the first `limit` puzzles are
 repeated: training on 16 puzzles is a common test of whether anything is learned at all.
 """
 
+import hashlib
 import multiprocessing
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 from tclue.errors import UserError
 from tclue.puzzle.batch import serve_parent
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, prompt_hash
 from tclue.puzzle.splits import TRAIN_RANGES, shipped_hashes
+from tclue.puzzle.wording import AT_ROOMS
 
 # Runs of different seeds begin this far apart; the tiny base used easy puzzles from 50 million on.
 SEED_SPACING, RUNS = 1_000_000, 50
 # skipped puzzles in a row before an error: far more than are ever held out or trained on
 MAX_SKIPPED = 500
+TINY_SEEN = Path(__file__).parent / "tiny_seen.safetensors"
 
 
 def first_seed(difficulty: str, seed: int) -> int:
@@ -116,3 +128,36 @@ class Puzzles:
                 "a process that generates puzzles was killed (out of memory?): the same command "
                 "resumes from the last checkpoint"
             ) from None
+
+
+def nameless(puzzle: Puzzle) -> str:
+    """The prompt, with each name replaced by its kind and its index in the prompt's list."""
+    world = puzzle.world
+    kinds = {"S": world.suspects, "W": world.weapons, "R": world.rooms, "M": world.motives}
+    names = {
+        name: f"<{kind}{index}>"
+        for kind, entries in (kinds | {"T": world.times}).items()
+        for index, name in enumerate(entries)
+        if name not in AT_ROOMS
+    }
+    longest_first = sorted(names, key=len, reverse=True)
+    pattern = "|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest_first)
+    return re.sub(pattern, lambda match: names[match[0]], puzzle.prompt)
+
+
+def nameless_hash(puzzle: Puzzle) -> int:
+    """The first 64 bits of the SHA-256 of the nameless prompt."""
+    return int.from_bytes(hashlib.sha256(nameless(puzzle).encode()).digest()[:8])
+
+
+@cache
+def tiny_hashes() -> frozenset[int]:
+    """The hashes of the puzzles that the tiny base was trained on."""
+    from safetensors.numpy import load_file
+
+    return frozenset(load_file(TINY_SEEN)["hashes"].tolist())
+
+
+def in_tiny_training_set(puzzle: Puzzle) -> bool:
+    """Whether the tiny base was trained on this puzzle, with any names."""
+    return nameless_hash(puzzle) in tiny_hashes()

@@ -30,10 +30,13 @@ import aiohttp
 import torch
 
 from tclue.errors import UserError
+from tclue.puzzle.grading.grade import Grade
+from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.degeneration import Degeneration
 from tclue_grpo.engines import SampledPolicy
-from tclue_grpo.rollout import Finish, Sample, SamplingRequest
-from tclue_grpo.vllm_checks import check_pack, write_untied
+from tclue_grpo.hf_files import write_untied
+from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.rollout import Finish, GradedSample, Group, Sample, SamplingRequest
 from tclue_grpo.vllm_server import Server, ServerSettings, new_log, scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -354,3 +357,11 @@ def cache_tokens(metrics: str) -> int:
         return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
     except (KeyError, ValueError) as error:
         raise UserError("vLLM: num_gpu_blocks or block_size is missing in /metrics") from error
+
+
+def check_pack(prompt: list[int], sample: Sample) -> Pack:
+    """A pack of one prompt with one response, all of whose tokens count."""
+    response = GradedSample(sample, "", Grade(0.0, False, {}, (), None))
+    group = Group(Puzzle("", id="check"), prompt, [response])
+    (pack,) = pack_groups([group], len(prompt) + len(sample.ids), mask_truncated=False)
+    return pack

@@ -4,6 +4,7 @@ Weights are in safetensors under their Hugging Face names (with LoRA, merged); e
 copied from the base. Nothing is unpickled, and no code from a checkpoint is run.
 """
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tclue.errors import UserError
 
 # The files of a checkpoint besides its weights: configurations, tokenizer, chat template.
 BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def fetch(name: str) -> Path:
@@ -43,6 +45,21 @@ def write_checkpoint(state: dict[str, Tensor], base: Path, folder: Path) -> None
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
+
+
+def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
+    """Write a checkpoint in which a tied head is a separate weight.
+
+    It stays tied if the embedding has another name: the check after each sync then fails.
+    """
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    # Without this key a configuration counts as untied; some versions of transformers would tie.
+    if not config.get("tie_word_embeddings", False) or EMBEDDING not in state:
+        write_checkpoint(state, base, folder)
+        return
+    write_checkpoint({**state, HEAD: state[EMBEDDING].clone()}, base, folder)
+    text = json.dumps(config | {"tie_word_embeddings": False}, indent=1)
+    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

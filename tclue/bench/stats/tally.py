@@ -5,6 +5,7 @@ numbers of each are kept. So a run of any size fits into memory.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -95,7 +96,8 @@ def tally(
     votes: dict[Vote, Vote] = {}
     failed, failed_usd, at_most, day = 0, [], [], ""
     for response in responses:
-        day = max(day, (response.at or "")[:10] if response.scored else "")
+        if response.scored and (at := re.match(r"\d{4}-\d\d-\d\d", response.at or "")):
+            day = max(day, at[0])
         if not response.scored:
             failed += 1
             failed_usd.append(response.cost_usd or 0.0)

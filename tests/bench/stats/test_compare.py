@@ -164,7 +164,7 @@ def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
         (other, "different puzzles, test (abababab) and easy-test (cdcdcdcd)"),
         (graded, "graded by sound and by published"),
         (failed, "expected a puzzle to which both have a scored response"),
-        (results / "nowhere", "no such run: expected a run folder, or the beginning of the name"),
+        (results / "nowhere", "with such a name: expected one of "),
     ):
         code, output = run(two[0], bad)
         assert code == 1
