@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tclue.bench.costs.cost import Prices
 from tclue.bench.models.listing import ModelListing
 from tclue.bench.results import RunListing
 from tclue.bench.stats.compare import Comparison
@@ -347,47 +345,12 @@ def show_models(listed: Sequence[ModelListing]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for model in listed:
-        lines = [model.about, _variants_and_needs(model), _price(model.prices)]
+        about = "\n".join(map(_escape, model.describe()))
         style = "dim" if model.retired or model.needs else None
-        table.add_row(
-            _escape(model.name), "\n".join(_escape(line) for line in lines if line), style=style
-        )
+        table.add_row(_escape(model.name), about, style=style)
     console = _console()
     console.print(table)
     show_text("Prices are US dollars per million tokens. --json prints every field.", console)
-
-
-def _variants_and_needs(model: ModelListing) -> str:
-    words = []
-    labels = [variant.label.removeprefix(model.name) for variant in model.variants]
-    if any(labels):
-        words.append(", ".join(labels))
-    if model.retired_on:
-        words.append(
-            f"{'retired on' if model.retired else 'will be retired on'} {model.retired_on}"
-        )
-    if model.retired:
-        copy = model.self_hosted and f"a copy of your own needs {model.self_hosted}"
-        words.append(copy or "its weights were never published")
-    if model.needs and not model.retired:
-        words.append(f"needs {model.needs}")
-    elif model.key_is_set:
-        words.append("key is set")
-    return "; ".join(words)
-
-
-def _price(price: Prices | None) -> str:
-    """The price, its day and its source; of a URL, only the site."""
-    if price is None:
-        return ""
-    if price.source == "unknown":
-        return "price unknown"
-    dollars_in, dollars_out = (
-        "unknown" if usd is None else f"${usd:g}"
-        for usd in (price.prompt_usd_per_million, price.completion_usd_per_million)
-    )
-    site = re.sub(r"https?://([^/\s]+)\S*", r"\1", price.origin or price.source)
-    return f"{dollars_in} in, {dollars_out} out ({price.date}, {site})"
 
 
 def show_board(board: Board) -> None:

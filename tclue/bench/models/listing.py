@@ -4,6 +4,7 @@ It never shows a key, only whether it is set, and it does not use the network.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +53,25 @@ class ModelListing:
     # the ISO day on which the facts were read, and their sources
     checked: str | None = None
     sources: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        """Lines on what it is, on its variants and needs, and on its price with its day."""
+        words = []
+        labels = [variant.label.removeprefix(self.name) for variant in self.variants]
+        if any(labels):
+            words.append(", ".join(labels))
+        if self.retired_on:
+            words.append(
+                f"{'retired on' if self.retired else 'will be retired on'} {self.retired_on}"
+            )
+        if self.retired:
+            copy = self.self_hosted and f"a copy of your own needs {self.self_hosted}"
+            words.append(copy or "its weights were never published")
+        if self.needs and not self.retired:
+            words.append(f"needs {self.needs}")
+        elif self.key_is_set:
+            words.append("key is set")
+        return [line for line in (self.about, "; ".join(words), _price(self.prices)) if line]
 
 
 def list_models(registry_file: Path | None = None) -> list[ModelListing]:
@@ -110,3 +130,17 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Mod
         facts.checked.isoformat(),
         facts.sources,
     )
+
+
+def _price(price: Prices | None) -> str:
+    """The price, its day and its source; of a URL, only the site."""
+    if price is None:
+        return ""
+    if price.source == "unknown":
+        return "price unknown"
+    dollars_in, dollars_out = (
+        "unknown" if usd is None else f"${usd:g}"
+        for usd in (price.prompt_usd_per_million, price.completion_usd_per_million)
+    )
+    site = re.sub(r"https?://([^/\s]+)\S*", r"\1", price.origin or price.source)
+    return f"{dollars_in} in, {dollars_out} out ({price.date}, {site})"
