@@ -86,8 +86,10 @@ class RunConfig(ModelSettings):
     def run_name(self) -> str:
         """Model, puzzle set, and a short hash of the settings that can change the responses."""
         named = {**self._shape(), **{name: getattr(self, name) for name in _NAMING}}
-        rest = f"--{slug(self.puzzle_set)[:200]}--{_digest(named)[:8]}"
-        return slug(self.variant)[: 255 - len(rest)] + rest  # most bytes of a file's name
+        variant, name, digest = slug(self.variant), slug(self.puzzle_set), _digest(named)[:8]
+        if len(variant) + len(name) > 243:  # a file's name has at most 255 bytes
+            variant, name = variant[:120], name[:120]
+        return f"{variant}--{name}--{digest}"
 
     def response_key(self) -> Callable[[str, int], str]:
         """A function from a prompt and a sample's number to the response's key: 16 hex digits."""

@@ -1,4 +1,4 @@
-"""A results folder: its runs in a list, one of them by its name, and moving one aside and back.
+"""Lists the runs of a results folder, finds one by its name, and removes and restores runs.
 
 Paid replies are never deleted: a removed run lies in `.removed` of its results folder, where no
 command reads it.
@@ -30,9 +30,9 @@ class RunListing:
     name: str
     # complete, incomplete, or why the records cannot be read
     state: str
-    # None where the records cannot be read
+    # None if the records cannot be read
     summary: Summary | None = None
-    # of the last scored response, UTC; None where it is not recorded
+    # of the last scored response, UTC; None if it is not recorded
     day: str | None = None
 
 
@@ -56,7 +56,7 @@ def _listed(folder: Path, name: str) -> RunListing:
 def find_run(name: str, results: Path, *, paths: bool = True) -> Path:
     """The run in a results folder whose name begins with a text, or with `paths` a run's folder.
 
-    Raises UserError where there is none, or more than one.
+    Raises UserError if there is none, or more than one.
     """
     folders = run_folders(results)
     found = [folder for folder in folders if folder.name == name] or [
@@ -66,12 +66,14 @@ def find_run(name: str, results: Path, *, paths: bool = True) -> Path:
         return found[0]
     if paths and (Path(name) / "run.json").is_file():
         return Path(name)
+    if not folders:
+        raise UserError(f"{name}: there are no runs in {results}")
     names = [folder.name for folder in folders]
     listed = [short_name(folder.name, names) for folder in found or folders]
     more = f" and {len(listed) - _CANDIDATES} more" if len(listed) > _CANDIDATES else ""
     raise UserError(
-        f"{name}: {'several runs' if found else 'no run'} in {results} with such a name: expected "
-        f"one of {', '.join(listed[:_CANDIDATES]) or 'none, because there are no runs'}{more}"
+        f"{name or '(empty)'}: {'several runs' if found else 'no run'} in {results} with such a "
+        f"name: expected one of {', '.join(listed[:_CANDIDATES])}{more}"
     )
 
 
@@ -103,11 +105,9 @@ def remove(name: str, results: Path) -> Path:
 
 
 def restore(name: str, results: Path) -> Path:
-    """Move a run that was removed back; the new path. Raises UserError where its name is taken."""
+    """Move a run that was removed back; the new path. Raises UserError if its name is taken."""
     folder = find_run(name, results / REMOVED, paths=False)
     target = results / re.sub(r"~\d+$", "", folder.name)
     if target.exists():
-        raise UserError(
-            f"{target}: is there already: expected its name to be free; remove it first"
-        )
+        raise UserError(f"{target}: already exists: remove it first with `tclue results --remove`")
     return folder.rename(target)

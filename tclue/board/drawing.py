@@ -14,7 +14,6 @@ import io
 import json
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,13 +51,12 @@ DARK = Theme("#0d1117", "#e6edf3", "#9198a1", "#2a313c", "#58a6ff", "#8b949e", "
 @contextmanager
 def sheet(theme: Theme, width_in: float, height_in: float) -> Iterator[Figure]:
     """A figure in a theme, in inches (a browser shows 96 pixels an inch), to draw on and save."""
-    if "matplotlib" not in sys.modules:
-        os.environ.pop(
-            "MPLBACKEND", None
-        )  # only windows need one, and a wrong one stops the import
+    # Only a graphical window needs a backend, and an invalid one would make the import fail.
+    backend = os.environ.pop("MPLBACKEND", None)
     import matplotlib
     from matplotlib.figure import Figure
 
+    os.environ |= {"MPLBACKEND": backend} if backend is not None else {}
     style: dict[Any, Any] = {
         # Text becomes outlines, so that a picture looks the same whatever fonts a reader has. The
         # salt replaces a random one in the names of the outlines.
@@ -116,7 +114,7 @@ def svg(figure: Figure, data_digest: str, title: str, command: str) -> bytes:
 
 
 def data_digest(picture: bytes) -> str | None:
-    """The digest of the data that a picture was drawn from; None where tclue did not draw it so.
+    """The digest of the data that a picture was drawn from; None if tclue did not draw it so.
 
     A picture that was changed after it was drawn has none either.
     """

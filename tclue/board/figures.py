@@ -37,7 +37,7 @@ class Point:
     label: str
     # US dollars for 1,000 puzzles, or output tokens a response; 0 dollars stand left of the axis
     x: float
-    # 0..1, with its 95% interval where there is one
+    # 0..1, with its 95% interval if there is one
     accuracy: float
     interval: tuple[float, float] | None = None
     on_frontier: bool = False
@@ -217,7 +217,7 @@ def _label(
     )
     # It takes no empty list: the left edge of the picture is a line in any case.
     edges = [*lines, [(left, 0.0), (left, 1.0)]]
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints where it finds no room
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints if it finds no room
         textalloc.allocate(
             axes,
             [xs[i] for i in named],

@@ -76,7 +76,7 @@ def texts(board: Board, results: str = "../results") -> dict[str, bytes]:
 def write(board: Board, board_dir: Path, results_dir: Path) -> None:
     """Write the board's files, and delete pictures that an earlier board left behind.
 
-    A picture that still shows the same data is not drawn again. Raises UserError where the folder
+    A picture that still shows the same data is not drawn again. Raises UserError if the folder
     cannot be written.
     """
     try:
@@ -220,7 +220,7 @@ def published_chart(published: Published) -> Chart:
 
 
 def _x(row: Row, priced: bool) -> float | None:
-    """Where a row stands on the x axis; None where that is unknown, and for 0 tokens."""
+    """Where a row stands on the x axis; None if that is unknown, and for 0 tokens."""
     if priced:
         return None if row.cost_usd is None else 1000 * row.cost_usd
     return row.summary.completion_tokens or None

@@ -149,13 +149,9 @@ def _verdict(ranked: RankedSet) -> str:
         sure = "is" if result.significant else "is not"
         sentences.append(
             f"The lead over the next model, {escaped(others[0].label)}, {sure} statistically "
-            f"significant: {difference(result)}, p {_equals(p_value(result))}."
+            f"significant: {difference(result)}, p {p_value(result, sign='= ')}."
         )
     return " ".join(sentences) + "\n"
-
-
-def _equals(p: str) -> str:
-    return p if p.startswith("<") else f"= {p}"
 
 
 def _named(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""The published results, which the board shows apart, as their source gives them.
+"""The published results, which the board shows in a separate table, unchanged.
 
 `published.json` holds the figures with their source. They are on other puzzles and under another
 grader than measured rows, so they have a type of their own and no function here takes both. The
@@ -28,7 +28,7 @@ class PublishedRow:
     accuracy: float
     # mean US dollars for one response
     cost_usd: float
-    # mean tokens of a prompt and of a response; None where the source gives none
+    # mean tokens of a prompt and of a response; None if the source gives none
     prompt_tokens: float
     completion_tokens: float | None
     # how this row differs from the others, in the source's terms

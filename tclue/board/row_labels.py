@@ -65,7 +65,7 @@ def _distinct(words: Sequence[Callable[[RunConfig], str]], configs: Sequence[Run
 
 
 def shorten(text: str, most: int = LONGEST) -> str:
-    """The text, or its two ends where it is longer than so many characters."""
+    """The text, or its two ends if it is longer than so many characters."""
     head = (most - 1) // 2
     return text if len(text) <= most else f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 

@@ -54,13 +54,13 @@ class Row:
     summary: Summary
     # puzzle -> its means over samples
     scores: Mapping[str, Scores]
-    # the day of the last response (UTC); None where the records do not say
+    # the day of the last response (UTC); None if the records do not say
     day: str | None = None
     # nothing in the table beats it at its cost or less
     on_frontier: bool = False
     # the next cheaper row on the frontier; None for the cheapest, and for rows that are not on it
     neighbour: Neighbour | None = None
-    # of trained weights, the row of those that training began with; None where it is not here
+    # of trained weights, the row of those that training began with; None if it is not here
     base: Neighbour | None = None
 
     # the same run with other seeds
@@ -68,12 +68,12 @@ class Row:
 
     @property
     def accuracy(self) -> float | None:
-        """None where nothing is scored yet."""
+        """None if nothing is scored yet."""
         return self.summary.accuracy.value if self.summary.accuracy else None
 
     @property
     def cost_usd(self) -> float | None:
-        """Mean for one scored response; None where any is unknown."""
+        """Mean for one scored response; None if any is unknown."""
         return self.summary.cost_usd
 
     @property
@@ -128,7 +128,7 @@ def read_sets(
 
     `reprice` gives a response's cost at the price book's prices. `only` and `without` choose runs,
     by a pattern for the names of their folders or variants (`tiny*`) or the beginning of a folder's
-    name. Raises UserError where one of them fits no run, and, naming the file and the line, where
+    name. Raises UserError if one of them fits no run, or, naming the file and the line, if
     a run's records cannot be read.
     """
     folders = run_folders(results)
@@ -178,7 +178,7 @@ def _fits(folder: Path, pattern: str) -> bool:
 def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
     """Read and check a run's records, and keep what its numbers are computed from.
 
-    Raises UserError, naming the file and the line, where no run writes them so.
+    Raises UserError, naming the file and the line, if no run writes them so.
     """
     config = read_config(folder)
     responses = iter_responses(folder, texts=False)
@@ -262,7 +262,7 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def base_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The row of the weights that this row's training began with; None where there is none.
+    """The row of the weights that this row's training began with; None if there is none.
 
     It holds those weights, by their SHA-256, whatever it is called, and has the same settings.
     """
@@ -327,7 +327,7 @@ def _labelled_seed(row: Row, name: str) -> Row:
 
 
 def compared(row: Row, other: Row) -> Neighbour | None:
-    """How a row differs from another, puzzle by puzzle; None where they share too few puzzles."""
+    """How a row differs from another, puzzle by puzzle; None if they share too few puzzles."""
     differences = compare_scores(row.scores, other.scores)
     return Neighbour(other.run, differences[0]) if differences else None
 

@@ -28,7 +28,7 @@ class Column(NamedTuple):
 
 
 def ranking(ranked: RankedSet) -> list[str]:
-    """The main table, most accurate first, and where it is long its end, folded."""
+    """The main table, most accurate first, and if it is long its end, folded."""
     columns = [
         Column("", "c", _mark),
         Column("variant", "l", _variant),
@@ -150,7 +150,7 @@ def effort(ranked: RankedSet, price_book: str) -> str:
 
 
 def remarks(rows: Sequence[Row]) -> str:
-    """The notes of all rows, as a list; empty where there are none."""
+    """The notes of all rows, as a list; empty if there are none."""
     return "".join(
         f"- {NOTED} {escaped(row.label)}: {escaped(note)}\n"
         for row in rows

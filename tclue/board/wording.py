@@ -31,9 +31,9 @@ def difference(result: Difference) -> str:
     return f"{result.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def p_value(result: Difference) -> str:
-    """The p of a difference."""
-    return f"{result.p:.3f}" if result.p >= 0.001 else "< 0.001"
+def p_value(result: Difference, sign: str = "") -> str:
+    """The p of a difference, after a sign; a small one is only said to be small."""
+    return f"{sign}{result.p:.3f}" if result.p >= 0.001 else "< 0.001"
 
 
 def tokens(mean: float | None) -> str:

@@ -38,7 +38,8 @@ def complete_runs(context: click.Context, _: Any, start: str) -> list[Completion
     """The runs of the results folder that begin with a text."""
     from tclue.bench.records import run_folders
 
-    folders = run_folders(Path(context.params.get("results") or "results"))
+    results = Path(context.params.get("results") or "results")
+    folders = run_folders(results) if results.is_dir() else []
     return _beginning(start, (folder.name for folder in folders))
 
 

@@ -83,10 +83,18 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
 @RESULTS
 @folder("--board", "leaderboards", "Folder of the board.")
 @click.option(
-    "--only", multiple=True, metavar="RUN", shell_complete=complete_runs, help="Show only these."
+    "--only",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Show only these runs.",
 )
 @click.option(
-    "--without", multiple=True, metavar="RUN", shell_complete=complete_runs, help="Omit these."
+    "--without",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Leave these out.",
 )
 @click.option(
     "--check", "checking", is_flag=True, help="Write nothing; exit with 1 if a file is out of date."

@@ -43,7 +43,9 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train a model on new puzzles, and benchmark the result.
+    """Train a model on new puzzles by reinforcement learning.
+
+    --then-bench also benchmarks the base and the kept checkpoints.
 
     If a run was interrupted, the same command resumes it. Without a GPU, the default preset is
     `tiny`.
@@ -112,7 +114,7 @@ def _list(chosen: Trainer, as_json: bool) -> None:
     width = max(len(preset.name) for preset in presets)
     lines = [
         f"{preset.name:{width}}  {preset.about}"
-        + ("" if preset.fits else " (needs more memory than this machine has)")
+        + ("" if preset.fits else " (does not fit this machine)")
         for preset in presets
     ]
     hint = "next: tclue train --preset NAME --dry-run"

@@ -5,9 +5,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.text import Annotation
 
 from tclue.board.drawing import DARK, LIGHT, data_digest, is_of_a_board, sheet
 from tclue.board.figures import Chart, Point, _draw, wrapped
@@ -45,6 +47,15 @@ def boxes(chart: Chart) -> list[tuple[float, float, float, float]]:
         names = {wrapped(point.label) for point in chart.points}
         found = [text for text in axes.texts if text.get_text() in names]
         return [text.get_window_extent().extents for text in found]
+
+
+def pixels(chart: Chart) -> list[tuple[float, float]]:
+    """Where the points of a chart with prices stand, in pixels."""
+    with sheet(LIGHT, 10, 6) as figure:
+        axes = figure.subplots()
+        _draw(axes, LIGHT, chart)
+        figure.canvas.draw()
+        return [tuple(axes.transData.transform((p.x, p.accuracy))) for p in chart.points]
 
 
 @pytest.mark.slow
@@ -95,6 +106,8 @@ def test_labels_keep_clear_of_each_other() -> None:
     chart = Chart("t", "s", tuple(Point(f"m{i}", x, y) for i, (x, y) in enumerate(places)))
     found = boxes(chart)
     assert len(found) == 25
+    for (left, bottom, right, top), (x, y) in itertools.product(found, pixels(chart)):
+        assert not (left < x < right and bottom < y < top)
     for a, b in itertools.combinations(found, 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
@@ -149,8 +162,8 @@ def test_a_picture_names_its_data_and_its_drawing() -> None:
 @given(st.text(max_size=200))
 def test_a_long_name_keeps_its_two_ends(name: str) -> None:
     short = shorten(name)
-    assert len(short) <= max(90, 0) or name == short
-    if short != name:
+    assert len(short) <= 90
+    if len(name) > 90:
         head, _, tail = short.partition("…")
         assert name.startswith(head)
         assert name.endswith(tail) or "…" in name
@@ -185,3 +198,35 @@ def test_shortened_names_still_differ(names: list[str]) -> None:
 )
 def test_dollars(cost_usd: float, shown: str) -> None:
     assert dollars(cost_usd) == shown
+
+
+def test_points_lines_and_arrows_are_where_the_numbers_say() -> None:
+    points = (
+        Point("base", 1.0, 0.4, on_frontier=True),
+        Point("trained", 100.0, 0.8, (0.7, 0.9), on_frontier=True),
+        Point("poor", 10.0, 0.1),
+        Point("mine", 0.0, 0.5),
+    )
+    chart = Chart("t", "s", points, paths=((0, 1),), levels=(("random", 0.25),))
+    with sheet(LIGHT, 10, 6) as figure:
+        axes = figure.subplots()
+        _draw(axes, LIGHT, chart)
+        figure.canvas.draw()
+        drawn = [np.asarray(line.get_xydata()).tolist() for line in axes.lines]
+        dots = [
+            xy[0] for xy, line in zip(drawn, axes.lines, strict=True) if line.get_marker() == "o"
+        ]
+        left, right = axes.get_xlim()
+        assert dots[:3] == [[1.0, 0.4], [100.0, 0.8], [10.0, 0.1]]
+        # What is free stands left of everything that has a price.
+        assert left < dots[3][0] < 1.0
+        assert dots[3][1] == 0.5
+        stairs = next(line for line in drawn if len(line) > 4)
+        corners = [*dict.fromkeys(map(tuple, stairs))]
+        assert corners == [(1.0, 0.4), (100.0, 0.4), (100.0, 0.8), (right, 0.8)]
+        assert [[left, 0.25], [right, 0.25]] in drawn
+        (arrow,) = (a for a in axes.texts if isinstance(a, Annotation) and a.arrow_patch)
+        assert (arrow.xyann, arrow.xy) == ((1.0, 0.4), (100.0, 0.8))
+        (x0, low), (x2, high), (x1, _) = axes.transData.transform(dots[:3])
+        assert x1 - x0 == pytest.approx(x2 - x1)
+        assert high > low

@@ -114,7 +114,7 @@ def test_a_removed_run_is_kept_and_comes_back(tmp_path: Path, runs: dict[str, Pa
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
     assert call(tmp_path, "results", "--restore", folder.name).returncode == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert "is there already" in refused(call(tmp_path, "results", "--restore", "alpha"))
+    assert "already exists" in refused(call(tmp_path, "results", "--restore", "alpha"))
 
 
 def test_a_run_that_is_being_written_stays(tmp_path: Path, runs: dict[str, Path]) -> None:
@@ -155,7 +155,8 @@ def test_only_runs_of_the_folder_are_moved(tmp_path: Path) -> None:
     assert (tmp_path / name).exists()
     assert (tmp_path / "other" / ".removed" / name).exists()
     assert "no run in" in refused(call(tmp_path, "results", "--remove", f".removed/{name}"))
-    assert "no run in" in refused(call(tmp_path, "results", "--results", "other", "--remove", ""))
+    assert "no run" in refused(call(tmp_path, "results", "--results", "other", "--remove", ""))
+    assert "(empty): no run in" in refused(call(tmp_path, "results", "--remove", ""))
     (tmp_path / "results" / "link--test--1").symlink_to(tmp_path / name)
     assert "is a link" in refused(call(tmp_path, "results", "--remove", "link"))
 

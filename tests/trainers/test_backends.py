@@ -263,7 +263,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such folder, and not a hub name"):
+    with pytest.raises(UserError, match="no such folder: expected a folder, or a hub name"):
         build_policy.load("./nowhere")
     shutil.copytree(TINY, tmp_path / "sliding")
     path = tmp_path / "sliding" / "config.json"

@@ -332,7 +332,7 @@ def test_what_cannot_be_asked(run: Path, tmp_path: Path) -> None:
     assert "expected one of 20, 40, 60" in error_of("short@50")
     assert "expected the number of a step, best or last" in error_of("short@first")
     assert "expected train:RUN@STEP" in error_of("short")
-    assert "expected a path, or one of short" in error_of("long@20")
+    assert "expected the name of one, or a path, or one of short" in error_of("long@20")
     state = run / "step-000040" / "trainer" / "state.json"
     state.write_text(json.dumps({"iteration": 39}))
     assert "is 39: expected 40" in error_of("short@40")

@@ -78,7 +78,8 @@ class RolloutConfig:
     degenerate_threshold: float = -3.0
     # how often new puzzles are sampled to replace groups whose responses all have the same reward
     refill_rounds: CountOrZero = 1
-    # the Python in whose environment vLLM is; empty means the one that trains
+    # the Python of vLLM's environment; if empty, TCLUE_VLLM_PYTHON, else the checkout's .venv-vllm,
+    # else the Python that trains
     vllm_python: str = ""
     # share of a GPU's memory that the vLLM server may use
     vllm_memory: Annotated[float, Interval(gt=0, le=1)] = 0.3

@@ -197,7 +197,7 @@ class TrainingRun:
             self.config.train.validation_samples,
         )
         accuracy = result.accuracy
-        self.report.validation(n, result)
+        self.report.validation(n, result, final=self.done)
         alarm = self.guard.check_validation(result.by_puzzle)
         # A step that raises an alarm never counts as the best, even as the first one validated.
         if n and not alarm and (self.best is None or accuracy.value >= self.best["accuracy"]):

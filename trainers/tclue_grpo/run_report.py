@@ -44,12 +44,16 @@ class RunReport:
             self._metrics.write(iteration, numbers)
             self._view.iteration({"iteration": iteration, **numbers}, trained_s)
 
-    def validation(self, iteration: int, result: Validation) -> None:
-        """Record a validation, and draw the plots."""
+    def validation(self, iteration: int, result: Validation, *, final: bool = False) -> None:
+        """Record a validation, and draw the curves; after the final one, each by itself too."""
         if self._metrics:
             self._metrics.write(iteration, {"validation": asdict(result)})
             self._view.validation(iteration, result.accuracy)
-            self._draw()
+            try:
+                lines = metrics.read(self._folder)
+                plots.draw(self._folder / "plots", lines, singly=final)
+            except Exception as error:  # a setting of matplotlib, a full disk: training goes on
+                self.say(f"warning: the run's pictures cannot be drawn: {error!r}")
 
     def explain_if_flat(self, iteration: int) -> None:
         """Explain a flat reward, once, after the first iterations."""
@@ -63,14 +67,7 @@ class RunReport:
         if self._metrics:
             self._view.say(text)
 
-    def _draw(self, *, singly: bool = False) -> None:
-        try:
-            plots.draw(self._folder / "plots", metrics.read(self._folder), singly=singly)
-        except Exception as error:  # a setting of matplotlib, a full disk: training goes on
-            self.say(f"warning: the run's pictures cannot be drawn: {error!r}")
-
     def close(self) -> None:
-        """Draw each curve in a picture of its own, and close the file and the sinks."""
+        """Close the file and the sinks."""
         if self._metrics:
             self._metrics.close()
-            self._draw(singly=True)

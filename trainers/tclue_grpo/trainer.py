@@ -97,7 +97,7 @@ def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str |
     config = config_file.load(preset, request.config, request.settings, request.seed)
     stem = request.config.stem if request.config else preset
     name = request.run or f"{stem}-seed{config.train.seed}"
-    if Path(name).name != name:
+    if Path(name).name != name or name == "..":
         raise UserError(f"--run {name}: expected a name without / and other than ..")
     return name, config, preset
 

@@ -4,10 +4,9 @@
   Temperature, limit and seed are sent only if the user gave them. None is dropped silently: if a
   model does not support one, nothing is sent. Sample number i is sent the seed plus i.
 * The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
-  reply) are read from what the provider sent (`wire`), because litellm
-  invents what a reply leaves out: zero tokens, an estimate of the tokens of a stream, a finish
-  reason for a stream that was cut off. If nothing was captured, litellm's facts are used, without
-  those that it invents.
+  reply) are read from what the provider sent (`wire`), because litellm invents what a reply leaves
+  out: zero tokens, an estimate of the tokens of a stream, a finish reason for a stream that was cut
+  off. If nothing was captured, litellm's facts are used, without those that it invents.
 * `failures` decides of which kind a failed request is.
 * litellm sends nothing but these requests, reads no `.env` file, and logs nothing.
 """

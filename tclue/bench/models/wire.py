@@ -11,7 +11,7 @@ token counts. So the facts are read from the bytes, and only the text is litellm
 * `install` replaces `AsyncHTTPHandler.create_async_transport`, which in litellm 1.106.2 makes the
   transports of the `openai` package's clients and of litellm's own handlers. That covers OpenAI and
   compatible servers, Anthropic, DeepSeek, Gemini and OpenRouter, with and without streaming
-  (tests/bench/models/test_http_capture.py).
+  (tests/bench/models/test_wire_capture.py).
 * litellm's aiohttp transport is kept: it is litellm's default, finds proxies by itself, and handled
   more requests per second than httpx's own with 32 in flight (benchmarks/bench_overhead.py). If
   DISABLE_AIOHTTP_TRANSPORT turns it off, nothing is captured, and litellm's objects are read.

@@ -9,8 +9,9 @@
 * Without such responses, the expectation comes from a published mean of the output tokens. If there
   is none, the expectation is unknown. In both cases the bounds are no output and the output limit.
 * Tokens of prompts are estimated as one per 3.3 characters. Compared with the published means of
-  tokens on the 64 published prompts that is 9% too many for o1 and o3-mini, 7% for R1, 1% too few
-  for Qwen 2.5, and 7 to 10% for Claude 3.7. Output is most of a bill. Real tokenizers would have to
+  tokens on the 64 published prompts that is 9% too many for o1, o3-mini and Llama, 7% for R1, 1%
+  too few for Qwen 2.5, and 7 to 10% too few for Claude 3.7. Output is most of a bill. Real
+  tokenizers would have to
   be downloaded, or are not published.
 * The total is the sum of the models' expectations, and of their bounds, as if all were high at
   once.
