@@ -21,6 +21,9 @@ from commands import call, environment, run
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, house_line
 
+# Most of them start processes.
+pytestmark = pytest.mark.server
+
 RECORDS = r"records: results/random--easy-val--\w{8}, results/solver--easy-val--\w{8}$"
 
 
