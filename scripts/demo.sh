@@ -18,7 +18,7 @@ run tclue check puzzles.jsonl --minimal --history
 say "2. Models on 256 one-player puzzles: chance, the ceiling, and the checkpoint in this repository"
 run tclue bench --models random,solver,tiny --puzzles easy-test --samples 2 --results results
 
-say "3. The checkpoint trained for some iterations on fresh puzzles, and asked beside its base"
+say "3. The checkpoint trained for some iterations on fresh puzzles, and benchmarked together with its base"
 run tclue train --preset tiny --then-bench --seed 1 --results results --board board \
     --set train.iterations=10 --set update.decay_iterations=4 --set train.validate_every=5 \
     --set train.save_every=5 --set train.validation_puzzles=32 --set bench.samples=2
