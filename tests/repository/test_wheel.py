@@ -199,4 +199,4 @@ def test_bench_and_lm_eval_agree(full: Environment) -> None:
     results = json.loads(path.read_text())["results"]["temporal_clue_easy"]
     assert results["accuracy,none"] == pytest.approx(bench["accuracy"]["value"])
     assert results["solved,none"] == pytest.approx(bench["solved"]["value"])
-    assert full.output("tclue", "lm-eval", "--unregister").startswith("took ")
+    assert full.output("tclue", "lm-eval", "--unregister").startswith("removed ")
