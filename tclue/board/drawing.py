@@ -56,7 +56,8 @@ def sheet(theme: Theme, width_in: float, height_in: float) -> Iterator[Figure]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    os.environ |= {"MPLBACKEND": backend} if backend is not None else {}
+    if backend is not None:
+        os.environ["MPLBACKEND"] = backend
     style: dict[Any, Any] = {
         # Text becomes outlines, so that a picture looks the same whatever fonts a reader has. The
         # salt replaces a random one in the names of the outlines.

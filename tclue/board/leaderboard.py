@@ -13,6 +13,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Board:
     # day of the price book that costs are repriced with
     price_book: str
 
-    @property
+    @cached_property  # a digest of each is needed several times
     def charts(self) -> dict[str, Chart]:
         """The beginning of a picture's file name -> its chart; a set without a point has none."""
         charts = {ranked.stem: set_chart(ranked) for ranked in self.sets}
@@ -53,7 +54,7 @@ def build(results_dir: Path, only: Sequence[str] = (), without: Sequence[str] = 
     """The board that a results folder gives; an empty or missing one gives published rows alone.
 
     `only` and `without` choose runs, as `read_sets` describes. Raises UserError, naming the file
-    and the line, where records cannot be read.
+    and the line, if records cannot be read.
     """
     book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
 

@@ -164,11 +164,10 @@ def folded(title: str, body: str) -> str:
 
 
 def _details(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    shown = [column for column in columns if any(column.cell(row) != NONE for row in rows)]
-    if not shown:
+    if all(column.cell(row) == NONE for column in columns for row in rows):
         return ""
     variant = Column("variant", "l", lambda row: escaped(row.label))
-    return folded(title, _filled([variant, *shown], rows))
+    return folded(title, _filled([variant, *columns], rows))
 
 
 def _filled(columns: Sequence[Column], rows: Sequence[Row]) -> str:

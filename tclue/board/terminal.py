@@ -23,7 +23,7 @@ from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
-from tclue.board.wording import difference, estimate, p_value
+from tclue.board.wording import difference, estimate, p_value, per_thousand
 from tclue.puzzle import splits
 from tclue.puzzle.deduce import Difficulty
 from tclue.puzzle.grading.grade import Graded
@@ -31,7 +31,7 @@ from tclue.puzzle.puzzle import Proof, Puzzle
 from tclue.puzzle.report import CheckReport, claims, history
 from tclue.puzzle.statements import Case
 from tclue.puzzle.world import World
-from tclue.text import clean, counted, dollars, money
+from tclue.text import clean, counted, money
 
 if TYPE_CHECKING:
     from tclue.puzzle.sat import Effort
@@ -329,7 +329,7 @@ def _scores(summary: Summary, console: Console) -> tuple[str, ...]:
     return (
         _interval(summary.accuracy, console),
         _interval(summary.solved, console),
-        dollars(None if summary.cost_usd is None else 1000 * summary.cost_usd),
+        per_thousand(summary.cost_usd),
         str(summary.outcomes["failed"] + summary.missing or ""),
     )
 

@@ -15,9 +15,9 @@ def escaped(text: str) -> str:
     return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def per_thousand(cost_usd: float) -> str:
-    """The cost of 1,000 puzzles, from the mean cost of one."""
-    return dollars(1000 * cost_usd)
+def per_thousand(cost_usd: float | None) -> str:
+    """The cost of 1,000 puzzles, from the mean cost of one; or unknown."""
+    return dollars(None if cost_usd is None else 1000 * cost_usd)
 
 
 def estimate(mean: Estimate | None) -> str:
