@@ -19,7 +19,12 @@ _NOT_SETTINGS = (
     *("puzzles", "results", "runs", "registry"),
     *("max_cost", "estimate", "ask_above_usd", "yes"),
 )
-_FLAGS = {"timeout_s": "timeout", "total_timeout_s": "total-timeout", "ask_above_usd": "ask-above"}
+_FLAGS = {
+    "timeout_s": "request-timeout",
+    "silence_timeout_s": "silence-timeout",
+    "total_timeout_s": "total-timeout",
+    "ask_above_usd": "ask-above",
+}
 
 Group = Literal["models", "puzzles", "money", "pace", "files"]
 
@@ -45,7 +50,15 @@ class RecordedOptions:
     concurrency: Count | None = option(
         None, "pace", "Requests in flight (32), or responses in a local batch (by memory)."
     )
-    timeout_s: Positive | None = option(600.0, "pace", "Seconds for one request.")
+    timeout_s: Positive | None = option(
+        None,
+        "pace",
+        "Seconds for one request; by its output limit.",
+        rare=True,
+    )
+    silence_timeout_s: Positive | None = option(
+        None, "pace", "Seconds without a byte of a reply, 900 by default.", rare=True
+    )
     stream: bool = option(False, "pace", "Ask hosted models to stream their replies.", rare=True)
     api_base: str | None = option(None, "models", "URL of your own OpenAI-compatible server.")
     dtype: Literal["float32", "bfloat16"] | None = option(

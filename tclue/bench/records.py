@@ -49,8 +49,10 @@ _FIRST = (
 )
 # Fields with a default that every `run.json` has nevertheless.
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
+# Fields that `run.json` has only if they have a value.
+_OPTIONAL = ("trained", "terms", "sent")
 # Fields of a response that have few different values.
-_WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "difficulty")
+_WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "provider", "difficulty")
 _NO_RAW: Mapping[str, Any] = {}
 # Arguments that change how a reply is sent, and not what it says.
 _TRANSPORT = ("stream", "stream_options", "timeout")
@@ -81,6 +83,8 @@ class RunConfig(ModelSettings):
     # versions of Python, tclue and the model's packages, and tclue's commit, at the first request
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
+    # the origin and the body of the first request as sent, without its prompt and seed
+    sent: Mapping[str, Any] | None = None
 
     @property
     def run_name(self) -> str:
@@ -105,8 +109,9 @@ class RunConfig(ModelSettings):
     def to_dict(self) -> dict[str, Any]:
         """The content of `run.json`."""
         data = asdict(self)
-        if self.trained is None:
-            del data["trained"]  # versions from before there was training can then read it too
+        for name in _OPTIONAL:
+            if not data[name]:
+                del data[name]  # versions from before there was such a field can then read it too
         return {"format": FORMAT, **{name: data[name] for name in _FIRST}, **data}
 
 
@@ -142,6 +147,8 @@ class Response:
     tries: int = 1
     # the model's id according to the server
     model_id: str | None = None
+    # the upstream provider that OpenRouter chose
+    provider: str | None = None
     # why there is no usable reply
     error: str | None = None
     # time of the record, UTC

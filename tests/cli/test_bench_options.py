@@ -37,7 +37,7 @@ CONFIG = """
 models = "random"
 puzzles = "easy-val"
 limit = 2
-timeout = 60
+request_timeout = 60
 dtype = "float32"
 ask_above = 3
 results = "kept"
@@ -56,7 +56,7 @@ def test_a_file_sets_the_same_options_as_the_command_line(tmp_path: Path) -> Non
     assert call(tmp_path, "bench", "--config", "bench.toml").returncode == 0
     flags = [
         *("--models", "random", "--puzzles", "easy-val", "--limit", "2"),
-        *("--timeout", "60", "--dtype", "float32"),
+        *("--request-timeout", "60", "--dtype", "float32"),
     ]
     # The rare flags still work.
     more = ("--ask-above", "3", "--results", "flags")
@@ -78,7 +78,7 @@ def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("limt = 3", "b.toml: unknown field limt: did you mean limit?"),
-        ("timeout_s = 3", "b.toml: unknown field timeout_s: did you mean timeout?"),
+        ("timeout_s = 3", "b.toml: unknown field timeout_s: did you mean total_timeout?"),
         ('limit = "3"', 'b.toml: limit is "3": expected a whole number'),
         ("limit = 0", "b.toml: limit is 0: expected 1 or more"),
         ("yes = 1", "b.toml: yes is 1: expected true or false"),
@@ -114,7 +114,7 @@ def test_what_is_to_be_recorded_is(tmp_path: Path) -> None:
         (["--limit", "0"], "--limit is 0: expected 1 or more"),
         (["--dtype", "int8"], "'int8' is not one of 'float32', 'bfloat16'"),
         (["--samples", "many"], "'many' is not a valid integer"),
-        (["--timeout", "0"], "--timeout is 0.0: expected a number above 0"),
+        (["--request-timeout", "0"], "--request-timeout is 0.0: expected a number above 0"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_told(

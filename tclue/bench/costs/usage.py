@@ -34,7 +34,13 @@ from tclue.bench.costs.cost import Usage
 _TOO_LARGE = 10**12
 
 
-def read_usage(raw: Mapping[str, Any] | None, *, complete: bool = True) -> Usage:
+def read_usage(
+    raw: Mapping[str, Any] | None,
+    *,
+    complete: bool = True,
+    has_text: bool = False,
+    service_tier: str | None = None,
+) -> Usage:
     """The token counts of a usage object as the provider sent it; the result keeps it as `raw`.
 
     `complete=False` is for a reply that was cut off: then only the counts of the prompt are final

@@ -33,18 +33,29 @@ LONGEST_WAIT_S = 300.0
 # connections after minutes, but the provider may complete the reply and bill it.
 AT_WORK_S = 10.0
 
-TRUNCATED = frozenset(
-    {"length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded", "context"}
-)
-REFUSED = frozenset(
-    {"content_filter", "refusal", "sensitive"}
-    | {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION", "LANGUAGE"}
-)
-# Finish reasons of a provider that gave up: DeepSeek's, OpenRouter's, then Gemini's.
-BROKEN = frozenset(
-    {"insufficient_system_resource", "error", "OTHER", "FINISH_REASON_UNSPECIFIED"}
-    | {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE"}
-)
+Ending = Literal["answered", "truncated", "refused", "broken"]
+# Finish reasons, in lower case: OpenAI's, Anthropic's, Gemini's, Cohere's, Mistral's, those of
+# servers such as vLLM and TGI, and those that OpenRouter passes on.
+_ENDINGS: dict[str, Ending] = {
+    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "completed", "complete"), "answered"),
+    **dict.fromkeys(
+        ("eos", "eos_token", "end", "finish", "finished", "done", "normal"), "answered"
+    ),
+    **dict.fromkeys(("tool_calls", "tool_use", "tool_call", "function_call"), "answered"),
+    **dict.fromkeys(("length", "max_tokens", "max_length", "model_length"), "truncated"),
+    "context": "truncated",  # that of `hf:` models
+    **dict.fromkeys(("max_output_tokens", "max_new_tokens", "max_completion_tokens"), "truncated"),
+    **dict.fromkeys(("model_context_window_exceeded", "context_length_exceeded"), "truncated"),
+    **dict.fromkeys(("content_filter", "content_filtered", "refusal", "sensitive"), "refused"),
+    **dict.fromkeys(("safety", "prohibited_content", "blocklist", "spii"), "refused"),
+    **dict.fromkeys(("recitation", "language", "guardrail_intervened", "error_toxic"), "refused"),
+}
+
+
+def ending(finish_reason: str | None) -> Ending:
+    """How a reply ended. A reason that is not known is that of a provider that broke off."""
+    return "answered" if finish_reason is None else _ENDINGS.get(finish_reason.lower(), "broken")
+
 
 FailureKind = Literal["again", "maybe-paid", "stop", "refused", "failed"]
 

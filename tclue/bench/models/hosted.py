@@ -3,36 +3,45 @@
 * Each sample is one request, and is sent once: the executor retries, and counts the tries.
   Temperature, limit and seed are sent only if the user gave them. None is dropped silently: if a
   model does not support one, nothing is sent. Sample number i is sent the seed plus i.
-* The text is litellm's. The facts (usage, finish reason, model id, refusal, an error within a
-  reply) are read from what the provider sent (`wire`), because litellm invents what a reply leaves
-  out: zero tokens, an estimate of the tokens of a stream, a finish reason for a stream that was cut
-  off. If nothing was captured, litellm's facts are used, without those that it invents.
+* The first request of a run is recorded as it was sent, without its prompt and seed, because
+  litellm and the environment add to it. A later request that differs is not sent.
+* The reply is read from what the provider sent (`wire`, `replies`), because litellm drops fields
+  and invents what a reply leaves out. Only if nothing of a known form was captured, as for
+  providers with a protocol of their own, litellm's objects are read, by the same code.
 * `failures` decides of which kind a failed request is.
 * litellm sends nothing but these requests, reads no `.env` file, and logs nothing.
 """
 
 import asyncio
+import json
 import logging
 import os
+import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+
+import httpx
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import litellm_usd
 from tclue.bench.costs.usage import read_usage, usage_from_litellm
 from tclue.bench.models import failures, wire
-from tclue.bench.models.failures import BROKEN, MAYBE_PAID, REFUSED, TRUNCATED
+from tclue.bench.models.failures import MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
+from tclue.bench.models.replies import Reply, add_event
+from tclue.config_files import merged
 from tclue.errors import UserError
 from tclue.secrets import clean
 
 # Requests are prepared one at a time if replies take at least this long (see `_turn`).
 TURNS_FROM_S = 0.1
 LONGEST_TURN_S = 0.05  # the longest time that the next request waits for one to be prepared
+CONNECT_S = 30.0
+# What a request says about its transport and its price, which do not change the response.
+_TERMS = ("stream", "stream_options", "service_tier", "max_price")
 
 
 def load_litellm() -> ModuleType:
@@ -62,12 +71,14 @@ class HostedModel(Model):
         self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
+        # Later than our own limits, which tell silence from a long reply.
+        last_s = (resolved.timeout_s or 0.0) + (resolved.silence_timeout_s or 0.0)
         self._arguments: dict[str, Any] = {
-            **resolved.request,
+            **merged(dict(resolved.request), dict(resolved.terms)),
             "model": name,
             "api_base": resolved.api_base,
             "api_key": key,
-            "timeout": resolved.timeout_s,
+            "timeout": httpx.Timeout(last_s or None, connect=CONNECT_S),
             # The executor retries and counts. This also turns off the HTTP client's own retries.
             "num_retries": 0,
         }
@@ -83,25 +94,83 @@ class HostedModel(Model):
     async def _complete_request(self, request: Request) -> Completion:
         seed = None if self.resolved.seed is None else self.resolved.seed + request.sample
         messages = [{"role": "user", "content": request.puzzle.prompt}]
-        start = time.perf_counter()
+        start, error, usage, given = time.perf_counter(), None, None, Reply()
         with wire.capture() as captured:
+            captured.check = self._body_check(request.puzzle.prompt)
             try:
-                async with asyncio.timeout(self.resolved.timeout_s):
+                async with self._time_limits(captured):
                     async with self._turn(captured):
                         start = time.perf_counter()
                         response = await self._litellm.acompletion(
                             messages=messages, seed=seed, **self._arguments
                         )
-                    streamed = self.resolved.request.get("stream", self.resolved.stream)
-                    received = await _read_stream(response) if streamed else _read_whole(response)
-            except Exception as error:  # litellm's types differ by provider; see `failures`
-                return self._failed_completion(captured, error, time.perf_counter() - start)
+                    given, usage = await _litellm_reply(response, captured)
+            except Exception as raised:  # litellm's types differ by provider; see `failures`
+                error = raised
         latency_s = self._latency_s = time.perf_counter() - start
-        facts = wire.read(captured.body())
+        captured.reading.finish()
+        if not captured.reading.recognized and given.error:
+            error = error or ValueError("no event has a known form")
+        if failed := self._failed(captured, error, latency_s):
+            return failed
         # The price of a server of one's own is not that of the provider whose protocol it uses.
-        litellm_usage = None if self.resolved.api_base else received.usage
-        litellm_cost_usd = litellm_usd(self._litellm, self._name, litellm_usage)
-        return _completion(received, facts, streamed, latency_s, litellm_cost_usd)
+        cost_usd = litellm_usd(self._litellm, self._name, None if self.resolved.api_base else usage)
+        if captured.reading.recognized:
+            reply, streamed = captured.reading.reply, bool(captured.reading.streamed)
+            ended = reply.finish_reason is not None or not streamed
+            text = bool(reply.texts or reply.thoughts)
+            counts = read_usage(
+                reply.usage, complete=ended, has_text=text, service_tier=reply.service_tier
+            )
+        else:
+            reply, streamed, counts = given, False, usage_from_litellm(usage)
+        return _completion(reply, counts, streamed, latency_s, cost_usd, error)
+
+    def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], None]:
+        """A function that records the first request, and refuses one that differs from it."""
+
+        def check(origin: str, body: Mapping[str, Any]) -> None:
+            if not body:
+                return
+            sent = {"url": origin, "body": _without_prompt(body, prompt)}
+            if self.sent is None:
+                self.sent = sent
+            if difference := _difference(self.sent, sent):
+                raise wire.RefusedRequestError(
+                    f"the request differs from the first one of this run: {difference}"
+                )
+
+        return check
+
+    @asynccontextmanager
+    async def _time_limits(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
+        """Raise TimeoutError, which says why, after silence or if the whole takes too long."""
+        loop = asyncio.get_running_loop()
+        silence_s, whole_s = self.resolved.silence_timeout_s, self.resolved.timeout_s
+        end_s = None if whole_s is None else loop.time() + whole_s
+
+        def heard() -> None:
+            quiet_until_s = None if silence_s is None else loop.time() + silence_s
+            limits = [limit for limit in (end_s, quiet_until_s) if limit is not None]
+            if limits and not timer.expired():
+                timer.reschedule(min(limits))
+
+        try:
+            async with asyncio.timeout(None) as timer:
+                heard()
+                captured.when_heard = heard
+                try:
+                    yield
+                finally:
+                    captured.when_heard = wire.nothing
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            if end_s is not None and loop.time() >= end_s:
+                reason = f"no whole reply within {whole_s:g} s (--request-timeout)"
+            else:
+                reason = f"nothing was received for {silence_s:g} s (--silence-timeout)"
+            raise TimeoutError(reason) from None
 
     @asynccontextmanager
     async def _turn(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
@@ -132,130 +201,150 @@ class HostedModel(Model):
             timer.cancel()
             release()
 
-    def _failed_completion(
-        self, captured: wire.CapturedReply, error: Exception, latency_s: float
-    ) -> Completion:
-        """The completion of a request that raised an error."""
-        body = captured.body()
-        facts = wire.read(body)
-        message = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
-        if captured.status is not None and captured.status >= 400:
-            text = body.decode("utf-8", "replace")
-            failure = failures.of_status(captured.status, captured.headers, text, time.time())
+    def _failed(
+        self, captured: wire.CapturedReply, error: Exception | None, latency_s: float
+    ) -> Completion | None:
+        """The completion of a request without a reply that can be read; None if there is one."""
+        status, reading = captured.status, captured.reading
+        reply, body = reading.reply, reading.body().decode("utf-8", "replace")
+        if captured.refused:
+            failure, message = Failure("stop", f"{captured.refused}"), "the request was not sent"
+        elif status is not None and status >= 400:
+            body = body or json.dumps(reply.error or {})
+            failure = failures.of_status(status, captured.headers, body, time.time())
+            words = failures.error_text(reply.error) if reply.error else _plain(body)
             # Some providers repeat the status as their own code.
-            message = f"{captured.status}: {message.removeprefix(f'{captured.status}: ')}"
-        elif captured.status is not None:
+            message = f"{status}: {words.removeprefix(f'{status}: ')}"
+        elif error is None or reading.recognized:
+            return None
+        elif status is not None:
             failure = MAYBE_PAID
+            start = _plain(body)
+            message = f"the reply cannot be read: {start}" if start else "the reply is empty"
+            if isinstance(error, TimeoutError):
+                message = str(error)
         elif isinstance(error, self._litellm.UnsupportedParamsError):
-            failure = failures.SETTING
+            failure, message = failures.SETTING, _in_words(error)
         else:
             failure = failures.of_exception(error, captured.sent, latency_s)
-        if failure == MAYBE_PAID and _timed_out(error):
-            message = f"no whole reply within {self.resolved.timeout_s:g} s (--timeout)"
+            message = _in_words(error)
         if failure.kind == "refused":
-            return Completion(
-                refused=True, finish_reason="content_filter", usage=Usage(), latency_s=latency_s
-            )
-        usage = read_usage(facts.usage, complete=False) if facts else Usage()
-        model_id = facts.model_id if facts else None
+            return Completion(refused=True, finish_reason="content_filter", latency_s=latency_s)
         return Completion(
-            error=message, failure=failure, usage=usage, latency_s=latency_s, model_id=model_id
+            error=clean(message), failure=failure, latency_s=latency_s, model_id=reply.model_id
         )
 
 
-def _timed_out(error: BaseException) -> bool:
-    import httpx
-
-    late = TimeoutError | httpx.TimeoutException
-    return any(isinstance(cause, late) for cause in failures.causes(error))
+_OF_LITELLM = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception)(?:: | - )")
+_OF_AIOHTTP = re.compile(r" ssl:(?:<[^<>]*>|\w+)")
 
 
-@dataclass(frozen=True)
-class ReceivedReply:
-    """A reply as litellm returns it."""
-
-    text: str
-    reasoning: str | None
-    # litellm's usage object, or None
-    usage: Any
-    # the other facts according to litellm
-    facts: wire.Facts
-
-
-def _read_whole(response: Any) -> ReceivedReply:
-    """A reply that was not streamed."""
-    choice = response.choices[0] if response.choices else None
-    message = choice.message if choice else None
-    extra = getattr(message, "provider_specific_fields", None) or {}
-    return ReceivedReply(
-        text=getattr(message, "content", None) or "",
-        reasoning=getattr(message, "reasoning_content", None),
-        usage=getattr(response, "usage", None),
-        facts=wire.Facts(
-            finish_reason=choice.finish_reason if choice else None,
-            model_id=response.model,
-            refusal=extra.get("refusal"),
-        ),
-    )
+def _in_words(error: BaseException) -> str:
+    """The fault of an exception: its first cause, without its type's name and without a trace."""
+    chain = list(failures.causes(error))
+    # A library's error says more than the system's, which caused it.
+    first = next((c for c in reversed(chain) if type(c).__module__ != "builtins"), chain[-1])
+    text = str(first) or str(error)
+    text = text.split("Traceback (most recent call last)")[0].strip().split("\n")[0]
+    while matched := _OF_LITELLM.match(text):
+        text = text[matched.end() :]
+    return _OF_AIOHTTP.sub("", text)[:200] or type(first).__name__
 
 
-async def _read_stream(stream: Any) -> ReceivedReply:
-    """A streamed reply, joined."""
-    pieces: dict[str, list[str]] = {"content": [], "reasoning_content": []}
-    model_id = None
-    async for chunk in stream:
-        hidden = getattr(chunk, "_hidden_params", {})
-        model_id = hidden.get("provider_response_model") or model_id
-        for choice in chunk.choices:
-            for name, texts in pieces.items():
-                texts.append(getattr(choice.delta, name, None) or "")
-    text, reasoning = ("".join(texts) for texts in pieces.values())
-    return ReceivedReply(
-        text=text,
-        reasoning=reasoning or None,
-        usage=next(
-            (u for chunk in reversed(stream.chunks) if (u := getattr(chunk, "usage", None))), None
-        ),
-        # The reason is what the server sent; the chunks may have an invented one. litellm drops the
-        # parts of a refusal.
-        facts=wire.Facts(finish_reason=stream.received_finish_reason, model_id=model_id),
-    )
+def _plain(body: str) -> str:
+    """The beginning of a body without HTML's tags."""
+    return " ".join(re.sub(r"<[^<>]{0,200}>", " ", body[:2000]).split())[:200]
+
+
+def _without_prompt(value: Any, prompt: str) -> Any:
+    """The body of a request without the prompt and the seed."""
+    match value:
+        case str():
+            return value.replace(prompt, "(the prompt)")
+        case list():
+            return [_without_prompt(item, prompt) for item in value]
+        case dict():
+            return {k: _without_prompt(item, prompt) for k, item in value.items() if k != "seed"}
+    return value
+
+
+def _difference(first: Mapping[str, Any], sent: Mapping[str, Any]) -> str | None:
+    """What differs between two requests, apart from transport and price; None if nothing does."""
+
+    def flat(value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            return {path: value}
+        inner = {k: flat(v, f"{path}.{k}".strip(".")) for k, v in value.items() if k not in _TERMS}
+        return {name: item for items in inner.values() for name, item in items.items()}
+
+    then, now = flat(first, ""), flat(sent, "")
+    for name in sorted(then.keys() | now.keys()):
+        if (old := then.get(name, "missing")) != (new := now.get(name, "missing")):
+            return f"{name} is {json.dumps(new)[:80]} and was {json.dumps(old)[:80]}"
+    return None
+
+
+async def _litellm_reply(response: Any, captured: wire.CapturedReply) -> tuple[Reply, Any]:
+    """A reply as litellm returns it, and litellm's usage object or None.
+
+    Reads a stream to its end. The reply is only filled if nothing of a known form is captured.
+    """
+    reply, usage = Reply(), None
+    if not hasattr(response, "__aiter__"):
+        if not captured.reading.recognized:
+            add_event(reply, response.model_dump())
+        return reply, getattr(response, "usage", None)
+    async for chunk in response:
+        usage = getattr(chunk, "usage", None) or usage
+        if not captured.reading.recognized:
+            add_event(reply, chunk.model_dump())
+            reply.model_id = getattr(chunk, "_hidden_params", {}).get("provider_response_model")
+    # What the server sent; the chunks may have an invented one.
+    reason = response.received_finish_reason
+    reply.finish_reason = reason if isinstance(reason, str) else None
+    if reply.finish_reason is None:
+        reply.error = reply.error or {"message": "the reply was cut off: it has no finish reason"}
+    return reply, usage
 
 
 def _completion(
-    received: ReceivedReply,
-    facts: wire.Facts | None,
+    reply: Reply,
+    usage: Usage,
     streamed: bool,
     latency_s: float,
     litellm_cost_usd: float | None,
+    raised: Exception | None,
 ) -> Completion:
-    """The completion, from litellm's text and the facts that the provider sent."""
-    if facts is None:  # nothing was captured, or its form is unknown
-        facts, usage = received.facts, usage_from_litellm(received.usage)
-    else:
-        usage = read_usage(facts.usage, complete=facts.finish_reason is not None)
-    finish_reason = facts.blocked or facts.finish_reason
-    refusal = facts.refusal or received.facts.refusal
-    refused = bool(refusal or facts.blocked or finish_reason in REFUSED)
-    text = received.text or refusal or ""
-    reasoning, error = received.reasoning, None  # `error` says why the reply cannot be used
-    if facts.error is not None:
-        error = clean(failures.error_text(facts.error))
-    elif finish_reason in BROKEN:
-        error = f"the provider broke off ({finish_reason})"
+    """The completion, from what the provider sent."""
+    finish_reason = reply.blocked or reply.finish_reason
+    # OpenRouter calls an end "stop" that its provider calls otherwise.
+    native = reply.native_finish_reason
+    if native and ending(finish_reason) == "answered" != ending(native):
+        finish_reason = native
+    end = ending(finish_reason)
+    refused = bool(reply.refusal or reply.blocked or end == "refused")
+    text, error = reply.text or reply.refusal or "", None  # `error` says why it cannot be used
+    if reply.error is not None:
+        error = clean(failures.error_text(reply.error))
     elif finish_reason is None and streamed:  # a whole reply of a self-hosted server may have none
-        error = "the reply was cut off: it has no finish reason"
-    elif not (text or reasoning or refused or finish_reason in TRUNCATED):
-        # Reasoning without an answer is the model's fault and is scored. An empty reply is not.
-        error = "the reply holds no text"
+        cut_off = "the reply was cut off: it has no finish reason"
+        error = str(raised) if isinstance(raised, TimeoutError) else cut_off
+    elif end == "broken" and not refused:
+        error = f"the provider broke off: the finish reason is {clean(str(finish_reason))}"
+    elif not (text or reply.reasoning or refused or end == "truncated") and (
+        # Tokens without a text are the model's doing, and are scored.
+        finish_reason is None or not usage.completion_tokens
+    ):
+        error = "the reply holds no text, and no output tokens were billed"
     return Completion(
-        text="" if error else text,
-        reasoning=None if error else reasoning,
+        text=text,
+        reasoning=reply.reasoning or None,
         finish_reason=finish_reason,
         usage=usage,
         latency_s=latency_s,
         litellm_usd=litellm_cost_usd if usage.raw else None,
-        model_id=facts.model_id or received.facts.model_id,
+        model_id=reply.model_id,
+        provider=reply.provider,
         refused=refused,
         error=error,
         failure=MAYBE_PAID if error else None,

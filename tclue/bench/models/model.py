@@ -42,6 +42,8 @@ class Completion:
     # the cost of the tokens by litellm's calculator
     litellm_usd: float | None = None
     model_id: str | None = None
+    # the upstream provider that OpenRouter chose
+    provider: str | None = None
     refused: bool = False
     error: str | None = None
     # what to do about an error; None if only this request cannot be answered
@@ -89,10 +91,13 @@ class ModelSettings(RecordedOptions):
     # the model with its reasoning setting, as the board names it
     variant: Text
     prices: Prices
-    # seconds after which a hosted request is given up
+    # seconds after which a hosted request is given up, and seconds without a byte of its reply
     timeout_s: Positive | None = None
+    silence_timeout_s: Positive | None = None
     # the arguments of every hosted request except the messages, the seed and the key
     request: Mapping[str, Any] = field(default_factory=dict)
+    # further arguments, about the price, which do not change a response and are not in its key
+    terms: Mapping[str, Any] = field(default_factory=dict)
     # the reasoning setting in the registry's words ("none", "16k", "high"); None if there is none
     reasoning: str | None = None
     # what a reader must know about the requests, such as a budget that was made smaller
@@ -123,6 +128,9 @@ class Model:
     """A model that answers requests. Its constructor loads no weights and sends nothing."""
 
     resolved: ResolvedModel
+    # the run's first request as it was sent, without its prompt; None before it, and if there is
+    # none, as for models on this machine
+    sent: Mapping[str, Any] | None = None
 
     def open(self) -> None:
         """Load what requests need, such as weights. Raises UserError if that fails."""

@@ -13,8 +13,8 @@
   take only effort, drops a budget for DeepSeek, sends Gemini an empty configuration for `disabled`,
   and checks no budget against a limit. `tests/bench/models/test_reasoning.py` has what each
   provider is sent.
-* Requests for more than `STREAM_ABOVE_TOKENS` are streamed, because connections that are silent for
-  that long are dropped.
+* Requests for more than `STREAM_ABOVE_TOKENS` are streamed, and all requests to a self-hosted model
+  that may think, because connections that are silent for that long are dropped.
 """
 
 from collections.abc import Mapping
@@ -104,10 +104,13 @@ def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOption
     if model.lift and limit is not None and (total or 0) > limit:
         headers = {model.lift.header: model.lift.value}
         notes += (f"the output limit is lifted by {model.lift.header}: {model.lift.value}",)
+    if model.provider == "anthropic" and total is None and limit is None:
+        notes += ("litellm does not know its output limit, and sends 4,096 tokens",)
     most_tokens = total or limit or model.context_tokens
     # Anthropic's requests always have a limit: litellm adds the model's highest one.
     expected = total or (most_tokens if choice.thinks or model.provider == "anthropic" else None)
-    stream = options.stream or (expected or 0) > STREAM_ABOVE_TOKENS
+    own_thinks = model.provider == "self-hosted" and choice.thinks
+    stream = options.stream or own_thinks or (expected or 0) > STREAM_ABOVE_TOKENS
     request = {
         "temperature": options.temperature,
         "max_tokens": total,

@@ -38,6 +38,12 @@ from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 
 IN_FLIGHT = 32
+# The defaults of time-outs: seconds without a byte, for which OpenAI's models may think unseen; and
+# for a whole reply the time that its longest answer takes at a slow host. An unknown output limit
+# counts as UNKNOWN_LIMIT tokens.
+SILENCE_S = 900.0
+SLOWEST_TOKENS_PER_S = 10
+UNKNOWN_LIMIT = 128_000
 # The key for a server that needs none, because litellm sends no request without a key.
 NO_KEY = "none"
 # Anthropic's minimum: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
@@ -177,7 +183,9 @@ def _resolved(
         temperature=options.temperature,
         max_tokens=chosen.request.get("max_tokens"),
         concurrency=concurrency,
-        timeout_s=options.timeout_s,
+        timeout_s=options.timeout_s
+        or SILENCE_S + (chosen.max_output_tokens or UNKNOWN_LIMIT) / SLOWEST_TOKENS_PER_S,
+        silence_timeout_s=options.silence_timeout_s or SILENCE_S,
         stream=chosen.stream,
         api_base=options.api_base,
         request={"model": routed, **chosen.request},

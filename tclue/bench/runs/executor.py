@@ -22,7 +22,7 @@ from dataclasses import replace
 from random import Random
 
 from tclue.bench.costs.cost import cost_parts
-from tclue.bench.models.failures import MAYBE_PAID, TRUNCATED, Failure
+from tclue.bench.models.failures import MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling
@@ -115,6 +115,7 @@ class RunExecutor:
         if self._time_is_up():
             # A request would be given up at once, but could be billed.
             return TIME_IS_UP
+        self._model.sent = self._config.sent
         batches = iter(self._model.batches(self._requests))
         done = self._total - len(self._requests)
         self._progress.start(self._config.variant, done, self._total, self._folder.spent_usd)
@@ -240,6 +241,8 @@ class RunExecutor:
             at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
         try:
+            if self._folder.config.sent is None and self._model.sent:
+                self._folder.amend(sent=self._model.sent)
             await self._folder.record(response)
         except UserError as error:
             # This is raised only after the requests in flight have ended, because they are paid
@@ -294,6 +297,7 @@ def to_record(
         cost_litellm_usd=completion.litellm_usd,
         tries=completion.tries,
         model_id=completion.model_id,
+        provider=completion.provider,
         error=completion.error,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         key=key,
@@ -313,6 +317,6 @@ def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grade
     grade, outcome = grader.grade(puzzle, response.text), response.outcome
     if outcome != "refused":
         outcome = "answered" if grade.answered else "unparsed"
-        if response.finish_reason in TRUNCATED:
+        if ending(response.finish_reason) == "truncated":
             outcome = "truncated"
     return replace(priced, outcome=outcome, grader=grader.name, grade=grade)

@@ -9,6 +9,7 @@
 * No line contains a secret: the values of keys in the environment are masked (`tclue.secrets`).
 """
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -132,6 +133,11 @@ class RunFolder:
         self.write_json("run.json", config.to_dict())
         self.config, self.spent_usd, self.dearest_usd = config, 0.0, 0.0
         self._count(iter_responses(self.path, texts=False))
+
+    def amend(self, **fields: Any) -> None:
+        """Write fields of the configuration that become known during the run."""
+        self.config = dataclasses.replace(self.config, **fields)
+        self.write_json("run.json", self.config.to_dict())
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the folder's small files completely or not at all."""

@@ -1,5 +1,6 @@
 """Hosted models over a real loopback server: what each reply and each failure becomes."""
 
+import json
 import os
 import signal
 import threading
@@ -28,6 +29,7 @@ from bench_support import (
     write_puzzles,
 )
 
+from tclue.bench.models.hosted import HostedModel
 from tclue.bench.records import Response
 from tclue.bench.runs import executor
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
@@ -58,6 +60,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def bench_one(tmp_path: Path, answer: Answer, **options: Any) -> tuple[Summary, Response, Server]:
     """What becomes of one request that is answered so."""
+    tmp_path.mkdir(exist_ok=True)
     puzzles, _ = write_puzzles(tmp_path, 1)
     with serving(lambda _: answer) as server:
         summary = bench("self/hosted", puzzles, tmp_path / "r", api_base=server.url, **options)
@@ -86,7 +89,8 @@ def test_an_answer_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     assert usage.raw["prompt_tokens_details"] == {"cached_tokens": 400}
     assert response.cost_parts == {"prompt_usd": 0.003, "completion_usd": 0.003}
     assert summary.cost_usd == response.cost_usd == 0.006
-    assert set(server.bodies[0]) == {"model", "messages"}  # the provider's own defaults
+    # The provider's own defaults; streamed, because it may think.
+    assert set(server.bodies[0]) == {"model", "messages", "stream", "stream_options"}
     assert server.bodies[0]["model"] == "self/hosted"
     assert server.keys == {"Bearer none"}
 
@@ -117,6 +121,10 @@ def test_what_is_given_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (Answer(completion("", finish="content_filter")), "refused"),
         (Answer(completion(None, refusal="I will not")), "refused"),
         (Answer(completion("", reasoning_content="hm")), "unparsed"),
+        # Output tokens were billed, so it is the model that said nothing.
+        (Answer(completion(None)), "unparsed"),
+        (Answer(completion("")), "unparsed"),
+        (stream({}), "unparsed"),
         (stream({"content": "I"}, finish="content_filter"), "refused"),
         (stream({"content": "A. "}, finish="length"), "truncated"),
     ],
@@ -142,7 +150,8 @@ def test_what_is_the_models_doing_is_scored(tmp_path: Path, answer: Answer, outc
         Answer({"hello": 1}),
         Answer({"error": {"message": "boom", "code": 500}}),
         Answer({**completion("A. x"), "choices": []}),
-        Answer(completion(None)),
+        Answer(completion(None) | {"usage": {"prompt_tokens": 9, "completion_tokens": 0}}),
+        Answer({k: v for k, v in completion(None).items() if k != "usage"}),
         Answer(completion(5)),  # type: ignore[arg-type]
         Answer({"error": {"message": "the prompt is too long"}}, status=400),
         stream({"content": "A. Miss"}, finish=None),
@@ -164,6 +173,132 @@ def test_rubbish_fails_once_and_is_not_scored(
     assert summary.accuracy is None
     assert summary.outcomes["failed"] == 1
     assert (len(server.bodies), naps) == (1, [])
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("reason", "native", "outcome"),
+    [
+        ("stop", None, "answered"),
+        ("eos", None, "answered"),
+        ("stop", "STOP", "answered"),
+        ("stop", "end_turn", "answered"),
+        ("model_length", None, "truncated"),
+        ("max_output_tokens", None, "truncated"),
+        ("stop", "MAX_TOKENS", "truncated"),
+        ("stop", "refusal", "refused"),
+        ("abort", None, "failed"),
+        ("network_error", None, "failed"),
+        ("error", None, "failed"),
+        ("never heard of", None, "failed"),
+        ("stop", "abort", "failed"),
+        ("stop", "network_error", "failed"),
+    ],
+)
+def test_only_known_good_endings_are_an_answer(
+    tmp_path: Path, reason: str, native: str | None, outcome: str, streamed: bool
+) -> None:
+    data = completion(text(tmp_path), finish=reason)
+    data["choices"][0] |= {"native_finish_reason": native}
+    answer = Answer(data)
+    if streamed:
+        answer = replace(stream(), body=b"data: " + json.dumps(data).encode() + b"\n\n")
+    summary, response, _ = bench_one(tmp_path, answer, stream=streamed, price_in=3.0, price_out=1.0)
+    assert response.outcome == outcome
+    # What was paid for is kept, with its cost and its reason.
+    assert (response.text, response.cost_usd) == (text(tmp_path), 0.0032)
+    assert response.finish_reason == (native if native and outcome != "answered" else reason)
+    assert (native or reason in (response.error or "")) if outcome == "failed" else True
+    assert summary.responses == (outcome != "failed")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_whole_reply_to_a_request_for_a_stream(tmp_path: Path, finish: str) -> None:
+    answer = Answer(completion(text(tmp_path), finish=finish, reasoning="hm"))
+    _, response, server = bench_one(tmp_path, answer, stream=True, price_in=3.0, price_out=1.0)
+    assert server.bodies[0]["stream"] is True
+    assert response.outcome == ("answered" if finish == "stop" else "truncated")
+    assert (response.text, response.reasoning) == (text(tmp_path), "hm")
+    assert response.cost_usd == 0.0032
+    assert response.grade is not None
+    assert response.grade.accuracy == 1.0
+
+
+@pytest.mark.server
+def test_a_stream_in_answer_to_a_request_without(tmp_path: Path) -> None:
+    _, response, server = bench_one(
+        tmp_path, stream({"content": text(tmp_path)}), price_in=3.0, price_out=1.0
+    )
+    config = the_run(tmp_path / "r").config
+    assert config.stream == server.bodies[0].get("stream", False)
+    assert (response.outcome, response.text) == ("answered", text(tmp_path))
+
+
+@pytest.mark.server
+def test_an_error_is_the_fault_in_a_few_words(tmp_path: Path) -> None:
+    for number, (answer, words) in enumerate(
+        [
+            (Answer(b"<html><body><h1>Bad gateway</h1></body></html>", 400), "400: Bad gateway"),
+            (Answer({"detail": "no such field"}, 400), '400: {"detail": "no such field"}'),
+            (Answer({"error": {"message": ["x"], "code": {}}}, 400), "400: ['x']"),
+            (Answer(b"<html>hello</html>"), "the reply cannot be read: hello"),
+            (Answer(b""), "the reply is empty"),
+            (Answer(b'{"choices": [{"message"'), 'the reply cannot be read: {"choices": [{"mess'),
+        ]
+    ):
+        _, response, _ = bench_one(tmp_path / str(number), answer)
+        assert response.error is not None
+        assert response.error.startswith(words)
+        assert "litellm" not in response.error
+        assert "Traceback" not in response.error
+
+
+@pytest.mark.server
+def test_a_redirect_to_another_host_stops_the_model(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 3)
+    with serving(lambda _: Answer(completion("A. x"))) as other:
+        away = Answer(b"", 307, {"Location": f"{other.url}/chat/completions"})
+        with serving(lambda _: away) as server, pytest.raises(StopError, match="redirects to http"):
+            bench("m", puzzles, tmp_path / "r", api_base=server.url, concurrency=1)
+        assert (len(server.bodies), other.bodies) == (1, [])
+
+
+@pytest.mark.server
+def test_the_first_request_is_recorded_and_a_later_one_must_be_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puzzles, (first, *_) = write_puzzles(tmp_path, 3)
+    broken = [Answer({"error": {"message": "no"}}, 400)]
+    with serving(lambda _: broken.pop() if broken else Answer(completion("A. x"))) as server:
+        options = {"api_base": server.url, "temperature": 0.5, "seed": 3, "concurrency": 1}
+        bench("m", puzzles, tmp_path / "r", **options)
+        config = the_run(tmp_path / "r").config
+        assert config.sent == {
+            "url": server.url.removesuffix("/v1"),
+            "body": {
+                "model": "m",
+                "messages": [{"role": "user", "content": "(the prompt)"}],
+                "temperature": 0.5,
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            },
+        }
+        assert (
+            first.prompt not in (tmp_path / "r").joinpath(config.run_name, "run.json").read_text()
+        )
+        original = HostedModel.__init__
+
+        def changed(self: HostedModel, *args: Any) -> None:
+            original(self, *args)
+            self._arguments["top_p"] = 0.9  # as another version of litellm, or the environment
+
+        monkeypatch.setattr(HostedModel, "__init__", changed)
+        with pytest.raises(StopError, match=r"body\.top_p is 0\.9 and was \"missing\"") as stopped:
+            bench("m", puzzles, tmp_path / "r", **options)
+        assert len(server.bodies) == 3
+        assert "1 of 3 are left" in str(stopped.value)
 
 
 def flaky(*failures: Answer) -> Callable[[dict[str, Any]], Answer]:
@@ -218,7 +353,7 @@ def test_a_server_that_is_not_there(
     bench("m", puzzles, tmp_path / "r", api_base=gone)
     (response,) = the_run(tmp_path / "r").responses
     assert response.outcome == "failed"
-    assert "onnection" in (response.error or "")
+    assert (response.error or "").startswith("Cannot connect to host 127.0.0.1:")
     assert len(naps) == executor.TRIES - 1
     assert capsys.readouterr().err == (
         f"m: 1 failed, 1 of them with: {response.error}; the same command requests them again\n"
@@ -236,9 +371,16 @@ def test_too_long_a_wait_is_not_waited(tmp_path: Path, naps: list[float]) -> Non
 @pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("slow", [{"pause_s": 300.0}, {"drip_s": 0.5}])
+@pytest.mark.parametrize(
+    ("limit", "slow"),
+    [
+        ("timeout_s", {"pause_s": 300.0}),
+        ("timeout_s", {"drip_s": 0.5}),
+        ("silence_timeout_s", {"pause_s": 300.0}),
+    ],
+)
 def test_a_server_that_hangs_is_given_up(
-    tmp_path: Path, streamed: bool, slow: dict[str, Any]
+    tmp_path: Path, streamed: bool, limit: str, slow: dict[str, Any]
 ) -> None:
     # litellm imports more at its first request: that takes its time here, not below.
     bench_one(tmp_path, Answer(completion("A. x")))
@@ -249,13 +391,17 @@ def test_a_server_that_hangs_is_given_up(
     for timeout_s in (2.5, 10.0, 40.0):
         results = tmp_path / f"late{timeout_s:g}"
         with serving(lambda b: late if prompt_of(b) == puzzle.prompt else answer) as server:
-            options = {"api_base": server.url, "stream": streamed, "timeout_s": timeout_s}
+            options = {"api_base": server.url, "stream": streamed, limit: timeout_s}
             summary = bench("m", puzzles, results, **options)
         if summary.responses == 2:
             break
     assert (len(server.bodies), summary.responses, summary.outcomes["failed"]) == (3, 2, 1)
     (failed,) = [r for r in the_run(results).responses if r.outcome == "failed"]
-    assert failed.error == f"no whole reply within {timeout_s:g} s (--timeout)"
+    if limit == "timeout_s":
+        assert failed.error == f"no whole reply within {timeout_s:g} s (--request-timeout)"
+    else:
+        silent = f"nothing was received for {timeout_s:g} s (--silence-timeout)"
+        assert failed.error == silent
     assert failed.latency_s >= timeout_s
 
 

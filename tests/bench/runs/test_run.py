@@ -34,7 +34,7 @@ from tclue.puzzle.puzzle import Puzzle, house_line
         ({"price_in": -1.0, "price_out": 1.0}, "--price-in is -1.0"),
         ({"price_in": 1.0}, "--price-in and --price-out: expected both"),
         ({"hour_usd": -1.0}, "--hour-usd is -1.0"),
-        ({"timeout_s": 0.0}, "--timeout is 0.0"),
+        ({"timeout_s": 0.0}, "--request-timeout is 0.0"),
         ({"dtype": "int4"}, '--dtype is "int4"'),
         ({"api_base": "localhost:8000"}, "--api-base: expected a URL"),
         ({"api_base": "http://me:secret@host/v1"}, "without a password"),

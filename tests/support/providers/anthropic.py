@@ -116,7 +116,9 @@ class Anthropic:
 
     def empty(self, request: Request, reply: Reply) -> Reply:
         """A reply without blocks that ends normally."""
-        return replace(reply, text="", reasoning=None, finish="stop", reasoning_tokens=0)
+        return replace(
+            reply, text="", reasoning=None, finish="stop", reasoning_tokens=0, answer_tokens=0
+        )
 
     def problem(self, fault: Fault, key: str) -> Problem:
         """Errors."""

@@ -102,8 +102,10 @@ class Chat:
             yield {"content": piece}
 
     def empty(self, request: Request, reply: Reply) -> Reply:
-        """A reply without text that ends normally."""
-        return replace(reply, text="", reasoning=None, finish="stop")
+        """A reply without text and without billed tokens that ends normally."""
+        return replace(
+            reply, text="", reasoning=None, finish="stop", reasoning_tokens=0, answer_tokens=0
+        )
 
     def message(self, reply: Reply) -> dict[str, Any]:
         """The message of a whole reply."""

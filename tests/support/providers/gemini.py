@@ -61,7 +61,9 @@ class Gemini:
 
     def empty(self, request: Request, reply: Reply) -> Reply:
         """A candidate without parts that ends normally."""
-        return replace(reply, text="", reasoning=None, finish="stop", answer_tokens=0)
+        return replace(
+            reply, text="", reasoning=None, finish="stop", reasoning_tokens=0, answer_tokens=0
+        )
 
     def problem(self, fault: Fault, key: str) -> Problem:
         """Errors."""

@@ -8,7 +8,6 @@ reply has a dated model id; usage is streamed only on request, in an event witho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from .chat import Chat
@@ -63,10 +62,6 @@ class OpenAI(Chat):
     def served_model(self, request: Request) -> str:
         """The dated name."""
         return f"{request.model}-2026-11-01"
-
-    def empty(self, request: Request, reply: Reply) -> Reply:
-        """An empty string as content."""
-        return replace(super().empty(request, reply), reasoning_tokens=0)
 
     def problem(self, fault: Fault, key: str) -> Problem:
         """Errors."""

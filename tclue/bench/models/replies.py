@@ -1,0 +1,286 @@
+"""Replies: text, reasoning and facts, read from the bytes that a provider sent.
+
+    reading = ReplyReader()
+    reading.feed(chunk)
+    reading.finish()
+    reading.reply, reading.recognized, reading.streamed
+
+litellm converts every reply into OpenAI's form. It drops fields, invents finish reasons and token
+counts, and expects a stream where it asked for one. So the bytes decide: whether they are one JSON
+value or server-sent events, and which of four forms, each as one object or as events, they have:
+
+* `choices`: OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), which
+  DeepSeek, OpenRouter, vLLM and most others use too. The choice with index 0 counts;
+* `object: response`: OpenAI's Responses (https://platform.openai.com/docs/api-reference/responses);
+* `type: message`: Anthropic's messages (https://docs.claude.com/en/api/messages). A stream has
+  the prompt's usage at its start and the rest at its end;
+* `candidates`: Gemini's generateContent (https://ai.google.dev/api/generate-content). A blocked
+  prompt has no candidates, and the reason is in `promptFeedback`.
+
+In all forms a content is a text or a list of parts, some of which are reasoning. Finish reasons are
+kept in the provider's words; `failures` interprets them. As of 2026-11.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_BYTES = 1 << 26  # of a reply that is not streamed; a hundred times the longest text of a model
+# What a stream of server-sent events can begin with (https://html.spec.whatwg.org, 9.2.6).
+_EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+# The fields of a message, or of its parts, that hold reasoning. The first that is there is read,
+# because OpenRouter repeats `reasoning` in `reasoning_details`.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
+
+
+@dataclass
+class Reply:
+    """A reply. A fact is None if the reply does not have it."""
+
+    # the pieces of the text and of the reasoning
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    # as the provider sent it; a stream may send several, and then the last value of each field
+    usage: dict[str, Any] = field(default_factory=dict)
+    finish_reason: str | None = None
+    # the upstream provider's finish reason, in OpenRouter's replies
+    native_finish_reason: str | None = None
+    model_id: str | None = None
+    # the service tier of the whole reply, and the upstream provider that OpenRouter chose
+    service_tier: str | None = None
+    provider: str | None = None
+    # the text of a refusal; a reply may be refused without such a text
+    refusal: str | None = None
+    # the reason for which Gemini blocked the prompt
+    blocked: str | None = None
+    # an error instead of a reply, or within one
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.texts)
+
+    @property
+    def reasoning(self) -> str:
+        """The whole reasoning, as far as the provider shows it."""
+        return "".join(self.thoughts)
+
+
+class ReplyReader:
+    """Reads a body as it arrives. Of a stream only the reply is kept, not the events."""
+
+    def __init__(self) -> None:
+        self.reply = Reply()
+        # whether any part of the body has one of the forms
+        self.recognized = False
+        # whether the body consists of server-sent events; None until the first bytes show it
+        self.streamed: bool | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        # the last line, which may be incomplete, and the lines of an event that has more than one
+        self._rest = self._event = b""
+
+    def body(self) -> bytes:
+        """A body that is no stream, as far as it is kept."""
+        return b"".join(self._chunks)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if not self.streamed:
+            self._size += len(chunk)
+            if self._size <= MAX_BYTES:
+                self._chunks.append(chunk)
+            if self.streamed is False:
+                return
+            start = self.body().lstrip(b"\xef\xbb\xbf \t\r\n")
+            if not any(name.startswith(start[: len(name)]) for name in _EVENT_FIELDS):
+                self.streamed = False
+            if not start.startswith(_EVENT_FIELDS):
+                return
+            self.streamed, chunk = True, start
+            self._chunks.clear()
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._read_line(line.strip())
+
+    def finish(self) -> None:
+        """Read what is left when no more bytes come."""
+        if self.streamed:
+            self._read_line(self._rest.strip())
+        else:
+            self._read_event(self.body())
+        self._rest = b""
+
+    def _read_line(self, line: bytes) -> None:
+        if not line.startswith(b"data:"):
+            if not line:
+                self._event = b""
+            return
+        # An event may have several lines. Some servers do not separate events by an empty line.
+        event = b"\n".join(filter(None, (self._event, line[5:])))
+        known = self._read_event(line[5:]) or self._read_event(event)
+        self._event = b"" if known else event
+
+    def _read_event(self, text: bytes) -> bool:
+        """Add JSON to the reply; False if it is invalid or incomplete."""
+        try:
+            parsed = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError):
+            return False
+        for event in parsed if isinstance(parsed, list) else [parsed]:
+            if isinstance(event, dict):
+                self.recognized |= add_event(self.reply, event)
+        return True
+
+
+def _finite(text: str) -> float:
+    """A number. Raises ValueError for NaN, Infinity and 1e999, which no record can hold."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def add_event(reply: Reply, event: Mapping[str, Any]) -> bool:
+    """Add an event, or a whole reply, as parsed JSON. Returns whether one of the forms fits."""
+    error = event.get("error")
+    if error:
+        reply.error = error if isinstance(error, dict) else {"message": str(error)}
+    match event:
+        case {"choices": list(choices)}:
+            _add_choices(reply, event, choices)
+        case {"object": "response"} | {"response": {"object": "response"}}:
+            _add_response(reply, event.get("response", event))
+        case {"type": "response.output_text.delta", "delta": str(delta)}:
+            reply.texts.append(delta)
+        case {"type": "message"} | {"type": "message_start", "message": dict()}:
+            message = event.get("message", event)
+            reason = message.get("stop_reason")
+            _add(reply, message.get("usage"), model_id=message.get("model"), finish_reason=reason)
+            _add_parts(reply, message.get("content"))
+        case {"type": "content_block_start", "content_block": part} | {
+            "type": "content_block_delta",
+            "delta": part,
+        }:
+            _add_parts(reply, [part])
+        case {"type": "message_delta", "delta": dict(delta)}:
+            _add(reply, event.get("usage"), finish_reason=delta.get("stop_reason"))
+        case {"candidates": list()} | {"promptFeedback": dict()} | {"usageMetadata": dict()}:
+            _add_candidates(reply, event)
+        case _:
+            return error is not None
+    return True
+
+
+def _add_choices(reply: Reply, event: Mapping[str, Any], choices: list[Any]) -> None:
+    choice = _first(choices)
+    _add(
+        reply,
+        event.get("usage") or choice.get("usage"),
+        model_id=event.get("model"),
+        provider=event.get("provider"),
+        service_tier=event.get("service_tier"),
+        finish_reason=choice.get("finish_reason"),
+        native_finish_reason=choice.get("native_finish_reason"),
+    )
+    if isinstance(error := choice.get("error"), dict):
+        reply.error = error
+    message = _table(choice.get("delta"))
+    if not message and (message := _table(choice.get("message"))):
+        reply.texts.clear()  # it is whole, also if pieces came before it
+        reply.thoughts.clear()
+    _add_parts(reply, message.get("content", choice.get("text")))
+    reasoning = next((message[name] for name in _REASONING if message.get(name)), None)
+    reply.thoughts.append(_text_of(reasoning))
+    if isinstance(refusal := message.get("refusal"), str):
+        _add(reply, None, refusal=(reply.refusal or "") + refusal)
+
+
+def _add_response(reply: Reply, response: Mapping[str, Any]) -> None:
+    """Add a reply in the Responses form; the last event of a stream holds all of it."""
+    status, why = response.get("status"), _table(response.get("incomplete_details")).get("reason")
+    if status in ("queued", "in_progress"):
+        return
+    if error := response.get("error"):
+        reply.error = _table(error) or {"message": str(error)}
+    _add(
+        reply,
+        response.get("usage"),
+        model_id=response.get("model"),
+        service_tier=response.get("service_tier"),
+        finish_reason=why or status,
+    )
+    reply.texts.clear()
+    reply.thoughts.clear()
+    for item in _tables(response.get("output")):
+        if item.get("type") == "reasoning":
+            reply.thoughts.append(_text_of(item.get("content") or item.get("summary")))
+        else:
+            _add_parts(reply, item.get("content"))
+
+
+def _add_candidates(reply: Reply, event: Mapping[str, Any]) -> None:
+    candidate = _first(event.get("candidates"))
+    _add(
+        reply,
+        event.get("usageMetadata"),
+        model_id=event.get("modelVersion"),
+        finish_reason=candidate.get("finishReason"),
+        blocked=_table(event.get("promptFeedback")).get("blockReason"),
+    )
+    _add_parts(reply, _table(candidate.get("content")).get("parts"))
+
+
+def _add_parts(reply: Reply, content: Any) -> None:
+    """Add a content: a text, or a list of parts, of which some are reasoning or a refusal."""
+    if isinstance(content, str):
+        reply.texts.append(content)
+    elif content is not None and not isinstance(content, list):
+        reply.error = reply.error or {
+            "message": "the content of the reply is neither text nor parts"
+        }
+    else:
+        for part in content or ():
+            if isinstance(part, dict) and isinstance(part.get("refusal"), str):
+                reply.refusal = (reply.refusal or "") + part["refusal"]
+            elif isinstance(part, dict) and ("thinking" in part or part.get("thought") is True):
+                reply.thoughts.append(_text_of(part.get("thinking") or part.get("text")))
+            elif isinstance(part, dict) and part.get("type") in ("reasoning", "summary_text"):
+                reply.thoughts.append(_text_of(part))
+            else:
+                reply.texts.append(_text_of(part))
+
+
+def _text_of(value: Any) -> str:
+    """The text of a part, of a list of parts, or of a text itself; "" if it has none."""
+    match value:
+        case str():
+            return value
+        case list():
+            return "".join(map(_text_of, value))
+        case {"text": str(text)} | {"summary": str(text)} | {"content": str(text)}:
+            return text
+    return ""
+
+
+def _add(reply: Reply, usage: Any, **texts: Any) -> None:
+    """Add the usage and the texts that an event has. Later values replace earlier ones."""
+    reply.usage |= _table(usage)
+    for name, text in texts.items():
+        if isinstance(text, str) and text:
+            setattr(reply, name, text)
+
+
+def _first(choices: Any) -> dict[str, Any]:
+    """The choice with index 0, which a server may send in any place; {} if there is none."""
+    return next((choice for choice in _tables(choices) if not choice.get("index")), {})
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
