@@ -40,6 +40,7 @@ from tclue.secrets import clean
 TURNS_FROM_S = 0.1
 LONGEST_TURN_S = 0.05  # the longest time that the next request waits for one to be prepared
 CONNECT_S = 30.0
+_PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
 _TERMS = ("stream", "stream_options", "service_tier", "max_price")
 
@@ -130,9 +131,10 @@ class HostedModel(Model):
         """A function that records the first request, and refuses one that differs from it."""
 
         def check(origin: str, body: Mapping[str, Any]) -> None:
-            if not body:
+            sent = {"url": origin, "body": _without_prompt(body, prompt.strip())}
+            # A protocol may write the prompt in another way. Then every body is different.
+            if _PROMPT not in json.dumps(sent):
                 return
-            sent = {"url": origin, "body": _without_prompt(body, prompt)}
             if self.sent is None:
                 self.sent = sent
             if difference := _difference(self.sent, sent):
@@ -260,7 +262,7 @@ def _without_prompt(value: Any, prompt: str) -> Any:
     """The body of a request without the prompt and the seed."""
     match value:
         case str():
-            return value.replace(prompt, "(the prompt)")
+            return value.replace(prompt, _PROMPT)
         case list():
             return [_without_prompt(item, prompt) for item in value]
         case dict():
