@@ -17,8 +17,9 @@
 """
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.metadata import version
@@ -29,58 +30,93 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from tclue.bench.costs.cost import HOUR_USD, Prices, today
+from tclue.bench.costs.cost import HOUR_USD, Prices, SpecialPrices, today
 from tclue.bench.options import BenchOptions
 from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
-from tclue.strict import STRICT, Day, NotNegative, Text, read
+from tclue.strict import STRICT, CountOrZero, Day, NotNegative, Positive, Text, read
 
+# The names of prices: ours in `Prices`, the price book's, and litellm's.
+_KINDS = (
+    ("prompt_usd_per_million", "input", "input_cost_per_token"),
+    ("cached_usd_per_million", "cached_input", "cache_read_input_token_cost"),
+    ("cache_write_5m_usd_per_million", "cache_write_5m", "cache_creation_input_token_cost"),
+    (
+        *("cache_write_1h_usd_per_million", "cache_write_1h"),
+        "cache_creation_input_token_cost_above_1hr",
+    ),
+    ("completion_usd_per_million", "output", "output_cost_per_token"),
+)
+# service tier -> the suffix of its prices in litellm's list
+_LISTED = {"flex": "_flex", "balanced": "_balanced", "priority": "_priority"}
+_LISTED |= {"ultrafast": "_ultrafast", "batch": "_batches", "": ""}
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A provider's prices for some models, in dollars per million tokens."""
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Prices in dollars per million tokens; None if there is no such price, or none is stated."""
 
-    provider: Text
-    models: Annotated[tuple[str, ...], MinLen(1)]
     input: NotNegative
     output: NotNegative
-    # day of the price, and the page that states it
-    date: Day
-    source: Text
-    # None if the provider has no such price, or does not state it
     cached_input: NotNegative | None = None
     cache_write_5m: NotNegative | None = None
     cache_write_1h: NotNegative | None = None
+
+    @property
+    def usd(self) -> dict[str, Any]:
+        """The prices by their names in `Prices`."""
+        return {ours: getattr(self, name) for ours, name, _ in _KINDS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Special(Rates):
+    """Prices for replies of a service tier, for prompts above a number of tokens, or for both."""
+
+    tier: Text | None = None
+    above: CountOrZero = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Rates):
+    """A provider's prices for some models."""
+
+    provider: Text
+    models: Annotated[tuple[str, ...], MinLen(1)]
+    # day of the price, and the page that states it
+    date: Day
+    source: Text
+    # the tier "batch", in short
     batch_input: NotNegative | None = None
     batch_output: NotNegative | None = None
+    special: tuple[Special, ...] = ()
+    # region as replies name it -> factor of all prices
+    regions: Mapping[str, Positive] = field(default_factory=dict)
     note: Text | None = None
 
     @property
     def prices(self) -> Prices:
         """The prices of a run with this entry."""
+        special = self.special
+        if self.batch_input is not None and self.batch_output is not None:
+            special += (Special(tier="batch", input=self.batch_input, output=self.batch_output),)
         return Prices(
             "book",
             self.date.isoformat(),
             self.source,
-            prompt_usd_per_million=self.input,
-            cached_usd_per_million=self.cached_input,
-            cache_write_5m_usd_per_million=self.cache_write_5m,
-            cache_write_1h_usd_per_million=self.cache_write_1h,
-            completion_usd_per_million=self.output,
+            **self.usd,
+            special=tuple(SpecialPrices(**s.usd, tier=s.tier, above=s.above) for s in special),
+            regions=self.regions,
         )
 
 
-@dataclass(frozen=True)
-class Tier:
-    """A serverless host's prices for all models of a size, in dollars per million tokens."""
+@dataclass(frozen=True, kw_only=True)
+class Tier(Rates):
+    """A serverless host's prices for all models of a size."""
 
     name: Text
     # number of parameters, in words
     parameters: Text
-    input: NotNegative
-    output: NotNegative
     date: Day
     source: Text
     note: Text | None = None
@@ -88,13 +124,8 @@ class Tier:
     @property
     def prices(self) -> Prices:
         """The prices of a run with this tier."""
-        return Prices(
-            "tier",
-            self.date.isoformat(),
-            f"{self.name} ({self.parameters} parameters): {self.source}",
-            prompt_usd_per_million=self.input,
-            completion_usd_per_million=self.output,
-        )
+        origin = f"{self.name} ({self.parameters} parameters): {self.source}"
+        return Prices("tier", self.date.isoformat(), origin, **self.usd)
 
 
 @dataclass(frozen=True)
@@ -193,6 +224,8 @@ def read_book(path: Path) -> PriceBook:
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
         raise UserError(f"{path}: {duplicates[0]} has more than one price: expected one")
+    if any(not (each.tier or each.above) for entry in book.price for each in entry.special):
+        raise UserError(f"{path}: a special price without a condition: expected `tier` or `above`")
     return book
 
 
@@ -215,24 +248,34 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
     """
     listed = litellm_entry(litellm, name)
 
-    def price(field: str) -> float | None:
+    def usd(suffix: str) -> dict[str, Any]:
         """Dollars per million tokens, rounded, because the list has dollars per token."""
-        usd_per_token = listed.get(field)
-        return round(usd_per_token * 1e6, 6) if usd_per_token else None
+        per_token = {ours: listed.get(f"{key}{suffix}") for ours, _, key in _KINDS}
+        return {ours: round(price * 1e6, 6) if price else None for ours, price in per_token.items()}
 
-    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
-    if not prompt and not completion:
+    plain = usd("")
+    required = ("prompt_usd_per_million", "completion_usd_per_million")
+    if not any(plain[ours] for ours in required):
         return Prices("unknown", today())
+    lengths = {int(n) for n in re.findall(r"\binput_cost_per_token_above_(\d+)k", " ".join(listed))}
+    special = [
+        SpecialPrices(**prices, tier=tier or None, above=length * 1000)
+        for length in (0, *sorted(lengths))
+        for tier, suffix in _LISTED.items()
+        for prices in [usd(f"_above_{length}k_tokens{suffix}" if length else suffix)]
+        if (tier or length) and all(prices[ours] for ours in required)
+    ]
+    factors = listed.get("provider_specific_entry") or {}  # Anthropic's
+    if fast := factors.get("fast"):
+        special.append(SpecialPrices(**{k: n and n * fast for k, n in plain.items()}, tier="fast"))
     peak = "; at peak hours, lower at others" if "off_peak_pricing" in listed else ""
     return Prices(
         "litellm",
         today(),
         f"litellm {version('litellm')}{peak}",
-        prompt_usd_per_million=prompt or 0.0,
-        cached_usd_per_million=price("cache_read_input_token_cost"),
-        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
-        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
-        completion_usd_per_million=completion or 0.0,
+        **plain | {ours: plain[ours] or 0.0 for ours in required},
+        special=tuple(special),
+        regions={"us": factors["us"]} if "us" in factors else {},
     )
 
 
