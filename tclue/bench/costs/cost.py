@@ -161,7 +161,7 @@ def _rates(prices: Prices, usage: Usage) -> tuple[Prices | SpecialPrices | None,
     # Where long prompts cost more, a tier needs a price for them too.
     lengths = [s.above for s in prices.special if s.above < (usage.prompt_tokens or 0)]
     kind = (tier, max(lengths, default=0))
-    matching = [prices] if kind == (None, 0) else []
+    matching: list[Prices | SpecialPrices] = [prices] if kind == (None, 0) else []
     matching += [s for s in prices.special if (s.tier, s.above) == kind]
     return (matching[0], factor) if matching and factor is not None else (None, 1.0)
 

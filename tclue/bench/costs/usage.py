@@ -135,7 +135,8 @@ def _stated(raw: Mapping[str, Any], form: int, complete: bool) -> dict[str, int]
         if complete or kind in _FIRST:
             found = [_count(raw, path) for path in paths[form].split()]
             counts.update((kind, count) for count in reversed(found) if count is not None)
-    return counts if "prompt_tokens" in counts and any(counts.values()) else {}
+    filled = counts.get("prompt_tokens") or counts.get("completion_tokens")
+    return counts if filled and "prompt_tokens" in counts else {}
 
 
 def _settle(
