@@ -32,14 +32,17 @@ PLAIN_REGIONS = (None, "", "global", "not_available")
 
 @dataclass(frozen=True)
 class SpecialPrices:
-    """Prices that replace the plain ones for a service tier, for long prompts, or for both."""
+    """Prices that replace the plain ones for a service tier, for long prompts, or for both.
 
-    # dollars per million tokens, as in `Prices`
-    prompt_usd_per_million: NotNegative
-    completion_usd_per_million: NotNegative
-    cached_usd_per_million: NotNegative | None = None
-    cache_write_5m_usd_per_million: NotNegative | None = None
-    cache_write_1h_usd_per_million: NotNegative | None = None
+    They are in dollars per million tokens, and have the names of the price book.
+    """
+
+    input: NotNegative
+    output: NotNegative
+    # None if there is no such price, or none is stated
+    cached_input: NotNegative | None = None
+    cache_write_5m: NotNegative | None = None
+    cache_write_1h: NotNegative | None = None
     # the tier in the words of replies, in lower case; None for the plain one
     tier: str | None = None
     # number of prompt tokens above which they apply
@@ -152,7 +155,7 @@ def token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
     }
 
 
-def _rates(prices: Prices, usage: Usage) -> tuple[Prices | SpecialPrices | None, float]:
+def _rates(prices: Prices, usage: Usage) -> tuple[Prices | None, float]:
     """The prices for a reply's tier and prompt length, None if unknown, and its region's factor."""
     if prices.source in ("given", "tier"):
         return prices, 1.0  # the user said what any reply costs
@@ -161,9 +164,20 @@ def _rates(prices: Prices, usage: Usage) -> tuple[Prices | SpecialPrices | None,
     # Where long prompts cost more, a tier needs a price for them too.
     lengths = [s.above for s in prices.special if s.above < (usage.prompt_tokens or 0)]
     kind = (tier, max(lengths, default=0))
-    matching: list[Prices | SpecialPrices] = [prices] if kind == (None, 0) else []
-    matching += [s for s in prices.special if (s.tier, s.above) == kind]
-    return (matching[0], factor) if matching and factor is not None else (None, 1.0)
+    special = next((s for s in prices.special if (s.tier, s.above) == kind), None)
+    if factor is None or (special is None and kind != (None, 0)):
+        return None, 1.0
+    if special is None:
+        return prices, factor
+    rates = replace(
+        prices,
+        prompt_usd_per_million=special.input,
+        cached_usd_per_million=special.cached_input,
+        cache_write_5m_usd_per_million=special.cache_write_5m,
+        cache_write_1h_usd_per_million=special.cache_write_1h,
+        completion_usd_per_million=special.output,
+    )
+    return rates, factor
 
 
 def worst_case_usd(

@@ -34,62 +34,40 @@ from tclue.bench.costs.cost import HOUR_USD, Prices, SpecialPrices, today
 from tclue.bench.options import BenchOptions
 from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
-from tclue.strict import STRICT, CountOrZero, Day, NotNegative, Positive, Text, read
+from tclue.strict import STRICT, Day, NotNegative, Positive, Text, read
 
-# The names of prices: ours in `Prices`, the price book's, and litellm's.
-_KINDS = (
-    ("prompt_usd_per_million", "input", "input_cost_per_token"),
-    ("cached_usd_per_million", "cached_input", "cache_read_input_token_cost"),
-    ("cache_write_5m_usd_per_million", "cache_write_5m", "cache_creation_input_token_cost"),
-    (
-        *("cache_write_1h_usd_per_million", "cache_write_1h"),
-        "cache_creation_input_token_cost_above_1hr",
-    ),
-    ("completion_usd_per_million", "output", "output_cost_per_token"),
-)
-# service tier -> the suffix of its prices in litellm's list
-_LISTED = {"flex": "_flex", "balanced": "_balanced", "priority": "_priority"}
-_LISTED |= {"ultrafast": "_ultrafast", "batch": "_batches", "": ""}
+# The price book's names of prices -> litellm's, and service tiers -> litellm's suffixes
+_KINDS = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cached_input": "cache_read_input_token_cost",
+    "cache_write_5m": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
+}
+_TIERS = {"flex": "_flex", "balanced": "_balanced", "priority": "_priority"}
+_TIERS |= {"ultrafast": "_ultrafast", "batch": "_batches", "": ""}
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rates:
-    """Prices in dollars per million tokens; None if there is no such price, or none is stated."""
-
-    input: NotNegative
-    output: NotNegative
-    cached_input: NotNegative | None = None
-    cache_write_5m: NotNegative | None = None
-    cache_write_1h: NotNegative | None = None
-
-    @property
-    def usd(self) -> dict[str, Any]:
-        """The prices by their names in `Prices`."""
-        return {ours: getattr(self, name) for ours, name, _ in _KINDS}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Special(Rates):
-    """Prices for replies of a service tier, for prompts above a number of tokens, or for both."""
-
-    tier: Text | None = None
-    above: CountOrZero = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry(Rates):
-    """A provider's prices for some models."""
+@dataclass(frozen=True)
+class Entry:
+    """A provider's prices for some models, in dollars per million tokens."""
 
     provider: Text
     models: Annotated[tuple[str, ...], MinLen(1)]
+    input: NotNegative
+    output: NotNegative
     # day of the price, and the page that states it
     date: Day
     source: Text
-    # the tier "batch", in short
+    # None if the provider has no such price, or does not state it
+    cached_input: NotNegative | None = None
+    cache_write_5m: NotNegative | None = None
+    cache_write_1h: NotNegative | None = None
+    # short for the tier "batch"
     batch_input: NotNegative | None = None
     batch_output: NotNegative | None = None
-    special: tuple[Special, ...] = ()
+    special: tuple[SpecialPrices, ...] = ()
     # region as replies name it -> factor of all prices
     regions: Mapping[str, Positive] = field(default_factory=dict)
     note: Text | None = None
@@ -97,26 +75,32 @@ class Entry(Rates):
     @property
     def prices(self) -> Prices:
         """The prices of a run with this entry."""
-        special = self.special
+        batch: tuple[SpecialPrices, ...] = ()
         if self.batch_input is not None and self.batch_output is not None:
-            special += (Special(tier="batch", input=self.batch_input, output=self.batch_output),)
+            batch = (SpecialPrices(self.batch_input, self.batch_output, tier="batch"),)
         return Prices(
             "book",
             self.date.isoformat(),
             self.source,
-            **self.usd,
-            special=tuple(SpecialPrices(**s.usd, tier=s.tier, above=s.above) for s in special),
+            prompt_usd_per_million=self.input,
+            cached_usd_per_million=self.cached_input,
+            cache_write_5m_usd_per_million=self.cache_write_5m,
+            cache_write_1h_usd_per_million=self.cache_write_1h,
+            completion_usd_per_million=self.output,
+            special=self.special + batch,
             regions=self.regions,
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tier(Rates):
-    """A serverless host's prices for all models of a size."""
+@dataclass(frozen=True)
+class Tier:
+    """A serverless host's prices for all models of a size, in dollars per million tokens."""
 
     name: Text
     # number of parameters, in words
     parameters: Text
+    input: NotNegative
+    output: NotNegative
     date: Day
     source: Text
     note: Text | None = None
@@ -124,8 +108,13 @@ class Tier(Rates):
     @property
     def prices(self) -> Prices:
         """The prices of a run with this tier."""
-        origin = f"{self.name} ({self.parameters} parameters): {self.source}"
-        return Prices("tier", self.date.isoformat(), origin, **self.usd)
+        return Prices(
+            "tier",
+            self.date.isoformat(),
+            f"{self.name} ({self.parameters} parameters): {self.source}",
+            prompt_usd_per_million=self.input,
+            completion_usd_per_million=self.output,
+        )
 
 
 @dataclass(frozen=True)
@@ -250,20 +239,19 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
 
     def usd(suffix: str) -> dict[str, Any]:
         """Dollars per million tokens, rounded, because the list has dollars per token."""
-        per_token = {ours: listed.get(f"{key}{suffix}") for ours, _, key in _KINDS}
-        return {ours: round(price * 1e6, 6) if price else None for ours, price in per_token.items()}
+        per_token = {kind: listed.get(f"{key}{suffix}") for kind, key in _KINDS.items()}
+        return {kind: round(price * 1e6, 6) if price else None for kind, price in per_token.items()}
 
     plain = usd("")
-    required = ("prompt_usd_per_million", "completion_usd_per_million")
-    if not any(plain[ours] for ours in required):
+    if not plain["input"] and not plain["output"]:
         return Prices("unknown", today())
     lengths = {int(n) for n in re.findall(r"\binput_cost_per_token_above_(\d+)k", " ".join(listed))}
     special = [
         SpecialPrices(**prices, tier=tier or None, above=length * 1000)
         for length in (0, *sorted(lengths))
-        for tier, suffix in _LISTED.items()
+        for tier, suffix in _TIERS.items()
         for prices in [usd(f"_above_{length}k_tokens{suffix}" if length else suffix)]
-        if (tier or length) and all(prices[ours] for ours in required)
+        if (tier or length) and prices["input"] and prices["output"]
     ]
     factors = listed.get("provider_specific_entry") or {}  # Anthropic's
     if fast := factors.get("fast"):
@@ -273,7 +261,11 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
         "litellm",
         today(),
         f"litellm {version('litellm')}{peak}",
-        **plain | {ours: plain[ours] or 0.0 for ours in required},
+        prompt_usd_per_million=plain["input"] or 0.0,
+        cached_usd_per_million=plain["cached_input"],
+        cache_write_5m_usd_per_million=plain["cache_write_5m"],
+        cache_write_1h_usd_per_million=plain["cache_write_1h"],
+        completion_usd_per_million=plain["output"] or 0.0,
         special=tuple(special),
         regions={"us": factors["us"]} if "us" in factors else {},
     )

@@ -81,8 +81,10 @@ def test_the_shipped_book_and_litellms_list_agree_on_what_both_have() -> None:
 
 def _without_batch_cache(prices: Prices) -> Prices:
     """Prices in one order, without those of a batch's cached tokens, which the book leaves out."""
-    none = dict.fromkeys(("cached_usd_per_million", "cache_write_5m_usd_per_million"))
-    special = [replace(s, **none) if s.tier == "batch" else s for s in prices.special]
+    special = [
+        replace(s, cached_input=None, cache_write_5m=None) if s.tier == "batch" else s
+        for s in prices.special
+    ]
     return replace(prices, special=tuple(sorted(special, key=lambda s: (s.tier or "", s.above))))
 
 
@@ -300,10 +302,7 @@ def test_a_special_price_needs_a_condition(tmp_path: Path) -> None:
 def test_litellms_list_has_tiers_lengths_and_regions() -> None:
     litellm = load_litellm()
     gpt = list_prices(litellm, "openai/gpt-5.4")
-    kinds = {
-        (s.tier, s.above): (s.prompt_usd_per_million, s.completion_usd_per_million)
-        for s in gpt.special
-    }
+    kinds = {(s.tier, s.above): (s.input, s.output) for s in gpt.special}
     assert kinds == {
         ("flex", 0): (1.25, 7.5),
         ("priority", 0): (5.0, 30.0),

@@ -129,7 +129,7 @@ BILLS = [
     Bill(
         "Anthropic: a stream in the US region that ends with an input of 0",
         "anthropic/claude-sonnet-5-5",
-        [SONNET | {"inference_geo": "us"}, {"input_tokens": 0, "output_tokens": 14516}],
+        [{**SONNET, "inference_geo": "us"}, {"input_tokens": 0, "output_tokens": 14516}],
         [(1300, 2.00), (5000, 0.10), (14516, 10.00)],
         0.163086,
         factor=1.1,

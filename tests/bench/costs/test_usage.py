@@ -191,7 +191,12 @@ def test_a_later_zero_does_not_replace_a_count() -> None:
         "output_tokens": 2,
         "service_tier": "standard",
     }
-    end = {"input_tokens": 0, "cache_read_input_tokens": None, "output_tokens": 99, "cost": 0.0}
+    end: dict[str, Any] = {
+        "input_tokens": 0,
+        "cache_read_input_tokens": None,
+        "output_tokens": 99,
+        "cost": 0.0,
+    }
     end |= {"cache_creation": {"ephemeral_1h_input_tokens": 0}, "speed": "fast"}
     merged = merge_usage(start, end)
     assert merged == start | {"output_tokens": 99, "cost": 0.0, "speed": "fast"}
