@@ -32,14 +32,11 @@ PLAIN_REGIONS = (None, "", "global", "not_available")
 
 @dataclass(frozen=True)
 class SpecialPrices:
-    """Prices that replace the plain ones for a service tier, for long prompts, or for both.
+    """Prices that replace the plain ones for a service tier, for long prompts, or for both."""
 
-    They are in dollars per million tokens, and have the names of the price book.
-    """
-
+    # dollars per million tokens, with the price book's names; None if there is or is stated none
     input: NotNegative
     output: NotNegative
-    # None if there is no such price, or none is stated
     cached_input: NotNegative | None = None
     cache_write_5m: NotNegative | None = None
     cache_write_1h: NotNegative | None = None
@@ -164,20 +161,22 @@ def _rates(prices: Prices, usage: Usage) -> tuple[Prices | None, float]:
     # Where long prompts cost more, a tier needs a price for them too.
     lengths = [s.above for s in prices.special if s.above < (usage.prompt_tokens or 0)]
     kind = (tier, max(lengths, default=0))
-    special = next((s for s in prices.special if (s.tier, s.above) == kind), None)
-    if factor is None or (special is None and kind != (None, 0)):
+    special = [s for s in prices.special if (s.tier, s.above) == kind]
+    if factor is None or not (special or kind == (None, 0)):
         return None, 1.0
-    if special is None:
-        return prices, factor
-    rates = replace(
+    return (with_rates(prices, special[0]) if special else prices), factor
+
+
+def with_rates(prices: Prices, rates: Any) -> Prices:
+    """Prices with those of an object that has the price book's names."""
+    return replace(
         prices,
-        prompt_usd_per_million=special.input,
-        cached_usd_per_million=special.cached_input,
-        cache_write_5m_usd_per_million=special.cache_write_5m,
-        cache_write_1h_usd_per_million=special.cache_write_1h,
-        completion_usd_per_million=special.output,
+        prompt_usd_per_million=rates.input,
+        cached_usd_per_million=getattr(rates, "cached_input", None),
+        cache_write_5m_usd_per_million=getattr(rates, "cache_write_5m", None),
+        cache_write_1h_usd_per_million=getattr(rates, "cache_write_1h", None),
+        completion_usd_per_million=rates.output,
     )
-    return rates, factor
 
 
 def worst_case_usd(
@@ -185,10 +184,8 @@ def worst_case_usd(
 ) -> float | None:
     """The most that a request can cost: the dearest kind of prompt token, and the longest answer.
 
-    The prices for long prompts and for regions count where they may apply. Those of other service
-    tiers do not, because no request asks for one, and `terms` asks for the plain one where a
-    setting of the account could choose another.
-
+    Prices for long prompts and for regions count. Those of other service tiers do not, because no
+    request asks for one, and `terms` asks for the plain one where an account could choose another.
     None if there is no such bound, as for models that are paid by the hour.
     """
     if prices.source == "free":

@@ -30,7 +30,7 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from tclue.bench.costs.cost import HOUR_USD, Prices, SpecialPrices, today
+from tclue.bench.costs.cost import HOUR_USD, Prices, SpecialPrices, today, with_rates
 from tclue.bench.options import BenchOptions
 from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
@@ -75,21 +75,11 @@ class Entry:
     @property
     def prices(self) -> Prices:
         """The prices of a run with this entry."""
-        batch: tuple[SpecialPrices, ...] = ()
+        special = self.special
         if self.batch_input is not None and self.batch_output is not None:
-            batch = (SpecialPrices(self.batch_input, self.batch_output, tier="batch"),)
-        return Prices(
-            "book",
-            self.date.isoformat(),
-            self.source,
-            prompt_usd_per_million=self.input,
-            cached_usd_per_million=self.cached_input,
-            cache_write_5m_usd_per_million=self.cache_write_5m,
-            cache_write_1h_usd_per_million=self.cache_write_1h,
-            completion_usd_per_million=self.output,
-            special=self.special + batch,
-            regions=self.regions,
-        )
+            special += (SpecialPrices(self.batch_input, self.batch_output, tier="batch"),)
+        day, regions = self.date.isoformat(), self.regions
+        return with_rates(Prices("book", day, self.source, special=special, regions=regions), self)
 
 
 @dataclass(frozen=True)
@@ -108,13 +98,8 @@ class Tier:
     @property
     def prices(self) -> Prices:
         """The prices of a run with this tier."""
-        return Prices(
-            "tier",
-            self.date.isoformat(),
-            f"{self.name} ({self.parameters} parameters): {self.source}",
-            prompt_usd_per_million=self.input,
-            completion_usd_per_million=self.output,
-        )
+        origin = f"{self.name} ({self.parameters} parameters): {self.source}"
+        return with_rates(Prices("tier", self.date.isoformat(), origin), self)
 
 
 @dataclass(frozen=True)
@@ -245,6 +230,7 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
     plain = usd("")
     if not plain["input"] and not plain["output"]:
         return Prices("unknown", today())
+    plain |= {"input": plain["input"] or 0.0, "output": plain["output"] or 0.0}
     lengths = {int(n) for n in re.findall(r"\binput_cost_per_token_above_(\d+)k", " ".join(listed))}
     special = [
         SpecialPrices(**prices, tier=tier or None, above=length * 1000)
@@ -257,18 +243,10 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
     if fast := factors.get("fast"):
         special.append(SpecialPrices(**{k: n and n * fast for k, n in plain.items()}, tier="fast"))
     peak = "; at peak hours, lower at others" if "off_peak_pricing" in listed else ""
-    return Prices(
-        "litellm",
-        today(),
-        f"litellm {version('litellm')}{peak}",
-        prompt_usd_per_million=plain["input"] or 0.0,
-        cached_usd_per_million=plain["cached_input"],
-        cache_write_5m_usd_per_million=plain["cache_write_5m"],
-        cache_write_1h_usd_per_million=plain["cache_write_1h"],
-        completion_usd_per_million=plain["output"] or 0.0,
-        special=tuple(special),
-        regions={"us": factors["us"]} if "us" in factors else {},
-    )
+    regions = {"us": factors["us"]} if "us" in factors else {}
+    origin = f"litellm {version('litellm')}{peak}"
+    prices = Prices("litellm", today(), origin, special=tuple(special), regions=regions)
+    return with_rates(prices, SpecialPrices(**plain))
 
 
 def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:

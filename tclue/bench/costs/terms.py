@@ -1,9 +1,8 @@
 """The arguments of a request that decide its price and do not change the response.
 
-The service tier of OpenAI and Anthropic can depend on a setting of the account. The plain one is
-asked for, because a dearer or slower tier should be nobody's surprise. Gemini's is the plain one
-unless another is asked for (https://ai.google.dev/gemini-api/docs/priority-inference). litellm
-1.106.2 passes these arguments on (tests/bench/costs/test_terms.py).
+A setting of the account may choose the service tier of OpenAI and Anthropic, so the plain one is
+asked for. Gemini's is the plain one unless another is asked for
+(https://ai.google.dev/gemini-api/docs/priority-inference).
 """
 
 from collections.abc import Mapping

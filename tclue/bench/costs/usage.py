@@ -5,13 +5,11 @@ Providers count differently, and every difference changes the cost. The keys sho
 * OpenAI's chat form (also OpenRouter, DeepSeek, Together, Fireworks, Groq, vLLM): `prompt_tokens`
   includes tokens read from and written to a cache, and `completion_tokens` includes reasoning
   (https://platform.openai.com/docs/guides/prompt-caching, .../guides/reasoning). DeepSeek names
-  cached tokens `prompt_cache_hit_tokens` (https://api-docs.deepseek.com/guides/kv_cache). LiteLLM's
-  proxy keeps Anthropic's names of them.
+  cached tokens `prompt_cache_hit_tokens` (https://api-docs.deepseek.com/guides/kv_cache).
 * OpenAI's Responses form: the same counts under `input_tokens` and `output_tokens`.
 * Anthropic: "total input tokens in a request is the summation of input_tokens,
   cache_creation_input_tokens, and cache_read_input_tokens"; `output_tokens` includes thinking
-  (https://platform.claude.com/docs/en/api/messages). Cache writes without a stated
-  lifetime last 5 minutes, the default.
+  (https://platform.claude.com/docs/en/api/messages). Cache writes last 5 minutes by default.
 * Gemini: `promptTokenCount` includes cached content; thoughts are not part of the candidates
   (https://ai.google.dev/api/generate-content#UsageMetadata). Counts of 0 are left out, as always in
   the JSON of Protocol Buffers.
@@ -23,11 +21,8 @@ Providers count differently, and every difference changes the cost. The keys sho
 Some servers count differently from their form, and their total shows it: xAI counts reasoning
 beside the completion, proxies of Gemini count thoughts in the total alone, and proxies of Anthropic
 leave the cache out of the prompt. So the counts are checked as a whole. If exactly one reading fits
-the parts and the total, it is taken. Otherwise all counts are None, `problem` says why, and the
-cost is unknown.
-
-A missing count is None, never 0. So is a prompt of 0 tokens, which some servers send if they do not
-count.
+the parts and the total, it is taken. Otherwise all counts are None, and `problem` says why. A
+missing count is None, never 0, and a prompt of 0 tokens was not counted.
 """
 
 import json
@@ -40,7 +35,7 @@ from tclue.bench.costs.cost import PLAIN_TIERS, Usage
 # A number this large cannot be a count or a cost. Even larger ones could overflow.
 _TOO_LARGE = 10**12
 # The names of the counts in OpenAI's chat form, in the two forms with `input_tokens`, and in
-# Gemini's; of several, the first that a reply has is read. "written" is for all lifetimes.
+# Gemini's; of several, the first that a reply has is read.
 _NAMES = {
     "prompt_tokens": ("prompt_tokens", "input_tokens", "promptTokenCount"),
     "completion_tokens": ("completion_tokens", "output_tokens", "candidatesTokenCount"),
@@ -52,7 +47,7 @@ _NAMES = {
         "input_tokens_details.cached_tokens cache_read_input_tokens",
         "cachedContentTokenCount",
     ),
-    "written": (
+    "written": (  # to a cache, for any time
         "prompt_tokens_details.cache_write_tokens cache_creation_input_tokens",
         "input_tokens_details.cache_write_tokens cache_creation_input_tokens",
         "",
@@ -69,8 +64,6 @@ _NAMES = {
     ),
 }
 _CHAT, _INPUT, _GEMINI = range(3)
-# The counts that are final before the answer.
-_FIRST = ("prompt_tokens", "cached_tokens", "written", "cache_write_1h_tokens")
 
 
 def read_usage(
@@ -99,15 +92,16 @@ def read_usage(
     try:
         stated = [(form, _stated(raw, form, complete)) for form in (_CHAT, _INPUT, _GEMINI)]
         settled = [_settle(raw, *each, has_text and complete) for each in stated if each[1]]
-        merged = {name: count for counts in settled for name, count in counts.items()}
-        if any(merged[name] != count for counts in settled for name, count in counts.items()):
+        merged: dict[str, Any] = {name: n for counts in settled for name, n in counts.items()}
+        if any(merged[name] != n for counts in settled for name, n in counts.items()):
             raise ValueError("its usage has two forms with different counts")
         if not merged:
             raise ValueError("its usage counts no tokens")
     except ValueError as problem:
         # A bill of 0 for tokens that nobody counted is no bill.
         return replace(facts, reported_usd=facts.reported_usd or None, problem=str(problem))
-    return replace(facts, **merged if complete else {**merged, "completion_tokens": None})
+    usage = replace(facts, **merged)
+    return usage if complete else replace(usage, completion_tokens=None, reasoning_tokens=None)
 
 
 def merge_usage(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,11 +124,12 @@ def merge_usage(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[st
 
 def _stated(raw: Mapping[str, Any], form: int, complete: bool) -> dict[str, int]:
     """The final counts of a form as they were sent; none if it is missing or was not filled in."""
-    counts = {} if complete else {"completion_tokens": 0}
+    counts: dict[str, int] = {}
     for kind, paths in _NAMES.items():
-        if complete or kind in _FIRST:
-            found = [_count(raw, path) for path in paths[form].split()]
-            counts.update((kind, count) for count in reversed(found) if count is not None)
+        found = [_count(raw, path) for path in paths[form].split()]
+        counts.update((kind, count) for count in reversed(found) if count is not None)
+    if not complete:
+        counts |= {"completion_tokens": 0, "reasoning_tokens": 0, "total": 0}
     filled = counts.get("prompt_tokens") or counts.get("completion_tokens")
     return counts if filled and "prompt_tokens" in counts else {}
 
