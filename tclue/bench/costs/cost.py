@@ -5,8 +5,10 @@
   tokens, as in providers' bills. If the provider reports what it billed, that is the cost, unless
   the user gave the price.
 * A self-hosted server is priced by its tokens at a named tier, or by its share of GPU time.
-* The cost is None, never 0, if the price is unknown or if the reply does not report its tokens. A
-  price of 0 in litellm's list also counts as unknown.
+* Each response is priced by the facts in its reply: its service tier, its region and the length of
+  its prompt. A tier or region for which no price is known is not priced at the plain price.
+* The cost is None, never 0, if the price is unknown, if the reply does not report its tokens, or if
+  its counts contradict each other. A price of 0 in litellm's list also counts as unknown.
 * There are two calculators: ours (the usage that the provider sent, at the run's prices) and
   litellm's (its own reading of the usage, at its own prices). Both are recorded, and a difference
   is reported.
@@ -15,7 +17,7 @@
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tclue.strict import CountOrZero, NotNegative
@@ -23,6 +25,25 @@ from tclue.text import counted, dollars
 
 HOUR_USD = 0.10  # about the price of a cloud machine with 2 CPU cores
 TOLERANCE = 0.005  # relative difference that two calculators may have
+# What replies say of the tier and the region that the plain prices are for. None: they say nothing.
+PLAIN_TIERS = (None, "", "default", "standard", "on_demand", "auto")
+PLAIN_REGIONS = (None, "", "global", "not_available")
+
+
+@dataclass(frozen=True)
+class SpecialPrices:
+    """Prices that replace the plain ones for a service tier, for long prompts, or for both."""
+
+    # dollars per million tokens, with the price book's names; None if there is or is stated none
+    input: NotNegative
+    output: NotNegative
+    cached_input: NotNegative | None = None
+    cache_write_5m: NotNegative | None = None
+    cache_write_1h: NotNegative | None = None
+    # the tier in the words of replies, in lower case; None for the plain one
+    tier: str | None = None
+    # number of prompt tokens above which they apply
+    above: CountOrZero = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,9 @@ class Prices:
     # dollars per hour of wall time, of the machine or of one of its GPUs
     hour_usd: NotNegative | None = None
     gpus: int | None = None
+    special: tuple[SpecialPrices, ...] = ()
+    # region as replies name it -> factor of all prices
+    regions: Mapping[str, NotNegative] = field(default_factory=dict)
 
     @property
     def known(self) -> bool:
@@ -71,6 +95,11 @@ class Usage:
     reported_usd: NotNegative | None = None
     # the usage object that the provider sent
     raw: Mapping[str, Any] = field(default_factory=dict)
+    # the service tier and the region of the reply, in lower case; None if it does not name them
+    service_tier: str | None = None
+    region: str | None = None
+    # why the counts cannot be priced; the counts above are then None
+    problem: str | None = None
 
 
 def today() -> str:
@@ -98,28 +127,56 @@ def cost_parts(prices: Prices, usage: Usage, compute_s: float | None) -> dict[st
 
 def token_parts(prices: Prices, usage: Usage) -> dict[str, float] | None:
     """The cost of the tokens alone, whatever the provider reports; None if it is unknown."""
-    full, completion = prices.prompt_usd_per_million, prices.completion_usd_per_million
     prompt_tokens, completion_tokens = usage.prompt_tokens, usage.completion_tokens
-    if full is None or completion is None or prompt_tokens is None or completion_tokens is None:
+    rates, factor = _rates(prices, usage)
+    if rates is None or prompt_tokens is None or completion_tokens is None:
         return None
-    special = {
-        "cached_usd": (usage.cached_tokens, prices.cached_usd_per_million),
-        "cache_write_5m_usd": (usage.cache_write_5m_tokens, prices.cache_write_5m_usd_per_million),
-        "cache_write_1h_usd": (usage.cache_write_1h_tokens, prices.cache_write_1h_usd_per_million),
-    }
-    parts = {
-        name: tokens * price / 1e6
-        for name, (tokens, price) in special.items()
-        if tokens and price is not None
-    }
-    apart = sum(tokens for tokens, price in special.values() if tokens and price is not None)
+    full, completion = rates.prompt_usd_per_million, rates.completion_usd_per_million
+    if full is None or completion is None:
+        return None
+    parts, apart = {}, 0
+    for kind in ("cached", "cache_write_5m", "cache_write_1h"):
+        tokens, name = getattr(usage, f"{kind}_tokens"), f"{kind}_usd_per_million"
+        price = getattr(rates, name)
+        if tokens and price is not None:
+            parts[f"{kind}_usd"] = tokens * price / 1e6 * factor
+            apart += tokens
+        elif tokens and getattr(prices, name) is not None:
+            return None  # such tokens have a price of their own, but not at this tier or length
     if apart > prompt_tokens:
         return None  # the counts contradict each other
     return {
-        "prompt_usd": (prompt_tokens - apart) * full / 1e6,
+        "prompt_usd": (prompt_tokens - apart) * full / 1e6 * factor,
         **parts,
-        "completion_usd": completion_tokens * completion / 1e6,
+        "completion_usd": completion_tokens * completion / 1e6 * factor,
     }
+
+
+def _rates(prices: Prices, usage: Usage) -> tuple[Prices | None, float]:
+    """The prices for a reply's tier and prompt length, None if unknown, and its region's factor."""
+    if prices.source in ("given", "tier"):
+        return prices, 1.0  # the user said what any reply costs
+    tier = None if usage.service_tier in PLAIN_TIERS else usage.service_tier
+    factor = 1.0 if usage.region in PLAIN_REGIONS else prices.regions.get(str(usage.region))
+    # Where long prompts cost more, a tier needs a price for them too.
+    lengths = [s.above for s in prices.special if s.above < (usage.prompt_tokens or 0)]
+    kind = (tier, max(lengths, default=0))
+    special = [s for s in prices.special if (s.tier, s.above) == kind]
+    if factor is None or not (special or kind == (None, 0)):
+        return None, 1.0
+    return (with_rates(prices, special[0]) if special else prices), factor
+
+
+def with_rates(prices: Prices, rates: Any) -> Prices:
+    """Prices with those of an object that has the price book's names."""
+    return replace(
+        prices,
+        prompt_usd_per_million=rates.input,
+        cached_usd_per_million=getattr(rates, "cached_input", None),
+        cache_write_5m_usd_per_million=getattr(rates, "cache_write_5m", None),
+        cache_write_1h_usd_per_million=getattr(rates, "cache_write_1h", None),
+        completion_usd_per_million=rates.output,
+    )
 
 
 def worst_case_usd(
@@ -127,16 +184,18 @@ def worst_case_usd(
 ) -> float | None:
     """The most that a request can cost: the dearest kind of prompt token, and the longest answer.
 
+    Prices for long prompts and for regions count. Those of other service tiers do not, because no
+    request asks for one, and `terms` asks for the plain one where an account could choose another.
     None if there is no such bound, as for models that are paid by the hour.
     """
     if prices.source == "free":
         return 0.0
-    full, completion = prices.prompt_usd_per_million, prices.completion_usd_per_million
-    if full is None or completion is None or max_output_tokens is None:
-        return None
-    written = (prices.cache_write_5m_usd_per_million, prices.cache_write_1h_usd_per_million)
-    dearest = max(full, *(price or 0.0 for price in written))
-    return (prompt_tokens * dearest + max_output_tokens * completion) / 1e6
+    read = Usage(prompt_tokens, max_output_tokens)
+    written_5m = replace(read, cache_write_5m_tokens=prompt_tokens)
+    written_1h = replace(read, cache_write_1h_tokens=prompt_tokens)
+    costs = [repriced(usage, prices) for usage in (read, written_5m, written_1h)]
+    known = [cost for cost in costs if cost is not None]
+    return max(known) * max((1.0, *prices.regions.values())) if known else None
 
 
 def repriced(usage: Usage, prices: Prices) -> float | None:
@@ -165,13 +224,17 @@ def agreement(
     if prices.source == "unknown":
         return "no price is known"
     notes = []
-    unpriced = sum(cost_usd is None for _, cost_usd, _ in responses)
+    unpriced = [usage for usage, cost_usd, _ in responses if cost_usd is None]
     if unpriced:
-        notes.append(f"{unpriced} of {counted(len(responses), 'response')} without a known cost")
+        note = f"{len(unpriced)} of {counted(len(responses), 'response')} without a known cost"
+        reasons = [usage.problem or (usage.prompt_tokens and _special(usage)) for usage in unpriced]
+        notes.append(note + next((f": {reason}" for reason in reasons if reason), ""))
     if prices.source not in ("book", "litellm"):
         return "; ".join(notes) or None
+    # litellm's calculator is not told the tier and the region.
     bills = [
-        (repriced(usage, prices), usage.reported_usd, litellm) for usage, _, litellm in responses
+        (repriced(usage, prices), usage.reported_usd, None if _special(usage) else litellm)
+        for usage, _, litellm in responses
     ]
     if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")
@@ -186,9 +249,16 @@ def agreement(
                 f"calculators differ on {differing} of {counted(len(known), 'response')}: "
                 f"{dollars(ours_usd, 6)} by our prices, {dollars(theirs_usd, 6)} by {name}"
             )
-    unknown = sum(litellm is None for _, _, litellm in bills)
+    unknown = sum(litellm is None for _, _, litellm in responses)
     if unknown == len(bills):
         notes.append("litellm does not know this model")
     elif unknown:
         notes.append(f"litellm does not know {unknown} of {counted(len(bills), 'response')}")
     return "; ".join(notes) or None
+
+
+def _special(usage: Usage) -> str | None:
+    """What a reply of another tier or region than the plain one is; None for a plain one."""
+    if usage.service_tier in PLAIN_TIERS and usage.region in PLAIN_REGIONS:
+        return None
+    return f"service tier {usage.service_tier or 'default'}, region {usage.region or 'global'}"

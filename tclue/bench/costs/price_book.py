@@ -17,8 +17,9 @@
 """
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.metadata import version
@@ -29,12 +30,22 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from tclue.bench.costs.cost import HOUR_USD, Prices, today
+from tclue.bench.costs.cost import HOUR_USD, Prices, SpecialPrices, today, with_rates
 from tclue.bench.options import BenchOptions
 from tclue.config_files import read_toml, user_file
 from tclue.errors import UserError
-from tclue.strict import STRICT, Day, NotNegative, Text, read
+from tclue.strict import STRICT, Day, NotNegative, Positive, Text, read
 
+# The price book's names of prices -> litellm's, and service tiers -> litellm's suffixes
+_KINDS = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cached_input": "cache_read_input_token_cost",
+    "cache_write_5m": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
+}
+_TIERS = {"flex": "_flex", "balanced": "_balanced", "priority": "_priority"}
+_TIERS |= {"ultrafast": "_ultrafast", "batch": "_batches", "": ""}
 SHIPPED = Path(str(files("tclue.bench") / "data" / "prices.toml"))
 
 
@@ -53,23 +64,22 @@ class Entry:
     cached_input: NotNegative | None = None
     cache_write_5m: NotNegative | None = None
     cache_write_1h: NotNegative | None = None
+    # short for the tier "batch"
     batch_input: NotNegative | None = None
     batch_output: NotNegative | None = None
+    special: tuple[SpecialPrices, ...] = ()
+    # region as replies name it -> factor of all prices
+    regions: Mapping[str, Positive] = field(default_factory=dict)
     note: Text | None = None
 
     @property
     def prices(self) -> Prices:
         """The prices of a run with this entry."""
-        return Prices(
-            "book",
-            self.date.isoformat(),
-            self.source,
-            prompt_usd_per_million=self.input,
-            cached_usd_per_million=self.cached_input,
-            cache_write_5m_usd_per_million=self.cache_write_5m,
-            cache_write_1h_usd_per_million=self.cache_write_1h,
-            completion_usd_per_million=self.output,
-        )
+        special = self.special
+        if self.batch_input is not None and self.batch_output is not None:
+            special += (SpecialPrices(self.batch_input, self.batch_output, tier="batch"),)
+        day, regions = self.date.isoformat(), self.regions
+        return with_rates(Prices("book", day, self.source, special=special, regions=regions), self)
 
 
 @dataclass(frozen=True)
@@ -88,13 +98,8 @@ class Tier:
     @property
     def prices(self) -> Prices:
         """The prices of a run with this tier."""
-        return Prices(
-            "tier",
-            self.date.isoformat(),
-            f"{self.name} ({self.parameters} parameters): {self.source}",
-            prompt_usd_per_million=self.input,
-            completion_usd_per_million=self.output,
-        )
+        origin = f"{self.name} ({self.parameters} parameters): {self.source}"
+        return with_rates(Prices("tier", self.date.isoformat(), origin), self)
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,8 @@ def read_book(path: Path) -> PriceBook:
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
         raise UserError(f"{path}: {duplicates[0]} has more than one price: expected one")
+    if any(not (each.tier or each.above) for entry in book.price for each in entry.special):
+        raise UserError(f"{path}: a special price without a condition: expected `tier` or `above`")
     return book
 
 
@@ -215,25 +222,31 @@ def list_prices(litellm: ModuleType, name: str) -> Prices:
     """
     listed = litellm_entry(litellm, name)
 
-    def price(field: str) -> float | None:
+    def usd(suffix: str) -> dict[str, Any]:
         """Dollars per million tokens, rounded, because the list has dollars per token."""
-        usd_per_token = listed.get(field)
-        return round(usd_per_token * 1e6, 6) if usd_per_token else None
+        per_token = {kind: listed.get(f"{key}{suffix}") for kind, key in _KINDS.items()}
+        return {kind: round(price * 1e6, 6) if price else None for kind, price in per_token.items()}
 
-    prompt, completion = price("input_cost_per_token"), price("output_cost_per_token")
-    if not prompt and not completion:
+    plain = usd("")
+    if not plain["input"] and not plain["output"]:
         return Prices("unknown", today())
+    plain |= {"input": plain["input"] or 0.0, "output": plain["output"] or 0.0}
+    lengths = {int(n) for n in re.findall(r"\binput_cost_per_token_above_(\d+)k", " ".join(listed))}
+    special = [
+        SpecialPrices(**prices, tier=tier or None, above=length * 1000)
+        for length in (0, *sorted(lengths))
+        for tier, suffix in _TIERS.items()
+        for prices in [usd(f"_above_{length}k_tokens{suffix}" if length else suffix)]
+        if (tier or length) and prices["input"] and prices["output"]
+    ]
+    factors = listed.get("provider_specific_entry") or {}  # Anthropic's
+    if fast := factors.get("fast"):
+        special.append(SpecialPrices(**{k: n and n * fast for k, n in plain.items()}, tier="fast"))
     peak = "; at peak hours, lower at others" if "off_peak_pricing" in listed else ""
-    return Prices(
-        "litellm",
-        today(),
-        f"litellm {version('litellm')}{peak}",
-        prompt_usd_per_million=prompt or 0.0,
-        cached_usd_per_million=price("cache_read_input_token_cost"),
-        cache_write_5m_usd_per_million=price("cache_creation_input_token_cost"),
-        cache_write_1h_usd_per_million=price("cache_creation_input_token_cost_above_1hr"),
-        completion_usd_per_million=completion or 0.0,
-    )
+    regions = {"us": factors["us"]} if "us" in factors else {}
+    origin = f"litellm {version('litellm')}{peak}"
+    prices = Prices("litellm", today(), origin, special=tuple(special), regions=regions)
+    return with_rates(prices, SpecialPrices(**plain))
 
 
 def litellm_usd(litellm: ModuleType, name: str, usage: Any) -> float | None:

@@ -27,6 +27,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tclue.bench.costs.usage import merge_usage
+
 MAX_BYTES = 1 << 26  # of a reply that is not streamed; a hundred times the longest text of a model
 # What a stream of server-sent events can begin with (https://html.spec.whatwg.org, 9.2.6).
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -267,7 +269,7 @@ def _text_of(value: Any) -> str:
 
 def _add(reply: Reply, usage: Any, **texts: Any) -> None:
     """Add the usage and the texts that an event has. Later values replace earlier ones."""
-    reply.usage |= _table(usage)
+    reply.usage = merge_usage(reply.usage, _table(usage))
     for name, text in texts.items():
         if isinstance(text, str) and text:
             setattr(reply, name, text)

@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 from tclue.bench.costs.cost import Prices, today
 from tclue.bench.costs.price_book import litellm_entry, prices_for
+from tclue.bench.costs.terms import terms
 from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel
 from tclue.bench.models.reasoning import ModelCapabilities, ReasoningPlan, plan
 from tclue.bench.models.registry import (
@@ -116,7 +117,11 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     if options.seed is not None and supported and "seed" not in supported:
         raise UserError(f"{match.name}: {provider} accepts no seed: leave --seed out")
     priced = prices_for(route, provider, options, litellm)
-    resolved = [_resolved(one, route, match, served_as, priced, options) for one in plans]
+    asked = {} if options.api_base else terms(provider, priced)
+    resolved = [
+        replace(_resolved(one, route, match, served_as, priced, options), terms=asked)
+        for one in plans
+    ]
     return [HostedModel(route, one, NO_KEY if missing else None) for one in resolved]
 
 

@@ -1,13 +1,22 @@
 """The price book: what it holds, how strictly it is read, and what goes before what."""
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tclue.bench.costs.cost import Prices, Usage, agreement, cost_parts, repriced
+from tclue.bench.costs.cost import (
+    Prices,
+    SpecialPrices,
+    Usage,
+    agreement,
+    cost_parts,
+    repriced,
+    worst_case_usd,
+)
 from tclue.bench.costs.price_book import (
     SHIPPED,
     list_prices,
@@ -19,6 +28,7 @@ from tclue.bench.costs.price_book import (
 from tclue.bench.models.hosted import load_litellm
 from tclue.bench.runs.run import BenchOptions
 from tclue.errors import UserError
+from tclue.strict import read
 
 # A book of a user's own.
 ONE = """
@@ -61,11 +71,21 @@ def test_the_shipped_book_and_litellms_list_agree_on_what_both_have() -> None:
     for entry in read_book(SHIPPED).price:
         for model in entry.models:
             name = f"{entry.provider}/{model}"
-            listed = list_prices(litellm, name)
-            same = replace(entry.prices, source="litellm", date=listed.date, origin=listed.origin)
-            if listed.source != "unknown" and listed != same:
+            listed, ours = list_prices(litellm, name), entry.prices
+            if listed.source != "unknown" and _without_batch_cache(ours) != _without_batch_cache(
+                replace(listed, source="book", date=ours.date, origin=ours.origin)
+            ):
                 differing.add(name)
     assert not differing
+
+
+def _without_batch_cache(prices: Prices) -> Prices:
+    """Prices in one order, without those of a batch's cached tokens, which the book leaves out."""
+    special = [
+        replace(s, cached_input=None, cache_write_5m=None) if s.tier == "batch" else s
+        for s in prices.special
+    ]
+    return replace(prices, special=tuple(sorted(special, key=lambda s: (s.tier or "", s.above))))
 
 
 def test_a_model_is_found_with_its_providers_prefix_or_without() -> None:
@@ -184,6 +204,125 @@ def test_a_price_that_hangs_on_the_hour_is_the_higher_one_and_says_so() -> None:
     assert prices.origin.endswith("; at peak hours, lower at others")
 
 
+# A book's prices with all that a reply can change.
+WITH_TIERS = """
+[[price]]
+provider = "openai"
+models = ["gpt-5"]
+input = 1
+cached_input = 0.1
+output = 10
+date = 2026-11-24
+source = "my contract"
+batch_input = 0.25
+batch_output = 2.5
+regions = { us = 1.1 }
+special = [
+    { tier = "flex", input = 0.5, cached_input = 0.05, output = 5 },
+    { tier = "priority", input = 2, output = 20 },
+    { above = 1000, input = 3, cached_input = 0.3, output = 30 },
+    { tier = "flex", above = 1000, input = 1.5, cached_input = 0.15, output = 15 },
+]
+"""
+
+
+@pytest.fixture
+def tiers(tmp_path: Path) -> Prices:
+    path = tmp_path / "tiers.toml"
+    path.write_text(WITH_TIERS)
+    entry = price_book(path).find("gpt-5", "openai")
+    assert entry is not None
+    return entry.prices
+
+
+@pytest.mark.parametrize(
+    ("tier", "region", "prompt", "cached", "micro_dollars"),
+    [
+        (None, None, 1000, 0, 1000 * 1 + 100 * 10),
+        ("default", "global", 1000, 0, 1000 * 1 + 100 * 10),
+        ("standard", "not_available", 1000, 400, 600 * 1 + 400 * 0.1 + 100 * 10),
+        ("flex", None, 1000, 400, 600 * 0.5 + 400 * 0.05 + 100 * 5),
+        ("priority", None, 1000, 0, 1000 * 2 + 100 * 20),
+        ("batch", None, 1000, 0, 1000 * 0.25 + 100 * 2.5),
+        (None, "us", 1000, 400, (600 * 1 + 400 * 0.1 + 100 * 10) * 1.1),
+        ("flex", "us", 1000, 0, (1000 * 0.5 + 100 * 5) * 1.1),
+        # 1000 tokens are not above 1000
+        (None, None, 1001, 400, 601 * 3 + 400 * 0.3 + 100 * 30),
+        ("flex", None, 1001, 400, 601 * 1.5 + 400 * 0.15 + 100 * 15),
+        # no price is stated: never the plain one
+        ("priority", None, 1000, 400, None),
+        ("priority", None, 1001, 0, None),
+        ("batch", None, 1001, 0, None),
+        ("scale", None, 1000, 0, None),
+        (None, "eu", 1000, 0, None),
+    ],
+)
+def test_a_reply_is_priced_by_its_tier_region_and_length(
+    tiers: Prices, tier: str, region: str, prompt: int, cached: int, micro_dollars: float | None
+) -> None:
+    usage = Usage(prompt, 100, cached, service_tier=tier, region=region)
+    expected = None if micro_dollars is None else pytest.approx(micro_dollars / 1e6)
+    assert repriced(usage, tiers) == expected
+    parts = cost_parts(tiers, usage, None)
+    assert (parts and sum(parts.values())) == expected
+    # What the provider says that it billed, and what the user gave, hold for any reply.
+    billed = replace(usage, reported_usd=0.5)
+    assert cost_parts(tiers, billed, None) == {"reported_usd": 0.5}
+    given = Prices("given", "", prompt_usd_per_million=1.0, completion_usd_per_million=1.0)
+    assert repriced(usage, given) == pytest.approx((prompt + 100) / 1e6)
+
+
+def test_the_most_that_a_request_can_cost_includes_length_and_region(tiers: Prices) -> None:
+    assert worst_case_usd(tiers, 1000, 100) == pytest.approx((1000 * 1 + 100 * 10) / 1e6 * 1.1)
+    assert worst_case_usd(tiers, 1001, 100) == pytest.approx((1001 * 3 + 100 * 30) / 1e6 * 1.1)
+    assert worst_case_usd(tiers, 1000, None) is None
+
+
+def test_a_run_records_all_prices_and_older_runs_have_none(tiers: Prices) -> None:
+    recorded = json.loads(json.dumps(asdict(tiers)))
+    assert read(Prices, recorded, "run.json") == tiers
+    older = {k: v for k, v in recorded.items() if k not in ("special", "regions")}
+    assert read(Prices, older, "run.json") == replace(tiers, special=(), regions={})
+    usage = json.loads(json.dumps(asdict(Usage(1000, 100, 400))))
+    for name in ("service_tier", "region", "problem"):
+        del usage[name]
+    assert repriced(read(Usage, usage, "a line"), tiers) == repriced(Usage(1000, 100, 400), tiers)
+
+
+def test_a_special_price_needs_a_condition(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(WITH_TIERS.replace('tier = "priority", ', ""))
+    with pytest.raises(UserError, match=r"mine\.toml: a special price without a condition: exp"):
+        price_book(path)
+    path.write_text(WITH_TIERS.replace("us = 1.1", "us = 0"))
+    with pytest.raises(UserError, match=r"price\.1\.regions\.us is 0: expected a number above 0"):
+        price_book(path)
+
+
+def test_litellms_list_has_tiers_lengths_and_regions() -> None:
+    litellm = load_litellm()
+    gpt = list_prices(litellm, "openai/gpt-5.4")
+    kinds = {(s.tier, s.above): (s.input, s.output) for s in gpt.special}
+    assert kinds == {
+        ("flex", 0): (1.25, 7.5),
+        ("priority", 0): (5.0, 30.0),
+        ("batch", 0): (1.25, 7.5),
+        (None, 272_000): (5.0, 22.5),
+        ("flex", 272_000): (2.5, 11.25),
+        ("batch", 272_000): (2.5, 11.25),
+    }
+    opus = list_prices(litellm, "anthropic/claude-opus-5-5")
+    plain = Usage(1000, 1000)
+    usd = repriced(plain, opus)
+    assert usd is not None
+    assert opus.regions == {"us": 1.1}
+    assert repriced(replace(plain, service_tier="fast"), opus) == pytest.approx(2 * usd)
+    assert repriced(replace(plain, service_tier="fast", region="us"), opus) == pytest.approx(
+        2.2 * usd
+    )
+    assert repriced(replace(plain, service_tier="priority"), opus) is None
+
+
 def response(
     prompt: int, completion: int, litellm_usd: float | None, **usage: Any
 ) -> tuple[Usage, float, float | None]:
@@ -207,6 +346,21 @@ def test_where_the_calculators_differ_it_is_said() -> None:
     billed = response(1000, 1000, 0.002, reported_usd=0.003)
     assert agreement(book, [billed]) == (
         "calculators differ on 1 of 1 response: $0.002 by our prices, $0.003 by the provider"
+    )
+    # litellm's calculator is not told the tier; the provider's own bill still counts.
+    flex = replace(book, special=(SpecialPrices(0.5, 0.5, tier="flex"),))
+    half = response(1000, 1000, 0.002, service_tier="flex")
+    assert agreement(flex, [half, same]) is None
+    assert agreement(flex, [response(1000, 1000, 0.002, service_tier="flex", reported_usd=0.002)])
+    # An unknown cost has a reason.
+    broken = Usage(problem="its usage counts no tokens"), None, None
+    other = Usage(1000, 1000, service_tier="scale", region="us"), None, 0.002
+    assert agreement(book, [same, broken, other]) == (
+        "2 of 3 responses without a known cost: its usage counts no tokens; "
+        "litellm does not know 1 of 3 responses"
+    )
+    assert agreement(book, [same, other]) == (
+        "1 of 2 responses without a known cost: service tier scale, region us"
     )
     listed = replace(book, source="litellm")
     assert agreement(listed, [same]) == "not in the price book: counted at litellm's price"
