@@ -57,15 +57,17 @@ def load_litellm() -> ModuleType:
 class HostedModel(Model):
     """A model that litellm reaches."""
 
-    def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
-        """`name` is litellm's. `key` replaces a missing key if the server needs none."""
+    def __init__(
+        self, name: str, resolved: ResolvedModel, key: str | None = None, base: str | None = None
+    ) -> None:
+        """`name` is litellm's. Without a `key` and a `base` URL, litellm's own are used."""
         self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
         self._arguments: dict[str, Any] = {
             **resolved.request,
             "model": name,
-            "api_base": resolved.api_base,
+            "api_base": base or resolved.api_base,
             "api_key": key,
             "timeout": resolved.timeout_s,
             # The executor retries and counts. This also turns off the HTTP client's own retries.
@@ -141,7 +143,8 @@ class HostedModel(Model):
         message = clean(failures.error_text(facts.error) if facts and facts.error else str(error))
         if captured.status is not None and captured.status >= 400:
             text = body.decode("utf-8", "replace")
-            failure = failures.of_status(captured.status, captured.headers, text, time.time())
+            status, headers = captured.status, captured.headers
+            failure = failures.of_status(status, headers, text, time.time(), latency_s)
             # Some providers repeat the status as their own code.
             message = f"{captured.status}: {message.removeprefix(f'{captured.status}: ')}"
         elif captured.status is not None:
