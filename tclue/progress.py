@@ -54,8 +54,8 @@ class Progress:
             )
             self._bar.start()
 
-    def show(self, done: int, text: str) -> None:
-        """Show the state from now on, if it is time for that."""
+    def show(self, done: int, text: str, *, at_once: bool = False) -> None:
+        """Show the state from now on, if it is time for that or if it must be seen at once."""
         self._done, self._text = done, text
         if self._first is None:
             self._first = done  # work that an earlier run did says nothing about the pace of this
@@ -63,7 +63,7 @@ class Progress:
             from rich.markup import escape
 
             self._bar.update(self._task, completed=done, text=escape(text))
-        elif time.monotonic() - self._shown_s >= SECONDS_BETWEEN_LINES:
+        elif at_once or time.monotonic() - self._shown_s >= SECONDS_BETWEEN_LINES:
             self._line()
 
     def close(self) -> None:

@@ -19,7 +19,8 @@ from typing import Any, Self
 from places import ROOT
 
 from tclue.bench.records import Run, read_run
-from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.bench.runs.executor import NO_ANSWER
+from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.summary import Summary
 from tclue.puzzle.generate import generate
@@ -39,6 +40,8 @@ class Silent(RunProgress):
 
     def pace(self, limit: int) -> None: ...
 
+    def wait(self, seconds: float, why: str) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -56,9 +59,14 @@ def write_puzzles(folder: Path, count: int) -> tuple[Path, list[Puzzle]]:
 
 
 def bench(model: str, puzzles: Path, results: Path, **options: Any) -> Summary:
-    """Run one model in this process."""
+    """Run one model in this process. That no request was answered is no error here."""
     chosen = BenchOptions(puzzles=str(puzzles), results=results, **options)
-    (summary,) = run_models([model], chosen, Silent())
+    try:
+        (summary,) = run_models([model], chosen, Silent())
+    except StopError as stopped:
+        if NO_ANSWER not in str(stopped):
+            raise
+        (summary,) = stopped.summaries
     return summary
 
 

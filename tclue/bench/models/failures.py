@@ -3,12 +3,12 @@
 A failure is of one kind:
 
 * "again": there was no answer and nothing was billed. This is a missing connection, one that was
-  lost before a reply and within AT_WORK_S, status 408, 409, 425 or 429, or 5xx including
-  Anthropic's 529 "overloaded". The request is retried.
-* "maybe-paid": a time-out, a connection that was lost later, a stream that was cut off, a body that
-  cannot be read, or an error within a 200. It may have been billed, so it is not retried without
-  the user's knowledge. It is recorded as failed, with the most that it may have cost; the same
-  command requests it again.
+  lost before a reply and within AT_WORK_S, status 408, 409, 425 or 429, or 5xx within AT_WORK_S
+  including Anthropic's 529 "overloaded". The request is retried.
+* "maybe-paid": a time-out, a connection that was lost later, a later 5xx, 504 and 524 (a proxy that
+  stopped waiting for a server at work), a stream that was cut off, a body that cannot be read, or
+  an error within a 200. It may have been billed, so it is not retried without the user's knowledge.
+  It is recorded as failed, with the most that it may have cost; the same command requests it again.
 * "stop": further requests are useless until the user fixes something: a key, money, a day's quota,
   a model's name, a setting.
 * "refused": the model refused, and the provider reports that as an error. It is scored.
@@ -24,13 +24,16 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Literal
 
-LONGEST_WAIT_S = 300.0
-# If a connection is lost after this time, the server was working on a reply: proxies drop silent
-# connections after minutes, but the provider may complete the reply and bill it.
+# How long a provider may ask to wait, and how long a model that is only rate-limited is waited for.
+LONGEST_WAIT_S = 900.0
+_LONGEST_BODY = 100_000  # characters of a reply that are searched for what is wrong
+# If a connection is lost or a 5xx arrives after this time, the server was working on a reply:
+# proxies drop silent connections after minutes, but the provider may complete and bill the reply.
 AT_WORK_S = 10.0
 
 Ending = Literal["answered", "truncated", "refused", "broken"]
@@ -69,8 +72,10 @@ class Failure:
     to_do: str | None = None
     # seconds that the provider asks to wait, if it does
     wait_s: float | None = None
-    # whether a rate limit (429) caused it
-    rate_limited: bool = False
+    # whether the provider is only busy: a rate limit (429), or an overload (503, 529)
+    busy: bool = False
+    # whether there was no connection, because none was accepted or the host is unknown
+    unconnected: bool = False
 
 
 KEY = Failure("stop", "the key is not accepted: check the environment variable that holds it")
@@ -101,11 +106,18 @@ _MODEL = re.compile(r"model_not_found|model not exist|not a valid model id", re.
 _FLAGGED = re.compile(
     r"content_policy_violation|content_filter|invalid_prompt|moderation|flagged", re.IGNORECASE
 )
+_DELAY = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
 _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 
 
-def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) -> Failure:
-    """The failure for an error status; `now_s` is the current time, for a date in Retry-After."""
+def of_status(
+    status: int, headers: Mapping[str, str], body: str, now_s: float, waited_s: float = 0.0
+) -> Failure:
+    """The failure for an error status.
+
+    `now_s` is the current time, for a date in Retry-After; `waited_s` the time since it was sent.
+    """
+    body = body[:_LONGEST_BODY]
     wait_s = retry_after_s(headers, body, now_s)
     if _MONEY.search(body):
         return MONEY
@@ -114,7 +126,7 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
             return KEY
         # OpenRouter: with a time to wait, credit is only short for the requests in flight.
         case 402:
-            return MONEY if wait_s is None else _again(wait_s, rate_limited=True)
+            return MONEY if wait_s is None else _again(wait_s, busy=True)
         case 403:
             return Failure("refused") if _FLAGGED.search(body) else RIGHTS
         case 404:
@@ -124,9 +136,11 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
         case 429 if _TOO_LARGE.search(body):
             return Failure("failed")
         case 408 | 409 | 425 | 429:
-            return _again(wait_s, rate_limited=status == 429)
+            return _again(wait_s, busy=status == 429)
     if status >= 500:
-        return _again(wait_s, rate_limited=False)
+        if status in (504, 524) or waited_s > AT_WORK_S:
+            return MAYBE_PAID
+        return _again(wait_s, busy=status in (503, 529))
     for pattern, failure in (
         (_KEY_WRONG, KEY),
         (_MODEL, MODEL),
@@ -138,26 +152,32 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now_s: float) 
     return Failure("failed")
 
 
-def _again(wait_s: float | None, rate_limited: bool) -> Failure:
+def _again(wait_s: float | None, busy: bool) -> Failure:
     if wait_s is not None and wait_s > LONGEST_WAIT_S:
         minutes = math.ceil(wait_s / 60)
         return Failure("stop", f"the provider asks to wait {minutes} minutes: try again after that")
-    return Failure("again", wait_s=wait_s, rate_limited=rate_limited)
+    return Failure("again", wait_s=wait_s, busy=busy)
 
 
 def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float | None:
-    """Seconds that a reply asks to wait, from its headers (a number or a date) or Gemini's body."""
-    for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * unit_s)
-        except (KeyError, ValueError):
-            pass
-    try:
-        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now_s)
-    except (KeyError, ValueError):
-        pass
-    delay = re.search(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"', body)
-    return float(delay.group(1)) if delay else None
+    """Seconds that a reply asks to wait, from its headers (a number or a date) or Gemini's body.
+
+    None if it does not ask, or if what it asks for is no time, such as Infinity.
+    """
+    for read in (
+        lambda: float(headers["retry-after-ms"]) / 1000,
+        lambda: float(headers["retry-after"]),
+        lambda: _timestamp_s(headers["retry-after"]) - now_s,
+        lambda: float(_DELAY.findall(body)[0]),
+    ):
+        with suppress(Exception):  # the parser of dates raises errors of many types
+            if (seconds := read()) < 1e9:
+                return max(0.0, seconds)
+    return None
+
+
+def _timestamp_s(date: Any) -> float:
+    return mktime_tz(parsedate_tz(date))  # type: ignore[arg-type]
 
 
 def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Failure:
@@ -173,7 +193,8 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
     # Not httpx's ConnectError, which litellm's transport also raises if a connection was reset.
     unconnected = httpx.ConnectTimeout | httpx.PoolTimeout | aiohttp.ClientConnectorError
     if any(isinstance(cause, unconnected) for cause in chain):
-        return Failure("again")
+        refused = any(isinstance(cause, aiohttp.ClientConnectorError) for cause in chain)
+        return Failure("again", unconnected=refused)
     for cause in chain:
         if isinstance(cause, TimeoutError | httpx.TimeoutException):
             return MAYBE_PAID if sent else Failure("again")
@@ -183,8 +204,10 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, its cause, the cause of that, and so on."""
-    while error is not None:
+    """An error, its cause, the cause of that, and so on; each only once (there can be a circle)."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 
@@ -192,9 +215,17 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 def error_text(error: Any) -> str:
     """The message of a provider's error object, with its code if it has one."""
     if not isinstance(error, Mapping):
-        return str(error)
-    message = error.get("message") or json.dumps(error)
+        return _words(error)
+    message = error.get("message") or error
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     code = error.get("code") or error.get("type")
-    return " ".join(str(part) for part in (code and f"{code}:", message, raw) if part)
+    return " ".join(_words(part) for part in (code and f"{_words(code)}:", message, raw) if part)
+
+
+def _words(value: Any) -> str:
+    """A text for any value: itself, or as JSON."""
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError, RecursionError):  # as deep as the stack, or a circle
+        return "an error that cannot be shown"

@@ -67,8 +67,10 @@ def load_litellm() -> ModuleType:
 class HostedModel(Model):
     """A model that litellm reaches."""
 
-    def __init__(self, name: str, resolved: ResolvedModel, key: str | None = None) -> None:
-        """`name` is litellm's. `key` replaces a missing key if the server needs none."""
+    def __init__(
+        self, name: str, resolved: ResolvedModel, key: str | None = None, base: str | None = None
+    ) -> None:
+        """`name` is litellm's. Without a `key` and a `base` URL, litellm's own are used."""
         self.resolved = resolved
         self._litellm = load_litellm()
         self._name = name
@@ -77,7 +79,7 @@ class HostedModel(Model):
         self._arguments: dict[str, Any] = {
             **merged(dict(resolved.request), dict(resolved.terms)),
             "model": name,
-            "api_base": resolved.api_base,
+            "api_base": base or resolved.api_base,
             "api_key": key,
             "timeout": httpx.Timeout(last_s or None, connect=CONNECT_S),
             # The executor retries and counts. This also turns off the HTTP client's own retries.
@@ -213,7 +215,7 @@ class HostedModel(Model):
             failure, message = Failure("stop", f"{captured.refused}"), "the request was not sent"
         elif status is not None and status >= 400:
             body = body or json.dumps(reply.error or {})
-            failure = failures.of_status(status, captured.headers, body, time.time())
+            failure = failures.of_status(status, captured.headers, body, time.time(), latency_s)
             words = failures.error_text(reply.error) if reply.error else _plain(body)
             # Some providers repeat the status as their own code.
             message = f"{status}: {words.removeprefix(f'{status}: ')}"

@@ -120,6 +120,8 @@ class ResolvedModel(ModelSettings):
     slots: int = 1
     # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
+    # what to do if the key is not accepted, with its variable; None if that is not known
+    key_advice: str | None = None
     # the packages whose versions are recorded
     packages: tuple[str, ...] = ()
 

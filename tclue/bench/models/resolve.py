@@ -5,8 +5,9 @@
 * An alias of the registry stands for one model per reasoning setting of its weights. Any other name
   is litellm's.
 * With `--api-base`, requests go to that server, in OpenAI's protocol. An alias is sent as the name
-  of its weights, or as the name after `=`; another name is sent unchanged, unless it begins with
-  one of litellm's providers. The server is sent OPENAI_API_KEY if it is set.
+  of its weights, or as the name after `=`; any other name is sent as it is given. Only an alias of
+  closed weights is asked in the protocol of its provider. The server is sent TCLUE_API_KEY if it is
+  set, and no other key, unless the URL is the provider's own.
 * Unknown names and variants, missing keys and retired models are errors here, before any request.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from tclue.bench.costs.cost import Prices, today
 from tclue.bench.costs.price_book import litellm_entry, prices_for
@@ -47,6 +49,16 @@ SLOWEST_TOKENS_PER_S = 10
 UNKNOWN_LIMIT = 128_000
 # The key for a server that needs none, because litellm sends no request without a key.
 NO_KEY = "none"
+OWN_KEY = "TCLUE_API_KEY"
+# The hosts of the providers whose URL `get_llm_provider` does not give.
+_HOSTS = {
+    "openai": "api.openai.com",
+    "anthropic": "api.anthropic.com",
+    "gemini": "generativelanguage.googleapis.com",
+    "openrouter": "openrouter.ai",
+}
+# The variables that OpenAI's client, which litellm uses for any server, sends in headers.
+_SENT = ("OPENAI_ORGANIZATION", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS")
 # Anthropic's minimum: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 _LEAST_CLAUDE_BUDGET = 1024
 # A server may have any model. It is sent the level and the switch, and uses those that it knows.
@@ -58,6 +70,8 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
 
     Raises UserError if there is none, or if something that it needs is missing.
     """
+    if options.registry:
+        load(options.registry)  # a file that is named is read, even if no model needs it
     if name == "random":
         return [RandomModel(options.seed)]
     if name == "solver":
@@ -105,31 +119,69 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
 
     litellm = load_litellm()
     route, model, served_as = _find_route(litellm, match, registry, options)
-    missing: list[str] = []
-    if options.api_base or not match.host or match.host.provider not in registry.keys:
-        needed = litellm.validate_environment(route)["missing_keys"]
-        missing = [variable for variable in needed if variable.endswith("_KEY")]
-    if missing and not options.api_base:
-        raise _missing_key_error(match.name, missing)
-    plans = [plan(model, setting, options) for setting in match.settings]
     model_id, provider = provider_of(litellm, route, options)
+    key, variables = None, registry.keys.get(provider, (f"{provider.upper()}_API_KEY",))
+    if options.api_base and not _is_providers_own(litellm, route, options.api_base):
+        key, variables = os.environ.get(OWN_KEY) or NO_KEY, (OWN_KEY,)
+        for variable in _SENT:
+            os.environ.pop(variable, None)
+    elif options.api_base or not match.host or provider not in registry.keys:
+        needed = litellm.validate_environment(route)["missing_keys"]
+        if missing := [variable for variable in needed if variable.endswith("_KEY")]:
+            raise _missing_key_error(match.name, missing)
+    plans = [plan(model, setting, options) for setting in match.settings]
     supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
     if options.seed is not None and supported and "seed" not in supported:
         raise UserError(f"{match.name}: {provider} accepts no seed: leave --seed out")
     priced = prices_for(route, provider, options, litellm)
     asked = {} if options.api_base else terms(provider, priced)
+    advice = _key_advice(variables)
     resolved = [
-        replace(_resolved(one, route, match, served_as, priced, options), terms=asked)
+        replace(
+            _resolved(one, route, match, served_as, priced, options), terms=asked, key_advice=advice
+        )
         for one in plans
     ]
-    return [HostedModel(route, one, NO_KEY if missing else None) for one in resolved]
+    base = options.api_base and _base_url(options.api_base, provider)
+    return [HostedModel(route, one, key, base) for one in resolved]
+
+
+def _is_providers_own(litellm: ModuleType, route: str, api_base: str) -> bool:
+    """Whether a URL is on the host of a model's provider, so that its key can go there."""
+    _, provider, _, base = litellm.get_llm_provider(route)
+    host, url = _HOSTS.get(provider) or urlsplit(base or "").hostname, urlsplit(api_base)
+    # With a dot, because eu.api.openai.com is OpenAI's too.
+    return bool(host and url.scheme == "https" and f".{url.hostname}".endswith(f".{host}"))
+
+
+def _key_advice(variables: Sequence[str]) -> str | None:
+    """What to do if the key is not accepted, by the variables that may hold it."""
+    used = next(filter(os.environ.get, variables), None)
+    if used:
+        return f"the key is not accepted: correct {used}"
+    return f"the server wants a key: set {OWN_KEY}" if OWN_KEY in variables else None
+
+
+def _base_url(api_base: str, provider: str) -> str:
+    """The URL to which litellm adds a path, from a host, a base or the whole URL of requests."""
+    url = api_base.rstrip("/")
+    if provider == "anthropic":  # litellm adds /v1/messages
+        return re.sub(r"/v1(/messages)?$", "", url)
+    if not urlsplit(url).path:
+        return f"{url}/v1beta" if provider == "gemini" else f"{url}/v1"
+    return re.sub(r"/(chat/completions|completions|models)$", "", url)
 
 
 def _find_route(
     litellm: ModuleType, match: RegistryMatch, registry: Registry, options: BenchOptions
 ) -> tuple[str, ModelCapabilities, tuple[str, ...]]:
     """litellm's name, the capabilities, and the ids with which the model may answer."""
-    facts, host = match.facts, match.host
+    facts, host, route = match.facts, match.host, match.name
+    if options.api_base and not match.server_name and match.alias != route:
+        # The server of a user has models by any name. Only its own provider splits one.
+        known = route.split("/")[0] in litellm.provider_list
+        if not (known and _is_providers_own(litellm, route, options.api_base)):
+            facts, route = None, f"openai/{route}"
     if facts and host:
         # Unpublished weights behind a URL are a gateway to their provider, in its protocol.
         own_server = options.api_base and (facts.self_hosted or match.server_name)
@@ -139,9 +191,6 @@ def _find_route(
         served = match.server_name or facts.weights
         model = registered_capabilities(match.name, facts, host, self_hosted=True)
         return f"openai/{served}", model, (served,)
-    route = match.name
-    if options.api_base and route.split("/")[0] not in litellm.provider_list:
-        route = f"openai/{route}"
     try:
         return route, *unregistered_capabilities(litellm, match.name, route, options.api_base)
     except litellm.BadRequestError:

@@ -5,24 +5,29 @@ and each takes the next missing request; `throttle` limits how many are in fligh
 on the disk before its worker takes the next request. So a process that is killed at any moment
 loses only the requests in flight, and the next process sends only those again.
 
-* A request that failed and is not billed is retried, at most TRIES times in all. The pause is what
-  the provider asks for, or 2, 4, 8, ... seconds, each up to a fifth longer or shorter by a seeded
-  draw. (tenacity is not used, because a waiting request must give its slot to others and must stop
-  waiting when the run stops, and because tenacity's jitter has no seed.)
-* Sending stops at once if `failures` says so, if MAX_LOST_IN_A_ROW requests in a row failed, if
-  money or time is used up, or on Ctrl-C. Requests in flight are then awaited and recorded, because
+* A request that failed and is not billed is retried. The pause is what the provider asks for, or
+  2, 4, 8, ... 60 seconds, each up to a fifth longer or shorter by a seeded draw. (tenacity is not
+  used, because a waiting request must give its slot to others and must stop waiting when the run
+  stops, and because tenacity's jitter has no seed.)
+* A busy provider (a rate limit, an overload) is waited for until the model has answered nothing for
+  LONGEST_WAIT_S. For any other reason a request is sent at most TRIES times.
+* Sending stops at once if `failures` says so, if no server answers at --api-base, if the first
+  FIRST_ALIKE requests or MAX_LOST_IN_A_ROW in a row failed, if money or time is used up, on Ctrl-C,
+  or on an exception that nobody expects. Requests in flight are then awaited and recorded, because
   they are paid for. Only when the time is up are they given up and recorded as failed.
 """
 
 import asyncio
 import datetime
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import replace
 from random import Random
+from textwrap import shorten
 
 from tclue.bench.costs.cost import cost_parts
-from tclue.bench.models.failures import MAYBE_PAID, Failure, ending
+from tclue.bench.models.failures import KEY, LONGEST_WAIT_S, MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling
@@ -32,12 +37,21 @@ from tclue.bench.runs.throttle import Gate, Throttle, TimeShares
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
+from tclue.secrets import clean
 
 TRIES = 6
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
 MAX_LOST_IN_A_ROW = 20
+FIRST_ALIKE = 12
 TIME_IS_UP = "the time is up"
+NO_ANSWER = "no request was answered"
+RESUME = (
+    "This is an error in tclue, please report it. The other requests in flight were awaited and "
+    "recorded, and the same command resumes."
+)
+# Words with a digit, such as ids and counts. Messages are alike if they differ only in these.
+_NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
@@ -79,6 +93,15 @@ class RunExecutor:
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
         self._lost_in_a_row = 0
+        # whether the server was reached, whether it answered any request of the run, and how often
+        # each failure came before it did
+        self._reached = False
+        self._answered = bool(folder.done)
+        self._first_failures: Counter[tuple[str, str]] = Counter()
+        # since when the provider has only been busy
+        self._busy_since_s: float | None = None
+        # an exception that nobody expects; it is raised when the others have ended
+        self._fault: Exception | None = None
         # for GPUs that are paid by the hour: the time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
         self._time_shares = TimeShares() if shared else None
@@ -104,8 +127,8 @@ class RunExecutor:
     async def run(self) -> str | None:
         """Send the missing requests, and record the responses.
 
-        Returns None, or the reason if not all were sent. Raises UserError if the model cannot be
-        loaded or a record cannot be written.
+        Returns None, or the reason if not all were sent or none was answered. Raises UserError if
+        the model cannot be loaded or a record cannot be written.
         """
         if not self._requests:
             return None
@@ -126,24 +149,35 @@ class RunExecutor:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._slots):
                     workers.create_task(self._work(batches))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
         finally:
             if timer:
                 timer.cancel()
             self._progress.stop()
         if self._write_error:
             raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
-        return self._stopped
+        if self._fault:
+            if not isinstance(self._fault, UserError):
+                self._fault.add_note(RESUME)
+            raise self._fault
+        return self._stopped or (NO_ANSWER if self.errors and not self._answered else None)
 
     def _time_is_up(self) -> bool:
         return self._deadline_s is not None and self._loop.time() >= self._deadline_s
 
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
-        while not self._gate.closed and (batch := next(batches, None)):
-            await self._run_batch_with_retries(batch)
-            # Without this, a model that never awaits would block the other workers and Ctrl-C.
-            await asyncio.sleep(0)
+        try:
+            while not self._gate.closed and (batch := next(batches, None)):
+                await self._run_batch_with_retries(batch)
+                # Without this, a model that never awaits would block the other workers and Ctrl-C.
+                await asyncio.sleep(0)
+        except Exception as error:  # the task group would cancel the other workers
+            self._note(error)
+
+    def _note(self, error: Exception) -> str:
+        """Stop after an exception that nobody expects. Returns a text for records."""
+        self._fault = self._fault or error
+        self._gate.close()
+        return clean(f"internal error: {error!r}")
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
         """Send a batch until each of its requests has an outcome, or the run is stopped."""
@@ -152,22 +186,23 @@ class RunExecutor:
             return
         cost_usd, share_usd = 0.0, reserved_usd / len(batch)
         first = batch[0]
+        tries = failed_tries = 0
         try:
-            for tries in range(1, TRIES + 1):
-                round_ = await self._gate.enter()
-                if round_ is None:
-                    return
+            while (round_ := await self._gate.enter()) is not None:
+                tries += 1
                 to_retry: list[Request] = []
                 failure: Failure | None = None
+                error = ""
                 try:
                     async for request, completion in self._until_deadline(batch):
                         if self._time_shares:
                             # The sum over all tries, because each used the machine.
                             share_s = self._time_shares.finish(id(request), self._loop.time())
                             self._compute_s[id(request)] += share_s
-                        failure = failure or completion.failure
-                        retryable = completion.failure and completion.failure.kind == "again"
-                        if retryable and tries < TRIES:
+                        why = completion.failure
+                        self._reached |= not (why and why.unconnected)
+                        failure, error = failure or why, error or completion.error or ""
+                        if why and why.kind == "again" and (why.busy or failed_tries + 1 < TRIES):
                             to_retry.append(request)
                         else:
                             if tries > 1:
@@ -180,12 +215,31 @@ class RunExecutor:
                         self._progress.pace(self._pace)
                 if not to_retry:
                     return
-                wait_s = failure.wait_s if failure else None
-                await self._gate.pause(_pause_s(first, tries) if wait_s is None else wait_s)
+                assert failure
+                failed_tries += not failure.busy
+                await self._pause(failure, error, _pause_s(first, tries, failure.wait_s))
                 batch = to_retry
         finally:
             self._budget.settle(reserved_usd, cost_usd)
             self._gate.wake()
+
+    async def _pause(self, failure: Failure, error: str, pause_s: float) -> None:
+        """Wait before a request is sent again; stop if nothing can be expected of the server."""
+        if failure.unconnected and not self._reached and self._config.api_base:
+            self.stop(f"no server can be reached at {self._config.api_base} ({_brief(error)})")
+            return
+        if failure.busy:
+            now_s = self._loop.time()
+            self._busy_since_s = self._busy_since_s or now_s
+            # The limit of a busy provider falls to 1. Another request in flight is being answered.
+            if now_s + pause_s > self._busy_since_s + LONGEST_WAIT_S and not self.in_flight:
+                self.stop(
+                    f"the provider is busy, and answered nothing for {LONGEST_WAIT_S / 60:g} "
+                    f"minutes: try again later ({_brief(error)})"
+                )
+                return
+        self._progress.wait(pause_s, error)
+        await self._gate.pause(pause_s)
 
     async def _until_deadline(
         self, batch: Sequence[Request]
@@ -202,10 +256,13 @@ class RunExecutor:
                     request, completion = await anext(completions)
             except StopAsyncIteration:
                 return
-            except TimeoutError:
+            except Exception as error:
+                why = "given up at --total-timeout"
+                if not (isinstance(error, TimeoutError) and self._time_is_up()):
+                    why = self._note(error)
                 if self._config.prices.source not in ("free", "hour"):
                     given_up = Completion(
-                        error="given up at --total-timeout",
+                        error=why,
                         failure=MAYBE_PAID,
                         latency_s=self._loop.time() - start_s,
                     )
@@ -236,7 +293,12 @@ class RunExecutor:
             completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
         prompt = request.puzzle.prompt
         key = self._key(prompt, request.sample)
-        response = to_record(self._config, request, completion, self._grader, key)
+        try:
+            response = to_record(self._config, request, completion, self._grader, key)
+        except Exception as error:  # the reply is paid for, so its text and its cost are kept
+            why = self._note(error)
+            completion = Completion(text=completion.text, error=why, failure=MAYBE_PAID)
+            response = to_record(self._config, request, completion, self._grader, key)
         if response.cost_usd is None and (not completion.error or completion.failure == MAYBE_PAID):
             at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
@@ -260,19 +322,37 @@ class RunExecutor:
 
     def _stop_if_hopeless(self, completion: Completion) -> None:
         failure, error = completion.failure, completion.error
+        self._busy_since_s = None
         if failure and failure.kind == "stop":
-            self.stop(f"{failure.to_do} ({error})")
+            to_do = self._model.resolved.key_advice if failure == KEY else None
+            self.stop(f"{to_do or failure.to_do} ({_brief(error)})")
+        if error is None:
+            self._answered = True
+        elif failure and not self._answered:
+            self._first_failures[failure.kind, _NUMBERED.sub("#", error)] += 1
+            if self._first_failures.total() == FIRST_ALIKE and len(self._first_failures) == 1:
+                self.stop(f"the first {FIRST_ALIKE} requests all failed with: {_brief(error)}")
         lost = failure is not None and failure.kind in ("again", "maybe-paid")
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
-            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {error})")
+            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {_brief(error)})")
 
 
-def _pause_s(request: Request, tries: int) -> float:
-    """Seconds before the next try, if the provider does not say how long to wait."""
+def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
+    """Seconds before the next try, if the provider asks to wait `wait_s`.
+
+    A provider that always asks for too little is believed only TRIES times.
+    """
+    if wait_s is not None and tries < TRIES:
+        return wait_s
     rng = Random(f"{request.puzzle.id}/{request.sample}")
-    pause_s: float = FIRST_PAUSE_S * 2 ** (tries - 1) * rng.uniform(0.8, 1.2)
-    return min(pause_s, LONGEST_PAUSE_S)
+    pause_s: float = FIRST_PAUSE_S * 2 ** min(tries - 1, 30) * rng.uniform(0.8, 1.2)
+    return max(min(pause_s, LONGEST_PAUSE_S), wait_s or 0.0)
+
+
+def _brief(error: str | None) -> str:
+    """An error for the line that says why a run stopped."""
+    return shorten(error or "", 160, placeholder=" ...")
 
 
 def to_record(

@@ -4,10 +4,10 @@ The number is limited by additive increase and multiplicative decrease. This is 
 (Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
 
 * the limit starts at the user's number, and never exceeds it;
-* a 429 halves the limit, but only once per round, because further 429s to requests that were sent
-  before the limit was halved have the same cause;
+* a provider that is busy (429, 503, 529) halves the limit, but only once per round, because other
+  such replies to requests that were sent before the limit was halved have the same cause;
 * an answer increases it by 1/limit, which is one per round;
-* after a 5xx it does not grow until a whole round has succeeded;
+* after another 5xx it does not grow until a whole round has succeeded;
 * if the provider asks to wait, no request to that model is sent before then.
 
 `Throttle` is the calculation, with the clock as an argument. `Gate` makes tasks wait for it.
@@ -62,10 +62,10 @@ class Throttle:
             else:
                 self._limit = min(self._max_in_flight, self._limit + 1 / self._limit)
             return
-        if failure.rate_limited and round_ == self._round:
+        if failure.busy and round_ == self._round:
             self._limit = max(1.0, self._limit / 2)
             self._round += 1
-        elif failure.kind == "again" and not failure.rate_limited:
+        elif failure.kind == "again" and not failure.busy:
             self._answers_before_growth = self.limit
         if failure.wait_s is not None:
             self._closed_until_s = max(self._closed_until_s, self._clock() + failure.wait_s)

@@ -7,18 +7,23 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tclue.bench.models.failures import (
     DAY,
     KEY,
+    LONGEST_WAIT_S,
     MODEL,
     MONEY,
     RIGHTS,
     SETTING,
+    causes,
     error_text,
     of_exception,
     of_status,
 )
+from tclue.secrets import clean
 
 NOW_S = 1_800_000_000.0
 
@@ -70,18 +75,29 @@ def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "wait_s", "rate_limited"),
+    ("status", "headers", "body", "wait_s", "busy"),
     [
         (429, {}, error("Rate limit reached"), None, True),
         (429, {"retry-after": "7"}, error("Rate limit reached"), 7.0, True),
         (429, {"retry-after-ms": "250", "retry-after": "1"}, error(""), 0.25, True),
-        (503, {"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}, error(""), 9.0, False),
-        (503, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, error(""), 0.0, False),
+        (503, {"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}, error(""), 9.0, True),
+        (503, {"retry-after": "Fri, 15 Jan 2027 08:00:09"}, error(""), 9.0, True),
+        (503, {"retry-after": "Fri, 15 Jan 2027 10:00:09 +0200"}, error(""), 9.0, True),
+        (503, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, error(""), 0.0, True),
+        (429, {"retry-after": "Fri, 15 Jan 99999 08:00:09 GMT"}, error(""), None, True),
+        (429, {"retry-after": "Infinity"}, error(""), None, True),
+        (429, {"retry-after": "nan"}, error(""), None, True),
+        (429, {"retry-after": "-1"}, error(""), 0.0, True),
+        (429, {"retry-after": "1e400"}, error(""), None, True),
+        (429, {"retry-after": "9" * 400}, error(""), None, True),
+        (429, {"retry-after-ms": "inf", "retry-after": "3"}, error(""), 3.0, True),
+        (429, {"retry-after": "\udcff\x00"}, error(""), None, True),
+        (429, {}, gemini("PerMinute", f"{'9' * 400}s"), None, True),
         (429, {"retry-after": "soon"}, error(""), None, True),
         (429, {}, gemini("GenerateRequestsPerMinutePerProjectPerModel", "34.5s"), 34.5, True),
         # OpenRouter: money that is in flight, not money that is gone.
         (402, {"retry-after": "2"}, error("in-flight budget"), 2.0, True),
-        (529, {}, error("Overloaded", type="overloaded_error"), None, False),
+        (529, {}, error("Overloaded", type="overloaded_error"), None, True),
         (408, {}, error(""), None, False),
         (409, {}, error(""), None, False),
         (500, {}, error(""), None, False),
@@ -89,13 +105,13 @@ def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
     ],
 )
 def test_what_may_pass(
-    status: int, headers: dict[str, str], body: Any, wait_s: float | None, rate_limited: bool
+    status: int, headers: dict[str, str], body: Any, wait_s: float | None, busy: bool
 ) -> None:
     classified = of_status(status, headers, json.dumps(body), NOW_S)
-    assert (classified.kind, classified.wait_s, classified.rate_limited) == (
+    assert (classified.kind, classified.wait_s, classified.busy) == (
         "again",
         wait_s,
-        rate_limited,
+        busy,
     )
 
 
@@ -103,6 +119,55 @@ def test_too_long_a_wait_stops_the_model() -> None:
     classified = of_status(429, {"retry-after": "7201"}, "", NOW_S)
     assert classified.kind == "stop"
     assert "121 minutes" in (classified.to_do or "")
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 524, 529])
+def test_a_late_5xx_may_be_paid(status: int) -> None:
+    # A proxy sends 504 and 524 when a server has worked for too long.
+    at_once = "maybe-paid" if status in (504, 524) else "again"
+    assert of_status(status, {}, "", NOW_S, 1.0).kind == at_once
+    assert of_status(status, {}, "", NOW_S, 11.0).kind == "maybe-paid"
+    assert of_status(429, {}, "", NOW_S, 11.0).kind == "again"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+WAIT = st.text() | st.floats().map(str) | st.integers().map(str) | st.datetimes().map(str)
+NAMES = st.sampled_from(["retry-after", "retry-after-ms"])
+
+
+@given(st.integers(400, 999), st.dictionaries(NAMES, WAIT), st.text() | JSON.map(repr), st.floats())
+def test_reading_a_failure_never_fails(
+    status: int, headers: dict[str, str], body: str, waited_s: float
+) -> None:
+    failure = of_status(status, headers, body, NOW_S, waited_s)
+    assert failure.wait_s is None or 0 <= failure.wait_s <= LONGEST_WAIT_S
+
+
+FIELDS = st.sampled_from(["message", "metadata", "code", "type", "raw"])
+
+
+@given(st.dictionaries(FIELDS, JSON) | JSON)
+def test_an_error_object_is_always_a_text(error: Any) -> None:
+    clean(error_text(error))
+
+
+def test_what_is_deep_or_long_or_a_circle_is_read() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for error in (deep, {"message": deep}, {"code": deep, "message": "x"}, {"message": 10**5000}):
+        assert "an error that cannot be shown" in error_text(error)
+    first, second = ValueError("first"), ValueError("second")
+    first.__context__, second.__context__ = second, first
+    assert list(causes(first)) == [first, second]
+    assert of_exception(first, sent=True).kind == "maybe-paid"
+    long = "sk-0123456789 " * 4_000_000
+    assert of_status(500, {}, long, NOW_S).kind == "again"
+    assert "0123456789" not in clean(long)
 
 
 @pytest.mark.parametrize(

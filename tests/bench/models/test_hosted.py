@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_an_answer_with_all_that_is_known_of_it(tmp_path: Path) -> None:
 
 @pytest.mark.server
 def test_what_is_given_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("TCLUE_API_KEY", KEY)
     puzzles, _ = write_puzzles(tmp_path, 1)
     given = {"temperature": 0.5, "max_tokens": 99, "seed": 7}
     with serving(lambda _: Answer(completion("A. x"))) as server:
@@ -318,9 +319,7 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, naps: list[float]) -> None
         Answer(b"busy", 503, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}),
     ]
     with serving(flaky(*failures)) as server:
-        start = time.monotonic()
         summary = bench("m", puzzles, tmp_path / "r", api_base=server.url)
-        assert time.monotonic() - start > 0.3
     assert (len(server.bodies), summary.responses) == (6, 1)
     assert (naps[0], naps[-1]) == (0.3, 0.0)  # as long as the server asks for
     assert all(later > 1.5 * sooner for sooner, later in pairwise(naps[1:-1]))
@@ -344,19 +343,37 @@ def test_a_server_that_stays_broken_fails_and_the_next_run_asks_again(
 
 
 @pytest.mark.server
-def test_a_server_that_is_not_there(
-    tmp_path: Path, naps: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
-    puzzles, _ = write_puzzles(tmp_path, 1)
+def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path, naps: list[float]) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 40)
     with serving(flaky()) as server:
         gone = server.url
-    bench("m", puzzles, tmp_path / "r", api_base=gone)
-    (response,) = the_run(tmp_path / "r").responses
-    assert response.outcome == "failed"
-    assert (response.error or "").startswith("Cannot connect to host 127.0.0.1:")
+    for url in (gone, "http://no-such-host.invalid/v1"):
+        with pytest.raises(StopError) as stopped:
+            bench("m", puzzles, tmp_path / "r", api_base=url)
+        assert f"m: no server can be reached at {url} (" in str(stopped.value)
+        assert "40 of 40 are left" in str(stopped.value)
+    assert naps == []
+
+
+@pytest.mark.server
+def test_a_server_that_goes_away_is_waited_for(
+    tmp_path: Path, naps: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    puzzles, all_puzzles = write_puzzles(tmp_path, 2)
+    right = gold(all_puzzles)
+
+    def behave(body: dict[str, Any]) -> Answer:
+        server.socket.close()  # it was reached once
+        return Answer(completion(right(prompt_of(body))), headers={"Connection": "close"})
+
+    with suppress(OSError, ValueError), serving(behave) as server:
+        bench("m", puzzles, tmp_path / "r", api_base=server.url, concurrency=1)
+    answered, failed = the_run(tmp_path / "r").responses
+    assert (answered.outcome, failed.outcome) == ("answered", "failed")
+    assert (failed.error or "").startswith("Cannot connect to host 127.0.0.1:")
     assert len(naps) == executor.TRIES - 1
     assert capsys.readouterr().err == (
-        f"m: 1 failed, 1 of them with: {response.error}; the same command requests them again\n"
+        f"m: 1 failed, 1 of them with: {failed.error}; the same command requests them again\n"
     )
 
 
@@ -409,7 +426,11 @@ def test_a_server_that_hangs_is_given_up(
 @pytest.mark.parametrize(
     ("status", "message", "to_do"),
     [
-        (401, f"Incorrect API key provided: {KEY}", "the key is not accepted"),
+        (
+            401,
+            f"Incorrect API key provided: {KEY}",
+            "the key is not accepted: correct TCLUE_API_KEY",
+        ),
         (401, "Incorrect API key provided: sk-plant***********cdef.", "the key is not accepted"),
         (403, "you may not", "the key may not use this model"),
         (404, "no such model", "the server does not know this model"),
@@ -423,7 +444,7 @@ def test_a_wrong_key_stops_the_model_and_says_what_to_do(
     message: str,
     to_do: str,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("TCLUE_API_KEY", KEY)
     puzzles, all_puzzles = write_puzzles(tmp_path, 12)
     right = gold(all_puzzles)
     remaining = [5]  # a key that is taken back after five answers

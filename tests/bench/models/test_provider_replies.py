@@ -45,6 +45,10 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real key is read by a test."""
     for name in [name for name in os.environ if name.endswith("_API_KEY")]:
         monkeypatch.delenv(name)
+    # The loopback server stands for each provider's own host, and is sent its key.
+    monkeypatch.setattr("tclue.bench.models.resolve._is_providers_own", lambda *_: True)
+    for variable in KEY_VARIABLES.values():
+        monkeypatch.setenv(variable, "sk-of-this-test")
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])

@@ -24,7 +24,7 @@ from tclue.bench.models.reasoning import plan
 from tclue.bench.models.registry import is_served_as, load, lookup, parse_setting
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.records import read_run
-from tclue.bench.runs.run import BenchOptions, run_models
+from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 
 ALIASES = (
@@ -314,7 +314,11 @@ def test_a_model_on_its_way_out_is_asked_and_noted(
         ("qwen-2.5-14b=mine", "mine", {}),
         ("r1-distill-llama-70b", "deepseek-ai/DeepSeek-R1-Distill-Llama-70B", {}),
         ("mine@none", "mine", {"chat_template_kwargs": {"enable_thinking": False}}),
-        ("openai/mine@high", "mine", {"reasoning_effort": "high"}),
+        ("openai/mine@high", "openai/mine", {"reasoning_effort": "high"}),
+        ("openai/gpt-oss-20b", "openai/gpt-oss-20b", {}),
+        ("anthropic/claude-sonnet-4-6", "anthropic/claude-sonnet-4-6", {}),
+        ("deepseek/deepseek-r1@high", "deepseek/deepseek-r1", {"reasoning_effort": "high"}),
+        ("gemini/x", "gemini/x", {}),
     ],
 )
 def test_a_copy_on_ones_own_server(
@@ -343,7 +347,8 @@ def test_the_variants_of_an_alias_have_a_run_each(tmp_path: Path) -> None:
     with serving(lambda _: refusal) as server:
         # Closed weights behind a URL: a gateway that speaks their provider's protocol.
         options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url)
-        run_models(["claude-4.6", "claude-4.6@16k"], options, Silent())
+        with pytest.raises(StopError, match="no request was answered"):
+            run_models(["claude-4.6", "claude-4.6@16k"], options, Silent())
     budgets = sorted(body.get("thinking", {}).get("budget_tokens", 0) for body in server.bodies)
     assert budgets == [0, 16_000, 64_000]
     runs = [read_run(folder) for folder in (tmp_path / "r").iterdir()]

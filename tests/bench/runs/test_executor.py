@@ -3,11 +3,15 @@
 import asyncio
 import errno
 import os
+import re
 import signal
+import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from itertools import chain, count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +33,13 @@ from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.failures import Failure
 from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import read_run
+from tclue.bench.records import Run, read_run
 from tclue.bench.runs import executor
 from tclue.bench.runs.executor import RunExecutor
 from tclue.bench.runs.run import StopError, configuration, run_models
 from tclue.bench.runs.run_folder import RunFolder
+from tclue.bench.runs.run_progress import RunProgress
+from tclue.bench.runs.throttle import Gate
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 
@@ -60,7 +66,11 @@ class Scripted(Model):
 
 
 def ask_all(
-    model: Scripted, path: Path, results: Path, samples: int = 1
+    model: Scripted,
+    path: Path,
+    results: Path,
+    samples: int = 1,
+    progress: RunProgress | None = None,
 ) -> tuple[str | None, Path]:
     """Run a model of this process; returns why it stopped, and the run's folder."""
     options = BenchOptions(puzzles=str(path), results=results, samples=samples)
@@ -68,7 +78,7 @@ def ask_all(
     config = configuration("scripted", model, options, puzzles)
 
     async def run(folder: RunFolder) -> str | None:
-        return await RunExecutor(model, folder, puzzles.puzzles, Silent()).run()
+        return await RunExecutor(model, folder, puzzles.puzzles, progress or Silent()).run()
 
     with RunFolder(results, config) as folder:
         return asyncio.run(run(folder)), folder.path
@@ -81,24 +91,179 @@ def always(completion: Completion) -> Iterable[Completion]:
 
 def test_a_row_of_requests_that_come_to_nothing_stops(tmp_path: Path) -> None:
     path, _ = write_puzzles(tmp_path, 12)
-    failed = Completion(error="gone", failure=Failure("maybe-paid"))
-    model = Scripted(always(failed))
+    failures = [Completion(error=why, failure=Failure("maybe-paid")) for why in ("lost", "gone")]
+    model = Scripted(cycle(failures))
     stop, folder = ask_all(model, path, tmp_path / "r", samples=4)
     assert stop == "20 requests in a row failed (the last: gone)"
     assert executor.MAX_LOST_IN_A_ROW <= model.requests_sent < executor.MAX_LOST_IN_A_ROW + 4
     assert {r.outcome for r in read_run(folder).responses} == {"failed"}
 
 
-def test_requests_that_cannot_be_answered_do_not_stop_the_others(tmp_path: Path) -> None:
+TOO_LONG = Completion(error="400: 901 tokens are too many", failure=Failure("failed"))
+ANSWERED = Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))
+
+
+@pytest.mark.parametrize("first", [ANSWERED, replace(TOO_LONG, error="400: something else")])
+def test_requests_that_cannot_be_answered_do_not_stop_the_others(
+    tmp_path: Path, first: Completion
+) -> None:
     path, _ = write_puzzles(tmp_path, 12)
-    stop, folder = ask_all(
-        Scripted(always(Completion(error="too long", failure=Failure("failed")))),
-        path,
-        tmp_path / "r",
-        3,
-    )
-    assert stop is None
+    stop, folder = ask_all(Scripted(chain([first], always(TOO_LONG))), path, tmp_path / "r", 3)
+    assert stop == (None if first is ANSWERED else "no request was answered")
     assert len(read_run(folder).responses) == 36
+    # What was answered in an earlier start counts as well.
+    stop, _ = ask_all(Scripted(always(TOO_LONG)), path, tmp_path / "r", 3)
+    assert (stop is None) == (first is ANSWERED)
+
+
+def test_a_model_that_always_fails_in_the_same_way_is_stopped(tmp_path: Path) -> None:
+    path, _ = write_puzzles(tmp_path, 12)
+    failures = (
+        replace(TOO_LONG, error=f"400: {n} tokens are too many (request req_{n}a)")
+        for n in range(99)
+    )
+    model = Scripted(failures)
+    stop, folder = ask_all(model, path, tmp_path / "r", 3)
+    assert stop == (
+        "the first 12 requests all failed with: 400: 11 tokens are too many (request req_11a)"
+    )
+    assert 12 <= model.requests_sent == len(read_run(folder).responses) < 12 + 4
+
+
+@pytest.mark.parametrize("where", ["complete", "grading", "record", "progress", "batches"])
+def test_an_error_that_nobody_expects_lets_the_others_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    path, _ = write_puzzles(tmp_path, 12)
+    calls = count()
+
+    def once(*_: object) -> None:
+        if next(calls) == 3:
+            raise ZeroDivisionError("odd")
+
+    class Odd(Scripted):
+        async def complete(
+            self, batch: Sequence[Request]
+        ) -> AsyncIterator[tuple[Request, Completion]]:
+            if where == "complete":
+                once()
+            await asyncio.sleep(0.05)  # the others are in flight when one raises
+            async for each in super().complete(batch):
+                yield each
+
+        def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
+            for request in requests:
+                if where == "batches":
+                    once()
+                yield [request]
+
+    class Advancing(Silent):
+        def advance(self, response: object) -> None:
+            once()
+
+    def first(function: Any) -> Any:
+        return lambda *arguments: (once(), function(*arguments))[1]
+
+    if where == "grading":
+        monkeypatch.setattr(executor, "regrade", first(executor.regrade))
+    if where == "record":
+        monkeypatch.setattr(RunFolder, "_line", first(RunFolder._line))
+    progress = Advancing() if where == "progress" else Silent()
+    model = Odd(always(ANSWERED), prices="given")
+    with pytest.raises(ZeroDivisionError, match="odd") as raised:
+        ask_all(model, path, tmp_path / "r", progress=progress)
+    assert raised.value.__notes__ == [executor.RESUME]
+    assert raised.traceback[-1].name == "once"
+    responses, sent = the_run(tmp_path / "r").responses, model.requests_sent
+    scored = [response for response in responses if response.scored]
+    if where in ("complete", "grading"):  # it was sent, and may be paid for
+        (failed,) = [response for response in responses if not response.scored]
+        assert failed.error == "internal error: ZeroDivisionError('odd')"
+        assert failed.text == ("A. x" if where == "grading" else "")
+    # Those in flight were recorded, and nothing more was sent.
+    assert len(scored) == sent - (where in ("grading", "record")) <= 7
+    stop, _ = ask_all(Scripted(always(ANSWERED)), path, tmp_path / "r")
+    assert stop is None
+
+
+class Times:
+    """A loop's clock that pauses move on at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pauses: list[float] = []
+        self.now_s = 1000.0
+
+        async def pause(gate: Gate, seconds: float) -> None:
+            self.pauses.append(seconds)
+            self.now_s += seconds
+            await asyncio.sleep(0)
+
+        monkeypatch.setattr(Gate, "pause", pause)
+
+    def time(self) -> float:
+        return self.now_s
+
+
+BUSY = Completion(error="429: slow down", failure=Failure("again", busy=True))
+BROKEN = Completion(error="500: oops", failure=Failure("again"))
+
+
+def ask_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, completions: Iterable[Completion]
+) -> tuple[str | None, list[float], Run]:
+    path, _ = write_puzzles(tmp_path, 2)
+    times = Times(monkeypatch)
+    original = RunExecutor.__init__
+
+    def init(self: RunExecutor, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        self._loop = times  # type: ignore[assignment]
+        self._gate.throttle._clock = times.time
+
+    monkeypatch.setattr(RunExecutor, "__init__", init)
+    stop, folder = ask_all(Scripted(completions, slots=1), path, tmp_path / "r")
+    return stop, times.pauses, read_run(folder)
+
+
+def test_a_busy_provider_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A limit of 80 seconds that says nothing of a time needs 7 tries, and other failures count.
+    completions = [*[BUSY] * 8, *[BROKEN] * 4, BUSY, BUSY, ANSWERED, *[BUSY] * 15, ANSWERED]
+    stop, pauses, run = ask_busy(tmp_path, monkeypatch, completions)
+    assert stop is None
+    assert [response.tries for response in run.responses] == [15, 16]
+    assert pauses[:14] == sorted(pauses[:14])
+    assert pauses[5:14] == [60.0] * 9
+
+
+@pytest.mark.parametrize("wait_s", [None, 0.0, 240.0])
+def test_a_provider_that_stays_busy_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float | None
+) -> None:
+    busy = replace(BUSY, failure=Failure("again", busy=True, wait_s=wait_s))
+    stop, pauses, run = ask_busy(tmp_path, monkeypatch, chain([ANSWERED], always(busy)))
+    assert stop == (
+        "the provider is busy, and answered nothing for 15 minutes: try again later "
+        "(429: slow down)"
+    )
+    assert 600 < sum(pauses) <= 900
+    assert len(pauses) < 30
+    assert [response.outcome for response in run.responses] == ["unparsed"]
+
+
+def test_the_progress_says_what_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = RunProgress(sys.stderr)
+    progress.start("m", 0, 9, 0.0)
+    for _ in range(32):  # each of the requests in flight waits
+        progress.wait(80.0, "429: slow down " + "x" * 99)
+    progress.wait(2.0, "500: oops")
+    progress.stop()
+    first, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"m: 0/9, \$0, waiting until \d\d:\d\d:\d\d \(429: slow down \.\.\.\)", first
+    )
+    assert last.endswith("(500: oops)")
 
 
 def test_a_shared_machine_is_paid_for_once(tmp_path: Path) -> None:

@@ -43,16 +43,23 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     """litellm imports more at its first request: that takes its time here, not in a test."""
     folder = tmp_path_factory.mktemp("first")
     path, puzzles = write_puzzles(folder, 1)
-    with serving(Settings(Model(puzzles))) as server:
+    with pytest.MonkeyPatch.context() as patch, serving(Settings(Model(puzzles))) as server:
+        as_the_providers(patch)
         for name, base in bases(server).items():
             bench(MODELS[name], path, folder / name, api_base=base)
+
+
+def as_the_providers(patch: pytest.MonkeyPatch) -> None:
+    """The loopback server stands for each provider's own host, and is sent its key, no real one."""
+    patch.setattr("tclue.bench.models.resolve._is_providers_own", lambda *_: True)
+    for variable in KEY_VARIABLES.values():
+        patch.setenv(variable, "sk-of-this-test")
 
 
 @pytest.fixture(autouse=True)
 def keys_and_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real key is read by a test, and pauses are short."""
-    for variable in KEY_VARIABLES.values():
-        monkeypatch.setenv(variable, "sk-of-this-test")
+    as_the_providers(monkeypatch)
     monkeypatch.setattr("tclue.bench.runs.executor.FIRST_PAUSE_S", 0.02)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tclue.bench.models.failures import Failure
 from tclue.bench.runs.throttle import Gate, Throttle
 
-LIMITED = Failure("again", rate_limited=True)
+LIMITED = Failure("again", busy=True)
 BROKEN = Failure("again")
 
 
@@ -91,8 +91,8 @@ def test_what_cannot_be_answered_says_nothing_of_the_pace() -> None:
 
 def test_a_time_to_wait_holds_for_everybody() -> None:
     limiter, clock = throttle()
-    limiter.done(limiter.start(), Failure("again", wait_s=7.0, rate_limited=True))
-    limiter.done(limiter.start(), Failure("again", wait_s=2.0, rate_limited=True))
+    limiter.done(limiter.start(), Failure("again", wait_s=7.0, busy=True))
+    limiter.done(limiter.start(), Failure("again", wait_s=2.0, busy=True))
     clock.now = 3.0
     assert limiter.wait_s() == 4.0
     clock.now = 7.0
@@ -127,7 +127,7 @@ def test_nobody_is_sent_before_the_time_that_one_was_told() -> None:
         first = await gate.enter()
         assert first is not None
         start = loop.time()
-        gate.leave(first, Failure("again", wait_s=0.1, rate_limited=True))
+        gate.leave(first, Failure("again", wait_s=0.1, busy=True))
         assert await gate.enter() is not None
         return loop.time() - start
 
