@@ -2,6 +2,9 @@
 
 * A line is on the disk before `record` returns (`tclue.journal`). An incomplete last line, left by
   a killed process, is cut off when the run is resumed.
+* What a hosted request may cost is in `in_flight.jsonl` before it is sent. If the process is killed,
+  the next one records the requests in flight as failed, with that amount. A clean end removes the
+  file. Its first line is the number of records before it, so that none settles a later request.
 * Only one process at a time can write a run, because it locks the folder.
 * `responses.jsonl` is only appended to, with one exception: if other prices or another grader
   change its lines, a new file replaces it in one step.
@@ -9,20 +12,23 @@
 * No line contains a secret: the values of keys in the environment are masked (`tclue.secrets`).
 """
 
+import asyncio
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.records import Response, RunConfig, add_cost, iter_responses, read_config
 from tclue.errors import UserError
-from tclue.journal import Journal, locked, replace
+from tclue.journal import Journal, locked
+from tclue.journal import replace as replace_file
 from tclue.secrets import masker
+from tclue.strict import CountOrZero, parse
 
 _USAGE = tuple(f.name for f in fields(Usage))
 
@@ -77,27 +83,94 @@ class RunFolder:
             self.config = config
         # keys of the responses that did not fail
         self.done: set[str] = set()
-        # dollars that the attempts have cost, None where a response's cost is unknown; the dearest
-        self.spent_usd: float | None = 0.0
-        self.dearest_usd = 0.0
-        self._count(iter_responses(self.path, texts=False))
+        # (puzzle, sample) -> the record of a request in flight, for the case that its reply is lost
+        self._in_flight: dict[tuple[str, int], Response] = {}
+        self._in_flight_file = self.path / "in_flight.jsonl"
+        self._in_flight_journal: Journal | None = None
+        self._start_count()
         with _one_line_errors(self._file):
             self._journal = Journal(self._file)
+            self._count(self._recover())
             os.fsync(self._folder)
+
+    def _start_count(self) -> None:
+        # dollars that the attempts have cost, None where a response's cost is unknown
+        self.spent_usd: float | None = 0.0
+        # puzzle -> the dearest response
+        self.dearest_usd: dict[str, float] = {}
+        self._records = 0
+        self._count(iter_responses(self.path, texts=False))
+
+    def _recover(self) -> list[Response]:
+        """Record the requests that were in flight when an earlier process ended; returns them."""
+        if not self._in_flight_file.exists():
+            return []
+        # What follows the last line break is incomplete.
+        head, *lines = self._in_flight_file.read_bytes().split(b"\n")[:-1] or [b"0"]
+        where = str(self._in_flight_file)
+        before = parse(CountOrZero, head, where)
+        lost = {r.pair: r for r in (parse(Response, line, where) for line in lines)}
+        # Lines that a killed process has moved already are among these records.
+        for number, response in enumerate(iter_responses(self.path, texts=False)):
+            if number >= before:
+                lost.pop(response.pair, None)
+        moved = [response for response in lost.values() if response.at_most_usd is not None]
+        _, failed = self._journal.append([self._line(response) for response in moved])
+        if failed:
+            raise failed
+        self._in_flight_file.unlink()
+        return moved
 
     def _count(self, responses: Iterable[Response]) -> None:
         for response in responses:
+            self._records += 1
             if response.scored:
                 self.done.add(response.key)
             self.spent_usd = add_cost(self.spent_usd, response)
-            self.dearest_usd = max(self.dearest_usd, response.cost_usd or 0.0)
+            if response.cost_usd:
+                dearest_usd = self.dearest_usd.get(response.puzzle, 0.0)
+                self.dearest_usd[response.puzzle] = max(dearest_usd, response.cost_usd)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._journal.close()
+        if self._in_flight_journal:
+            self._in_flight_journal.close()
+            if not self._in_flight:
+                self._in_flight_file.unlink()
         os.close(self._folder)
+
+    async def set_aside(self, responses: Sequence[Response]) -> None:
+        """Write the records of requests that are about to be sent, for the case that this is killed.
+
+        With `at_most_usd=None` it says that a request was not billed. Raises UserError if it cannot
+        be written.
+        """
+        lines = []
+        for response in responses:
+            known = self._in_flight.pop(response.pair, None)
+            if response.at_most_usd is not None:
+                self._in_flight[response.pair] = response
+            if known or response.at_most_usd is not None:
+                lines.append(self._line(response))
+        if not lines:
+            return
+        with _one_line_errors(self._in_flight_file):
+            if self._in_flight_journal is None:
+                replace_file(self._in_flight_file, [b"%d\n" % self._records])
+                self._in_flight_journal = Journal(self._in_flight_file)
+            await asyncio.gather(*map(self._in_flight_journal.add, lines))
+
+    async def raise_in_flight(self, factor: float) -> None:
+        """Multiply what was set aside for the requests in flight."""
+        await self.set_aside(
+            [
+                replace(r, at_most_usd=(r.at_most_usd or 0.0) * factor)
+                for r in self._in_flight.values()
+            ]
+        )
 
     async def record(self, response: Response) -> None:
         """Write a response, together with those that arrive at the same time.
@@ -107,6 +180,7 @@ class RunFolder:
         """
         with _one_line_errors(self._file):
             await self._journal.add(self._line(response))
+        self._in_flight.pop(response.pair, None)
         self._count([response])
 
     def rescue(self, responses: Sequence[Response]) -> str:
@@ -120,7 +194,7 @@ class RunFolder:
             return ""
         path = Path(tempfile.gettempdir()) / f"{self.path.name}-{os.getpid()}.jsonl"
         try:
-            replace(path, lines[done:])
+            replace_file(path, lines[done:])
         except OSError:
             return f". {len(lines) - done} more responses could not be written and are lost"
         return f". {len(lines) - done} more responses are in {path}: append it to that file first"
@@ -130,14 +204,14 @@ class RunFolder:
         with _one_line_errors(self._file):
             self._journal.replace(map(self._line, responses))
         self.write_json("run.json", config.to_dict())
-        self.config, self.spent_usd, self.dearest_usd = config, 0.0, 0.0
-        self._count(iter_responses(self.path, texts=False))
+        self.config = config
+        self._start_count()
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the folder's small files completely or not at all."""
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         with _one_line_errors(self.path / name):
-            replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
+            replace_file(self.path / name, [self._mask(text).encode("utf-8", "replace")])
 
     def _line(self, response: Response) -> bytes:
         # Not `asdict`, because its deep copies take longer than everything else here.
