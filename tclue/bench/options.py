@@ -7,17 +7,19 @@ what a model resolves of the options, and of `run.json`, which inherit them.
 
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
+
+from annotated_types import Ge
 
 from tclue.config_files import read_toml
 from tclue.errors import UserError
-from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Text, check, read
+from tclue.strict import STRICT, Count, NotNegative, Positive, Seed, Text, check, read
 
 # Options that are no settings of a run.
 _NOT_SETTINGS = (
     *("puzzles", "results", "runs", "registry"),
-    *("max_cost", "estimate", "ask_above_usd", "yes"),
+    *("max_cost", "estimate", "dry_run", "pilot", "ask_above_usd", "yes"),
 )
 _FLAGS = {"timeout_s": "timeout", "total_timeout_s": "total-timeout", "ask_above_usd": "ask-above"}
 
@@ -33,7 +35,7 @@ def option(default: Any, group: Group, text: str, *, rare: bool = False) -> Any:
 class RecordedOptions:
     """Options that `run.json` records as they were resolved; None where the model decides."""
 
-    seed: CountOrZero | None = option(
+    seed: Seed | None = option(
         None, "models", "Local: 0 by default. Hosted: sent only if you give it."
     )
     temperature: NotNegative | None = option(
@@ -76,8 +78,12 @@ class BenchOptions(RecordedOptions):
     # what the runs have cost so far is included
     max_cost: Positive | None = option(None, "money", "Limit for all runs together, in dollars.")
     estimate: bool = option(False, "money", "Print the expected bill first; ask if it is high.")
+    dry_run: bool = option(False, "money", "Print what would be asked, and its expected bill.")
+    pilot: Annotated[Count, Ge(2)] | None = option(
+        None, "money", "Ask the first N puzzles once, then estimate the rest."
+    )
     ask_above_usd: NotNegative = option(5.0, "money", "Dollars that count as high.", rare=True)
-    yes: bool = option(False, "money", "Answer the question of --estimate with yes.")
+    yes: bool = option(False, "money", "Answer the question of --estimate or --pilot.")
     grader: Literal["sound", "published"] | None = option(
         None, "puzzles", "sound (the default), or published: the rules of 2025, with faults."
     )
@@ -100,6 +106,11 @@ class BenchOptions(RecordedOptions):
                     "--api-base: expected a URL such as http://localhost:8000/v1, without a "
                     "password or a query; a key goes in the environment"
                 )
+
+    @property
+    def keyless(self) -> bool:
+        """Whether a key may still be missing, because nothing is sent yet."""
+        return self.dry_run or (self.estimate and self.pilot is None)
 
     @property
     def given(self) -> tuple[str, ...]:

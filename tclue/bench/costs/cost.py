@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tclue.strict import CountOrZero, NotNegative
+from tclue.strict import Count, CountOrZero, NotNegative
 from tclue.text import counted, dollars
 
 HOUR_USD = 0.10  # about the price of a cloud machine with 2 CPU cores
@@ -44,7 +44,7 @@ class Prices:
     completion_usd_per_million: NotNegative | None = None
     # dollars per hour of wall time, of the machine or of one of its GPUs
     hour_usd: NotNegative | None = None
-    gpus: int | None = None
+    gpus: Count | None = None
 
     @property
     def known(self) -> bool:

@@ -2,9 +2,9 @@
 
 * A line is on the disk before `record` returns (`tclue.journal`). An incomplete last line, left by
   a killed process, is cut off when the run is resumed.
-* What a hosted request may cost is in `in_flight.jsonl` before it is sent. If the process is killed,
-  the next one records the requests in flight as failed, with that amount. A clean end removes the
-  file. Its first line is the number of records before it, so that none settles a later request.
+* What a hosted request may cost is in `in_flight.jsonl` before it is sent. If the process is
+  killed, the next one records the requests in flight as failed, with that amount. A clean end
+  removes the file. Its first line is the number of records that are older than all its requests.
 * Only one process at a time can write a run, because it locks the folder.
 * `responses.jsonl` is only appended to, with one exception: if other prices or another grader
   change its lines, a new file replaces it in one step.
@@ -143,7 +143,7 @@ class RunFolder:
         os.close(self._folder)
 
     async def set_aside(self, responses: Sequence[Response]) -> None:
-        """Write the records of requests that are about to be sent, for the case that this is killed.
+        """Write the records of requests that are about to be sent, should their replies be lost.
 
         With `at_most_usd=None` it says that a request was not billed. Raises UserError if it cannot
         be written.
