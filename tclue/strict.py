@@ -78,14 +78,13 @@ TextOrNumber = Annotated[str, _Validator("BeforeValidator", _text_or_number)]
 # Nothing that is counted or paid is larger. Sums of larger numbers would overflow.
 LARGEST = 10**12
 Count = Annotated[int, Interval(ge=1, le=LARGEST)]
+Several = Annotated[int, Interval(ge=2, le=LARGEST)]
 CountOrZero = Annotated[int, Interval(ge=0, le=LARGEST)]
 Seed = Annotated[int, Ge(0)]
 Positive = Annotated[float, Interval(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Interval(ge=0, le=LARGEST)]
 AsWritten = Annotated[float, _Validator("WrapValidator", _as_written)]
-NotNegativeAsWritten = Annotated[
-    float, Interval(ge=0, le=LARGEST), _Validator("WrapValidator", _as_written)
-]
+NotNegativeAsWritten = Annotated[NotNegative, _Validator("WrapValidator", _as_written)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Day = Annotated[datetime.date, _Validator("PlainValidator", _day)]
 

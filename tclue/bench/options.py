@@ -7,14 +7,12 @@ what a model resolves of the options, and of `run.json`, which inherit them.
 
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 from urllib.parse import urlsplit
-
-from annotated_types import Ge
 
 from tclue.config_files import read_toml
 from tclue.errors import UserError
-from tclue.strict import STRICT, Count, NotNegative, Positive, Seed, Text, check, read
+from tclue.strict import STRICT, Count, NotNegative, Positive, Seed, Several, Text, check, read
 
 # Options that are no settings of a run.
 _NOT_SETTINGS = (
@@ -79,7 +77,7 @@ class BenchOptions(RecordedOptions):
     max_cost: Positive | None = option(None, "money", "Limit for all runs together, in dollars.")
     estimate: bool = option(False, "money", "Print the expected bill first; ask if it is high.")
     dry_run: bool = option(False, "money", "Print what would be asked, and its expected bill.")
-    pilot: Annotated[Count, Ge(2)] | None = option(
+    pilot: Several | None = option(
         None, "money", "Ask the first N puzzles once, then estimate the rest."
     )
     ask_above_usd: NotNegative = option(5.0, "money", "Dollars that count as high.", rare=True)

@@ -63,21 +63,19 @@ class Budget:
         If `max_usd` is None, which means unknown, everything that is left is set aside. That needs
         that nothing else is. `proven` is False if no reply has shown yet what a request costs.
         """
-        if self.limit_usd is None:
-            reservation = Reservation(max_usd or 0.0)
-        else:
-            left_usd = self.left_usd
-            if max_usd is None:
-                if self.open or left_usd <= 0:
-                    return None
-                max_usd = left_usd
-            if self.open and not proven:
-                left_usd -= (1 - UNPROVEN_SHARE) * (self.limit_usd - self.spent_usd)
-            # Sums of the same numbers in another order can differ in the last digits. Free requests
-            # are sent even if more than the limit is spent.
-            if max_usd and max_usd > left_usd + 1e-12:
+        left_usd = self.left_usd
+        if max_usd is None:
+            if self.limit_usd is not None and (self.open or left_usd <= 0):
                 return None
-            reservation = Reservation(max_usd)
+            max_usd = 0.0 if self.limit_usd is None else left_usd
+        if self.open and not proven:
+            open_usd = math.fsum(each.usd for each in self.open)
+            left_usd = UNPROVEN_SHARE * (left_usd + open_usd) - open_usd
+        # Sums of the same numbers in another order can differ in the last digits. Free requests are
+        # sent even if more than the limit is spent.
+        if max_usd and max_usd > left_usd + 1e-12:
+            return None
+        reservation = Reservation(max_usd)
         self.open.add(reservation)
         return reservation
 
@@ -133,7 +131,7 @@ class Ceiling:
         if cost_usd is None or computed_usd == 0:
             return 1.0
         self.proven = True
-        before = max(self._worst, 1.0 if computed_usd else 0.0)
+        before = max(self._worst, 1.0 if computed_usd else 0.0) or cost_usd
         self._worst = max(self._worst, cost_usd / (computed_usd or 1.0))
         return max(1.0, self._worst / before) if before else 1.0
 

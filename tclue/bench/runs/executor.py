@@ -39,6 +39,8 @@ FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
 MAX_LOST_IN_A_ROW = 20
 TIME_IS_UP = "the time is up"
+# for a request in flight when the process is killed
+_LOST = Completion(error="the process ended before the reply came; it may have been billed")
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
@@ -246,14 +248,10 @@ class RunExecutor:
         """
         if not self._config.request:
             return True
-        lost = Completion(
-            error="the process ended before the reply came; it may have been billed",
-            failure=MAYBE_PAID,
-        )
         lines = []
         for request in batch:
             key = self._key(request.puzzle.prompt, request.sample)
-            record = to_record(self._config, request, lost, self._grader, key)
+            record = to_record(self._config, request, _LOST, self._grader, key)
             lines.append(replace(record, at_most_usd=usd or None))
         try:
             await self._folder.set_aside(lines)
@@ -274,13 +272,9 @@ class RunExecutor:
         if response.cost_usd is None and (maybe_paid or not completion.error):
             at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
-        rise = self._ceiling.count_cost(prompt, response.cost_usd)
-        if rise > 1:
-            self._budget.raise_open(rise)
+        self._budget.raise_open(self._ceiling.count_cost(prompt, response.cost_usd))
         try:
             await self._folder.record(response)
-            if rise > 1:
-                await self._folder.raise_in_flight(rise)
         except UserError as error:
             # This is raised only after the requests in flight have ended, because they are paid
             # for.

@@ -126,6 +126,8 @@ class _Command:
         self._progress = progress or RunProgress(sys.stderr)
         self._budget = self._make_budget()
         self._executor: RunExecutor | None = None
+        # the number of puzzles while the pilots run
+        self._pilot = options.pilot
         self.interrupted = False
 
     def _make_budget(self) -> Budget:
@@ -150,22 +152,23 @@ class _Command:
         """Run the models, one after another; with `--pilot` the pilots of all of them first."""
         total_s = self._options.total_timeout_s
         deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
-        if self._options.pilot:
-            summaries = await self._run_all(deadline_s, self._options.pilot)
+        if self._pilot:
+            summaries = await self._run_all(deadline_s)
             if self.interrupted:
                 return summaries
             # There is no handler now, so Ctrl-C ends the question.
             confirm(self._runs, self._puzzles, self._options)
+            self._pilot = None
         return await self._run_all(deadline_s)
 
-    async def _run_all(self, deadline_s: float | None, pilot: int | None = None) -> list[Summary]:
+    async def _run_all(self, deadline_s: float | None) -> list[Summary]:
         """Run the models, or their pilots. Raises StopError if one stopped early."""
         summaries: list[Summary] = []
         stops: list[str] = []
         with self._interrupt_handler():
             for model, config in self._runs:
                 with RunFolder(self._options.results, config) as folder:
-                    summary, stop = await self._run(model, config, folder, deadline_s, pilot)
+                    summary, stop = await self._run(model, config, folder, deadline_s)
                 if self.interrupted:
                     return summaries
                 summaries.append(summary)
@@ -176,16 +179,11 @@ class _Command:
         return summaries
 
     async def _run(
-        self,
-        model: Model,
-        config: RunConfig,
-        folder: RunFolder,
-        deadline_s: float | None,
-        pilot: int | None,
+        self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
     ) -> tuple[Summary, str | None]:
         """Run one model. Returns its summary, and the reason if it stopped early, else None."""
         _recount(folder, config, self._puzzles)
-        puzzles, samples = self._puzzles[:pilot], 1 if pilot else None
+        puzzles, samples = self._puzzles[: self._pilot], 1 if self._pilot else None
         executor = RunExecutor(
             model, folder, puzzles, self._progress, self._budget, deadline_s, samples
         )

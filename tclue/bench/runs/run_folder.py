@@ -18,15 +18,15 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.records import Response, RunConfig, add_cost, iter_responses, read_config
 from tclue.errors import UserError
-from tclue.journal import Journal, locked
-from tclue.journal import replace as replace_file
+from tclue.journal import Journal, locked, replace
 from tclue.secrets import masker
 from tclue.strict import CountOrZero, parse
 
@@ -83,8 +83,8 @@ class RunFolder:
             self.config = config
         # keys of the responses that did not fail
         self.done: set[str] = set()
-        # (puzzle, sample) -> the record of a request in flight, for the case that its reply is lost
-        self._in_flight: dict[tuple[str, int], Response] = {}
+        # puzzle and sample of the requests that `in_flight.jsonl` has, without a record so far
+        self._in_flight: set[tuple[str, int]] = set()
         self._in_flight_file = self.path / "in_flight.jsonl"
         self._in_flight_journal: Journal | None = None
         self._start_count()
@@ -105,16 +105,14 @@ class RunFolder:
         """Record the requests that were in flight when an earlier process ended; returns them."""
         if not self._in_flight_file.exists():
             return []
-        # What follows the last line break is incomplete.
-        head, *lines = self._in_flight_file.read_bytes().split(b"\n")[:-1] or [b"0"]
-        where = str(self._in_flight_file)
-        before = parse(CountOrZero, head, where)
+        where, text = str(self._in_flight_file), self._in_flight_file.read_bytes()
+        before, *lines = text.split(b"\n")[:-1] or [b"0"]  # an incomplete last line is left out
+        known = parse(CountOrZero, before, where)
         lost = {r.pair: r for r in (parse(Response, line, where) for line in lines)}
-        # Lines that a killed process has moved already are among these records.
-        for number, response in enumerate(iter_responses(self.path, texts=False)):
-            if number >= before:
-                lost.pop(response.pair, None)
-        moved = [response for response in lost.values() if response.at_most_usd is not None]
+        # Lines that a killed process has moved already are among the later records.
+        for response in islice(iter_responses(self.path, texts=False), known, None):
+            lost.pop(response.pair, None)
+        moved = [response for response in lost.values() if response.at_most_usd]
         _, failed = self._journal.append([self._line(response) for response in moved])
         if failed:
             raise failed
@@ -148,29 +146,16 @@ class RunFolder:
         With `at_most_usd=None` it says that a request was not billed. Raises UserError if it cannot
         be written.
         """
-        lines = []
-        for response in responses:
-            known = self._in_flight.pop(response.pair, None)
-            if response.at_most_usd is not None:
-                self._in_flight[response.pair] = response
-            if known or response.at_most_usd is not None:
-                lines.append(self._line(response))
-        if not lines:
+        told = [each for each in responses if each.at_most_usd or each.pair in self._in_flight]
+        if not told:
             return
+        self._in_flight.update(each.pair for each in told)
+        self._in_flight.difference_update(each.pair for each in told if not each.at_most_usd)
         with _one_line_errors(self._in_flight_file):
             if self._in_flight_journal is None:
-                replace_file(self._in_flight_file, [b"%d\n" % self._records])
+                replace(self._in_flight_file, [b"%d\n" % self._records])
                 self._in_flight_journal = Journal(self._in_flight_file)
-            await asyncio.gather(*map(self._in_flight_journal.add, lines))
-
-    async def raise_in_flight(self, factor: float) -> None:
-        """Multiply what was set aside for the requests in flight."""
-        await self.set_aside(
-            [
-                replace(r, at_most_usd=(r.at_most_usd or 0.0) * factor)
-                for r in self._in_flight.values()
-            ]
-        )
+            await asyncio.gather(*(self._in_flight_journal.add(self._line(each)) for each in told))
 
     async def record(self, response: Response) -> None:
         """Write a response, together with those that arrive at the same time.
@@ -180,7 +165,7 @@ class RunFolder:
         """
         with _one_line_errors(self._file):
             await self._journal.add(self._line(response))
-        self._in_flight.pop(response.pair, None)
+        self._in_flight.discard(response.pair)
         self._count([response])
 
     def rescue(self, responses: Sequence[Response]) -> str:
@@ -194,7 +179,7 @@ class RunFolder:
             return ""
         path = Path(tempfile.gettempdir()) / f"{self.path.name}-{os.getpid()}.jsonl"
         try:
-            replace_file(path, lines[done:])
+            replace(path, lines[done:])
         except OSError:
             return f". {len(lines) - done} more responses could not be written and are lost"
         return f". {len(lines) - done} more responses are in {path}: append it to that file first"
@@ -211,7 +196,7 @@ class RunFolder:
         """Write one of the folder's small files completely or not at all."""
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         with _one_line_errors(self.path / name):
-            replace_file(self.path / name, [self._mask(text).encode("utf-8", "replace")])
+            replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
 
     def _line(self, response: Response) -> bytes:
         # Not `asdict`, because its deep copies take longer than everything else here.
