@@ -25,7 +25,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
-from annotated_types import Ge, Gt, Interval, MinLen
+from annotated_types import Ge, Interval, MinLen
 
 from tclue.errors import UserError
 
@@ -75,12 +75,16 @@ def _day(value: Any) -> datetime.date:
 
 Text = Annotated[str, MinLen(1)]
 TextOrNumber = Annotated[str, _Validator("BeforeValidator", _text_or_number)]
-Count = Annotated[int, Ge(1)]
-CountOrZero = Annotated[int, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+# Nothing that is counted or paid is larger. Sums of larger numbers would overflow.
+LARGEST = 10**12
+Count = Annotated[int, Interval(ge=1, le=LARGEST)]
+Several = Annotated[int, Interval(ge=2, le=LARGEST)]
+CountOrZero = Annotated[int, Interval(ge=0, le=LARGEST)]
+Seed = Annotated[int, Ge(0)]
+Positive = Annotated[float, Interval(gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Interval(ge=0, le=LARGEST)]
 AsWritten = Annotated[float, _Validator("WrapValidator", _as_written)]
-NotNegativeAsWritten = Annotated[float, Ge(0), _Validator("WrapValidator", _as_written)]
+NotNegativeAsWritten = Annotated[NotNegative, _Validator("WrapValidator", _as_written)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Day = Annotated[datetime.date, _Validator("PlainValidator", _day)]
 

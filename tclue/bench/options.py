@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from tclue.config_files import read_toml
 from tclue.errors import UserError
-from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Text, check, read
+from tclue.strict import STRICT, Count, NotNegative, Positive, Seed, Several, Text, check, read
 
 # Options that are no settings of a run.
 _NOT_SETTINGS = (
     *("puzzles", "results", "runs", "registry"),
-    *("max_cost", "estimate", "ask_above_usd", "yes"),
+    *("max_cost", "estimate", "dry_run", "pilot", "ask_above_usd", "yes"),
 )
 _FLAGS = {
     "timeout_s": "request-timeout",
@@ -38,7 +38,7 @@ def option(default: Any, group: Group, text: str, *, rare: bool = False) -> Any:
 class RecordedOptions:
     """Options that `run.json` records as they were resolved; None where the model decides."""
 
-    seed: CountOrZero | None = option(
+    seed: Seed | None = option(
         None, "models", "Local: 0 by default. Hosted: sent only if you give it."
     )
     temperature: NotNegative | None = option(
@@ -89,8 +89,12 @@ class BenchOptions(RecordedOptions):
     # what the runs have cost so far is included
     max_cost: Positive | None = option(None, "money", "Limit for all runs together, in dollars.")
     estimate: bool = option(False, "money", "Print the expected bill first; ask if it is high.")
+    dry_run: bool = option(False, "money", "Print what would be asked, and its expected bill.")
+    pilot: Several | None = option(
+        None, "money", "Ask the first N puzzles once, then estimate the rest."
+    )
     ask_above_usd: NotNegative = option(5.0, "money", "Dollars that count as high.", rare=True)
-    yes: bool = option(False, "money", "Answer the question of --estimate with yes.")
+    yes: bool = option(False, "money", "Answer the question of --estimate or --pilot.")
     grader: Literal["sound", "published"] | None = option(
         None, "puzzles", "sound (the default), or published: the rules of 2025, with faults."
     )
@@ -113,6 +117,11 @@ class BenchOptions(RecordedOptions):
                     "--api-base: expected a URL such as http://localhost:8000/v1, without a "
                     "password or a query; a key goes in the environment"
                 )
+
+    @property
+    def keyless(self) -> bool:
+        """Whether a key may still be missing, because nothing is sent yet."""
+        return self.dry_run or (self.estimate and self.pilot is None)
 
     @property
     def given(self) -> tuple[str, ...]:

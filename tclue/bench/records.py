@@ -134,17 +134,17 @@ class Response:
     # seconds from the last request to the last token, or until it was given up
     latency_s: NotNegative
     # the response's share of the wall time of a local batch
-    compute_s: float | None
+    compute_s: NotNegative | None
     # the sum of the parts; None if the price is unknown
     cost_usd: NotNegative | None
-    cost_parts: Mapping[str, float] | None
+    cost_parts: Mapping[str, NotNegative] | None
     # the cost by litellm's calculator; None if unknown
     cost_litellm_usd: NotNegative | None = None
     # most that it may have cost if its cost is unknown: a failed request that may have been billed,
     # or a reply that does not report its tokens
     at_most_usd: NotNegative | None = None
     # requests that were sent for it
-    tries: int = 1
+    tries: Count = 1
     # the model's id according to the server
     model_id: str | None = None
     # the upstream provider that OpenRouter chose

@@ -71,11 +71,17 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     tclue bench --models tiny,train:tiny-seed1@best --puzzles easy-test --samples 4
     tclue bench --models my-model --api-base http://localhost:8000/v1 --price-in 0 --price-out 0
     """
-    from tclue.bench.runs.run import StopError, run_models
+    from tclue.bench.runs.estimate import bill_lines
+    from tclue.bench.runs.run import StopError, dry_run, run_models
     from tclue.board import terminal
 
     stopped: StopError | None = None
     chosen = BenchOptions(**options)
+    if chosen.dry_run:
+        bills = dry_run(models.split(","), chosen)
+        priced = [*(f"{bill.variant}: {bill.prices}" for bill in bills), *bill_lines(bills)]
+        emit(as_json, bills, lambda: click.echo("\n".join(priced)), "nothing was sent")
+        return
     try:
         summaries = run_models(models.split(","), chosen)
     except StopError as error:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
-from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Share
+from tclue.strict import STRICT, Count, CountOrZero, NotNegative, Positive, Seed, Share
 
 Beta = Annotated[float, Interval(ge=0, lt=1)]
 
@@ -180,7 +180,7 @@ class TrainConfig:
     """How long training takes, and which checkpoints are kept."""
 
     # seed of the puzzles and of sampling
-    seed: CountOrZero = 1
+    seed: Seed = 1
     # number of iterations
     iterations: Count = 60
     # stop after this many minutes of training; 0 means no limit

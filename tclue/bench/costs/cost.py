@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tclue.strict import CountOrZero, NotNegative
+from tclue.strict import Count, CountOrZero, NotNegative
 from tclue.text import counted, dollars
 
 HOUR_USD = 0.10  # about the price of a cloud machine with 2 CPU cores
@@ -65,7 +65,7 @@ class Prices:
     completion_usd_per_million: NotNegative | None = None
     # dollars per hour of wall time, of the machine or of one of its GPUs
     hour_usd: NotNegative | None = None
-    gpus: int | None = None
+    gpus: Count | None = None
     special: tuple[SpecialPrices, ...] = ()
     # region as replies name it -> factor of all prices
     regions: Mapping[str, NotNegative] = field(default_factory=dict)

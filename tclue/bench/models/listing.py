@@ -71,7 +71,7 @@ class ModelListing:
             words.append(f"needs {self.needs}")
         elif self.key_is_set:
             words.append("key is set")
-        return [line for line in (self.about, "; ".join(words), _price(self.prices)) if line]
+        return [line for line in (self.about, "; ".join(words), price_text(self.prices)) if line]
 
 
 def list_models(registry_file: Path | None = None) -> list[ModelListing]:
@@ -132,10 +132,12 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Mod
     )
 
 
-def _price(price: Prices | None) -> str:
+def price_text(price: Prices | None) -> str:
     """The price, its day and its source; of a URL, only the site."""
-    if price is None:
-        return ""
+    if price is None or price.source == "free":
+        return "" if price is None else "free"
+    if price.hour_usd is not None:
+        return f"${price.hour_usd * (price.gpus or 1):g} an hour ({price.date})"
     if price.source == "unknown":
         return "price unknown"
     dollars_in, dollars_out = (

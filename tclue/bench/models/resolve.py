@@ -88,11 +88,11 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     registry = load(options.registry)
     match = lookup(name, registry)
     if match.facts and not options.api_base:
-        _check_registered(match, registry)
+        _check_registered(match, registry, options)
     return _hosted_models(match, registry, options)
 
 
-def _check_registered(match: RegistryMatch, registry: Registry) -> None:
+def _check_registered(match: RegistryMatch, registry: Registry, options: BenchOptions) -> None:
     """Refuse a retired model or a missing key, before litellm is imported, which takes seconds."""
     facts, host = match.facts, match.host
     assert facts is not None
@@ -106,7 +106,7 @@ def _check_registered(match: RegistryMatch, registry: Registry) -> None:
             f"and recommends {facts.retired.successor}; {copy}"
         )
     variables = registry.keys.get(host.provider, ())
-    if variables and not any(map(os.environ.get, variables)):
+    if variables and not options.keyless and not any(map(os.environ.get, variables)):
         raise _missing_key_error(match.name, variables)
 
 
@@ -127,7 +127,8 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
             os.environ.pop(variable, None)
     elif options.api_base or not match.host or provider not in registry.keys:
         needed = litellm.validate_environment(route)["missing_keys"]
-        if missing := [variable for variable in needed if variable.endswith("_KEY")]:
+        missing = [variable for variable in needed if variable.endswith("_KEY")]
+        if missing and not options.keyless:
             raise _missing_key_error(match.name, missing)
     plans = [plan(model, setting, options) for setting in match.settings]
     supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)

@@ -1,18 +1,24 @@
-"""`--max-cost`: money is reserved before a request is sent, so that the limit is not exceeded.
+"""`--max-cost`: money is set aside before a request is sent, so that the limit is not exceeded.
 
-* The reserved amount is the most that a request can cost: its prompt, and as many output tokens as
+* What is set aside is the most that a request can cost: its prompt, and as many output tokens as
   it may have, at the run's prices. A prompt is assumed to have at most one token per two bytes
   (English text has about one per four).
+* If a reply costs more than that (the server ignores the output limit, adds a prompt of its own, or
+  bills more per token than the price list says), all amounts are multiplied by the largest ratio of
+  a cost to its amount: those of later requests, and those of the requests in flight. Until the
+  first reply has come, at most a tenth of the limit is set aside, unless one request needs more.
 * If no output limit is known, or the price is by the hour, the amount is twice the cost of the
   most expensive response so far. The first request is then sent alone, with all the money that is
-  left. In this case the limit can be exceeded: by the first response, or by one that costs more
-  than twice as much as any before.
-* When a response is recorded, its cost replaces the reserved amount. If its cost is unknown, the
-  reserved amount counts as spent.
+  left.
+* The limit can be exceeded only by what replies cost more than was set aside for them when they
+  were sent.
+* When a response is recorded, its cost replaces the amount. If its cost is unknown, the amount
+  counts as spent. `run_folder` has the amounts on the disk, for a process that is killed.
 * The costs of earlier invocations of the same runs count too.
 """
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 from tclue.bench.costs.cost import Prices, Usage, repriced, worst_case_usd
 from tclue.bench.models.model import ResolvedModel
@@ -23,51 +29,65 @@ CHAT_FORMAT_TOKENS = 64  # that a chat format adds to a prompt
 SAFETY_FACTOR = 2.0  # for the dearest response so far, if the most that one can cost is unknown
 
 
+# Share of the limit that may be in flight until a reply has shown what a request really costs.
+UNPROVEN_SHARE = 0.1
+
+
+@dataclass(eq=False, slots=True)
+class Reservation:
+    """Dollars that are set aside for requests in flight."""
+
+    usd: float
+
+
 class Budget:
-    """The dollars of a command: the limit, the amount spent and the amount reserved."""
+    """The dollars of a command: the limit, the amount spent and the amounts set aside."""
 
     def __init__(self, limit_usd: float | None, spent_usd: float = 0.0) -> None:
         """There is no limit if `limit_usd` is None."""
         self.limit_usd = limit_usd
         self.spent_usd = spent_usd
-        self.reserved_usd = 0.0
         # reservations that are not settled yet
-        self.open = 0
+        self.open: set[Reservation] = set()
 
     @property
     def left_usd(self) -> float:
-        """Dollars that are neither spent nor reserved; only for a budget with a limit."""
-        assert self.limit_usd is not None
-        return self.limit_usd - self.spent_usd - self.reserved_usd
+        """Dollars that are neither spent nor set aside; infinite without a limit."""
+        if self.limit_usd is None:
+            return math.inf
+        return self.limit_usd - self.spent_usd - math.fsum(each.usd for each in self.open)
 
-    def reserve(self, max_usd: float | None) -> float | None:
-        """Reserve the most that a request can cost, and return it; None if too little is left.
+    def reserve(self, max_usd: float | None, *, proven: bool = True) -> Reservation | None:
+        """Set aside the most that a request can cost; None if too little is left.
 
-        If `max_usd` is None, which means unknown, everything that is left is reserved. That needs
-        that nothing else is reserved.
+        If `max_usd` is None, which means unknown, everything that is left is set aside. That needs
+        that nothing else is. `proven` is False if no reply has shown yet what a request costs.
         """
-        if self.limit_usd is None:
-            return 0.0
+        left_usd = self.left_usd
         if max_usd is None:
-            if self.open or self.left_usd <= 0:
+            if self.limit_usd is not None and (self.open or left_usd <= 0):
                 return None
-            max_usd = self.left_usd
-        # Sums of the same numbers in another order can differ in the last digits. Free requests
-        # are sent even if more than the limit is spent.
-        if max_usd and max_usd > self.left_usd + 1e-12:
+            max_usd = 0.0 if self.limit_usd is None else left_usd
+        if self.open and not proven:
+            open_usd = math.fsum(each.usd for each in self.open)
+            left_usd = UNPROVEN_SHARE * (left_usd + open_usd) - open_usd
+        # Sums of the same numbers in another order can differ in the last digits. Free requests are
+        # sent even if more than the limit is spent.
+        if max_usd and max_usd > left_usd + 1e-12:
             return None
-        self.reserved_usd += max_usd
-        self.open += 1
-        return max_usd
+        reservation = Reservation(max_usd)
+        self.open.add(reservation)
+        return reservation
 
-    def settle(self, reserved_usd: float, cost_usd: float) -> None:
-        """Release a reserved amount, and count the cost."""
-        if self.limit_usd is None:
-            return
-        self.open -= 1
-        # Exactly 0 at the end, without rounding errors.
-        self.reserved_usd = self.reserved_usd - reserved_usd if self.open else 0.0
+    def settle(self, reservation: Reservation, cost_usd: float) -> None:
+        """Release what was set aside, and count the cost."""
+        self.open.remove(reservation)
         self.spent_usd += cost_usd
+
+    def raise_open(self, factor: float) -> None:
+        """Multiply what is set aside, after a reply that cost more than expected."""
+        for reservation in self.open:
+            reservation.usd *= factor
 
     def exhausted_message(self, max_usd: float | None) -> str:
         """One line on why no more requests are sent."""
@@ -86,7 +106,10 @@ class Ceiling:
         self._output_tokens = resolved.max_tokens or resolved.max_output_tokens
         if self._output_tokens is None and prices.completion_usd_per_million == 0:
             self._output_tokens = 0  # output is free, so its length does not matter
-        self._dearest_usd = 0.0
+        # the largest ratio of a cost to what was computed before, or the dearest response
+        self._worst = 0.0
+        # whether a reply has shown what a request costs
+        self.proven = False
 
     def max_usd(self, prompt: str, usage: Usage | None = None) -> float | None:
         """US dollars; None if not known yet.
@@ -94,16 +117,25 @@ class Ceiling:
         `usage` is that of a reply that was cut off. Then the cost is at most that of its prompt, if
         the provider sent these counts before the answer, and of the longest answer.
         """
+        computed_usd = self._computed_usd(prompt)
         if usage:
             longest = replace(usage, completion_tokens=self._output_tokens)
-            if known_usd := repriced(longest, self._prices):
-                return known_usd
-        tokens = len(prompt.encode("utf-8", "replace")) // BYTES_PER_TOKEN + CHAT_FORMAT_TOKENS
-        max_usd = worst_case_usd(self._prices, tokens, self._output_tokens)
-        if max_usd is not None:
-            return max_usd
-        return self._dearest_usd * SAFETY_FACTOR or None
+            computed_usd = repriced(longest, self._prices) or computed_usd
+        if computed_usd is None:
+            return self._worst * SAFETY_FACTOR or None
+        return computed_usd * max(1.0, self._worst)
 
-    def count_cost(self, cost_usd: float | None) -> None:
-        """Take a response's cost into account."""
-        self._dearest_usd = max(self._dearest_usd, cost_usd or 0.0)
+    def count_cost(self, prompt: str, cost_usd: float | None) -> float:
+        """Take a response's cost into account. Returns the factor by which the ceiling rose."""
+        computed_usd = self._computed_usd(prompt)
+        if cost_usd is None or computed_usd == 0:
+            return 1.0
+        self.proven = True
+        before = max(self._worst, 1.0 if computed_usd else 0.0) or cost_usd
+        self._worst = max(self._worst, cost_usd / (computed_usd or 1.0))
+        return max(1.0, self._worst / before) if before else 1.0
+
+    def _computed_usd(self, prompt: str) -> float | None:
+        """The cost of the longest prompt and the longest answer at the run's prices."""
+        tokens = len(prompt.encode("utf-8", "replace")) // BYTES_PER_TOKEN + CHAT_FORMAT_TOKENS
+        return worst_case_usd(self._prices, tokens, self._output_tokens)

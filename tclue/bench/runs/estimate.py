@@ -1,5 +1,8 @@
 """`--estimate`: the expected bill and its interval before anything is sent, with a confirmation.
 
+`--dry-run` shows it and ends. `--pilot N` asks for one response to each of the first N puzzles, and
+then does the same for the rest.
+
 * Only missing responses are counted, so the bill of a resumed run is that of its rest.
 * If the results folder has responses of the same variant to the same puzzle file, the missing ones
   are expected to cost the same on average. The spread is a 95% interval of the bill, clustered by
@@ -32,6 +35,7 @@ from pathlib import Path
 from statistics import stdev
 
 from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
+from tclue.bench.models.listing import price_text
 from tclue.bench.models.model import Model
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import Response, Run, RunConfig, read_run
@@ -59,6 +63,8 @@ class Bill:
     high_usd: float | None
     # what the estimate is based on
     basis: str
+    # the prices in words
+    prices: str = ""
 
     def __str__(self) -> str:
         """The bill in one line."""
@@ -84,7 +90,7 @@ def confirm(
     """
     bills = [estimate(model, config, puzzles, options.results) for model, config in runs]
     total_bill = total(bills)
-    for line in [*map(str, bills), f"in all: {total_bill.amount}"]:
+    for line in bill_lines(bills):
         print(f"estimate: {line}", file=sys.stderr)
     usd = total_bill.high_usd if total_bill.usd is None else total_bill.usd
     if options.max_cost is not None:
@@ -93,11 +99,17 @@ def confirm(
         return
     reason = "a bill of unknown size" if usd is None else money(usd)
     reason += f" is above --ask-above {options.ask_above_usd:g}" if usd is not None else ""
+    option, sent = ("--pilot", "nothing more") if options.pilot else ("--estimate", "nothing")
     if not sys.stdin.isatty():
-        raise UserError(f"--estimate: {reason}: expected --yes, or a terminal to ask in")
+        raise UserError(f"{option}: {reason}: expected --yes, or a terminal to ask in")
     print(f"{reason}: continue? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UserError("--estimate: not confirmed: nothing was sent")
+        raise UserError(f"{option}: not confirmed: {sent} was sent")
+
+
+def bill_lines(bills: Sequence[Bill]) -> list[str]:
+    """A line for each bill, and one for their total."""
+    return [*map(str, bills), f"in all: {total(bills).amount}"]
 
 
 def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results: Path) -> Bill:
@@ -111,7 +123,8 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
         for sample in range(config.samples)
         if (puzzle.id, sample) not in done
     ]
-    bill, prices = partial(Bill, config.variant, len(rest)), config.prices
+    prices = config.prices
+    bill = partial(Bill, config.variant, len(rest), prices=price_text(prices))
     if not rest or prices.source == "free":
         return bill(0.0, 0.0, 0.0, "nothing is missing" if not rest else "free")
     costs = _costs((response for run in runs for response in run.final()), prices)

@@ -3,7 +3,8 @@
 A request is missing if its key has no record, or only failed ones. There is one worker per slot,
 and each takes the next missing request; `throttle` limits how many are in flight. A completion is
 on the disk before its worker takes the next request. So a process that is killed at any moment
-loses only the requests in flight, and the next process sends only those again.
+loses only the requests in flight, and the next process sends only those again. What they may have
+cost is written to the disk before they are sent.
 
 * A request that failed and is not billed is retried. The pause is what the provider asks for, or
   2, 4, 8, ... 60 seconds, each up to a fifth longer or shorter by a seeded draw. (tenacity is not
@@ -30,7 +31,7 @@ from tclue.bench.costs.cost import cost_parts
 from tclue.bench.models.failures import KEY, LONGEST_WAIT_S, MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
-from tclue.bench.runs.budget import Budget, Ceiling
+from tclue.bench.runs.budget import Budget, Ceiling, Reservation
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.runs.throttle import Gate, Throttle, TimeShares
@@ -52,6 +53,8 @@ RESUME = (
 )
 # Words with a digit, such as ids and counts. Messages are alike if they differ only in these.
 _NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
+# for a request in flight when the process is killed
+_LOST = Completion(error="the process ended before the reply came; it may have been billed")
 
 
 def missing(puzzles: Sequence[Puzzle], config: RunConfig, done: Container[str]) -> list[Request]:
@@ -76,17 +79,23 @@ class RunExecutor:
         progress: RunProgress,
         budget: Budget | None = None,
         deadline_s: float | None = None,
+        samples: int | None = None,
     ) -> None:
-        """`deadline_s` is a time of the event loop's clock. The loop must be running."""
+        """`deadline_s` is a time of the event loop's clock, which must be running.
+
+        `samples` is the number of responses to each puzzle, if it is not that of the run.
+        """
         self._model, self._folder, self._progress = model, folder, progress
         self._config = folder.config
         self._grader = grader(self._config.grader)
         self._key = self._config.response_key()
-        self._requests = missing(puzzles, self._config, folder.done)
-        self._total = len(puzzles) * self._config.samples
+        wanted = replace(self._config, samples=samples or self._config.samples)
+        self._requests = missing(puzzles, wanted, folder.done)
+        self._total = len(puzzles) * wanted.samples
         self._budget = budget or Budget(None)
         self._ceiling = Ceiling(self._config.prices, model.resolved)
-        self._ceiling.count_cost(folder.dearest_usd)
+        for puzzle in puzzles:
+            self._ceiling.count_cost(puzzle.prompt, folder.dearest_usd.get(puzzle.id))
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
         self._slots = max(1, min(model.resolved.slots, len(self._requests)))
@@ -181,10 +190,10 @@ class RunExecutor:
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
         """Send a batch until each of its requests has an outcome, or the run is stopped."""
-        reserved_usd = await self._reserve(batch)
-        if reserved_usd is None:
+        reserved = await self._reserve(batch)
+        if reserved is None:
             return
-        cost_usd, share_usd = 0.0, reserved_usd / len(batch)
+        cost_usd, size = 0.0, len(batch)
         first = batch[0]
         tries = failed_tries = 0
         try:
@@ -194,6 +203,8 @@ class RunExecutor:
                 failure: Failure | None = None
                 error = ""
                 try:
+                    if not await self._set_aside(batch, reserved.usd / size):
+                        return
                     async for request, completion in self._until_deadline(batch):
                         if self._time_shares:
                             # The sum over all tries, because each used the machine.
@@ -207,20 +218,20 @@ class RunExecutor:
                         else:
                             if tries > 1:
                                 completion = replace(completion, tries=tries)
-                            cost_usd += await self._record(request, completion, share_usd)
+                            cost_usd += await self._record(request, completion, reserved.usd / size)
                 finally:
                     self._gate.leave(round_, failure)
                     if self._gate.throttle.limit != self._pace:
                         self._pace = self._gate.throttle.limit
                         self._progress.pace(self._pace)
-                if not to_retry:
+                if not to_retry or not await self._set_aside(to_retry, None):
                     return
                 assert failure
                 failed_tries += not failure.busy
                 await self._pause(failure, error, _pause_s(first, tries, failure.wait_s))
                 batch = to_retry
         finally:
-            self._budget.settle(reserved_usd, cost_usd)
+            self._budget.settle(reserved, cost_usd)
             self._gate.wake()
 
     async def _pause(self, failure: Failure, error: str, pause_s: float) -> None:
@@ -272,20 +283,41 @@ class RunExecutor:
             pending.remove(request)
             yield request, completion
 
-    async def _reserve(self, batch: Sequence[Request]) -> float | None:
-        """Reserve what a batch may cost; None if the run is stopped before there is enough."""
+    async def _reserve(self, batch: Sequence[Request]) -> Reservation | None:
+        """Set aside what a batch may cost; None if the run is stopped before there is enough."""
         while not self._gate.closed:
             limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
             known_limits = [usd for usd in limits if usd is not None]
             max_usd = sum(known_limits) if len(known_limits) == len(limits) else None
-            reserved_usd = self._budget.reserve(max_usd)
-            if reserved_usd is not None:
-                return reserved_usd
+            reserved = self._budget.reserve(max_usd, proven=self._ceiling.proven)
+            if reserved is not None:
+                return reserved
             if not self._budget.open:
                 self.stop(self._budget.exhausted_message(max_usd))
                 return None
             await self._gate.change(None)
         return None
+
+    async def _set_aside(self, batch: Sequence[Request], usd: float | None) -> bool:
+        """Write what each request of a batch may cost to the disk, before it is sent.
+
+        None if it was not billed. Local models cost nothing that a killed process would lose.
+        Returns whether this succeeded; if not, nothing may be sent.
+        """
+        if not self._config.request:
+            return True
+        lines = []
+        for request in batch:
+            key = self._key(request.puzzle.prompt, request.sample)
+            record = to_record(self._config, request, _LOST, self._grader, key)
+            lines.append(replace(record, at_most_usd=usd or None))
+        try:
+            await self._folder.set_aside(lines)
+        except UserError as error:
+            self._write_error = self._write_error or error
+            self._gate.close()
+            return False
+        return True
 
     async def _record(self, request: Request, completion: Completion, reserved_usd: float) -> float:
         """Record a completion, and stop if its failure requires it; returns its cost, at most."""
@@ -299,9 +331,11 @@ class RunExecutor:
             why = self._note(error)
             completion = Completion(text=completion.text, error=why, failure=MAYBE_PAID)
             response = to_record(self._config, request, completion, self._grader, key)
-        if response.cost_usd is None and (not completion.error or completion.failure == MAYBE_PAID):
+        maybe_paid = completion.failure is not None and completion.failure.kind == "maybe-paid"
+        if response.cost_usd is None and (maybe_paid or not completion.error):
             at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
             response = replace(response, at_most_usd=at_most_usd)
+        self._budget.raise_open(self._ceiling.count_cost(prompt, response.cost_usd))
         try:
             if self._folder.config.sent is None and self._model.sent:
                 self._folder.amend(sent=self._model.sent)
@@ -313,7 +347,6 @@ class RunExecutor:
             self._unwritten.append(response)
             self._gate.close()
             return spent_usd(response)
-        self._ceiling.count_cost(response.cost_usd)
         self._progress.advance(response)
         if completion.error:
             self.errors[completion.error] += 1

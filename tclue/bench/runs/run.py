@@ -25,9 +25,9 @@ import tclue
 from tclue.bench.models.model import Model, ModelSettings
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import RunConfig, iter_responses, read_config, spent_usd
+from tclue.bench.records import RunConfig, iter_responses, spent_usd
 from tclue.bench.runs.budget import Budget
-from tclue.bench.runs.estimate import confirm
+from tclue.bench.runs.estimate import Bill, confirm, estimate
 from tclue.bench.runs.executor import RunExecutor, missing, regrade
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
@@ -38,7 +38,7 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import PuzzleSet, load_set
 from tclue.secrets import load_env
 
-__all__ = ["BenchOptions", "StopError", "run_models"]
+__all__ = ["BenchOptions", "StopError", "dry_run", "run_models"]
 
 INTERRUPTED = 130  # the exit code of a program that SIGINT ended
 
@@ -59,6 +59,41 @@ def run_models(
     Raises UserError for invalid input before anything is sent, StopError if a run stopped early,
     and SystemExit(130) on Ctrl-C, after one line on how to resume.
     """
+    runs, puzzles = _resolve(models, options)
+    if options.dry_run:
+        return []
+    command = _Command(runs, puzzles, options, progress)
+    # A second Ctrl-C cancels at once. Before there is an event loop, KeyboardInterrupt is raised.
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
+        if options.keyless:
+            confirm(runs, puzzles, options)
+            # Only now must the keys be there.
+            for _, config in runs:
+                if config.request:
+                    resolve_all(config.model, replace(options, estimate=False))
+        summaries = asyncio.run(command.run())
+        if not command.interrupted:
+            return summaries
+    print(
+        f"interrupted: all responses so far are in {options.results}; the same command resumes",
+        file=sys.stderr,
+    )
+    raise SystemExit(INTERRUPTED)
+
+
+def dry_run(models: Sequence[str], options: BenchOptions) -> list[Bill]:
+    """The expected bill of each run that `run_models` would make. Sends and writes nothing.
+
+    No keys are needed. Raises UserError for invalid input.
+    """
+    runs, puzzles = _resolve(models, replace(options, dry_run=True))
+    return [estimate(model, config, puzzles, options.results) for model, config in runs]
+
+
+def _resolve(
+    models: Sequence[str], options: BenchOptions
+) -> tuple[list[tuple[Model, RunConfig]], Sequence[Puzzle]]:
+    """The models of a command with the configurations of their runs, and the puzzles."""
     names = [name for name in dict.fromkeys(name.strip() for name in models) if name]
     if not names:
         raise UserError("--models: expected one or more names, such as random,solver")
@@ -74,20 +109,7 @@ def run_models(
     runs = [
         (model, configuration(name, model, options, puzzle_set)) for name, model in by_name.items()
     ]
-    puzzles = puzzle_set.puzzles[: options.limit]
-    command = _Command(runs, puzzles, options, progress)
-    # A second Ctrl-C cancels at once. Before there is an event loop, KeyboardInterrupt is raised.
-    with suppress(KeyboardInterrupt, asyncio.CancelledError):
-        if options.estimate:
-            confirm(runs, puzzles, options)
-        summaries = asyncio.run(command.run())
-        if not command.interrupted:
-            return summaries
-    print(
-        f"interrupted: all responses so far are in {options.results}; the same command resumes",
-        file=sys.stderr,
-    )
-    raise SystemExit(INTERRUPTED)
+    return runs, puzzle_set.puzzles[: options.limit]
 
 
 class _Command:
@@ -104,6 +126,8 @@ class _Command:
         self._progress = progress or RunProgress(sys.stderr)
         self._budget = self._make_budget()
         self._executor: RunExecutor | None = None
+        # the number of puzzles while the pilots run
+        self._pilot = options.pilot
         self.interrupted = False
 
     def _make_budget(self) -> Budget:
@@ -114,7 +138,8 @@ class _Command:
         for _, config in self._runs:
             folder, prices = self._options.results / config.run_name, config.prices
             if (folder / "run.json").exists():
-                prices = _recounted(read_config(folder), config).prices
+                with RunFolder(self._options.results, config) as opened:
+                    prices = _recounted(opened.config, config).prices
                 spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
             if not prices.known:
                 raise UserError(
@@ -124,9 +149,20 @@ class _Command:
         return Budget(self._options.max_cost, spent)
 
     async def run(self) -> list[Summary]:
-        """Run the models, one after another."""
+        """Run the models, one after another; with `--pilot` the pilots of all of them first."""
         total_s = self._options.total_timeout_s
         deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
+        if self._pilot:
+            summaries = await self._run_all(deadline_s)
+            if self.interrupted:
+                return summaries
+            # There is no handler now, so Ctrl-C ends the question.
+            confirm(self._runs, self._puzzles, self._options)
+            self._pilot = None
+        return await self._run_all(deadline_s)
+
+    async def _run_all(self, deadline_s: float | None) -> list[Summary]:
+        """Run the models, or their pilots. Raises StopError if one stopped early."""
         summaries: list[Summary] = []
         stops: list[str] = []
         with self._interrupt_handler():
@@ -147,8 +183,9 @@ class _Command:
     ) -> tuple[Summary, str | None]:
         """Run one model. Returns its summary, and the reason if it stopped early, else None."""
         _recount(folder, config, self._puzzles)
+        puzzles, samples = self._puzzles[: self._pilot], 1 if self._pilot else None
         executor = RunExecutor(
-            model, folder, self._puzzles, self._progress, self._budget, deadline_s
+            model, folder, puzzles, self._progress, self._budget, deadline_s, samples
         )
         self._executor = executor
         try:

@@ -2,6 +2,9 @@
 
 * A line is on the disk before `record` returns (`tclue.journal`). An incomplete last line, left by
   a killed process, is cut off when the run is resumed.
+* What a hosted request may cost is in `in_flight.jsonl` before it is sent. If the process is
+  killed, the next one records the requests in flight as failed, with that amount. A clean end
+  removes the file. Its first line is the number of records that are older than all its requests.
 * Only one process at a time can write a run, because it locks the folder.
 * `responses.jsonl` is only appended to, with one exception: if other prices or another grader
   change its lines, a new file replaces it in one step.
@@ -9,6 +12,7 @@
 * No line contains a secret: the values of keys in the environment are masked (`tclue.secrets`).
 """
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -16,6 +20,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +29,7 @@ from tclue.bench.records import Response, RunConfig, add_cost, iter_responses, r
 from tclue.errors import UserError
 from tclue.journal import Journal, locked, replace
 from tclue.secrets import masker
+from tclue.strict import CountOrZero, parse
 
 _USAGE = tuple(f.name for f in fields(Usage))
 
@@ -78,27 +84,79 @@ class RunFolder:
             self.config = config
         # keys of the responses that did not fail
         self.done: set[str] = set()
-        # dollars that the attempts have cost, None where a response's cost is unknown; the dearest
-        self.spent_usd: float | None = 0.0
-        self.dearest_usd = 0.0
-        self._count(iter_responses(self.path, texts=False))
+        # puzzle and sample of the requests that `in_flight.jsonl` has, without a record so far
+        self._in_flight: set[tuple[str, int]] = set()
+        self._in_flight_file = self.path / "in_flight.jsonl"
+        self._in_flight_journal: Journal | None = None
+        self._start_count()
         with _one_line_errors(self._file):
             self._journal = Journal(self._file)
+            self._count(self._recover())
             os.fsync(self._folder)
+
+    def _start_count(self) -> None:
+        # dollars that the attempts have cost, None where a response's cost is unknown
+        self.spent_usd: float | None = 0.0
+        # puzzle -> the dearest response
+        self.dearest_usd: dict[str, float] = {}
+        self._records = 0
+        self._count(iter_responses(self.path, texts=False))
+
+    def _recover(self) -> list[Response]:
+        """Record the requests that were in flight when an earlier process ended; returns them."""
+        if not self._in_flight_file.exists():
+            return []
+        where, text = str(self._in_flight_file), self._in_flight_file.read_bytes()
+        before, *lines = text.split(b"\n")[:-1] or [b"0"]  # an incomplete last line is left out
+        known = parse(CountOrZero, before, where)
+        lost = {r.pair: r for r in (parse(Response, line, where) for line in lines)}
+        # Lines that a killed process has moved already are among the later records.
+        for response in islice(iter_responses(self.path, texts=False), known, None):
+            lost.pop(response.pair, None)
+        moved = [response for response in lost.values() if response.at_most_usd]
+        _, failed = self._journal.append([self._line(response) for response in moved])
+        if failed:
+            raise failed
+        self._in_flight_file.unlink()
+        return moved
 
     def _count(self, responses: Iterable[Response]) -> None:
         for response in responses:
+            self._records += 1
             if response.scored:
                 self.done.add(response.key)
             self.spent_usd = add_cost(self.spent_usd, response)
-            self.dearest_usd = max(self.dearest_usd, response.cost_usd or 0.0)
+            if response.cost_usd:
+                dearest_usd = self.dearest_usd.get(response.puzzle, 0.0)
+                self.dearest_usd[response.puzzle] = max(dearest_usd, response.cost_usd)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._journal.close()
+        if self._in_flight_journal:
+            self._in_flight_journal.close()
+            if not self._in_flight:
+                self._in_flight_file.unlink()
         os.close(self._folder)
+
+    async def set_aside(self, responses: Sequence[Response]) -> None:
+        """Write the records of requests that are about to be sent, should their replies be lost.
+
+        With `at_most_usd=None` it says that a request was not billed. Raises UserError if it cannot
+        be written.
+        """
+        told = [each for each in responses if each.at_most_usd or each.pair in self._in_flight]
+        if not told:
+            return
+        self._in_flight.update(each.pair for each in told)
+        self._in_flight.difference_update(each.pair for each in told if not each.at_most_usd)
+        with _one_line_errors(self._in_flight_file):
+            if self._in_flight_journal is None:
+                replace(self._in_flight_file, [b"%d\n" % self._records])
+                self._in_flight_journal = Journal(self._in_flight_file)
+            await asyncio.gather(*(self._in_flight_journal.add(self._line(each)) for each in told))
 
     async def record(self, response: Response) -> None:
         """Write a response, together with those that arrive at the same time.
@@ -108,6 +166,7 @@ class RunFolder:
         """
         with _one_line_errors(self._file):
             await self._journal.add(self._line(response))
+        self._in_flight.discard(response.pair)
         self._count([response])
 
     def rescue(self, responses: Sequence[Response]) -> str:
@@ -131,8 +190,8 @@ class RunFolder:
         with _one_line_errors(self._file):
             self._journal.replace(map(self._line, responses))
         self.write_json("run.json", config.to_dict())
-        self.config, self.spent_usd, self.dearest_usd = config, 0.0, 0.0
-        self._count(iter_responses(self.path, texts=False))
+        self.config = config
+        self._start_count()
 
     def amend(self, **fields: Any) -> None:
         """Write fields of the configuration that become known during the run."""

@@ -41,8 +41,22 @@ def test_the_plain_tier_is_asked_for(provider: str, model: str, tier: str) -> No
     assert body.keys() <= {"model", "messages", "service_tier", "max_tokens"}
 
 
+def test_openrouter_is_told_the_highest_price() -> None:
+    assert terms("openrouter", PRICES) == {
+        "extra_body": {
+            "provider": {
+                "max_price": {
+                    "prompt": PRICES.prompt_usd_per_million,
+                    "completion": PRICES.completion_usd_per_million,
+                }
+            }
+        }
+    }
+    assert terms("openrouter", Prices("unknown", "2026-11-24")) == {}
+
+
 def test_other_providers_are_sent_nothing() -> None:
-    for provider in ("gemini", "openrouter", "deepseek", "xai", "together_ai", "hosted_vllm"):
+    for provider in ("gemini", "deepseek", "xai", "together_ai", "hosted_vllm"):
         assert terms(provider, PRICES) == {}
 
 

@@ -29,23 +29,54 @@ PRICES: dict[str, Any] = {"price_in": 200.0, "price_out": 1000.0}
 
 def test_money_is_set_aside_and_given_back() -> None:
     budget = Budget(1.0, spent_usd=0.4)
-    assert budget.reserve(0.5) == 0.5
+    first = budget.reserve(0.5)
+    assert first
+    assert first.usd == 0.5
     assert budget.reserve(0.2) is None
-    budget.settle(0.5, 0.1)
-    assert budget.reserve(0.5) == 0.5
-    assert (budget.spent_usd, budget.reserved_usd) == (0.5, 0.5)
-    assert Budget(None).reserve(1e9) == 0.0
+    budget.settle(first, 0.1)
+    assert budget.reserve(0.5)
+    assert (budget.spent_usd, budget.left_usd) == (0.5, 0.0)
+    unlimited = Budget(None).reserve(1e9)
+    assert unlimited
+    assert unlimited.usd == 1e9
     # What is free is asked whatever was spent.
-    assert Budget(1.0, spent_usd=1.5).reserve(0.0) == 0.0
+    assert Budget(1.0, spent_usd=1.5).reserve(0.0)
 
 
 def test_what_nobody_knows_goes_alone() -> None:
     budget = Budget(1.0)
-    assert budget.reserve(0.1) == 0.1
+    first = budget.reserve(0.1)
+    assert first
     assert budget.reserve(None) is None
-    budget.settle(0.1, 0.1)
-    assert budget.reserve(None) == pytest.approx(0.9)
+    budget.settle(first, 0.1)
+    rest = budget.reserve(None)
+    assert rest
+    assert rest.usd == pytest.approx(0.9)
     assert budget.reserve(0.0001) is None
+
+
+def test_until_a_reply_has_come_a_tenth_is_set_aside() -> None:
+    budget = Budget(10.0)
+    assert budget.reserve(0.6, proven=False)
+    assert budget.reserve(0.6, proven=False) is None
+    assert budget.reserve(0.4, proven=False)
+    assert budget.reserve(0.6, proven=True)
+    # One request may need more.
+    assert Budget(10.0).reserve(5.0, proven=False)
+
+
+def test_what_is_set_aside_is_raised() -> None:
+    budget = Budget(10.0)
+    first = budget.reserve(2.0)
+    assert first
+    budget.reserve(1.0)
+    budget.raise_open(3.0)
+    assert budget.left_usd == pytest.approx(1.0)
+    budget.settle(first, 6.0)
+    assert budget.left_usd == pytest.approx(1.0)
+    # It may be raised above the limit: then nothing more is sent.
+    budget.raise_open(3.0)
+    assert budget.reserve(0.01) is None
 
 
 def test_the_most_that_a_request_may_cost() -> None:
@@ -60,11 +91,32 @@ def test_the_most_that_a_request_may_cost() -> None:
     assert bounded.max_usd("") == pytest.approx((64 * 10 + 2000 * 100) / 1e6)
     unknown = Ceiling(prices, ResolvedModel(variant="m", prices=prices))
     assert unknown.max_usd("x") is None
-    unknown.count_cost(0.25)
-    unknown.count_cost(0.1)
+    assert unknown.count_cost("x", 0.25) == 1.0
+    assert unknown.count_cost("x", 0.1) == 1.0
     assert unknown.max_usd("x") == 0.25 * SAFETY_FACTOR
+    assert unknown.count_cost("x", 0.5) == 2.0
+    assert unknown.max_usd("x") == 0.5 * SAFETY_FACTOR
     assert (
         Ceiling(Prices("free", ""), ResolvedModel(variant="m", prices=prices)).max_usd("x") == 0.0
+    )
+
+
+def test_the_ceiling_rises_with_what_replies_really_cost() -> None:
+    prices = Prices("given", "", prompt_usd_per_million=10.0, completion_usd_per_million=100.0)
+    ceiling = Ceiling(prices, ResolvedModel(variant="m", prices=prices, max_tokens=1000))
+    usd = ceiling.max_usd("x" * 400)
+    assert usd
+    assert ceiling.count_cost("x" * 400, None) == 1.0
+    assert not ceiling.proven
+    assert ceiling.count_cost("x" * 400, usd / 2) == 1.0
+    assert ceiling.proven
+    assert ceiling.max_usd("x" * 400) == usd
+    assert ceiling.count_cost("x" * 400, usd * 3) == pytest.approx(3.0)
+    assert ceiling.count_cost("x" * 400, usd * 2) == 1.0
+    assert ceiling.count_cost("x" * 400, usd * 6) == pytest.approx(2.0)
+    assert ceiling.max_usd("x" * 400) == pytest.approx(usd * 6)
+    assert ceiling.max_usd("x" * 400, Usage(prompt_tokens=90)) == pytest.approx(
+        6 * (90 * 10 + 1000 * 100) / 1e6
     )
 
 

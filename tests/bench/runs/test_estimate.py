@@ -1,8 +1,10 @@
 """The bill before anything is sent: what it rests on, how wide it is, and the yes that it wants."""
 
+import json
 import math
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import Answer, Server, bench, completion, serving, write_puzzles
+from bench_support import (
+    DRIVER,
+    Answer,
+    Server,
+    Silent,
+    bench,
+    completion,
+    serving,
+    spawn,
+    write_puzzles,
+)
+from commands import call
 
 from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import RandomModel, ResolvedModel
 from tclue.bench.records import RunConfig
 from tclue.bench.runs.estimate import Bill, estimate, likely_tokens, projected, total
-from tclue.bench.runs.run import BenchOptions, configuration
+from tclue.bench.runs.run import BenchOptions, StopError, configuration, dry_run, run_models
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
@@ -190,3 +203,110 @@ def test_the_spread_narrows_with_what_is_known() -> None:
     assert (low, high) == pytest.approx((2000 * math.exp(-error), 2000 * math.exp(error)))
     assert projected([[2.0], [2.0]], 10, 1) == (20.0, 20.0, 20.0)
     assert projected([[0.0], [0.0]], 10, 1) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.server
+def test_a_pilot_is_asked_first_and_the_rest_estimated_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 6)
+    with server() as endpoint:
+        options = {"api_base": endpoint.url, "pilot": 3, "samples": 2, **PRICED}
+        with pytest.raises(UserError, match=r"--pilot: \$27\.00 is above --ask-above 5: expected"):
+            bench("m", puzzles, tmp_path / "r", **options)
+        assert len(endpoint.bodies) == 3
+        line = "estimate: m: 9 requests, $27.00 (as 3 responses to 3 puzzles were)"
+        assert line in capsys.readouterr().err
+        # The pilot is not asked again, and its records are those of the run.
+        with (
+            terminal("n\n", monkeypatch),
+            pytest.raises(UserError, match="--pilot: not confirmed: nothing more was sent"),
+        ):
+            bench("m", puzzles, tmp_path / "r", **options)
+        assert len(endpoint.bodies) == 3
+        with terminal("y\n", monkeypatch):
+            summary = bench("m", puzzles, tmp_path / "r", **options)
+        assert len(endpoint.bodies) == 12
+        assert summary.responses == 12
+        bench("m", puzzles, tmp_path / "r", **options)
+        assert len(endpoint.bodies) == 12
+    assert len(list((tmp_path / "r").iterdir())) == 1
+
+
+@pytest.mark.server
+def test_all_pilots_come_first_and_a_limit_holds_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 4)
+    with server() as endpoint:
+        options = BenchOptions(
+            puzzles=str(puzzles), results=tmp_path / "r", api_base=endpoint.url, pilot=2, yes=True
+        )
+        priced = replace(options, **PRICED)
+        run_models(["m", "other"], priced, Silent())
+        assert [body["model"] for body in endpoint.bodies[:4]] == ["m", "m", "other", "other"]
+        assert len(endpoint.bodies) == 8
+        assert "estimate: in all: $12.00" in capsys.readouterr().err
+        with pytest.raises(StopError, match="--max-cost 4 is not enough"):
+            run_models(["third"], replace(priced, max_cost=4.0, max_tokens=200), Silent())
+        # The second of the pilot did not fit, so nothing is estimated.
+        assert len(endpoint.bodies) == 9
+        assert "estimate" not in capsys.readouterr().err
+
+
+@pytest.mark.server
+def test_a_question_can_be_interrupted(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 4)
+    code = "import pty, os\nos.dup2(pty.openpty()[1], 0)\n" + DRIVER
+    with server() as endpoint:
+        options = {"api_base": endpoint.url, "pilot": 2, **PRICED}
+        process = spawn("m", puzzles, tmp_path / "r", code, **options)
+        assert process.stderr
+        shown = ""
+        while "continue? [y/N]" not in shown:
+            shown += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "the same command resumes" in rest
+        assert len(endpoint.bodies) == 2
+
+
+MODEL = "openai/gpt-4.1-mini"
+
+
+def test_an_estimate_needs_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    puzzles, _ = write_puzzles(tmp_path, 3)
+    for model in (MODEL, "claude-4.6@16k"):
+        with pytest.raises(UserError, match=r"no key: set (OPENAI|ANTHROPIC)_API_KEY"):
+            bench(model, puzzles, tmp_path / "r", estimate=True, yes=True)
+        assert f"estimate: {model}: 3 requests, " in capsys.readouterr().err
+        with pytest.raises(UserError, match=r"no key: set (OPENAI|ANTHROPIC)_API_KEY"):
+            bench(model, puzzles, tmp_path / "r", pilot=2, yes=True)
+        assert "estimate" not in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_only_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    write_puzzles(tmp_path, 3)
+    arguments = ("--models", f"random,tiny,{MODEL},claude-4.6@16k", "--puzzles", "easy3.jsonl")
+    done = call(tmp_path, "bench", *arguments, "--dry-run", "--max-cost", "1", "--hour-usd", "0.2")
+    assert (done.returncode, done.stderr) == (0, "nothing was sent\n")
+    assert "random: free\ntiny: $0.2 an hour (" in done.stdout
+    assert f"{MODEL}: $0.4 in, $1.6 out (" in done.stdout
+    assert "random: 3 requests, $0 (free)\n" in done.stdout
+    assert "claude-4.6@16k: 3 requests, at most $" in done.stdout
+    bills = json.loads(call(tmp_path, "bench", *arguments, "--dry-run", "--json").stdout)
+    assert [bill["requests"] for bill in bills] == [3, 3, 3, 3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["easy3.jsonl"]
+    # In a program too, nothing is sent.
+    options = BenchOptions(puzzles=str(tmp_path / "easy3.jsonl"), dry_run=True)
+    assert run_models(["random"], options) == []
+    assert [bill.requests for bill in dry_run(["random"], options)] == [3]
