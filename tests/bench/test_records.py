@@ -393,7 +393,7 @@ def test_what_a_configuration_must_say(finished: tuple[Path, Path, Path], name: 
     data.pop(name, None)
     (folder / "run.json").write_text(json.dumps(data))
     defaults = "concurrency timeout_s stream api_base request reasoning checkpoint dtype trained"
-    if name in (*defaults.split(), "versions", "commit"):
+    if name in (*defaults.split(), "versions", "commit", "prompts_sha256"):
         assert config(results)
         return
     with pytest.raises(UserError, match=rf"run\.json: {name} is missing"):

@@ -395,12 +395,12 @@ def test_a_base_without_a_chat_template(tmp_path: Path, no_gpu: None) -> None:
     base.mkdir()
     (base / "config.json").write_bytes((TINY / "config.json").read_bytes())
     (base / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
+    with pytest.raises(UserError, match=r"base: no \.safetensors file"):
+        check_base(str(base))
+    (base / "model.safetensors").write_bytes(b"")
     line = refused(call(tmp_path, "train", "--preset", "tiny", "--set", f"model.base={base}"))
     assert line.startswith(f"{base}: its tokenizer has no chat template: expected an instruction")
     (base / "chat_template.jinja").write_text("{{ messages }}")
-    with pytest.raises(UserError, match=r"base: has no \.safetensors file"):
-        check_base(str(base))
-    (base / "model.safetensors").write_bytes(b"")
     check_base(str(base))
 
 

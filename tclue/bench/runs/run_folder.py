@@ -81,6 +81,12 @@ class RunFolder:
         self.spent_usd: float | None = 0.0
         self.dearest_usd = 0.0
         self._count(iter_responses(self.path, texts=False))
+        recorded, now = self.config.prompts_sha256, config.prompts_sha256
+        if recorded not in (None, now) and len(self.done) < config.puzzles * config.samples:
+            raise UserError(
+                f"{self.path}: the chat template writes other prompts than when this run began, "
+                "for example with another date: choose another --results for a new run"
+            )
         with _one_line_errors(self._file):
             self._journal = Journal(self._file)
             os.fsync(self._folder)
