@@ -92,7 +92,7 @@ def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty:
         config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
         kind: Any = transformers.AutoModelForCausalLM
         with no_init_weights():  # memory pages that are never written are not allocated
-            module: Any = kind.from_config(config, trust_remote_code=False, **common)
+            module = kind.from_config(config, trust_remote_code=False, **common)
     else:
         module = load_model(name, base, **common)
     _check(name, module)

@@ -6,7 +6,6 @@ The models are of the Qwen2 and Llama kind: attention with grouped keys and valu
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclue.bench.models.loading import check_folder
 from tclue.bench.models.local import TINY
 from tclue.config_files import read_toml
 from tclue.errors import UserError
@@ -101,10 +100,3 @@ def _from_folder(folder: Path) -> Shape:
         raise UserError(
             f"{path}: {error!r}: expected the configuration of a Qwen2 or Llama model"
         ) from None
-
-
-def check_base(base: str) -> None:
-    """Refuse a folder that training would refuse after it has loaded everything."""
-    folder = Path(base).expanduser()
-    if base != "tiny" and folder.is_dir():
-        check_folder(base, folder)

@@ -15,6 +15,9 @@ from typing import Any
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
+# transformers' warnings that a checkpoint may be read wrongly; `loading` checks its weights.
+_TOLD = re.compile("incorrect regex pattern|rope_parameters|quantization type")
+
 
 def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
     """A puzzle's prompt as one user message: the text to the message's end, and the rest.
@@ -84,7 +87,7 @@ def check_hub_name(name: str, shown_name: str) -> None:
 
 
 def import_transformers_quietly() -> Any:
-    """Import transformers, without its progress bars and warnings on standard error."""
+    """Import transformers, without its progress bars and most of its warnings."""
     # Otherwise a thread asks the hub to convert weights that are not safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     # transformers imports torchao if it is installed, which warns if its kernels do not fit torch.
@@ -92,6 +95,8 @@ def import_transformers_quietly() -> Any:
     import transformers
 
     logs: Any = transformers.logging
-    logs.set_verbosity_error()
+    logs.set_verbosity_warning()
+    for handler in logs.get_logger("transformers").handlers:
+        handler.filters = [lambda record: bool(_TOLD.search(record.getMessage()))]
     logs.disable_progress_bar()
     return transformers

@@ -65,7 +65,7 @@ def load_model(name: str, source: str | Path, **options: Any) -> Any:
     import transformers
 
     with one_line_errors(name):
-        _check_shards(Path(source))
+        _check_index(Path(source))
         kind: Any = transformers.AutoModelForCausalLM
         safe = {"use_safetensors": True, "trust_remote_code": False}
         # Shapes that differ are refused below, by name.
@@ -91,10 +91,11 @@ def load_model(name: str, source: str | Path, **options: Any) -> Any:
         # NaN if any value is
         and not all(map(torch.isfinite, torch.aminmax(tensor.detach())))
     ]
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    tied = model._tied_weights_keys and model.config.get_text_config().tie_word_embeddings
-    if tied and head is not None and head.weight is not embedding.weight:
-        faults.append("its head differs from its embedding, and config.json ties them")
+    tied = model.get_expanded_tied_weights_keys(all_submodels=True).keys()
+    faults += [
+        f"{weight} differs from the weight that config.json ties it to"
+        for weight in tied - model.all_tied_weights_keys.keys()
+    ]
     if faults:
         others = f" ({counted(len(faults), 'such fault')} in all)" if len(faults) > 1 else ""
         hint = f"; its files have {unused[0]}, for example" if missing and unused else ""
@@ -105,15 +106,15 @@ def load_model(name: str, source: str | Path, **options: Any) -> Any:
     return model
 
 
-def _check_shards(folder: Path) -> None:
+def _check_index(folder: Path) -> None:
     """Raise ValueError if two of the files that the index names have the same weight."""
     from safetensors import safe_open
 
-    index, files = folder / "model.safetensors.index.json", dict[str, str]()
-    if (folder / "model.safetensors").exists() or not index.exists():
-        return  # the index is not used
-    for file in sorted(set(json.loads(index.read_bytes())["weight_map"].values())):
-        with safe_open(folder / file, "pt") as weights:
-            for weight in weights.keys():  # noqa: SIM118  (a file has no `in`)
-                if files.setdefault(weight, file) != file:
-                    raise ValueError(f"{weight} is in both {files[weight]} and {file}")
+    index = folder / "model.safetensors.index.json"
+    if index.exists() and not (folder / "model.safetensors").exists():
+        place = json.loads(index.read_bytes())["weight_map"]
+        for file in set(place.values()):
+            with safe_open(folder / file, "pt") as weights:
+                for weight in weights.keys():  # noqa: SIM118  (a file has no `in`)
+                    if place.setdefault(weight, file) != file:
+                        raise ValueError(f"{weight} is in both {place[weight]} and {file}")

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import local_prices
+from tclue.bench.models import loading
 from tclue.bench.models.chat_template import (
     check_hub_name,
     end_tokens,
@@ -46,12 +47,6 @@ from tclue.bench.models.chat_template import (
     prompt_ids,
     prompts_sha256,
     seed_of,
-)
-from tclue.bench.models.loading import (
-    check_folder,
-    load_model,
-    load_tokenizer,
-    one_line_errors,
 )
 from tclue.bench.models.model import (
     DEFAULT_SEED,
@@ -95,16 +90,23 @@ class LocalModel(Model):
 
     def __init__(self, name: str, options: BenchOptions) -> None:
         """Raises UserError if there is no such checkpoint, or if it cannot be used."""
-        torch, transformers = _import_libraries()
+        try:
+            import torch
+
+            transformers = import_transformers_quietly()
+        except ImportError:
+            raise UserError(
+                "hf: models need torch and transformers: pip install 'tclue[local]'"
+            ) from None
         folder = Path(name).expanduser()
         self._name = str(folder) if folder.exists() else name
         if folder.exists():
-            check_folder(f"hf:{name}", folder)
+            loading.check_folder(f"hf:{name}", folder)
         else:
             check_hub_name(name, f"hf:{name}")
-        with one_line_errors(f"hf:{name}"):
+        with loading.one_line_errors(f"hf:{name}"):
             config = transformers.AutoConfig.from_pretrained(self._name, trust_remote_code=False)
-        self._tokenizer = load_tokenizer(f"hf:{name}", self._name)
+        self._tokenizer = loading.load_tokenizer(f"hf:{name}", self._name)
         self._thinking = Thinking(self._tokenizer)
         self._config = config.get_text_config()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -128,7 +130,7 @@ class LocalModel(Model):
 
     def open(self) -> None:
         """Load the weights."""
-        self._model = load_model(f"hf:{self._name}", self._name, dtype=self._dtype)
+        self._model = loading.load_model(f"hf:{self._name}", self._name, dtype=self._dtype)
         self._model.to(self._device).eval()
         self._end_ids = end_tokens(self._model.generation_config, self._tokenizer)
 
@@ -188,10 +190,8 @@ class LocalModel(Model):
         while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
             for row in ended:
                 request = request_of_row[id(row)]
-                text, reasoning = self._thinking.split(
-                    row.ids[:-1] if row.finish == "stop" else row.ids,
-                    inside=inside[request.puzzle.id],
-                )
+                said = row.ids[:-1] if row.finish == "stop" else row.ids
+                text, reasoning = self._thinking.split(said, inside=inside[request.puzzle.id])
                 completion = Completion(
                     latency_s=time.perf_counter() - start,
                     text=text,
@@ -225,17 +225,6 @@ class LocalModel(Model):
             for generator in generators
         ]
         return (logits.double() / temperature - torch.stack(draws).log()).argmax(-1)
-
-
-def _import_libraries() -> tuple[Any, Any]:
-    try:
-        import torch
-
-        return torch, import_transformers_quietly()
-    except ImportError:
-        raise UserError(
-            "hf: models need torch and transformers: pip install 'tclue[local]'"
-        ) from None
 
 
 def fingerprint(folder: Path) -> str:

@@ -46,8 +46,8 @@ class Thinking:
         opening, closing = map("|".join, zip(*marks, strict=True))
         self._marks = re.compile(f"(?P<opening>{opening})|{closing}")
         added = tokenizer.added_tokens_decoder.values()
-        special = [re.escape(token.content) for token in added if token.special]
-        self._special = re.compile("|".join(special) or "(?!)")
+        special = sorted((token.content for token in added if token.special), reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special)) or "(?!)")
 
     def begins_inside(self, puzzle: Puzzle) -> bool:
         """Whether the end of a puzzle's prompt, after the user's message, opens reasoning."""
