@@ -163,6 +163,13 @@ def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     assert sampling_module(ours) is ours.module
 
 
+def test_quantized_weights_are_not_trained() -> None:
+    module = build_policy.load(str(TINY)).module
+    module.hf_quantizer = object()  # as transformers does with weights that stay quantized
+    with pytest.raises(UserError, match="tiny has quantized weights: expected a Qwen2 or Llama"):
+        build_policy._check("tiny", module)
+
+
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
     pytest.importorskip("torchtune")
     from tclue_grpo import backend_torchtune
