@@ -50,7 +50,7 @@ _FIRST = (
 # Fields with a default that every `run.json` has nevertheless.
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
 # Fields that `run.json` has only if they have a value.
-_OPTIONAL = ("trained", "terms", "sent")
+_OPTIONAL = ("trained", "terms", "sent", "prompts_sha256")
 # Fields of a response that have few different values.
 _WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "provider", "difficulty")
 _NO_RAW: Mapping[str, Any] = {}

@@ -393,7 +393,7 @@ def test_what_a_configuration_must_say(finished: tuple[Path, Path, Path], name: 
     data.pop(name, None)
     (folder / "run.json").write_text(json.dumps(data))
     defaults = "concurrency timeout_s stream api_base request reasoning checkpoint dtype trained"
-    added = ("silence_timeout_s", "terms", "sent")
+    added = ("silence_timeout_s", "terms", "sent", "prompts_sha256")
     if name in (*defaults.split(), *added, "versions", "commit"):
         assert config(results)
         return

@@ -17,10 +17,12 @@ from tclue.errors import UserError
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from tclue_grpo import build_policy  # noqa: E402
 from tclue_grpo.build_policy import build, sampling_module  # noqa: E402
 from tclue_grpo.config import ModelConfig  # noqa: E402
-from tclue_grpo.hf_files import load_weights, read_weights  # noqa: E402
+from tclue_grpo.hf_files import load_weights  # noqa: E402
 from tclue_grpo.lora import adapted_layers  # noqa: E402
 from tclue_grpo.packing import pack_groups  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
@@ -142,7 +144,7 @@ def test_torchtune_gives_every_gradient_of_transformers(
     # and back: one backend reads what the other has written after a step
     step(tuned, batch)
     tuned.save(tmp_path / "saved")
-    load_weights(ours.module, read_weights(tmp_path / "saved"))
+    load_weights(ours.module, load_file(tmp_path / "saved" / "model.safetensors"))
     torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
     first = int(batch.lengths[0])
     plain = plain_logprobs(tmp_path / "saved", batch)
@@ -159,6 +161,13 @@ def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     torch.testing.assert_close(logprobs(sampled, batch), logprobs(tuned, batch))
     ours = build(ModelConfig(), str(TINY), 1.0)
     assert sampling_module(ours) is ours.module
+
+
+def test_quantized_weights_are_not_trained() -> None:
+    module = build_policy.load(str(TINY)).module
+    module.hf_quantizer = object()  # as transformers does with weights that stay quantized
+    with pytest.raises(UserError, match="tiny has quantized weights: expected a Qwen2 or Llama"):
+        build_policy._check("tiny", module)
 
 
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
@@ -186,7 +195,7 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     reloaded = build(ModelConfig(), str(TINY), 1.0)
     reference = Reference(reloaded)
     assert isinstance(reloaded, HfPolicy)
-    load_weights(reloaded.module, read_weights(tmp_path))
+    load_weights(reloaded.module, load_file(tmp_path / "model.safetensors"))
     assert torch.equal(logprobs(reloaded, batch), logprobs(policy, batch))
     with reference.in_place():
         assert torch.equal(
@@ -198,7 +207,7 @@ def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> 
     policy = build_policy.load(str(write_tied_qwen(tmp_path / "base")))
     step(policy, batch)
     policy.save(tmp_path / "saved")
-    assert "lm_head.weight" not in read_weights(tmp_path / "saved")
+    assert "lm_head.weight" not in load_file(tmp_path / "saved" / "model.safetensors")
     first = int(batch.lengths[0])
     plain = plain_logprobs(tmp_path / "saved", batch)
     torch.testing.assert_close(plain, logprobs(policy, batch)[:first], atol=1e-5, rtol=0)

@@ -84,8 +84,8 @@ class Muddled:
     def __call__(self, *args: Any, **named: Any) -> Any:
         return self._tokenizer(*args, **named)
 
-    def apply_chat_template(self, *args: Any, **named: Any) -> Any:
-        return self._tokenizer.apply_chat_template(*args, **named)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
 
     def decode(self, *args: Any, **named: Any) -> str:
         return str(self._tokenizer.decode(*args, **named)).replace(".", "").replace("\n", " ")

@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,11 @@ pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
 from tclue_grpo import data, loop, preflight
-from tclue_grpo.build import load_tokenizer, make_puzzles
+from tclue_grpo.build import build, load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
 from tclue_grpo.data import Puzzles, in_tiny_training_set
 from tclue_grpo.loop import TrainingRun, lock_folder, train
+from tclue_grpo.step import iterate
 from tclue_grpo.validate import Validation
 
 pytestmark = pytest.mark.model
@@ -77,6 +80,9 @@ def test_what_training_cost_stays_in_kept_json_and_a_broken_one_is_told(tmp_path
     Checkpoints(tmp_path, {"base_checkpoint": "1" * 64})
     with pytest.raises(UserError, match="began with a base whose files have SHA-256 11111111"):
         Checkpoints(tmp_path, {"base_checkpoint": "2" * 64})
+    Checkpoints(tmp_path, {"prompts_sha256": "1" * 64})
+    with pytest.raises(UserError, match=r"began with validation prompts .* have SHA-256 11111111"):
+        Checkpoints(tmp_path, {"prompts_sha256": "2" * 64})
     for broken in (b"", b"[1]"):
         path.write_bytes(broken)
         with pytest.raises(UserError, match=r"kept\.json: expected a JSON object: remove"):
@@ -172,6 +178,40 @@ def test_a_checkpoint_that_is_there_is_not_written_again(
         run.advance()
         run.save()  # as after Ctrl-C in an iteration that ended with a checkpoint
     assert [path.name for path in tmp_path.glob("step-*")] == ["step-000001"]
+
+
+@pytest.mark.slow
+def test_a_run_has_the_prompts_of_one_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    validating(monkeypatch, [0.1, 0.2], [0.1, 0.3])
+    base = shutil.copytree(TINY, tmp_path / "base")
+    template = (TINY / "chat_template.jinja").read_text()
+    (base / "chat_template.jinja").write_text(f"{{{{ strftime_now('%H:%M:%S') }}}}{template}")
+    config = load("tiny", settings=[*SMALL, f"model.base={base}"])
+    (tmp_path / "run").mkdir()
+    with TrainingRun(config, tmp_path / "run", {}) as run:
+        run.advance()
+    time.sleep(1.1)
+    with pytest.raises(UserError, match=r"began with validation prompts \(which a chat template"):
+        TrainingRun(config, tmp_path / "run", {})
+
+
+@pytest.mark.slow
+def test_no_reward_for_not_finishing_to_think(tmp_path: Path) -> None:
+    base = shutil.copytree(TINY, tmp_path / "base")
+    unparsed = []
+    for opening in ("", "<think>"):
+        template = (TINY / "chat_template.jinja").read_text()
+        (base / "chat_template.jinja").write_text(template + opening)
+        settings = [*SMALL, "rollout.max_tokens=300", f"model.base={base}"]
+        state = build(load("tiny", settings=settings))
+        try:
+            numbers = iterate(state)
+        finally:
+            state.engine.close()
+            state.puzzles.close()
+        unparsed.append(numbers["unparsed"])
+    assert unparsed == [0, 1]
+    assert numbers["accuracy"] == 0
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 One iteration of the preset `tiny` is traced, as `tclue train` takes it, and the files that it
 enters are counted: those of the trainer, and those of the decode loop that the trainer shares with
 `hf:` models. Making puzzles is left aside, and so is what is not training: the game
-(`tclue.puzzle`, where responses are graded), a prompt's tokens and the mean. A file counts as a
-whole, whether or not all of it is entered; its blank lines, comments and docstrings do not.
+(`tclue.puzzle`, where responses are graded), a prompt's tokens, a response's text and the mean. A
+file counts as a whole, whether or not all of it is entered; its blank lines, comments and
+docstrings do not.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ pytestmark = pytest.mark.model
 MOST_FILES, MOST_LINES = 10, 850
 TRAINER = ROOT / "trainers" / "tclue_grpo"
 MODELS = ROOT / "tclue" / "bench" / "models"
-# The module of `tclue.bench.models` that is not the decode loop's: a prompt's tokens, and a seed.
-BESIDE = (MODELS / "chat_template.py",)
+# The modules of `tclue.bench.models` that are not the decode loop's: from a prompt to tokens, and
+# from tokens to a text.
+BESIDE = (MODELS / "chat_template.py", MODELS / "thinking.py")
 SILENT = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
     tokenize.ENDMARKER,

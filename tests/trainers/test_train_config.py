@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -39,7 +40,7 @@ from tclue_grpo.config_file import (
     values,
 )
 from tclue_grpo.hardware import this_machine
-from tclue_grpo.model_size import check_base, shape_of
+from tclue_grpo.model_size import shape_of
 
 
 @pytest.fixture
@@ -390,18 +391,19 @@ def test_bad_input_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_base_without_a_chat_template(tmp_path: Path, no_gpu: None) -> None:
-    base = tmp_path / "base"
-    base.mkdir()
-    (base / "config.json").write_bytes((TINY / "config.json").read_bytes())
-    (base / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
-    line = refused(call(tmp_path, "train", "--preset", "tiny", "--set", f"model.base={base}"))
+def test_a_base_that_cannot_be_trained(tmp_path: Path, no_gpu: None) -> None:
+    base = shutil.copytree(TINY, tmp_path / "base")
+    train = ("train", "--preset", "tiny", "--set", f"model.base={base}")
+    (base / "chat_template.jinja").unlink()
+    line = refused(call(tmp_path, *train))
     assert line.startswith(f"{base}: its tokenizer has no chat template: expected an instruction")
-    (base / "chat_template.jinja").write_text("{{ messages }}")
-    with pytest.raises(UserError, match=r"base: has no \.safetensors file"):
-        check_base(str(base))
-    (base / "model.safetensors").write_bytes(b"")
-    check_base(str(base))
+    (base / "chat_template.jinja").write_text("{{ messages }}{{ raise_exception('no system') }}")
+    assert refused(call(tmp_path, *train)) == f"{base}: its chat template fails: no system"
+    (base / "model.safetensors").unlink()
+    assert "base: no .safetensors file" in refused(call(tmp_path, *train))
+    (base / "adapter_config.json").write_text("{}")
+    assert "base: it is an adapter: expected a model" in refused(call(tmp_path, *train))
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]  # no run has a folder
 
 
 def test_presets_are_listed(tmp_path: Path, no_gpu: None) -> None:

@@ -21,9 +21,10 @@ from torchtune.models.llama3_1 import llama3_1
 from torchtune.models.qwen2 import qwen2
 from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
 
+from tclue.bench.models.loading import load_model
 from tclue.errors import UserError
 from tclue_grpo.fsdp import full_state
-from tclue_grpo.hf_files import fetch, read_weights
+from tclue_grpo.hf_files import fetch
 from tclue_grpo.packing import Pack, block_mask, dense_mask
 from tclue_grpo.policy import Policy
 
@@ -76,8 +77,7 @@ def load(
         shapes = {key: weight.shape for key, weight in decoder.state_dict().items()}
         weights = {key: torch.empty(shape, dtype=dtype) for key, shape in shapes.items()}
     else:
-        read = {key: weight.to(dtype) for key, weight in read_weights(base).items()}
-        weights = from_hf(read, config)
+        weights = from_hf(load_model(name, base, dtype=dtype).state_dict(), config)
     decoder.load_state_dict(weights, assign=True)
     # as in transformers, the padding token's embedding gets no gradient
     decoder.tok_embeddings.padding_idx = config.pad_token_id

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 import transformers
 
+from tclue.bench.models import loading
 from tclue.bench.models.chat_template import (
     end_tokens,
     import_transformers_quietly,
-    missing_template_error,
     prompt_ids,
 )
 from tclue.bench.models.decode import DecodingRow
@@ -55,10 +55,7 @@ def build(config: Config, log: Path | None = None) -> TrainState:
 
 def load_tokenizer(base: str) -> Any:
     """A checkpoint's tokenizer; UserError if it has no chat template."""
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(fetch(base))
-    if not tokenizer.chat_template:
-        raise missing_template_error(base)
-    return tokenizer
+    return loading.load_tokenizer(base, fetch(base))
 
 
 def generation_settings(base: str) -> Any:
@@ -71,7 +68,8 @@ def generation_settings(base: str) -> Any:
 
 def text_config(base: str) -> Any:
     """The configuration of a checkpoint's language model."""
-    return transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
+    with loading.one_line_errors(base):
+        return transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
 
 
 def max_sequence_length(config: Config, base: str) -> int:

@@ -11,6 +11,7 @@ import torch
 import transformers
 from transformers.initialization import no_init_weights
 
+from tclue.bench.models.loading import load_model
 from tclue.errors import UserError
 from tclue_grpo import distributed, fsdp
 from tclue_grpo.config import ModelConfig
@@ -86,14 +87,14 @@ def load(
 def _causal_model(name: str, base: Path, dtype: torch.dtype, device: str, empty: bool) -> Any:
     """The transformers model of a checkpoint, with an attention that supports packs (`policy`)."""
     attention = "sdpa" if torch.device(device).type == "cpu" else "flex_attention"
-    kind: Any = transformers.AutoModelForCausalLM
-    common = {"dtype": dtype, "attn_implementation": attention, "trust_remote_code": False}
+    common = {"dtype": dtype, "attn_implementation": attention}
     if empty:
         config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
+        kind: Any = transformers.AutoModelForCausalLM
         with no_init_weights():  # memory pages that are never written are not allocated
-            module: Any = kind.from_config(config, **common)
+            module = kind.from_config(config, trust_remote_code=False, **common)
     else:
-        module = kind.from_pretrained(base, use_safetensors=True, **common)
+        module = load_model(name, base, **common)
     _check(name, module)
     return module
 
@@ -108,6 +109,7 @@ def _check(name: str, module: Any) -> None:
         ("a bias in its head", getattr(head, "bias", None) is not None),
         ("capped logits", bool(getattr(config, "final_logit_softcapping", None))),
         ("scaled logits", bool(getattr(config, "logit_scale", None))),
+        ("quantized weights", hasattr(module, "hf_quantizer")),
     ]
     if present := [words for words, has in unsupported if has]:
         raise UserError(f"{name} has {' and '.join(present)}: expected a Qwen2 or Llama model")

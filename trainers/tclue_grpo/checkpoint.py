@@ -201,13 +201,17 @@ def _write(policy: SavablePolicy, optimizer: SavedOptimizer, folder: Path) -> OS
 
 
 def _check_base(path: Path, previous: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-    """Refuse to resume from another base, which the gain and the KL term would then refer to."""
-    old_hash, new_hash = (fields.get("base_checkpoint") for fields in (previous, manifest))
-    if old_hash and new_hash and old_hash != new_hash:
-        raise UserError(
-            f"{path}: training began with a base whose files have SHA-256 {old_hash[:8]}, and now "
-            f"they have {new_hash[:8]}: restore them, or give another --run"
-        )
+    """Refuse to resume from another base, or with other prompts, than those of the metrics."""
+    for field_name, what in (
+        ("base_checkpoint", "a base whose files have"),
+        ("prompts_sha256", "validation prompts (which a chat template may date) that have"),
+    ):
+        old, new = (fields.get(field_name) for fields in (previous, manifest))
+        if old and new and old != new:
+            raise UserError(
+                f"{path}: training began with {what} SHA-256 {old[:8]}, and now they have "
+                f"{new[:8]}: restore them, or give another --run"
+            )
 
 
 def _read_kept(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from tclue.bench.models.chat_template import check_hub_name
@@ -60,15 +60,6 @@ def write_untied(state: dict[str, Tensor], base: Path, folder: Path) -> None:
     write_checkpoint({**state, HEAD: state[EMBEDDING].clone()}, base, folder)
     text = json.dumps(config | {"tie_word_embeddings": False}, indent=1)
     (folder / "config.json").write_text(text, encoding="utf-8")
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All weights of a checkpoint, on the CPU."""
-    return {
-        name: weight
-        for file in sorted(folder.glob("*.safetensors"))
-        for name, weight in load_file(file).items()
-    }
 
 
 def load_weights(module: Any, state: dict[str, Tensor]) -> None:

@@ -25,15 +25,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from tclue import journal
+from tclue.bench.models.chat_template import prompts_sha256
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
 from tclue_grpo import checkpoint, config_file, metrics
-from tclue_grpo.build import build
+from tclue_grpo.build import build, load_tokenizer, text_config
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.guard import Alarm, Guard
+from tclue_grpo.model_size import resolve_base
 from tclue_grpo.rollout import Numbers
 from tclue_grpo.run_report import RunReport
 from tclue_grpo.step import iterate
@@ -97,6 +99,9 @@ class TrainingRun:
             sinks = metrics.sinks(folder, options, config.log) if is_rank_zero() else []
             puzzles = load_set(config.train.validation).puzzles
             self.validation = puzzles[: config.train.validation_puzzles or None]
+            base = resolve_base(config.model.base)
+            prompts = prompts_sha256(load_tokenizer(base), self.validation, text_config(base))
+            manifest = {**manifest, "prompts_sha256": prompts}
             self.checkpoints = Checkpoints(folder, manifest, config.train.keep_every)
             self.state = build(config, log=folder / "vllm.log")
             resources.callback(self.state.engine.close)

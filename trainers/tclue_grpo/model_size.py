@@ -6,7 +6,6 @@ The models are of the Qwen2 and Llama kind: attention with grouped keys and valu
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclue.bench.models.chat_template import missing_template_error
 from tclue.bench.models.local import TINY
 from tclue.config_files import read_toml
 from tclue.errors import UserError
@@ -101,19 +100,3 @@ def _from_folder(folder: Path) -> Shape:
         raise UserError(
             f"{path}: {error!r}: expected the configuration of a Qwen2 or Llama model"
         ) from None
-
-
-def check_base(base: str) -> None:
-    """Refuse a folder that training would refuse after it has loaded everything."""
-    folder = Path(base).expanduser()
-    if base == "tiny" or not folder.is_dir():
-        return
-    settings = folder / "tokenizer_config.json"
-    has_template = "chat_template" in read_json(settings)
-    if not has_template and not (folder / "chat_template.jinja").exists():
-        raise missing_template_error(base)
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{base}: has no .safetensors file: expected one, because weights in other formats are "
-            "pickled, and loading them can run code"
-        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tclue.bench.models.chat_template import prompt_ids, seed_of
+from tclue.bench.models.thinking import Thinking
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle
@@ -77,12 +78,13 @@ def grade_samples(
     requests: Sequence[SamplingRequest],
     samples: Sequence[Sequence[Sample]],
 ) -> list[Group]:
-    """The groups of some puzzles: each sample decoded to text and graded."""
-    groups = []
+    """The groups of some puzzles: each sample decoded to text, without reasoning, and graded."""
+    groups, thinking = [], Thinking(tokenizer)
     for puzzle, request, group_samples in zip(puzzles, requests, samples, strict=True):
         groups.append(group := Group(puzzle, request.prompt))
+        inside = thinking.begins_inside(puzzle)
         for sample in group_samples:
-            text = tokenizer.decode(sample.ids, skip_special_tokens=True)
+            text, _ = thinking.split(sample.ids, inside=inside)
             group.responses.append(GradedSample(sample, text, grader.grade(puzzle, text)))
     return groups
 

@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tclue.bench.models.loading import check_folder
 from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
 from tclue.trainers import PresetLine, TrainedRun, TrainingPlan, TrainRequest
 from tclue_grpo import config_file, plan, preflight
 from tclue_grpo.config import Config
 from tclue_grpo.hardware import Machine, this_machine
-from tclue_grpo.model_size import check_base, resolve_base, shape_of
+from tclue_grpo.model_size import resolve_base, shape_of
 
 
 class GRPO:
@@ -50,13 +51,14 @@ class GRPO:
         """Train or resume in the run's folder; under `torchrun`, None in all but process 0."""
         machine = joined_machine(this_machine())
         name, config, preset = resolve(request, machine)
-        check_base(config.model.base)
+        base = Path(resolve_base(config.model.base)).expanduser()
+        if base.is_dir():
+            check_folder(config.model.base, base)
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
         preflight.check(config, on_gpu=bool(machine.gpus))
         manifest = kept_fields(config, preset, on_gpu=bool(machine.gpus))
-        base = Path(resolve_base(config.model.base)).expanduser()
         if base.is_dir():
             manifest["base_checkpoint"] = fingerprint(base)
         folder = request.runs / name

@@ -6,20 +6,64 @@ This module imports neither torch nor transformers: tokenizers and configuration
 import hashlib
 import logging
 import os
+import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
+# transformers' warnings that a checkpoint may be read wrongly; `loading` checks its weights.
+_TOLD = re.compile("incorrect regex pattern|rope_parameters|quantization type")
+
+
+def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
+    """A puzzle's prompt as one user message: the text to the message's end, and the rest.
+
+    Raises UserError if the chat template fails, or leaves the message out.
+    """
+    name = getattr(tokenizer, "name_or_path", "the tokenizer")
+    messages = [{"role": "user", "content": puzzle.prompt}]
+    try:
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    except Exception as error:  # a template can raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{name}: its chat template fails: {reason}") from None
+    # A template may change the spaces of a message, or quote it.
+    last_words = map(re.escape, puzzle.prompt.split()[-12:])
+    end = max((m.end() for m in re.finditer(r"(?:\s|\\n)+".join(last_words), text)), default=0)
+    if not end:
+        raise UserError(
+            f"{name}: its chat template leaves out the puzzle: expected one that writes the "
+            "content of a user message"
+        )
+    return text[:end], text[end:]
+
 
 def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
     """The token ids of a puzzle's prompt as one user message, up to the start of the answer."""
-    messages = [{"role": "user", "content": puzzle.prompt}]
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    text = "".join(prompt_parts(tokenizer, puzzle))
     # The template has written the special tokens already.
     ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
     return ids
+
+
+def prompts_sha256(tokenizer: Any, puzzles: Sequence[Puzzle], config: Any) -> str:
+    """Hex SHA-256 of the rendered prompts of puzzles.
+
+    `config` is the configuration of a text model. Raises UserError if its vocabulary is too small.
+    """
+    digest, size = hashlib.sha256(), getattr(config, "vocab_size", None) or sys.maxsize
+    for puzzle in puzzles:
+        digest.update("".join(prompt_parts(tokenizer, puzzle)).encode() + b"\0")
+        if (largest := max(prompt_ids(tokenizer, puzzle))) >= size:
+            raise UserError(
+                f"{tokenizer.name_or_path}: a prompt has the token {largest}, and vocab_size in "
+                f"config.json is {size}: expected the tokenizer of the same checkpoint"
+            )
+    return digest.hexdigest()
 
 
 def seed_of(name: str) -> int:
@@ -42,16 +86,8 @@ def check_hub_name(name: str, shown_name: str) -> None:
         )
 
 
-def missing_template_error(name: str) -> UserError:
-    """The error for a checkpoint without a chat template."""
-    return UserError(
-        f"{name}: its tokenizer has no chat template: expected an instruction-tuned "
-        "checkpoint, with chat_template.jinja or chat_template in tokenizer_config.json"
-    )
-
-
 def import_transformers_quietly() -> Any:
-    """Import transformers, without its progress bars and warnings on standard error."""
+    """Import transformers, without its progress bars and most of its warnings."""
     # Otherwise a thread asks the hub to convert weights that are not safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     # transformers imports torchao if it is installed, which warns if its kernels do not fit torch.
@@ -59,6 +95,8 @@ def import_transformers_quietly() -> Any:
     import transformers
 
     logs: Any = transformers.logging
-    logs.set_verbosity_error()
+    logs.set_verbosity_warning()
+    for handler in logs.get_logger("transformers").handlers:
+        handler.filters = [lambda record: bool(_TOLD.search(record.getMessage()))]
     logs.disable_progress_bar()
     return transformers

@@ -30,9 +30,8 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -40,12 +39,13 @@ from typing import TYPE_CHECKING, Any
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import local_prices
+from tclue.bench.models import loading
 from tclue.bench.models.chat_template import (
     check_hub_name,
     end_tokens,
     import_transformers_quietly,
-    missing_template_error,
     prompt_ids,
+    prompts_sha256,
     seed_of,
 )
 from tclue.bench.models.model import (
@@ -56,8 +56,10 @@ from tclue.bench.models.model import (
     Request,
     ResolvedModel,
 )
+from tclue.bench.models.thinking import Thinking
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
 from tclue.trainers import (
     CheckpointState,
     TrainingRunManifest,
@@ -88,20 +90,24 @@ class LocalModel(Model):
 
     def __init__(self, name: str, options: BenchOptions) -> None:
         """Raises UserError if there is no such checkpoint, or if it cannot be used."""
-        torch, transformers = _import_libraries()
+        try:
+            import torch
+
+            transformers = import_transformers_quietly()
+        except ImportError:
+            raise UserError(
+                "hf: models need torch and transformers: pip install 'tclue[local]'"
+            ) from None
         folder = Path(name).expanduser()
         self._name = str(folder) if folder.exists() else name
         if folder.exists():
-            _check_folder(name, folder)
+            loading.check_folder(f"hf:{name}", folder)
         else:
             check_hub_name(name, f"hf:{name}")
-        with _one_line_errors(name):
+        with loading.one_line_errors(f"hf:{name}"):
             config = transformers.AutoConfig.from_pretrained(self._name, trust_remote_code=False)
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(
-                self._name, trust_remote_code=False
-            )
-        if not self._tokenizer.chat_template:
-            raise missing_template_error(f"hf:{name}")
+        self._tokenizer = loading.load_tokenizer(f"hf:{name}", self._name)
+        self._thinking = Thinking(self._tokenizer)
         self._config = config.get_text_config()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = options.dtype or ("bfloat16" if self._device == "cuda" else "float32")
@@ -124,13 +130,13 @@ class LocalModel(Model):
 
     def open(self) -> None:
         """Load the weights."""
-        _, transformers = _import_libraries()
-        with _one_line_errors(self._name):
-            self._model = transformers.AutoModelForCausalLM.from_pretrained(
-                self._name, dtype=self._dtype, use_safetensors=True, trust_remote_code=False
-            )
+        self._model = loading.load_model(f"hf:{self._name}", self._name, dtype=self._dtype)
         self._model.to(self._device).eval()
         self._end_ids = end_tokens(self._model.generation_config, self._tokenizer)
+
+    def prompts_sha256(self, puzzles: Sequence[Puzzle]) -> str:
+        """Hex SHA-256 of the prompts, as the chat template writes them today."""
+        return prompts_sha256(self._tokenizer, puzzles, self._config)
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """Batches of requests of similar length, the longest first, as large as memory allows."""
@@ -178,20 +184,23 @@ class LocalModel(Model):
             return self._next_tokens(logits, [generators[number] for number in numbers]), None
 
         ids = list(prompts.values())
+        inside = {r.puzzle.id: self._thinking.begins_inside(r.puzzle) for r in batch}
         steps = decode(self._model, ids, rows, draw, self._end_ids, MAX_ENDED_SHARE, context)
         loop = asyncio.get_running_loop()
         while (ended := await loop.run_in_executor(self._thread, next, steps, None)) is not None:
             for row in ended:
+                request = request_of_row[id(row)]
+                said = row.ids[:-1] if row.finish == "stop" else row.ids
+                text, reasoning = self._thinking.split(said, inside=inside[request.puzzle.id])
                 completion = Completion(
                     latency_s=time.perf_counter() - start,
-                    text=self._tokenizer.decode(
-                        row.ids[:-1] if row.finish == "stop" else row.ids, skip_special_tokens=True
-                    ),
+                    text=text,
+                    reasoning=reasoning,
                     finish_reason=row.finish,
                     usage=Usage(len(ids[row.prompt]), len(row.ids)),
                     compute_s=row.compute_s,
                 )
-                yield request_of_row[id(row)], completion
+                yield request, completion
 
     def _generator(self, request: Request) -> torch.Generator:
         import torch
@@ -216,37 +225,6 @@ class LocalModel(Model):
             for generator in generators
         ]
         return (logits.double() / temperature - torch.stack(draws).log()).argmax(-1)
-
-
-def _import_libraries() -> tuple[Any, Any]:
-    try:
-        import torch
-
-        return torch, import_transformers_quietly()
-    except ImportError:
-        raise UserError(
-            "hf: models need torch and transformers: pip install 'tclue[local]'"
-        ) from None
-
-
-@contextmanager
-def _one_line_errors(name: str) -> Iterator[None]:
-    """Turn any error that transformers raises while loading into a UserError of one line."""
-    try:
-        yield
-    except Exception as error:  # of many types, such as those of safetensors and tokenizers
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"hf:{name}: cannot be loaded: {reason}") from None
-
-
-def _check_folder(name: str, folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"hf:{name}: no config.json: expected a transformers checkpoint's folder")
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"hf:{name}: no .safetensors file: expected weights in that format, because a pickled "
-            "file can run code"
-        )
 
 
 def fingerprint(folder: Path) -> str:

@@ -106,6 +106,8 @@ class ModelSettings(RecordedOptions):
     served_as: tuple[str, ...] = ()
     # identity of the weights: SHA-256 of a local checkpoint's files, or the commit of a hub
     checkpoint: str | None = None
+    # SHA-256 of the run's prompts as a local model's chat template wrote them; None if not recorded
+    prompts_sha256: str | None = None
     # for weights from a training run; `run.json` leaves it out for others
     trained: CheckpointOrigin | None = None
 
@@ -136,6 +138,10 @@ class Model:
 
     def open(self) -> None:
         """Load what requests need, such as weights. Raises UserError if that fails."""
+
+    def prompts_sha256(self, puzzles: Sequence[Puzzle]) -> str | None:  # noqa: ARG002
+        """A hash of the prompts of puzzles as they are sent; None if they are sent unchanged."""
+        return None
 
     def batches(self, requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
         """The requests in the groups and order in which `complete` takes them; here one by one."""

@@ -289,7 +289,8 @@ def configuration(
         samples=options.samples,
         grader=options.grader or "sound",
         given=options.given,
-        **{field.name: getattr(resolved, field.name) for field in fields(ModelSettings)},
+        **{field.name: getattr(resolved, field.name) for field in fields(ModelSettings)}
+        | {"prompts_sha256": model.prompts_sha256(puzzle_set.puzzles[:limit])},
         versions={
             "python": platform.python_version(),
             **{package: _version(package) for package in ("tclue", *resolved.packages)},

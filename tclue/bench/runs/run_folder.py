@@ -89,6 +89,12 @@ class RunFolder:
         self._in_flight_file = self.path / "in_flight.jsonl"
         self._in_flight_journal: Journal | None = None
         self._start_count()
+        recorded, now = self.config.prompts_sha256, config.prompts_sha256
+        if recorded not in (None, now) and len(self.done) < config.puzzles * config.samples:
+            raise UserError(
+                f"{self.path}: the chat template writes other prompts than when this run began, "
+                "for example with another date: choose another --results for a new run"
+            )
         with _one_line_errors(self._file):
             self._journal = Journal(self._file)
             self._count(self._recover())

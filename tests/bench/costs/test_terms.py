@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,17 +43,10 @@ def test_the_plain_tier_is_asked_for(provider: str, model: str, tier: str) -> No
 
 
 def test_openrouter_is_told_the_highest_price() -> None:
-    assert terms("openrouter", PRICES) == {
-        "extra_body": {
-            "provider": {
-                "max_price": {
-                    "prompt": PRICES.prompt_usd_per_million,
-                    "completion": PRICES.completion_usd_per_million,
-                }
-            }
-        }
-    }
-    assert terms("openrouter", Prices("unknown", "2026-11-24")) == {}
+    known = replace(PRICES, prompt_usd_per_million=1.5, completion_usd_per_million=6.0)
+    most = {"prompt": 1.5, "completion": 6.0}
+    assert terms("openrouter", known) == {"extra_body": {"provider": {"max_price": most}}}
+    assert terms("openrouter", PRICES) == {}
 
 
 def test_other_providers_are_sent_nothing() -> None:
