@@ -104,7 +104,7 @@ class RunConfig(ModelSettings):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `run.json`."""
-        data = asdict(self)
+        data = asdict(self) | {"prices": self.prices.to_dict()}
         if self.trained is None:
             del data["trained"]  # versions from before there was training can then read it too
         return {"format": FORMAT, **{name: data[name] for name in _FIRST}, **data}
