@@ -93,7 +93,7 @@ class ModelSettings(RecordedOptions):
     timeout_s: Positive | None = None
     # the arguments of every hosted request except the messages, the seed and the key
     request: Mapping[str, Any] = field(default_factory=dict)
-    # arguments about the price, which do not change a response; they are sent with `request`
+    # further arguments, about the price, which do not change a response and are not in its key
     terms: Mapping[str, Any] = field(default_factory=dict)
     # the reasoning setting in the registry's words ("none", "16k", "high"); None if there is none
     reasoning: str | None = None
