@@ -108,7 +108,7 @@ class RunConfig(ModelSettings):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `run.json`."""
-        data = asdict(self)
+        data = asdict(self) | {"prices": self.prices.to_dict()}
         for name in _OPTIONAL:
             if not data[name]:
                 del data[name]  # versions from before there was such a field can then read it too

@@ -173,7 +173,7 @@ def _json_row(row: Row) -> dict[str, Any]:
         "neighbour": row.neighbour and asdict(row.neighbour),
         **_json_training(row),
         "notes": notes(row.summary),
-        "prices": asdict(row.config.prices),
+        "prices": row.config.prices.to_dict(),
         **outcomes,
         **{name: value for name, value in numbers.items() if name not in flat},
     }

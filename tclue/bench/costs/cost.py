@@ -17,7 +17,7 @@
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tclue.strict import Count, CountOrZero, NotNegative
@@ -69,6 +69,10 @@ class Prices:
     special: tuple[SpecialPrices, ...] = ()
     # region as replies name it -> factor of all prices
     regions: Mapping[str, NotNegative] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prices as records have them; older versions read those without the last two."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("special", "regions")}
 
     @property
     def known(self) -> bool:
