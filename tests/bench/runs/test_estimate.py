@@ -283,10 +283,10 @@ def test_an_estimate_needs_no_key(
     monkeypatch.chdir(tmp_path)
     puzzles, _ = write_puzzles(tmp_path, 3)
     for model in (MODEL, "claude-4.6@16k"):
-        with pytest.raises(UserError, match="no key: set (OPENAI|ANTHROPIC)_API_KEY"):
+        with pytest.raises(UserError, match=r"no key: set (OPENAI|ANTHROPIC)_API_KEY"):
             bench(model, puzzles, tmp_path / "r", estimate=True, yes=True)
         assert f"estimate: {model}: 3 requests, " in capsys.readouterr().err
-        with pytest.raises(UserError, match="no key: set (OPENAI|ANTHROPIC)_API_KEY"):
+        with pytest.raises(UserError, match=r"no key: set (OPENAI|ANTHROPIC)_API_KEY"):
             bench(model, puzzles, tmp_path / "r", pilot=2, yes=True)
         assert "estimate" not in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
