@@ -102,7 +102,13 @@ class Instant(Model):
             "given", today(), prompt_usd_per_million=1.0, completion_usd_per_million=4.0
         )
         self.resolved = ResolvedModel(
-            variant="instant", prices=prices, slots=IN_FLIGHT, concurrency=IN_FLIGHT
+            variant="instant",
+            prices=prices,
+            slots=IN_FLIGHT,
+            concurrency=IN_FLIGHT,
+            # As for hosted models: what a request may cost is written before it is sent.
+            request={"model": "instant"},
+            max_output_tokens=1000,
         )
         self._texts = {puzzle.id: reply_text(puzzle) for puzzle in puzzles}
         raw = {"prompt_tokens": 500, "completion_tokens": 600, "total_tokens": 1100}

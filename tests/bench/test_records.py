@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_support import KEY, bench, spawn, the_run, write_puzzles
@@ -407,3 +408,29 @@ def test_a_difficulty_that_is_no_text_is_recorded_as_one(tmp_path: Path) -> None
     puzzles.write_text("".join(json.dumps(line) + "\n" for line in lines))
     bench("random", puzzles, tmp_path / "results")
     assert {response.difficulty for response in the_run(tmp_path / "results").responses} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("responses.jsonl", {"usage": {"completion_tokens": 10**400}}),
+        ("responses.jsonl", {"cost_usd": 1e308}),
+        ("responses.jsonl", {"cost_parts": {"prompt_usd": 1e308, "completion_usd": 1e308}}),
+        ("responses.jsonl", {"compute_s": 1e308}),
+        ("responses.jsonl", {"tries": 10**400}),
+        ("run.json", {"puzzles": 10**400}),
+        ("run.json", {"samples": 10**400}),
+        ("run.json", {"concurrency": 10**13}),
+    ],
+)
+def test_absurd_numbers_are_refused_in_one_line(
+    tmp_path: Path, file: str, change: dict[str, Any]
+) -> None:
+    path, _ = write_puzzles(tmp_path, 1)
+    bench("random", path, tmp_path / "r")
+    (folder,) = (tmp_path / "r").iterdir()
+    data = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**data, **change}) + "\n")
+    with pytest.raises(UserError, match=r"expected at most 1e\+12") as error:
+        read_run(folder)
+    assert "\n" not in str(error.value)
