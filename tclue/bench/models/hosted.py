@@ -121,9 +121,9 @@ class HostedModel(Model):
         if captured.reading.recognized:
             reply, streamed = captured.reading.reply, bool(captured.reading.streamed)
             ended = reply.finish_reason is not None or not streamed
-            text = bool(reply.texts or reply.thoughts)
+            tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
             counts = read_usage(
-                reply.usage, complete=ended, has_text=text, service_tier=reply.service_tier
+                reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
             )
         else:
             reply, streamed, counts = given, False, usage_from_litellm(usage)

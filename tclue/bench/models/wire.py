@@ -35,7 +35,9 @@ import httpx
 from tclue.bench.models.replies import ReplyReader
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-KEPT_HEADERS = frozenset({"content-type", "content-encoding", "retry-after", "retry-after-ms"})
+KEPT_HEADERS = frozenset(
+    ("content-type", "content-encoding", "retry-after", "retry-after-ms", "x-gemini-service-tier")
+)
 
 
 class RefusedRequestError(Exception):
