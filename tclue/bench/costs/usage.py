@@ -25,7 +25,6 @@ the parts and the total, it is taken. Otherwise all counts are None, and `proble
 missing count is None, never 0, and a prompt of 0 tokens was not counted.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -168,19 +167,6 @@ def _settle(
     if "written" in stated:
         counts["cache_write_5m_tokens"] = written - hour
     return counts
-
-
-def usage_from_litellm(usage: Any) -> Usage:
-    """The token counts of litellm's usage object, used if the provider's object was not captured.
-
-    It always has OpenAI's chat form. For Anthropic its reasoning tokens are litellm's estimate. It
-    has a cost field for OpenRouter only.
-    """
-    if usage is None:
-        return Usage()
-    # By way of JSON, which turns NaN into null, because no record can hold a NaN.
-    counts = read_usage(json.loads(usage.model_dump_json(exclude_none=True)))
-    return counts if counts.prompt_tokens else Usage()
 
 
 def _tier(raw: Mapping[str, Any], service_tier: str | None) -> str | None:

@@ -27,7 +27,7 @@ import httpx
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import litellm_usd
-from tclue.bench.costs.usage import read_usage, usage_from_litellm
+from tclue.bench.costs.usage import read_usage
 from tclue.bench.models import failures, wire
 from tclue.bench.models.failures import MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
@@ -126,7 +126,7 @@ class HostedModel(Model):
                 reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
             )
         else:
-            reply, streamed, counts = given, False, usage_from_litellm(usage)
+            reply, streamed, counts = given, False, read_usage(given.usage)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
     def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], None]:
@@ -291,17 +291,18 @@ def _difference(first: Mapping[str, Any], sent: Mapping[str, Any]) -> str | None
 async def _litellm_reply(response: Any, captured: wire.CapturedReply) -> tuple[Reply, Any]:
     """A reply as litellm returns it, and litellm's usage object or None.
 
-    Reads a stream to its end. The reply is only filled if nothing of a known form is captured.
+    Reads a stream to its end. The reply is only filled if nothing of a known form is captured, by
+    way of JSON, which turns NaN into null, because no record can hold a NaN.
     """
     reply, usage = Reply(), None
     if not hasattr(response, "__aiter__"):
         if not captured.reading.recognized:
-            add_event(reply, response.model_dump())
+            add_event(reply, json.loads(response.model_dump_json()))
         return reply, getattr(response, "usage", None)
     async for chunk in response:
         usage = getattr(chunk, "usage", None) or usage
         if not captured.reading.recognized:
-            add_event(reply, chunk.model_dump())
+            add_event(reply, json.loads(chunk.model_dump_json()))
             reply.model_id = getattr(chunk, "_hidden_params", {}).get("provider_response_model")
     # What the server sent; the chunks may have an invented one.
     reason = response.received_finish_reason

@@ -14,7 +14,7 @@ import pytest
 
 from tclue.bench.costs.cost import Prices, Usage, agree, cost_parts, repriced, worst_case_usd
 from tclue.bench.costs.price_book import SHIPPED, litellm_usd, read_book
-from tclue.bench.costs.usage import read_usage, usage_from_litellm
+from tclue.bench.costs.usage import read_usage
 from tclue.bench.models.hosted import load_litellm
 
 BOOK = read_book(SHIPPED)
@@ -361,6 +361,11 @@ def test_openais_other_form_holds_the_cache_in_its_input() -> None:
     assert read_usage(raw) == Usage(2006, 14736, 1920, 64, None, 13888, None, raw)
 
 
+def by_json(usage: Any) -> Usage:
+    """As `hosted` reads it."""
+    return read_usage(json.loads(usage.model_dump_json()))
+
+
 def test_litellms_object_reads_as_the_wire_does(litellm: ModuleType) -> None:
     for raw, litellm_usage in (
         (OPENAI, chat_usage(litellm, OPENAI)),
@@ -369,7 +374,7 @@ def test_litellms_object_reads_as_the_wire_does(litellm: ModuleType) -> None:
         (GEMINI, gemini_usage(GEMINI)),
         (OPENROUTER, chat_usage(litellm, OPENROUTER)),
     ):
-        usage, fallback = read_usage(raw), usage_from_litellm(litellm_usage)
+        usage, fallback = read_usage(raw), by_json(litellm_usage)
         for name in (
             "prompt_tokens",
             "completion_tokens",
@@ -380,12 +385,12 @@ def test_litellms_object_reads_as_the_wire_does(litellm: ModuleType) -> None:
             "cache_write_1h_tokens",
         ):
             assert (getattr(usage, name) or 0) == (getattr(fallback, name) or 0), (name, raw)
-    assert usage_from_litellm(None) == usage_from_litellm(litellm.Usage()) == Usage()
+    assert by_json(litellm.Usage()).prompt_tokens is None
 
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf])
 def test_what_no_record_could_hold_is_not_taken_over(litellm: ModuleType, cost: float) -> None:
-    usage = usage_from_litellm(litellm.Usage(5, 1, 6, cost=cost))
+    usage = by_json(litellm.Usage(5, 1, 6, cost=cost))
     assert (usage.prompt_tokens, usage.reported_usd) == (5, None)
     json.dumps(usage.raw, allow_nan=False)
     oversized = read_usage({"prompt_tokens": 5, "completion_tokens": 10**400, "cost": 10**400})
