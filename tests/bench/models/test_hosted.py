@@ -243,7 +243,7 @@ def test_an_error_is_the_fault_in_a_few_words(tmp_path: Path) -> None:
         [
             (Answer(b"<html><body><h1>Bad gateway</h1></body></html>", 400), "400: Bad gateway"),
             (Answer({"detail": "no such field"}, 400), '400: {"detail": "no such field"}'),
-            (Answer({"error": {"message": ["x"], "code": {}}}, 400), "400: ['x']"),
+            (Answer({"error": {"message": ["x"], "code": {}}}, 400), '400: ["x"]'),
             (Answer(b"<html>hello</html>"), "the reply cannot be read: hello"),
             (Answer(b""), "the reply is empty"),
             (Answer(b'{"choices": [{"message"'), 'the reply cannot be read: {"choices": [{"mess'),
