@@ -129,7 +129,10 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     priced = prices_for(route, provider, options, litellm)
     resolved = [_resolved(one, route, match, served_as, priced, options) for one in plans]
     base = options.api_base and _base_url(options.api_base, provider)
-    advice = _key_advice(variables)
+    used = next(filter(os.environ.get, variables), None)
+    advice = f"the key is not accepted: correct {used}" if used else None
+    if key == NO_KEY:
+        advice = f"the server wants a key: set {OWN_KEY}"
     return [HostedModel(route, replace(one, key_advice=advice), key, base) for one in resolved]
 
 
@@ -139,14 +142,6 @@ def _is_providers_own(litellm: ModuleType, route: str, api_base: str) -> bool:
     host, url = _HOSTS.get(provider) or urlsplit(base or "").hostname, urlsplit(api_base)
     # With a dot, because eu.api.openai.com is OpenAI's too.
     return bool(host and url.scheme == "https" and f".{url.hostname}".endswith(f".{host}"))
-
-
-def _key_advice(variables: Sequence[str]) -> str | None:
-    """What to do if the key is not accepted, by the variables that may hold it."""
-    used = next(filter(os.environ.get, variables), None)
-    if used:
-        return f"the key is not accepted: correct {used}"
-    return f"the server wants a key: set {OWN_KEY}" if OWN_KEY in variables else None
 
 
 def _base_url(api_base: str, provider: str) -> str:

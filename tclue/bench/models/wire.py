@@ -46,6 +46,7 @@ import httpx
 
 KEPT_HEADERS = frozenset({"content-type", "retry-after", "retry-after-ms"})
 MAX_BYTES = 1 << 26  # of a reply that is not streamed; a hundred times the longest text of a model
+MAX_ERROR_BYTES = 1 << 16  # after which no more of an error is read
 MAX_LINES = 1024  # of a stream, if every line has facts
 # A field with a fact that is neither null nor empty.
 _FACT_FIELD = re.compile(
@@ -153,6 +154,9 @@ class _CapturedStream(httpx.AsyncByteStream):
         async for chunk in self._inner:
             self._captured._add_chunk(chunk)
             yield chunk
+            # litellm searches the body of an error for minutes if it is long.
+            if (self._captured.status or 0) >= 400 and self._captured._size > MAX_ERROR_BYTES:
+                return
 
     async def aclose(self) -> None:
         await self._inner.aclose()
