@@ -27,7 +27,6 @@ _KEY_LIKE = re.compile(
     r"|(?<=Bearer )\S+|(?<=[?&]key=)[^&\s]+|(?<=://)[^/\s@]+(?=@)"
 )
 LONGEST_ERROR = 400  # characters
-_LONGEST_SEARCHED = 100_000  # characters of an error that are searched for what looks like a key
 
 
 def load_env(path: Path = Path(".env")) -> None:
@@ -73,10 +72,9 @@ def mask(text: str) -> str:
 
 def clean(text: str) -> str:
     """An error message on one short line, without anything that looks like a key."""
-    if len(text) > _LONGEST_SEARCHED:
-        # Without its last word, which may be a part of a key.
-        text = (text[:_LONGEST_SEARCHED].rsplit(None, 1) or [""])[0]
-    line = " ".join(_KEY_LIKE.sub("[key]", mask(text)).split())
+    if len(text) > 100_000:  # then the last word may be a part of a key
+        text = (text[:100_000].rsplit(None, 1) or [""])[0]
+    line = " ".join(_KEY_LIKE.sub("[key]", mask(text)).split()) or "no message"
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
 
 

@@ -23,7 +23,7 @@ https://ai.google.dev/gemini-api/docs/troubleshooting (a quota's name says PerDa
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
@@ -113,10 +113,7 @@ _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 def of_status(
     status: int, headers: Mapping[str, str], body: str, now_s: float, waited_s: float = 0.0
 ) -> Failure:
-    """The failure for an error status.
-
-    `now_s` is the current time, for a date in Retry-After; `waited_s` the time since it was sent.
-    """
+    """The failure for an error status, `waited_s` after the request; `now_s` is for Retry-After."""
     body = body[:_LONGEST_BODY]
     wait_s = retry_after_s(headers, body, now_s)
     if _MONEY.search(body):
@@ -164,20 +161,17 @@ def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float 
 
     None if it does not ask, or if what it asks for is no time, such as Infinity.
     """
-    for read in (
+    readers: tuple[Callable[[], float], ...] = (
         lambda: float(headers["retry-after-ms"]) / 1000,
         lambda: float(headers["retry-after"]),
-        lambda: _timestamp_s(headers["retry-after"]) - now_s,
+        lambda: mktime_tz(parsedate_tz(headers["retry-after"])) - now_s,  # type: ignore[arg-type]
         lambda: float(_DELAY.findall(body)[0]),
-    ):
+    )
+    for read in readers:
         with suppress(Exception):  # the parser of dates raises errors of many types
             if (seconds := read()) < 1e9:
                 return max(0.0, seconds)
     return None
-
-
-def _timestamp_s(date: Any) -> float:
-    return mktime_tz(parsedate_tz(date))  # type: ignore[arg-type]
 
 
 def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Failure:

@@ -136,15 +136,17 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
         raise UserError(f"{match.name}: {provider} accepts no seed: leave --seed out")
     priced = prices_for(route, provider, options, litellm)
     asked = {} if options.api_base else terms(provider, priced)
-    advice = _key_advice(variables)
-    resolved = [
-        replace(
-            _resolved(one, route, match, served_as, priced, options), terms=asked, key_advice=advice
-        )
-        for one in plans
-    ]
     base = options.api_base and _base_url(options.api_base, provider)
-    return [HostedModel(route, one, key, base) for one in resolved]
+    used = next(filter(os.environ.get, variables), None)
+    advice = f"the key is not accepted: correct {used}" if used else None
+    if key == NO_KEY:
+        advice = f"the server wants a key: set {OWN_KEY}"
+    models = []
+    for each in plans:
+        resolved = _resolved(each, route, match, served_as, priced, options)
+        resolved = replace(resolved, terms=asked, key_advice=advice)
+        models.append(HostedModel(route, resolved, key, base))
+    return models
 
 
 def _is_providers_own(litellm: ModuleType, route: str, api_base: str) -> bool:
@@ -153,14 +155,6 @@ def _is_providers_own(litellm: ModuleType, route: str, api_base: str) -> bool:
     host, url = _HOSTS.get(provider) or urlsplit(base or "").hostname, urlsplit(api_base)
     # With a dot, because eu.api.openai.com is OpenAI's too.
     return bool(host and url.scheme == "https" and f".{url.hostname}".endswith(f".{host}"))
-
-
-def _key_advice(variables: Sequence[str]) -> str | None:
-    """What to do if the key is not accepted, by the variables that may hold it."""
-    used = next(filter(os.environ.get, variables), None)
-    if used:
-        return f"the key is not accepted: correct {used}"
-    return f"the server wants a key: set {OWN_KEY}" if OWN_KEY in variables else None
 
 
 def _base_url(api_base: str, provider: str) -> str:

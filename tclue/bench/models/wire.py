@@ -34,6 +34,7 @@ import httpx
 
 from tclue.bench.models.replies import ReplyReader
 
+MAX_ERROR_BYTES = 1 << 16  # after which no more of an error is read
 _REDIRECTS = (301, 302, 303, 307, 308)
 KEPT_HEADERS = frozenset(
     ("content-type", "content-encoding", "retry-after", "retry-after-ms", "x-gemini-service-tier")
@@ -153,9 +154,14 @@ class _CapturedStream(httpx.AsyncByteStream):
         self._inner, self._captured = inner, captured
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        size, failed = 0, (self._captured.status or 0) >= 400
         async for chunk in self._inner:
             self._captured._add_chunk(chunk)
             yield chunk
+            size += len(chunk)
+            # litellm searches the body of an error for minutes if it is long.
+            if failed and size > MAX_ERROR_BYTES:
+                return
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -47,10 +47,7 @@ MAX_LOST_IN_A_ROW = 20
 FIRST_ALIKE = 12
 TIME_IS_UP = "the time is up"
 NO_ANSWER = "no request was answered"
-RESUME = (
-    "This is an error in tclue, please report it. The other requests in flight were awaited and "
-    "recorded, and the same command resumes."
-)
+RESUME = "tclue: this is a bug. All other replies were recorded, and the same command resumes."
 # Words with a digit, such as ids and counts. Messages are alike if they differ only in these.
 _NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
 # for a request in flight when the process is killed
@@ -102,12 +99,9 @@ class RunExecutor:
         self._gate = Gate(Throttle(self._slots, self._loop.time))
         self._pace = self._slots
         self._lost_in_a_row = 0
-        # whether the server was reached, whether it answered any request of the run, and how often
-        # each failure came before it did
-        self._reached = False
-        self._answered = bool(folder.done)
+        # whether the server was reached, whether any request was answered, and failures before that
+        self._reached, self._answered = False, bool(folder.done)
         self._first_failures: Counter[tuple[str, str]] = Counter()
-        # since when the provider has only been busy
         self._busy_since_s: float | None = None
         # an exception that nobody expects; it is raised when the others have ended
         self._fault: Exception | None = None
@@ -130,7 +124,7 @@ class RunExecutor:
 
     def stop(self, reason: str) -> None:
         """Send no more requests. The first reason is reported."""
-        self._stopped = self._stopped or reason
+        self._stopped = self._stopped or shorten(reason, 300, placeholder=" ...)")
         self._gate.close()
 
     async def run(self) -> str | None:
@@ -165,8 +159,7 @@ class RunExecutor:
         if self._write_error:
             raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
         if self._fault:
-            if not isinstance(self._fault, UserError):
-                self._fault.add_note(RESUME)
+            self._fault.add_note(RESUME)  # shown below a traceback
             raise self._fault
         return self._stopped or (NO_ANSWER if self.errors and not self._answered else None)
 
@@ -237,17 +230,15 @@ class RunExecutor:
     async def _pause(self, failure: Failure, error: str, pause_s: float) -> None:
         """Wait before a request is sent again; stop if nothing can be expected of the server."""
         if failure.unconnected and not self._reached and self._config.api_base:
-            self.stop(f"no server can be reached at {self._config.api_base} ({_brief(error)})")
+            self.stop(f"no server can be reached at {self._config.api_base} ({error})")
             return
         if failure.busy:
             now_s = self._loop.time()
             self._busy_since_s = self._busy_since_s or now_s
             # The limit of a busy provider falls to 1. Another request in flight is being answered.
             if now_s + pause_s > self._busy_since_s + LONGEST_WAIT_S and not self.in_flight:
-                self.stop(
-                    f"the provider is busy, and answered nothing for {LONGEST_WAIT_S / 60:g} "
-                    f"minutes: try again later ({_brief(error)})"
-                )
+                minutes = f"{LONGEST_WAIT_S / 60:g} minutes"
+                self.stop(f"the provider is busy, and answered nothing for {minutes} ({error})")
                 return
         self._progress.wait(pause_s, error)
         await self._gate.pause(pause_s)
@@ -358,17 +349,17 @@ class RunExecutor:
         self._busy_since_s = None
         if failure and failure.kind == "stop":
             to_do = self._model.resolved.key_advice if failure == KEY else None
-            self.stop(f"{to_do or failure.to_do} ({_brief(error)})")
+            self.stop(f"{to_do or failure.to_do} ({error})")
         if error is None:
             self._answered = True
         elif failure and not self._answered:
             self._first_failures[failure.kind, _NUMBERED.sub("#", error)] += 1
             if self._first_failures.total() == FIRST_ALIKE and len(self._first_failures) == 1:
-                self.stop(f"the first {FIRST_ALIKE} requests all failed with: {_brief(error)}")
+                self.stop(f"the first {FIRST_ALIKE} requests failed alike (the last: {error})")
         lost = failure is not None and failure.kind in ("again", "maybe-paid")
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
-            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {_brief(error)})")
+            self.stop(f"{MAX_LOST_IN_A_ROW} requests in a row failed (the last: {error})")
 
 
 def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
@@ -381,11 +372,6 @@ def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** min(tries - 1, 30) * rng.uniform(0.8, 1.2)
     return max(min(pause_s, LONGEST_PAUSE_S), wait_s or 0.0)
-
-
-def _brief(error: str | None) -> str:
-    """An error for the line that says why a run stopped."""
-    return shorten(error or "", 160, placeholder=" ...")
 
 
 def to_record(

@@ -168,6 +168,7 @@ def test_what_is_deep_or_long_or_a_circle_is_read() -> None:
     long = "sk-0123456789 " * 4_000_000
     assert of_status(500, {}, long, NOW_S).kind == "again"
     assert "0123456789" not in clean(long)
+    assert clean(" ") == "no message"  # an error is never empty, which would be none
 
 
 @pytest.mark.parametrize(

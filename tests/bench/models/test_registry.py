@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import KEY, Answer, Silent, completion, serving, write_puzzles
+from bench_support import (
+    KEY,
+    Answer,
+    Silent,
+    _Handler,
+    bench,
+    completion,
+    serving,
+    the_run,
+    write_puzzles,
+)
 from commands import call, refused
 from places import ROOT
 
@@ -338,6 +348,108 @@ def test_a_copy_on_ones_own_server(
     run = read_run(folder)
     assert run.config.model == name
     assert is_served_as(run.responses[0].model_id or "", run.config.served_as)
+
+
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY")
+LABELS = ("OPENAI_ORGANIZATION", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_AUTH_TOKEN")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("own_key", [None, "of-my-server"])
+@pytest.mark.parametrize(
+    "name", ["m", "openai/m", "deepseek/m", "anthropic/m", "qwen-2.5-14b", "claude-4.6@none"]
+)
+def test_no_other_key_goes_to_ones_own_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, own_key: str | None
+) -> None:
+    for variable in (*KEYS, *LABELS):
+        monkeypatch.setenv(variable, f"secret-{variable}")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Mine: secret-header")
+    if own_key:
+        monkeypatch.setenv("TCLUE_API_KEY", own_key)
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    refusal = Answer({"error": {"message": "no"}}, 401)
+    with serving(lambda _: refusal) as server:
+        options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url)
+        with pytest.raises(StopError) as stopped:
+            run_models([name], options, Silent())
+    (headers,) = server.headers
+    assert "secret" not in str(headers)
+    sent = headers.get("x-api-key") or headers["authorization"].removeprefix("Bearer ")
+    assert sent == (own_key or "none")
+    to_do = "is not accepted: correct" if own_key else "wants a key: set"
+    assert f"{to_do} TCLUE_API_KEY (401: " in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "own"),
+    [
+        ("openai/m", "https://api.openai.com/v1", True),
+        ("openai/m", "https://eu.api.openai.com/v1", True),
+        ("openai/m", "http://api.openai.com/v1", False),
+        ("openai/m", "https://api.openai.com.example/v1", False),
+        ("openai/m", "https://myapi.openai.com/v1", False),
+        ("mistral/m", "https://api.anthropic.com/v1", False),
+        ("anthropic/m", "https://api.anthropic.com", True),
+        ("gemini/m", "https://generativelanguage.googleapis.com/v1beta", True),
+        ("deepseek/m", "https://api.deepseek.com", True),
+        ("mistral/m", "https://api.groq.com/openai/v1", False),
+        ("no-provider/m", "https://api.mistral.ai", False),
+    ],
+)
+def test_a_url_that_is_the_providers_own(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, own: bool
+) -> None:
+    for provider in ("openai", "anthropic", "gemini", "deepseek"):
+        monkeypatch.setenv(f"{provider.upper()}_API_KEY", KEY)
+    (model,) = resolve_all(name, BenchOptions(api_base=url))
+    assert model.resolved.request["model"] == (name if own else f"openai/{name}")
+    advice = model.resolved.key_advice or ""
+    assert ("TCLUE_API_KEY" in advice) == (not own)
+    assert (f"{name.split('/')[0].upper()}_API_KEY" in advice) == own
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("name", "base", "path"),
+    [
+        ("m", "", "/v1/chat/completions"),
+        ("m", "/", "/v1/chat/completions"),
+        ("m", "/v1", "/v1/chat/completions"),
+        ("m", "/v1/", "/v1/chat/completions"),
+        ("m", "/v1/chat/completions", "/v1/chat/completions"),
+        ("m", "/chat/completions/", "/chat/completions"),
+        ("m", "/openai/v1/models", "/openai/v1/chat/completions"),
+        ("claude-4.6@none", "", "/v1/messages"),
+        ("claude-4.6@none", "/v1", "/v1/messages"),
+        ("claude-4.6@none", "/gateway/v1/messages", "/gateway/v1/messages"),
+        ("gemini-2.5@16k", "", "/v1beta/models/gemini-2.5-pro:generateContent"),
+        ("gemini-2.5@16k", "/v1beta/", "/v1beta/models/gemini-2.5-pro:generateContent"),
+    ],
+)
+def test_urls_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, base: str, path: str
+) -> None:
+    paths: list[str] = []
+    serve = _Handler.do_POST
+
+    def note_path(handler: _Handler) -> None:
+        paths.append(handler.path)
+        serve(handler)
+
+    monkeypatch.setattr(_Handler, "do_POST", note_path)
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    with serving(lambda _: Answer({"error": {"message": "no"}}, 400)) as server:
+        url = server.url.removesuffix("/v1") + base
+        bench(name, puzzles, tmp_path / "r", api_base=url)
+    assert paths == [path]
+    assert the_run(tmp_path / "r").config.api_base == url  # as it is given, as in older runs
+
+
+def test_a_registry_that_is_named_is_read(tmp_path: Path) -> None:
+    for name in ("random", "tiny"):
+        error = refused(call(tmp_path, "bench", "--models", name, "--registry", "nowhere.toml"))
+        assert error == "nowhere.toml: cannot be read: No such file or directory"
 
 
 @pytest.mark.server

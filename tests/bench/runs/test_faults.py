@@ -7,9 +7,20 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from bench_support import Silent, bench, the_run, write_puzzles
+from bench_support import (
+    Answer,
+    Silent,
+    bench,
+    completion,
+    gold,
+    prompt_of,
+    the_run,
+    write_puzzles,
+)
+from bench_support import serving as server_of
 from providers import (
     BASE_VARIABLES,
     KEY_VARIABLES,
@@ -203,3 +214,32 @@ def test_what_does_not_pass_stops_the_model_and_no_other(
         server.settings.broken = {}
         run_models([MODELS[provider]], options, Silent())
         assert server.ledger.served().total() == 24
+
+
+DEEP = b"[" * 100_000
+ODD = {
+    "Infinity": Answer({}, 429, {"Retry-After": "Infinity"}),
+    "nan": Answer({}, 429, {"Retry-After": "nan"}),
+    "digits": Answer({"error": {"details": [{"retryDelay": f"{'9' * 400}s"}]}}, 429),
+    "50 MB": Answer(b'{"error": {"message": "' + b"x sk-12345678 " * 3_700_000, 500),
+    "deep": Answer(b'{"error": {"message": ' + DEEP, 500),
+    "number": Answer({"error": {"message": 7, "code": [1]}}, 500),
+    "bytes": Answer(b'{"error": "\xff\x00', 500),
+    "not compressed": Answer(b"x", 429, {"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_failure_that_is_odd_is_one_that_passes(tmp_path: Path, odd: Answer) -> None:
+    path, puzzles = write_puzzles(tmp_path, 3)
+    right, replies = gold(puzzles), [odd]
+
+    def behave(body: dict[str, Any]) -> Answer:
+        return replies.pop() if replies else Answer(completion(right(prompt_of(body))))
+
+    with server_of(behave) as server:
+        summary = bench("m", path, tmp_path / "r", api_base=server.url)
+    assert summary.responses == 3
+    assert summary.accuracy is not None
+    assert summary.accuracy.value == 1.0
+    assert sorted(response.tries for response in the_run(tmp_path / "r").responses) == [1, 1, 2]
