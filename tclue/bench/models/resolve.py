@@ -174,7 +174,7 @@ def _find_route(
     facts, host, route = match.facts, match.host, match.name
     if options.api_base and not match.server_name and match.alias != route:
         # The server of a user has models by any name. Only its own provider splits one.
-        known = route.split("/")[0] in litellm.provider_list
+        known = "/" in route and route.split("/")[0] in litellm.provider_list
         if not (known and _is_providers_own(litellm, route, options.api_base)):
             facts, route = None, f"openai/{route}"
     if facts and host:

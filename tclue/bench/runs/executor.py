@@ -363,11 +363,8 @@ class RunExecutor:
 
 
 def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
-    """Seconds before the next try, if the provider asks to wait `wait_s`.
-
-    A provider that always asks for too little is believed only TRIES times.
-    """
-    if wait_s is not None and tries < TRIES:
+    """Seconds before the next try, if the provider asks to wait `wait_s`."""
+    if wait_s is not None and tries < TRIES:  # one that always asks for too little is not believed
         return wait_s
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** min(tries - 1, 30) * rng.uniform(0.8, 1.2)

@@ -329,6 +329,7 @@ def test_a_model_on_its_way_out_is_asked_and_noted(
         ("anthropic/claude-sonnet-4-6", "anthropic/claude-sonnet-4-6", {}),
         ("deepseek/deepseek-r1@high", "deepseek/deepseek-r1", {"reasoning_effort": "high"}),
         ("gemini/x", "gemini/x", {}),
+        ("mistral", "mistral", {}),
     ],
 )
 def test_a_copy_on_ones_own_server(
