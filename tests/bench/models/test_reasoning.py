@@ -150,7 +150,7 @@ def test_limits_that_nobody_gave() -> None:
     assert planned(small, None).request == {"max_tokens": 8_192}
     assert planned(PLAIN, None, max_tokens=99).request == {"max_tokens": 99}
     # A server of one's own and a name that is not registered are left to themselves.
-    assert planned(SERVER, None).request == {}
+    assert "max_tokens" not in planned(SERVER, None).request
     assert planned(replace(PLAIN, registered=False), None).request == {}
 
 
@@ -165,6 +165,8 @@ def test_limits_that_nobody_gave() -> None:
         (ALWAYS, {}, False),
         (replace(ALWAYS, context_tokens=163_840), {}, True),
         (replace(CLAUDE, registered=False), {}, True),
+        (SERVER, {}, True),
+        (replace(SERVER, reasoning=Reasoning("none")), {}, False),
     ],
 )
 def test_long_requests_are_streamed(
