@@ -15,6 +15,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import re
 import time
@@ -150,14 +151,13 @@ class HostedModel(Model):
     async def _time_limits(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
         """Raise TimeoutError, which says why, after silence or if the whole takes too long."""
         loop = asyncio.get_running_loop()
-        silence_s, whole_s = self.resolved.silence_timeout_s, self.resolved.timeout_s
-        end_s = None if whole_s is None else loop.time() + whole_s
+        silence_s = self.resolved.silence_timeout_s or math.inf
+        whole_s = self.resolved.timeout_s or math.inf
+        end_s = loop.time() + whole_s
 
         def heard() -> None:
-            quiet_until_s = None if silence_s is None else loop.time() + silence_s
-            limits = [limit for limit in (end_s, quiet_until_s) if limit is not None]
-            if limits and not timer.expired():
-                timer.reschedule(min(limits))
+            if not timer.expired():
+                timer.reschedule(min(end_s, loop.time() + silence_s))
 
         try:
             async with asyncio.timeout(None) as timer:
@@ -170,7 +170,7 @@ class HostedModel(Model):
         except TimeoutError:
             if not timer.expired():
                 raise
-            if end_s is not None and loop.time() >= end_s:
+            if loop.time() >= end_s:
                 reason = f"no whole reply within {whole_s:g} s (--request-timeout)"
             else:
                 reason = f"nothing was received for {silence_s:g} s (--silence-timeout)"
