@@ -192,6 +192,6 @@ def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
 
 def _in_format(run: Tally) -> tuple[float, float | None]:
     """The share of scored responses that answer every question, and the mean accuracy of these."""
-    in_format = [mark for mark in run.scored if all(vote.answer is not None for vote in mark.votes)]
-    accuracy = known_mean([mark.accuracy for mark in in_format]) if in_format else None
-    return len(in_format) / len(run.scored), accuracy
+    grades = [response.grade for response in run.scored if response.grade]
+    in_format = [grade for grade in grades if None not in grade.answers.values()]
+    return len(in_format) / len(grades), known_mean([grade.accuracy for grade in in_format])

@@ -6,7 +6,7 @@ tokens, seconds, dollars) and the comparison of two runs, with 95% intervals.
 * `intervals` has means and their intervals. The puzzle is the unit, and the samples of a puzzle are
   one cluster.
 * `at_k` has avg@k, pass@k and consensus@k over the samples of each puzzle.
-* `tally` keeps only the numbers of each response, so a run of any length fits into memory.
+* `tally` keeps the responses without their texts, so a long run fits into memory too.
 * `summary` computes `summary.json`, and `compare` compares two runs, puzzle by puzzle.
 * `frames` returns the responses as a pandas frame.
 
