@@ -143,7 +143,7 @@ def effort(ranked: RankedSet, price_book: str) -> str:
         Column("$ by litellm", "r", lambda row: _known(row.summary.cost_litellm_usd, per_thousand)),
         Column(repriced, "r", lambda row: _known(row.summary.repriced_usd, per_thousand)),
         Column("prices of", "l", _prices_of),
-        Column("answered as", "l", _answered_as),
+        Column("answered as", "l", lambda row: escaped(", ".join(row.summary.model_ids)) or NONE),
     ]
     title = "Outcomes, seconds, tokens, and other costs per 1,000 puzzles"
     return _details(title, columns, [*ranked.rows, *ranked.levels])
@@ -235,10 +235,6 @@ def _prices_of(row: Row) -> str:
         case "given":
             return escaped(f"{prices.date}, given by hand")
     return escaped(prices.date)
-
-
-def _answered_as(row: Row) -> str:
-    return escaped(", ".join(row.summary.model_ids)) or NONE
 
 
 def _known(number: float | None, told: Callable[[float], str]) -> str:
