@@ -5,6 +5,7 @@ A column that is empty in every row of a table is left out, and so is a table wi
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -102,7 +103,7 @@ def more_scores(ranked: RankedSet) -> str:
         Column("pass@k", "r", lambda row: _at_k(row, "pass_solved")),
         Column("consensus@k", "r", lambda row: _at_k(row, "consensus_accuracy")),
         Column("consensus@k solved", "r", lambda row: _at_k(row, "consensus_solved")),
-        Column("k", "r", lambda row: str(row.summary.samples) if _has_samples(row) else NONE),
+        Column("k", "r", lambda row: str(row.summary.samples) if row.summary.samples > 1 else NONE),
         Column(f"above the next {FRONTIER}", "r", lambda row: _than(row.neighbour, difference)),
         Column("p", "r", lambda row: _than(row.neighbour, p_value)),
         Column("puzzles needed", "r", lambda row: _than(row.neighbour, _needed)),
@@ -116,11 +117,10 @@ def more_scores(ranked: RankedSet) -> str:
 def by_difficulty(ranked: RankedSet) -> str:
     """Accuracy by difficulty, for each way to split the puzzles that gives more than one group."""
     rows = [*ranked.rows, *ranked.levels]
-    groups = {(g.split, g.name): 0 for row in rows for g in row.summary.by_difficulty}
-    for row in rows:
-        for group in row.summary.by_difficulty:
-            key = group.split, group.name
-            groups[key] = max(groups[key], group.puzzles)
+    groups: dict[tuple[str, str], int] = {}
+    for group in chain.from_iterable(row.summary.by_difficulty for row in rows):
+        key = group.split, group.name
+        groups[key] = max(groups.get(key, 0), group.puzzles)
     columns = [
         Column(f"{escaped(name)} ({puzzles})", "r", _group_cell(split, name))
         for (split, name), puzzles in groups.items()
@@ -188,12 +188,8 @@ def _variant(row: Row) -> str:
     return escaped(row.label) + seeds + noted + ("" if row.summary.complete else " *(incomplete)*")
 
 
-def _has_samples(row: Row) -> bool:
-    return row.summary.samples > 1
-
-
 def _at_k(row: Row, name: str) -> str:
-    return estimate(getattr(row.summary.at_k[-1], name)) if _has_samples(row) else NONE
+    return estimate(getattr(row.summary.at_k[-1], name)) if row.summary.samples > 1 else NONE
 
 
 def _than(other: Neighbour | None, told: Callable[[Difference], str]) -> str:

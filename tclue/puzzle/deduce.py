@@ -13,8 +13,9 @@ give.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise, product
+from operator import or_
 from typing import Any
 
 from tclue.puzzle import statements as st
@@ -286,7 +287,4 @@ def mask(numbers: Iterable[int]) -> int:
 
 def union(sets: Iterable[int]) -> int:
     """The union of sets that are held in the bits of integers."""
-    result = 0
-    for values in sets:
-        result |= values
-    return result
+    return reduce(or_, sets, 0)
