@@ -22,8 +22,7 @@ from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
-from tclue.bench.stats.summary import Summary
-from tclue.bench.stats.tally import Tally
+from tclue.bench.stats.summary import Summary, Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError

@@ -33,8 +33,7 @@ from tclue.bench.records import (
     slug,
 )
 from tclue.bench.stats.compare import Difference, compare_scores
-from tclue.bench.stats.summary import Summary, summary
-from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
+from tclue.bench.stats.summary import Reprice, Scores, Summary, Tally, puzzle_scores, summary, tally
 from tclue.board.notes import labels, seed_text, shorten
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes

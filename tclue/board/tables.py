@@ -5,6 +5,7 @@ A column that is empty in every row of a table is left out, and so is a table wi
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote
@@ -122,7 +123,7 @@ def by_difficulty(ranked: RankedSet) -> str:
         key = group.split, group.name
         groups[key] = max(groups.get(key, 0), group.puzzles)
     columns = [
-        Column(f"{escaped(name)} ({puzzles})", "r", _group_cell(split, name))
+        Column(f"{escaped(name)} ({puzzles})", "r", partial(_of_group, split, name))
         for (split, name), puzzles in groups.items()
         if sum(other == split for other, _ in groups) > 1
     ]
@@ -201,13 +202,9 @@ def _needed(result: Difference) -> str:
     return NONE if result.puzzles_needed is None else f"{result.puzzles_needed:,}"
 
 
-def _group_cell(split: str, name: str) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
-        groups = row.summary.by_difficulty
-        group = next((g for g in groups if (g.split, g.name) == (split, name)), None)
-        return estimate(group.accuracy) if group else NONE
-
-    return cell
+def _of_group(split: str, name: str, row: Row) -> str:
+    groups = [g for g in row.summary.by_difficulty if (g.split, g.name) == (split, name)]
+    return estimate(groups[0].accuracy) if groups else NONE
 
 
 def _rates(row: Row) -> str:

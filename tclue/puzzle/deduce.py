@@ -153,8 +153,7 @@ class Knowledge:
                 self._restrict(who, time, 1 << end)
             case st.Carried(who, weapon, start, end, time):
                 for ref in (who, weapon):
-                    self._restrict(ref, time - 1, 1 << start)
-                    self._restrict(ref, time, 1 << end)
+                    self._assert(st.Moved(ref, start, end, time))
             case st.Motivated(who, motive):
                 if len(meant := self.meant(who)) == 1:
                     self.possible[meant[0]] &= 1 << motive

@@ -23,7 +23,6 @@ from itertools import combinations
 
 from tclue.bench.records import Response
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
-from tclue.bench.stats.tally import scores
 from tclue.puzzle.grading.grade import Grade
 
 MOST_CHOICES = 100
@@ -57,7 +56,7 @@ def at_k(by_puzzle: Sequence[Sequence[Response]], k: int) -> AtK:
     return AtK(
         k=k,
         puzzles=len(enough),
-        avg_accuracy=mean_interval([scores(responses).accuracy for responses in enough]),
+        avg_accuracy=mean_interval([mean(grade.accuracy for grade in grades) for grades in graded]),
         pass_solved=rate_interval(
             [pass_at(len(grades), sum(grade.solved for grade in grades), k) for grades in graded]
         ),
