@@ -65,8 +65,8 @@ from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue_grpo import build_policy, config_file
-from tclue_grpo.build import build
+from tclue_grpo import config_file
+from tclue_grpo.build import build, build_policy
 from tclue_grpo.config import Config, RewardConfig
 from tclue_grpo.data import Puzzles
 from tclue_grpo.hardware import this_machine
@@ -161,7 +161,7 @@ def bare_state(config: Config, base: str, backend: str) -> TrainState:
     """A training state of a backend that updates and samples nothing."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
-    policy = build_policy.build(config.model, base, config.rollout.temperature, device)
+    policy = build_policy(config.model, base, config.rollout.temperature, device)
     nothing = cast(Any, None)
     return TrainState(
         config, policy, make_optimizer(policy, config.update), nothing, nothing, nothing

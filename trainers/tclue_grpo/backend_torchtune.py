@@ -68,7 +68,7 @@ def load(
     recompute: bool = False,
     empty: bool = False,
 ) -> TorchtunePolicy:
-    """A Hugging Face checkpoint (a folder or a hub name) as a policy; see `build_policy.load`."""
+    """A Hugging Face checkpoint (a folder or a hub name) as a policy; see `build.load_policy`."""
     base = fetch(name)
     config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
     with torch.device("meta"):
