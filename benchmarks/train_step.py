@@ -69,10 +69,10 @@ from tclue_grpo import config_file
 from tclue_grpo.build import build, build_policy
 from tclue_grpo.config import Config, RewardConfig
 from tclue_grpo.data import Puzzles
-from tclue_grpo.hardware import this_machine
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import Shape, shape_of
 from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.plan import this_machine
 from tclue_grpo.rollout import Group, SamplingRequest, requests_for
 from tclue_grpo.step import TrainState, collect, iterate, learning_rate, make_batch, update
 

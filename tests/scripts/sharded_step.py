@@ -22,9 +22,9 @@ from tclue.bench.models.local import TINY
 from tclue_grpo import distributed, launch, packing
 from tclue_grpo.build import build_policy
 from tclue_grpo.config import ModelConfig, UpdateConfig
+from tclue_grpo.lora import Reference
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.packing import pack_groups
-from tclue_grpo.reference import Reference
 
 
 def main(backend: str, folder: Path) -> None:

@@ -23,10 +23,9 @@ from tclue_grpo import build  # noqa: E402
 from tclue_grpo.build import build_policy, load_policy, sampling_module  # noqa: E402
 from tclue_grpo.config import ModelConfig  # noqa: E402
 from tclue_grpo.hf_files import load_weights  # noqa: E402
-from tclue_grpo.lora import adapted_layers  # noqa: E402
+from tclue_grpo.lora import Reference, adapted_layers  # noqa: E402
 from tclue_grpo.packing import pack_groups  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
-from tclue_grpo.reference import Reference  # noqa: E402
 
 pytestmark = pytest.mark.model
 

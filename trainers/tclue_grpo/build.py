@@ -26,17 +26,15 @@ from tclue.puzzle.splits import load_set
 from tclue_grpo import fsdp
 from tclue_grpo.config import Config, ModelConfig
 from tclue_grpo.data import Puzzles, in_tiny_training_set
-from tclue_grpo.degeneration import Degeneration, WatchedRow
 from tclue_grpo.distributed import is_rank_zero, world_size
 from tclue_grpo.engine_hf import HFEngine
-from tclue_grpo.engines import Engine, PerRankEngine, RankZeroEngine
+from tclue_grpo.engines import Degeneration, Engine, PerRankEngine, RankZeroEngine, WatchedRow
 from tclue_grpo.hf_files import fetch
-from tclue_grpo.lora import add_adapters
+from tclue_grpo.lora import Reference, add_adapters
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import resolve_base
 from tclue_grpo.plan import uses_vllm
 from tclue_grpo.policy import HfPolicy, Policy
-from tclue_grpo.reference import Reference
 from tclue_grpo.step import TrainState
 
 

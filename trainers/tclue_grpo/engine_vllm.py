@@ -32,8 +32,7 @@ import torch
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.degeneration import Degeneration
-from tclue_grpo.engines import SampledPolicy
+from tclue_grpo.engines import Degeneration, SampledPolicy
 from tclue_grpo.hf_files import write_untied
 from tclue_grpo.packing import Pack, pack_groups
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample, SamplingRequest

@@ -24,11 +24,11 @@ from tclue_grpo.config import Config, UpdateConfig
 from tclue_grpo.data import Puzzles
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, full_tensor
 from tclue_grpo.engines import Engine
+from tclue_grpo.lora import Reference
 from tclue_grpo.losses import Scale, aggregate_steps, pack_loss
 from tclue_grpo.objectives import OBJECTIVES, mismatch_weights
 from tclue_grpo.packing import Pack, pack_groups, packs_of_this_rank
 from tclue_grpo.policy import Policy
-from tclue_grpo.reference import Reference
 from tclue_grpo.rewards import advantages, has_spread, rewards
 from tclue_grpo.rollout import Group, Numbers, describe, grade_samples, requests_for
 from tclue_grpo.shaping import shuffle_rewards
