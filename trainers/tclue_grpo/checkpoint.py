@@ -29,8 +29,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -49,19 +50,14 @@ from tclue_grpo.distributed import (
     world_size,
 )
 from tclue_grpo.fsdp import local_tensor, shard_like
+from tclue_grpo.policy import Policy
+from tclue_grpo.step import Optimizer
 
 KEPT = "kept.json"
 STATE = Path("trainer/state.json")
 _PARTIAL = re.compile(r"step-\d{6,}\.(partial|dropped)-\d+")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")
-
-
-class SavablePolicy(Protocol):
-    """The part of a policy that a checkpoint needs."""
-
-    def save(self, folder: Path) -> None:
-        """Write what transformers loads."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +111,7 @@ class Checkpoints:
             # The cost of training so far is kept: the caller learns it only after the resume.
             self.manifest = {**previous, **manifest}
             self.stopped = previous.get("stopped", "")
-            if self.steps():
-                self._update_kept(self._best_step())
+            self._update_kept()
         return self.manifest, self.stopped
 
     def steps(self) -> list[int]:
@@ -130,7 +125,7 @@ class Checkpoints:
         saved = self.steps()
         return step_folder(self.run, saved[-1]) if saved else None
 
-    def save(self, policy: SavablePolicy, optimizer: SavedOptimizer, state: State) -> Path:
+    def save(self, policy: Policy, optimizer: Optimizer, state: State) -> Path:
         """Write a checkpoint, then remove those that are no longer kept.
 
         Raises UserError if the disk is full; earlier checkpoints stay complete.
@@ -153,24 +148,21 @@ class Checkpoints:
             sync(path)
         draft.rename(final)
         sync(self.run)
-        self._update_kept(state.best["iteration"] if state.best else None)
+        self._update_kept()
 
     def stop(self, reason: str) -> None:
         """Record that the run has stopped and why; its current weights are not saved."""
         self.stopped = reason
-        if is_rank_zero() and self.steps():
-            self._update_kept(self._best_step())
+        if is_rank_zero():
+            self._update_kept()
         all_gather(None)  # wait for all processes
 
-    def _best_step(self) -> int | None:
-        last = self.last()
-        best = read_state(last).best if last else None
-        return best["iteration"] if best else None
-
-    def _update_kept(self, best: int | None) -> None:
+    def _update_kept(self) -> None:
         """Write to `kept.json` which checkpoints stay, then remove the others."""
-        saved = self.steps()
-        every = self._keep_every
+        saved, every = self.steps(), self._keep_every
+        if not saved:
+            return
+        best = (read_state(step_folder(self.run, saved[-1])).best or {}).get("iteration")
         kept = [s for s in saved if s in (best, saved[-1]) or (every and s % every == 0)]
         fields: dict[str, Any] = {"best": best if best in kept else None}
         fields |= {"last": saved[-1], "steps": kept}
@@ -188,7 +180,7 @@ class Checkpoints:
             shutil.rmtree(dropped)
 
 
-def _write(policy: SavablePolicy, optimizer: SavedOptimizer, folder: Path) -> OSError | None:
+def _write(policy: Policy, optimizer: Optimizer, folder: Path) -> OSError | None:
     """Write this process's part. An error is returned: all processes finish before all raise it."""
     try:
         policy.save(folder)
@@ -238,7 +230,7 @@ def read_state(folder: Path) -> State:
     return read(State, {name: data[name] for name in data if name != "rng"}, str(path))
 
 
-def restore(folder: Path, optimizer: SavedOptimizer) -> State:
+def restore(folder: Path, optimizer: Optimizer) -> State:
     """Restore weights, moments and random generators from a checkpoint.
 
     The optimizer must belong to the same model: its weights are overwritten.
@@ -280,16 +272,7 @@ def _as_user_error(
         ) from None
 
 
-class SavedOptimizer(Protocol):
-    """The part of `step.Optimizer` that a checkpoint needs."""
-
-    # the tensors that AdamW updates, in the order of `weights`, and the model's own weights
-    masters: list[Any]
-    weights: list[Any]
-    adamw: torch.optim.AdamW
-
-
-def save_optimizer(optimizer: SavedOptimizer, folder: Path) -> Path:
+def save_optimizer(optimizer: Optimizer, folder: Path) -> Path:
     """Write this process's part and return its path; 7.master is the master of the 8th weight."""
     tensors = {}
     for i, master in enumerate(optimizer.masters):
@@ -304,7 +287,7 @@ def save_optimizer(optimizer: SavedOptimizer, folder: Path) -> Path:
     return path
 
 
-def restore_optimizer(optimizer: SavedOptimizer, folder: Path) -> None:
+def restore_optimizer(optimizer: Optimizer, folder: Path) -> None:
     """Overwrite weights and moments from a folder. Raises UserError if it is incomplete."""
     with ExitStack() as stack:
         parts = _open_parts(folder, stack)
@@ -350,7 +333,7 @@ def _assemble(parts: Sequence[Any], name: str, like: Tensor) -> Tensor:
     return shard_like(torch.cat(tensors) if len(tensors) > 1 else tensors[0], like)
 
 
-def _check_model(folder: Path, parts: Sequence[Any], optimizer: SavedOptimizer) -> None:
+def _check_model(folder: Path, parts: Sequence[Any], optimizer: Optimizer) -> None:
     """Raise UserError if the checkpoint is of another model."""
     saved: list[list[int]] = []
     while (name := f"{len(saved)}.master") in parts[0].keys():  # noqa: SIM118
@@ -358,10 +341,8 @@ def _check_model(folder: Path, parts: Sequence[Any], optimizer: SavedOptimizer) 
         saved.append([sum(shape[0] for shape in shapes), *shapes[0][1:]] if shapes[0] else [])
     expected = [list(master.shape) for master in optimizer.masters]
     if saved != expected:
-        where = next(
-            (i for i, pair in enumerate(zip(saved, expected, strict=False)) if pair[0] != pair[1]),
-            min(len(saved), len(expected)),
-        )
+        pairs = enumerate(zip_longest(saved, expected))
+        where = next(i for i, (shape, wanted) in pairs if shape != wanted)
         raise UserError(
             f"{folder}: this checkpoint is of another model ({len(saved)} weights, not "
             f"{len(expected)}; weight {where} is the first that differs): use the run's own "
