@@ -153,14 +153,6 @@ def load_tokenizer(base: str) -> Any:
     return loading.load_tokenizer(base, fetch(base))
 
 
-def generation_settings(base: str) -> Any:
-    """A checkpoint's generation_config.json, which names end tokens; None if it has none."""
-    try:
-        return transformers.GenerationConfig.from_pretrained(fetch(base))
-    except OSError:  # a checkpoint needs no generation_config.json
-        return None
-
-
 def text_config(base: str) -> Any:
     """The configuration of a checkpoint's language model."""
     with loading.one_line_errors(base):
@@ -188,7 +180,11 @@ def make_engine(
 ) -> Engine:
     """The engine that the configuration names; with `auto`, vLLM if there is a GPU."""
     rollout = config.rollout
-    ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
+    try:
+        settings: Any = transformers.GenerationConfig.from_pretrained(policy.base)
+    except OSError:  # a checkpoint needs no generation_config.json
+        settings = None
+    ends = end_tokens(settings, tokenizer)
     degeneration = (
         Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
         if rollout.stop_degenerate

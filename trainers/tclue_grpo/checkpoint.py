@@ -57,7 +57,7 @@ KEPT = "kept.json"
 STATE = Path("trainer/state.json")
 _PARTIAL = re.compile(r"step-\d{6,}\.(partial|dropped)-\d+")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")
+_PART = "optimizer-{}-of-{}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,6 @@ class Checkpoints:
         """
         self.run, self._keep_every = run, keep_every
         # what `kept.json` holds besides the steps; why the guard stopped the run, or empty
-        self.manifest: dict[str, Any] = {}
-        self.stopped = ""
         self.manifest, self.stopped = broadcast_from_rank_zero(partial(self._open_folder, manifest))
 
     def _open_folder(self, manifest: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -282,7 +280,7 @@ def save_optimizer(optimizer: Optimizer, folder: Path) -> Path:
     local_tensors = {
         name: local_tensor(value).detach().cpu().contiguous() for name, value in tensors.items()
     }
-    path = folder / f"optimizer-{rank()}-of-{world_size()}.safetensors"
+    path = folder / _PART.format(rank(), world_size())
     save_file(local_tensors, path)
     return path
 
@@ -308,18 +306,15 @@ def restore_optimizer(optimizer: Optimizer, folder: Path) -> None:
 
 def _open_parts(folder: Path, stack: ExitStack) -> list[Any]:
     """The optimizer files of all processes, in order of rank."""
-    by_rank = {
-        int(name[1]): (path, int(name[2]))
-        for path in folder.iterdir()
-        if (name := _PART.fullmatch(path.name))
-    }
-    if not by_rank or set(by_rank) != set(range(next(iter(by_rank.values()))[1])):
+    found = list(folder.glob("optimizer-*.safetensors"))
+    paths = [folder / _PART.format(number, len(found)) for number in range(len(found))]
+    if not found or set(found) != set(paths):
         raise UserError(
             f"{folder}: expected N files, optimizer-0-of-N.safetensors and so on, and found "
-            f"{len(by_rank)}"
+            f"{len(found)}"
         )
     files = []
-    for _, (path, _) in sorted(by_rank.items()):
+    for path in paths:
         try:
             files.append(stack.enter_context(safe_open(path, "pt")))
         except (OSError, SafetensorError) as error:

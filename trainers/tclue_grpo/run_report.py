@@ -176,14 +176,9 @@ class View:
             "training": f"{learned / max(1e-9, timings.get('train_s', 0.0)):,.0f} tokens/s",
             "time": " ".join(shares),
             "left": _duration(mean_s * (self._total - iteration)),
-            "cost": self._cost(),
+            "cost": money(self._trained_s / 3600 * self._hour_usd if self._hour_usd else None),
         }
         return {name: value for name, value in rows.items() if value}
-
-    def _cost(self) -> str:
-        if not self._hour_usd:
-            return "unknown"
-        return money(self._trained_s / 3600 * self._hour_usd)
 
     def _print(self, text: str) -> None:
         print(f"{self._name}: {text}", file=self._out, flush=True)

@@ -16,7 +16,7 @@ from tclue.puzzle.splits import load_set
 from tclue.trainers import PresetLine, TrainedRun, TrainingPlan, TrainRequest
 from tclue_grpo import config_file, plan
 from tclue_grpo.config import Config
-from tclue_grpo.metrics import missing_package
+from tclue_grpo.metrics import SINKS, missing_package
 from tclue_grpo.model_size import resolve_base, shape_of
 from tclue_grpo.plan import Machine, this_machine
 
@@ -86,7 +86,7 @@ def preflight(config: Config, *, on_gpu: bool = False) -> None:
             f"train.validation, {config.train.validation}: expected none, because the best step is "
             "chosen on these and results are reported on those"
         )
-    for name in ("tensorboard", "wandb", "trackio"):
+    for name in SINKS:
         if getattr(config.log, name) and find_spec(name) is None:
             raise missing_package(name)
     if plan.uses_vllm(config, on_gpu):
