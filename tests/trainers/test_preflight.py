@@ -24,13 +24,14 @@ from tclue_grpo.config_file import load
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
-from tclue_grpo import data, loop, preflight
+from tclue_grpo import data, loop
 from tclue_grpo.build import build, load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
 from tclue_grpo.data import Puzzles, in_tiny_training_set
 from tclue_grpo.loop import TrainingRun, lock_folder, train
+from tclue_grpo.run_report import Validation
 from tclue_grpo.step import iterate
-from tclue_grpo.validate import Validation
+from tclue_grpo.trainer import preflight
 
 pytestmark = pytest.mark.model
 
@@ -50,9 +51,9 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
     ):
         settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
         with pytest.raises(UserError, match=re.escape(message)) as caught:
-            preflight.check(load("tiny", settings=settings))
+            preflight(load("tiny", settings=settings))
         assert "\n" not in str(caught.value)
-    preflight.check(load("tiny"))
+    preflight(load("tiny"))
 
 
 def test_a_folder_is_trained_in_by_one_process(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from tclue_grpo import build_policy  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[Callable[[Weights], Weights], dict[str, Any], str]] = {
 def refused(folder: Path) -> str:
     """The one line with which `hf:` and both backends of the trainer refuse a checkpoint."""
     lines = []
-    loads: list[Callable[[], object]] = [lambda: build_policy.load(str(folder))]
+    loads: list[Callable[[], object]] = [lambda: load_policy(str(folder))]
     try:
         from tclue_grpo import backend_torchtune
     except ImportError:
