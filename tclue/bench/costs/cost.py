@@ -208,6 +208,13 @@ def repriced(usage: Usage, prices: Prices) -> float | None:
     return None if parts is None else math.fsum(parts.values())
 
 
+def total_usd(amounts: Iterable[float | None]) -> float | None:
+    """The sum of amounts; None if one is None."""
+    amounts = list(amounts)
+    known = [amount for amount in amounts if amount is not None]
+    return math.fsum(known) if len(known) == len(amounts) else None
+
+
 def agree(ours_usd: float, theirs_usd: float) -> bool:
     """Whether the figures of two calculators are equal within 0.5%."""
     return math.isclose(ours_usd, theirs_usd, rel_tol=TOLERANCE)

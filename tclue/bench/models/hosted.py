@@ -86,9 +86,9 @@ class HostedModel(Model):
             # The executor retries and counts. This also turns off the HTTP client's own retries.
             "num_retries": 0,
         }
-        self._preparation_lock = asyncio.Lock()
-        # latency of the last reply
-        self._latency_s = TURNS_FROM_S
+        # latency of the last reply, and whether the last request was sent
+        self._latency_s, self._sent = TURNS_FROM_S, asyncio.Event()
+        self._sent.set()
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
@@ -102,12 +102,11 @@ class HostedModel(Model):
         with wire.capture() as captured:
             captured.check = self._body_check(request.puzzle.prompt)
             try:
-                async with self._time_limits(captured):
-                    async with self._turn(captured):
-                        start = time.perf_counter()
-                        response = await self._litellm.acompletion(
-                            messages=messages, seed=seed, **self._arguments
-                        )
+                async with self._time_limits(captured), self._turn(captured):
+                    start = time.perf_counter()
+                    response = await self._litellm.acompletion(
+                        messages=messages, seed=seed, **self._arguments
+                    )
                     given, usage = await _litellm_reply(response, captured)
             except Exception as raised:  # litellm's types differ by provider; see `failures`
                 error = raised
@@ -130,20 +129,17 @@ class HostedModel(Model):
             reply, streamed, counts = given, False, read_usage(given.usage)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
-    def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], None]:
-        """A function that records the first request, and refuses one that differs from it."""
+    def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], str | None]:
+        """A function that records the first request, and says why one that differs is refused."""
 
-        def check(origin: str, body: Mapping[str, Any]) -> None:
+        def check(origin: str, body: Mapping[str, Any]) -> str | None:
             sent = {"url": origin, "body": _without_prompt(body, prompt.strip())}
             # A protocol may write the prompt in another way. Then every body is different.
             if _PROMPT not in json.dumps(sent):
-                return
-            if self.sent is None:
-                self.sent = sent
-            if difference := _difference(self.sent, sent):
-                raise wire.RefusedRequestError(
-                    f"the request differs from the first one of this run: {difference}"
-                )
+                return None
+            self.sent = self.sent or sent
+            words = "the request differs from the first one of this run"
+            return (found := _difference(self.sent, sent)) and f"{words}: {found}"
 
         return check
 
@@ -163,10 +159,7 @@ class HostedModel(Model):
             async with asyncio.timeout(None) as timer:
                 heard()
                 captured.when_heard = heard
-                try:
-                    yield
-                finally:
-                    captured.when_heard = wire.nothing
+                yield
         except TimeoutError:
             if not timer.expired():
                 raise
@@ -178,32 +171,22 @@ class HostedModel(Model):
 
     @asynccontextmanager
     async def _turn(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
-        """Prepare one request at a time, until it is sent.
+        """Prepare a request when the one before it was sent.
 
         litellm takes milliseconds of processor time to prepare a request. If each is sent as soon
         as it is ready, the provider can work meanwhile; if all were prepared at once, the first
         would have to wait for the last. With very fast replies this would only add waiting.
         """
-        if self._latency_s < TURNS_FROM_S:
-            yield
-            return
-        await self._preparation_lock.acquire()
-        holding = True
-
-        def release() -> None:
-            nonlocal holding
-            if holding:
-                holding = False
-                self._preparation_lock.release()
-
-        captured.when_sent = release
-        # If nothing is captured, nothing reports that the request was sent.
-        timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, release)
+        before, self._sent = self._sent, asyncio.Event()
+        captured.when_sent = self._sent.set
         try:
+            if self._latency_s >= TURNS_FROM_S:
+                await before.wait()
+                # If nothing is captured, nothing reports that the request was sent.
+                asyncio.get_running_loop().call_later(LONGEST_TURN_S, captured.when_sent)
             yield
         finally:
-            timer.cancel()
-            release()
+            captured.when_sent()
 
     def _failed(
         self, captured: wire.CapturedReply, error: Exception | None, latency_s: float
@@ -212,7 +195,7 @@ class HostedModel(Model):
         status, reading = captured.status, captured.reading
         reply, body = reading.reply, reading.body().decode("utf-8", "replace")
         if captured.refused:
-            failure, message = Failure("stop", f"{captured.refused}"), "the request was not sent"
+            failure, message = Failure("stop", captured.refused), "the request was not sent"
         elif status is not None and status >= 400:
             body = body or json.dumps(reply.error or {})
             failure = failures.of_status(status, captured.headers, body, time.time(), latency_s)
@@ -347,7 +330,7 @@ def _completion(
         finish_reason=finish_reason,
         usage=usage,
         latency_s=latency_s,
-        litellm_usd=litellm_cost_usd if usage.raw else None,
+        cost_litellm_usd=litellm_cost_usd if usage.raw else None,
         model_id=reply.model_id,
         provider=reply.provider,
         refused=refused,

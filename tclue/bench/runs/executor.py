@@ -23,11 +23,11 @@ import datetime
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from random import Random
 from textwrap import shorten
 
-from tclue.bench.costs.cost import cost_parts
+from tclue.bench.costs.cost import cost_parts, total_usd
 from tclue.bench.models.failures import KEY, LONGEST_WAIT_S, MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
@@ -50,6 +50,8 @@ NO_ANSWER = "no request was answered"
 RESUME = "tclue: this is a bug. All other replies were recorded, and the same command resumes."
 # Words with a digit, such as ids and counts. Messages are alike if they differ only in these.
 _NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
+# the fields of a completion that its record takes over
+_SAME = {field.name for field in fields(Completion)} & {field.name for field in fields(Response)}
 # for a request in flight when the process is killed
 _LOST = Completion(error="the process ended before the reply came; it may have been billed")
 
@@ -89,7 +91,7 @@ class RunExecutor:
         wanted = replace(self._config, samples=samples or self._config.samples)
         self._requests = missing(puzzles, wanted, folder.done)
         self._total = len(puzzles) * wanted.samples
-        self._budget = budget or Budget(None)
+        self._budget = budget or Budget()
         self._ceiling = Ceiling(self._config.prices, model.resolved)
         for puzzle in puzzles:
             self._ceiling.count_cost(puzzle.prompt, folder.dearest_usd.get(puzzle.id))
@@ -250,7 +252,7 @@ class RunExecutor:
         pending, start_s = list(batch), self._loop.time()
         if self._time_shares:
             for request in batch:
-                self._time_shares.start(id(request), self._loop.time())
+                self._time_shares.start(id(request), start_s)
         completions = aiter(self._model.complete(batch))
         while pending:
             try:
@@ -263,11 +265,8 @@ class RunExecutor:
                 if not (isinstance(error, TimeoutError) and self._time_is_up()):
                     why = self._note(error)
                 if self._config.prices.source not in ("free", "hour"):
-                    given_up = Completion(
-                        error=why,
-                        failure=MAYBE_PAID,
-                        latency_s=self._loop.time() - start_s,
-                    )
+                    waited_s = self._loop.time() - start_s
+                    given_up = Completion(error=why, failure=MAYBE_PAID, latency_s=waited_s)
                     for request in pending:
                         yield request, given_up
                 return
@@ -277,9 +276,7 @@ class RunExecutor:
     async def _reserve(self, batch: Sequence[Request]) -> Reservation | None:
         """Set aside what a batch may cost; None if the run is stopped before there is enough."""
         while not self._gate.closed:
-            limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
-            known_limits = [usd for usd in limits if usd is not None]
-            max_usd = sum(known_limits) if len(known_limits) == len(limits) else None
+            max_usd = total_usd(self._ceiling.max_usd(each.puzzle.prompt) for each in batch)
             reserved = self._budget.reserve(max_usd, proven=self._ceiling.proven)
             if reserved is not None:
                 return reserved
@@ -297,11 +294,7 @@ class RunExecutor:
         """
         if not self._config.request:
             return True
-        lines = []
-        for request in batch:
-            key = self._key(request.puzzle.prompt, request.sample)
-            record = to_record(self._config, request, _LOST, self._grader, key)
-            lines.append(replace(record, at_most_usd=usd or None))
+        lines = [replace(self._response(each, _LOST), at_most_usd=usd or None) for each in batch]
         try:
             await self._folder.set_aside(lines)
         except UserError as error:
@@ -315,13 +308,12 @@ class RunExecutor:
         if self._time_shares:
             completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
         prompt = request.puzzle.prompt
-        key = self._key(prompt, request.sample)
         try:
-            response = to_record(self._config, request, completion, self._grader, key)
+            response = self._response(request, completion)
         except Exception as error:  # the reply is paid for, so its text and its cost are kept
             why = self._note(error)
             completion = Completion(text=completion.text, error=why, failure=MAYBE_PAID)
-            response = to_record(self._config, request, completion, self._grader, key)
+            response = self._response(request, completion)
         maybe_paid = completion.failure is not None and completion.failure.kind == "maybe-paid"
         if response.cost_usd is None and (maybe_paid or not completion.error):
             at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
@@ -332,8 +324,7 @@ class RunExecutor:
                 self._folder.amend(sent=self._model.sent)
             await self._folder.record(response)
         except UserError as error:
-            # This is raised only after the requests in flight have ended, because they are paid
-            # for.
+            # It is raised after the requests in flight have ended, because they are paid for.
             self._write_error = self._write_error or error
             self._unwritten.append(response)
             self._gate.close()
@@ -343,6 +334,26 @@ class RunExecutor:
             self.errors[completion.error] += 1
         self._stop_if_hopeless(completion)
         return spent_usd(response)
+
+    def _response(self, request: Request, completion: Completion) -> Response:
+        """The record of a completion."""
+        outcome: Outcome = "refused" if completion.refused else "answered"
+        same = {name: value for name, value in vars(completion).items() if name in _SAME}
+        response = Response(
+            puzzle=request.puzzle.id,
+            sample=request.sample,
+            outcome="failed" if completion.error else outcome,
+            grader=self._grader.name,
+            grade=None,
+            cost_usd=None,
+            cost_parts=None,
+            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            key=self._key(request.puzzle.prompt, request.sample),
+            num_clues=request.puzzle.num_clues,
+            difficulty=request.puzzle.difficulty,
+            **same,
+        )
+        return regrade(response, self._config, request.puzzle, self._grader)
 
     def _stop_if_hopeless(self, completion: Completion) -> None:
         failure, error = completion.failure, completion.error
@@ -369,38 +380,6 @@ def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** min(tries - 1, 30) * rng.uniform(0.8, 1.2)
     return max(min(pause_s, LONGEST_PAUSE_S), wait_s or 0.0)
-
-
-def to_record(
-    config: RunConfig, request: Request, completion: Completion, grader: Grader, key: str
-) -> Response:
-    """The record of a completion."""
-    outcome: Outcome = "refused" if completion.refused else "answered"
-    response = Response(
-        puzzle=request.puzzle.id,
-        sample=request.sample,
-        outcome="failed" if completion.error else outcome,
-        grader=grader.name,
-        grade=None,
-        text=completion.text,
-        reasoning=completion.reasoning,
-        finish_reason=completion.finish_reason,
-        usage=completion.usage,
-        latency_s=completion.latency_s,
-        compute_s=completion.compute_s,
-        cost_usd=None,
-        cost_parts=None,
-        cost_litellm_usd=completion.litellm_usd,
-        tries=completion.tries,
-        model_id=completion.model_id,
-        provider=completion.provider,
-        error=completion.error,
-        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        key=key,
-        num_clues=request.puzzle.num_clues,
-        difficulty=request.puzzle.difficulty,
-    )
-    return regrade(response, config, request.puzzle, grader)
 
 
 def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:

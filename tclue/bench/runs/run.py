@@ -133,7 +133,7 @@ class _Command:
     def _make_budget(self) -> Budget:
         """The budget, including what earlier invocations of these runs spent."""
         if self._options.max_cost is None:
-            return Budget(None)
+            return Budget()
         spent = 0.0
         for _, config in self._runs:
             folder, prices = self._options.results / config.run_name, config.prices

@@ -197,7 +197,7 @@ def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 def alias_body(alias: str, text: str | None, host: int = 0, **limits: Any) -> dict[str, Any]:
     facts = load(None).models[alias]
-    model = resolve.registered_capabilities(alias, facts, facts.hosts[host], self_hosted=False)
+    model = resolve.registered_capabilities(alias, facts, facts.hosts[host])
     return body(facts.hosts[host].litellm, dict(planned(model, text, **limits).request))[0]
 
 
@@ -255,7 +255,7 @@ def test_what_gemini_gets(alias: str, text: str, budget: int, limit: int) -> Non
 @pytest.mark.server
 def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     facts = load(None).models["claude-3.7"]
-    model = resolve.registered_capabilities("claude-3.7", facts, facts.hosts[0], self_hosted=False)
+    model = resolve.registered_capabilities("claude-3.7", facts, facts.hosts[0])
     sent_body, headers = body(facts.hosts[0].litellm, dict(planned(model, "64k").request))
     assert (sent_body["thinking"], sent_body["max_tokens"]) == (thinking(64_000), 68_000)
     assert "output-128k-2025-02-19" in headers["anthropic-beta"]
