@@ -249,11 +249,9 @@ def agreement(
     ]
     if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")
-    for name, pairs in (
-        ("the provider", [(ours, reported) for ours, reported, _ in bills if reported is not None]),
-        ("litellm", [(ours, litellm) for ours, _, litellm in bills if litellm is not None]),
-    ):
-        known = [(ours, theirs) for ours, theirs in pairs if ours is not None]
+    for name, place in (("the provider", 1), ("litellm", 2)):
+        pairs = [(bill[0], bill[place]) for bill in bills]
+        known = [(a, b) for a, b in pairs if a is not None and b is not None]
         if differing := sum(not agree(ours, theirs) for ours, theirs in known):
             ours_usd, theirs_usd = (math.fsum(column) for column in zip(*known, strict=True))
             notes.append(

@@ -37,9 +37,6 @@ from tclue.config_files import merged
 from tclue.errors import UserError
 from tclue.secrets import clean
 
-# Requests are prepared one at a time if replies take at least this long (see `_turn`).
-TURNS_FROM_S = 0.1
-LONGEST_TURN_S = 0.05  # the longest time that the next request waits for one to be prepared
 CONNECT_S = 30.0
 _PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
@@ -86,9 +83,6 @@ class HostedModel(Model):
             # The executor retries and counts. This also turns off the HTTP client's own retries.
             "num_retries": 0,
         }
-        # latency of the last reply, and whether the last request was sent
-        self._latency_s, self._sent = TURNS_FROM_S, asyncio.Event()
-        self._sent.set()
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
@@ -102,31 +96,29 @@ class HostedModel(Model):
         with wire.capture() as captured:
             captured.check = self._body_check(request.puzzle.prompt)
             try:
-                async with self._time_limits(captured), self._turn(captured):
-                    start = time.perf_counter()
+                async with self._time_limits(captured):
                     response = await self._litellm.acompletion(
                         messages=messages, seed=seed, **self._arguments
                     )
                     given, usage = await _litellm_reply(response, captured)
             except Exception as raised:  # litellm's types differ by provider; see `failures`
                 error = raised
-        latency_s = self._latency_s = time.perf_counter() - start
+        latency_s = time.perf_counter() - start
         captured.reading.finish()
-        if not captured.reading.recognized and given.error:
+        read = captured.reading.recognized
+        if not read and captured.status and given.finish_reason is None:
             error = error or ValueError("no event has a known form")
         if failed := self._failed(captured, error, latency_s):
             return failed
         # The price of a server of one's own is not that of the provider whose protocol it uses.
         cost_usd = litellm_usd(self._litellm, self._name, None if self.resolved.api_base else usage)
-        if captured.reading.recognized:
-            reply, streamed = captured.reading.reply, bool(captured.reading.streamed)
-            ended = reply.finish_reason is not None or not streamed
-            tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
-            counts = read_usage(
-                reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
-            )
-        else:
-            reply, streamed, counts = given, False, read_usage(given.usage)
+        reply = captured.reading.reply if read else given
+        streamed = bool(captured.reading.streamed) if read else self.resolved.stream
+        ended = reply.finish_reason is not None or not streamed
+        tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
+        counts = read_usage(
+            reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
+        )
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
     def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], str | None]:
@@ -168,25 +160,6 @@ class HostedModel(Model):
             else:
                 reason = f"nothing was received for {silence_s:g} s (--silence-timeout)"
             raise TimeoutError(reason) from None
-
-    @asynccontextmanager
-    async def _turn(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
-        """Prepare a request when the one before it was sent.
-
-        litellm takes milliseconds of processor time to prepare a request. If each is sent as soon
-        as it is ready, the provider can work meanwhile; if all were prepared at once, the first
-        would have to wait for the last. With very fast replies this would only add waiting.
-        """
-        before, self._sent = self._sent, asyncio.Event()
-        captured.when_sent = self._sent.set
-        try:
-            if self._latency_s >= TURNS_FROM_S:
-                await before.wait()
-                # If nothing is captured, nothing reports that the request was sent.
-                asyncio.get_running_loop().call_later(LONGEST_TURN_S, captured.when_sent)
-            yield
-        finally:
-            captured.when_sent()
 
     def _failed(
         self, captured: wire.CapturedReply, error: Exception | None, latency_s: float
@@ -290,8 +263,6 @@ async def _litellm_reply(response: Any, captured: wire.CapturedReply) -> tuple[R
     # What the server sent; the chunks may have an invented one.
     reason = response.received_finish_reason
     reply.finish_reason = reason if isinstance(reason, str) else None
-    if reply.finish_reason is None:
-        reply.error = reply.error or {"message": "the reply was cut off: it has no finish reason"}
     return reply, usage
 
 

@@ -241,7 +241,8 @@ def _add_parts(reply: Reply, content: Any) -> None:
         neither = {"message": "the content of the reply is neither text nor parts"}
         reply.error = reply.error or neither
         return
-    for part in content if isinstance(content, list) else [content]:
+    parts: list[Any] = content if isinstance(content, list) else [content]
+    for part in parts:
         match part:
             case {"refusal": str(refusal)}:
                 reply.refusal = (reply.refusal or "") + refusal

@@ -49,8 +49,7 @@ def nothing(*_: Any) -> None:
 class CapturedReply:
     """The reply to one request; the last one if there were several tries or redirects."""
 
-    # called when a request is sent, and when bytes of its reply arrive
-    when_sent: Callable[[], None] = nothing
+    # called when bytes of the reply arrive
     when_heard: Callable[[], None] = nothing
     # called with the origin and the body of a request; it says why that must not be sent, if so
     check: Callable[[str, Mapping[str, Any]], str | None] = nothing
@@ -76,7 +75,6 @@ class CapturedReply:
             raise RuntimeError(self.refused)
         self._origin, self.sent, self.status, self.headers = origin, True, None, {}
         self.reading = ReplyReader()
-        self.when_sent()
 
     def _begin_reply(self, response: httpx.Response) -> None:
         self.status = response.status_code

@@ -14,8 +14,7 @@ then does the same for the rest.
 * Tokens of prompts are estimated as one per 3.3 characters. Compared with the published means of
   tokens on the 64 published prompts that is 9% too many for o1, o3-mini and Llama, 7% for R1, 1%
   too few for Qwen 2.5, and 7 to 10% too few for Claude 3.7. Output is most of a bill. Real
-  tokenizers would have to
-  be downloaded, or are not published.
+  tokenizers would have to be downloaded, or are not published.
 * The total is the sum of the models' expectations, and of their bounds, as if all were high at
   once.
 * You are asked to confirm if the expected total is above `--ask-above`. If no expectation is known,

@@ -20,6 +20,7 @@ cost is written to the disk before they are sent.
 
 import asyncio
 import datetime
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
@@ -34,7 +35,7 @@ from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling, Reservation
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
-from tclue.bench.runs.throttle import Gate, Throttle, TimeShares
+from tclue.bench.runs.throttle import Throttle, TimeShares
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
@@ -77,7 +78,7 @@ class RunExecutor:
         puzzles: Sequence[Puzzle],
         progress: RunProgress,
         budget: Budget | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         samples: int | None = None,
     ) -> None:
         """`deadline_s` is a time of the event loop's clock, which must be running.
@@ -98,7 +99,7 @@ class RunExecutor:
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
         self._slots = max(1, min(model.resolved.slots, len(self._requests)))
-        self._gate = Gate(Throttle(self._slots, self._loop.time))
+        self._throttle = Throttle(self._slots, self._loop.time)
         self._pace = self._slots
         self._lost_in_a_row = 0
         # whether the server was reached, whether any request was answered, and failures before that
@@ -122,12 +123,12 @@ class RunExecutor:
     @property
     def in_flight(self) -> int:
         """The number of requests that were sent and have no reply yet."""
-        return self._gate.throttle.in_flight
+        return self._throttle.in_flight
 
     def stop(self, reason: str) -> None:
         """Send no more requests. The first reason is reported."""
         self._stopped = self._stopped or shorten(reason, 300, placeholder=" ...)")
-        self._gate.close()
+        self._throttle.close()
 
     async def run(self) -> str | None:
         """Send the missing requests, and record the responses.
@@ -147,16 +148,13 @@ class RunExecutor:
         batches = iter(self._model.batches(self._requests))
         done = self._total - len(self._requests)
         self._progress.start(self._config.variant, done, self._total, self._folder.spent_usd)
-        timer = None
-        if self._deadline_s is not None:
-            timer = self._loop.call_at(self._deadline_s, self.stop, TIME_IS_UP)
+        timer = self._loop.call_at(self._deadline_s, self.stop, TIME_IS_UP)
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._slots):
                     workers.create_task(self._work(batches))
         finally:
-            if timer:
-                timer.cancel()
+            timer.cancel()
             self._progress.stop()
         if self._write_error:
             raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
@@ -166,11 +164,11 @@ class RunExecutor:
         return self._stopped or (NO_ANSWER if self.errors and not self._answered else None)
 
     def _time_is_up(self) -> bool:
-        return self._deadline_s is not None and self._loop.time() >= self._deadline_s
+        return self._loop.time() >= self._deadline_s
 
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
         try:
-            while not self._gate.closed and (batch := next(batches, None)):
+            while not self._throttle.closed and (batch := next(batches, None)):
                 await self._run_batch_with_retries(batch)
                 # Without this, a model that never awaits would block the other workers and Ctrl-C.
                 await asyncio.sleep(0)
@@ -180,7 +178,7 @@ class RunExecutor:
     def _note(self, error: Exception) -> str:
         """Stop after an exception that nobody expects. Returns a text for records."""
         self._fault = self._fault or error
-        self._gate.close()
+        self._throttle.close()
         return clean(f"internal error: {error!r}")
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
@@ -192,7 +190,7 @@ class RunExecutor:
         first = batch[0]
         tries = failed_tries = 0
         try:
-            while (round_ := await self._gate.enter()) is not None:
+            while (round_ := await self._throttle.enter()) is not None:
                 tries += 1
                 to_retry: list[Request] = []
                 failure: Failure | None = None
@@ -211,13 +209,12 @@ class RunExecutor:
                         if why and why.kind == "again" and (why.busy or failed_tries + 1 < TRIES):
                             to_retry.append(request)
                         else:
-                            if tries > 1:
-                                completion = replace(completion, tries=tries)
-                            cost_usd += await self._record(request, completion, reserved.usd / size)
+                            done = replace(completion, tries=tries)
+                            cost_usd += await self._record(request, done, reserved.usd / size)
                 finally:
-                    self._gate.leave(round_, failure)
-                    if self._gate.throttle.limit != self._pace:
-                        self._pace = self._gate.throttle.limit
+                    self._throttle.done(round_, failure)
+                    if self._throttle.limit != self._pace:
+                        self._pace = self._throttle.limit
                         self._progress.pace(self._pace)
                 if not to_retry or not await self._set_aside(to_retry, None):
                     return
@@ -227,7 +224,7 @@ class RunExecutor:
                 batch = to_retry
         finally:
             self._budget.settle(reserved, cost_usd)
-            self._gate.wake()
+            self._throttle.wake()
 
     async def _pause(self, failure: Failure, error: str, pause_s: float) -> None:
         """Wait before a request is sent again; stop if nothing can be expected of the server."""
@@ -243,7 +240,7 @@ class RunExecutor:
                 self.stop(f"the provider is busy, and answered nothing for {minutes} ({error})")
                 return
         self._progress.wait(pause_s, error)
-        await self._gate.pause(pause_s)
+        await self._throttle.pause(pause_s)
 
     async def _until_deadline(
         self, batch: Sequence[Request]
@@ -275,7 +272,7 @@ class RunExecutor:
 
     async def _reserve(self, batch: Sequence[Request]) -> Reservation | None:
         """Set aside what a batch may cost; None if the run is stopped before there is enough."""
-        while not self._gate.closed:
+        while not self._throttle.closed:
             max_usd = total_usd(self._ceiling.max_usd(each.puzzle.prompt) for each in batch)
             reserved = self._budget.reserve(max_usd, proven=self._ceiling.proven)
             if reserved is not None:
@@ -283,7 +280,7 @@ class RunExecutor:
             if not self._budget.open:
                 self.stop(self._budget.exhausted_message(max_usd))
                 return None
-            await self._gate.change(None)
+            await self._throttle.change(None)
         return None
 
     async def _set_aside(self, batch: Sequence[Request], usd: float | None) -> bool:
@@ -299,7 +296,7 @@ class RunExecutor:
             await self._folder.set_aside(lines)
         except UserError as error:
             self._write_error = self._write_error or error
-            self._gate.close()
+            self._throttle.close()
             return False
         return True
 
@@ -327,7 +324,7 @@ class RunExecutor:
             # It is raised after the requests in flight have ended, because they are paid for.
             self._write_error = self._write_error or error
             self._unwritten.append(response)
-            self._gate.close()
+            self._throttle.close()
             return spent_usd(response)
         self._progress.advance(response)
         if completion.error:

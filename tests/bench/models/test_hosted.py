@@ -34,7 +34,7 @@ from tclue.bench.models.hosted import HostedModel
 from tclue.bench.records import Response
 from tclue.bench.runs import executor
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
-from tclue.bench.runs.throttle import Gate
+from tclue.bench.runs.throttle import Throttle
 from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.secrets import clean
@@ -52,10 +52,10 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that a retry would have waited; it waits none."""
     pauses: list[float] = []
 
-    async def nap(self: Gate, seconds: float) -> None:
+    async def nap(self: Throttle, seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(Gate, "pause", nap)
+    monkeypatch.setattr(Throttle, "pause", nap)
     return pauses
 
 
