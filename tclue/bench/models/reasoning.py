@@ -69,7 +69,6 @@ class ReasoningPlan:
     # litellm's arguments
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    stream: bool = False
     # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
 
@@ -126,7 +125,6 @@ def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOption
         setting.text if setting else None,
         {key: value for key, value in request.items() if value is not None},
         notes,
-        stream,
         most_tokens,
     )
 

@@ -181,7 +181,7 @@ def _find_route(
             return host.litellm, model, host.served_as
         served = match.server_name or facts.weights
         control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
-        model = ModelCapabilities(match.name, "self-hosted", control, registered=True)
+        model = ModelCapabilities(match.name, "self-hosted", control)
         return f"openai/{served}", model, (served,)
     try:
         return route, *unregistered_capabilities(litellm, match.name, route, options.api_base)
@@ -232,7 +232,7 @@ def _resolved(
         timeout_s=options.timeout_s
         or SILENCE_S + (chosen.max_output_tokens or UNKNOWN_LIMIT) / SLOWEST_TOKENS_PER_S,
         silence_timeout_s=options.silence_timeout_s or SILENCE_S,
-        stream=chosen.stream,
+        stream="stream" in chosen.request,
         api_base=options.api_base,
         request={"model": routed, **chosen.request},
         reasoning=chosen.setting,
