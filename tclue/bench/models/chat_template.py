@@ -1,6 +1,15 @@
-"""Code that `hf:` models and trainers share: prompt tokens, end tokens, seeds, common errors.
+"""Code that `hf:` models and trainers share: prompt tokens, reasoning, end tokens, common errors.
 
 This module imports neither torch nor transformers: tokenizers and configurations are arguments.
+
+`Thinking` separates reasoning from the answer in a response's tokens, by its tokenizer's marks.
+Marks are often special tokens, which decoding drops, and many chat templates write the opening mark
+themselves. So the prompt's end and the response's tokens are read, not a decoded text.
+
+* Reasoning that is never closed leaves no answer, whether the prompt or the response opened it.
+* A closing mark without an opening one ends reasoning that began with the response.
+* A tokenizer's marks are its tokens and what its chat template contains. Without any in prompt and
+  response, the text is what decoding gives.
 """
 
 import hashlib
@@ -17,6 +26,24 @@ from tclue.puzzle.puzzle import Puzzle
 
 # transformers' warnings that a checkpoint may be read wrongly; `loading` checks its weights.
 _TOLD = re.compile("incorrect regex pattern|rope_parameters|quantization type")
+_TAGS = "(?:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
+_CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
+# Patterns of the marks that open and close reasoning.
+_MARKS = (
+    (rf"<{_TAGS}>", rf"</{_TAGS}>"),  # DeepSeek, EXAONE, GLM, Nemotron, Olmo, Qwen and many more
+    (r"\[THINK\]", r"\[/THINK\]"),  # Mistral
+    ("◁think▷", "◁/think▷"),  # Kimi
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Cohere
+    (r"<\|think:start\|>", r"<\|think:end\|>"),  # Solar
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker
+    (r"<\|channel>(?:thought\n)?", r"<channel\|>"),  # Gemma
+    # gpt-oss: every channel other than `final` is reasoning.
+    (
+        rf"{_CHANNEL}(?!final)(?:[^<]*<\|message\|>)?",
+        rf"{_CHANNEL}final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
+    ),
+)
 
 
 def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
@@ -64,6 +91,44 @@ def prompts_sha256(tokenizer: Any, puzzles: Sequence[Puzzle], config: Any) -> st
                 f"config.json is {size}: expected the tokenizer of the same checkpoint"
             )
     return digest.hexdigest()
+
+
+class Thinking:
+    """The marks of one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        own = "\n".join((str(tokenizer.chat_template), *tokenizer.get_added_vocab()))
+        marks = [pair for pair in _MARKS if re.search("|".join(pair), own)] or [("(?!)", "(?!)")]
+        opening, closing = map("|".join, zip(*marks, strict=True))
+        self._marks = re.compile(f"(?P<opening>{opening})|{closing}")
+        added = tokenizer.added_tokens_decoder.values()
+        special = sorted((token.content for token in added if token.special), reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special)) or "(?!)")
+
+    def begins_inside(self, puzzle: Puzzle) -> bool:
+        """Whether the end of a puzzle's prompt, after the user's message, opens reasoning."""
+        return self._parts(prompt_parts(self._tokenizer, puzzle)[1], inside=False)[2]
+
+    def split(self, ids: Sequence[int], *, inside: bool) -> tuple[str, str | None]:
+        """The text and the reasoning (None if there is none) of a response's tokens."""
+        raw = self._tokenizer.decode(ids, skip_special_tokens=False)
+        if not inside and not self._marks.search(raw):
+            return self._tokenizer.decode(ids, skip_special_tokens=True), None
+        text, reasoning, _ = self._parts(raw, inside=inside)
+        return text, reasoning or None
+
+    def _parts(self, raw: str, *, inside: bool) -> tuple[str, str, bool]:
+        """Answer and reasoning without special tokens, and whether `raw` ends inside reasoning."""
+        parts, start = {False: "", True: ""}, 0  # by whether it is reasoning
+        for mark in self._marks.finditer(raw):
+            parts[inside] += f"{raw[start : mark.start()]}\n"
+            if not inside and not mark["opening"]:
+                parts = {False: "", True: parts[True] + parts[False]}
+            inside, start = bool(mark["opening"]), mark.end()
+        parts[inside] += raw[start:]
+        text, reasoning = (self._special.sub("", part).strip() for part in parts.values())
+        return text, reasoning, inside
 
 
 def seed_of(name: str) -> int:

@@ -41,6 +41,7 @@ from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import local_prices
 from tclue.bench.models import loading
 from tclue.bench.models.chat_template import (
+    Thinking,
     check_hub_name,
     end_tokens,
     import_transformers_quietly,
@@ -56,7 +57,6 @@ from tclue.bench.models.model import (
     Request,
     ResolvedModel,
 )
-from tclue.bench.models.thinking import Thinking
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle

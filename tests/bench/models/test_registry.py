@@ -86,7 +86,7 @@ def test_the_shipped_aliases_hold() -> None:
             )
             if host.max_output_tokens and listed.get("max_output_tokens"):
                 assert host.max_output_tokens == listed["max_output_tokens"], host
-            model = resolve.registered_capabilities(alias, facts, host, self_hosted=False)
+            model = resolve.registered_capabilities(alias, facts, host)
             for text in facts.variants:
                 assert plan(model, parse_setting(text), BenchOptions()).request
 
@@ -151,7 +151,7 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
     path = user_registry(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
-    model = resolve.registered_capabilities("mine", facts, facts.hosts[0], self_hosted=False)
+    model = resolve.registered_capabilities("mine", facts, facts.hosts[0])
     assert [plan(model, parse_setting(v), BenchOptions()).label for v in facts.variants] == [
         "mine@none",
         "mine@on",

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 
+from tclue.bench.models.chat_template import Thinking
 from tclue.bench.models.local import TINY, LocalModel
 from tclue.bench.models.model import answer_lines
-from tclue.bench.models.thinking import Thinking
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
