@@ -163,10 +163,11 @@ def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float 
 
 
 def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Failure:
-    """The failure for a request without a status; `waited_s` is the time since it was sent.
+    """The failure for a request without a status; `waited_s` is the time since it began.
 
-    litellm wraps errors differently for each provider, but the HTTP client's own error is always at
-    the end of the chain of causes.
+    `sent` says whether it was seen to be sent, which shows only if it is captured. litellm wraps
+    errors differently for each provider, but the HTTP client's own error is always at the end of
+    the chain of causes.
     """
     import aiohttp
     import httpx
@@ -179,9 +180,9 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
         return Failure("again", unconnected=refused)
     for cause in chain:
         if isinstance(cause, TimeoutError | httpx.TimeoutException):
-            return MAYBE_PAID if sent else Failure("again")
+            return MAYBE_PAID
         if isinstance(cause, httpx.TransportError):
-            return MAYBE_PAID if sent and waited_s > AT_WORK_S else Failure("again")
+            return MAYBE_PAID if waited_s > AT_WORK_S else Failure("again")
     return MAYBE_PAID if sent else Failure("stop", "the request cannot be sent: correct it first")
 
 

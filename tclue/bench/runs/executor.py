@@ -307,7 +307,7 @@ class RunExecutor:
         prompt = request.puzzle.prompt
         try:
             response = self._response(request, completion)
-        except Exception as error:  # the reply is paid for, so its text and its cost are kept
+        except Exception as error:  # the reply is paid for, so its text and its bound are kept
             why = self._note(error)
             completion = Completion(text=completion.text, error=why, failure=MAYBE_PAID)
             response = self._response(request, completion)
