@@ -16,7 +16,7 @@ from typing import Any
 from tclue.bench.models.chat_template import prompt_parts
 from tclue.puzzle.puzzle import Puzzle
 
-_TAGS = "(?:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
+_TAGS = "(?i:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
 _CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
 # Patterns of the marks that open and close reasoning.
 _MARKS = (
@@ -27,6 +27,7 @@ _MARKS = (
     (r"<\|think:start\|>", r"<\|think:end\|>"),  # Solar
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker
+    ("Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),  # Apriel
     (r"<\|channel>(?:thought\n)?", r"<channel\|>"),  # Gemma
     # gpt-oss: every channel other than `final` is reasoning.
     (
