@@ -59,11 +59,11 @@ def load_tokenizer(base: str) -> Any:
 
 
 def generation_settings(base: str) -> Any:
-    """A checkpoint's generation_config.json, which names end tokens; None if it has none."""
+    """A checkpoint's generation_config.json, or the same from its config.json: the end tokens."""
     try:
         return transformers.GenerationConfig.from_pretrained(fetch(base))
     except OSError:  # a checkpoint needs no generation_config.json
-        return None
+        return transformers.GenerationConfig.from_model_config(text_config(base))
 
 
 def text_config(base: str) -> Any:
