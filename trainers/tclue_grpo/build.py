@@ -183,7 +183,7 @@ def make_engine(
     try:
         settings: Any = transformers.GenerationConfig.from_pretrained(policy.base)
     except OSError:  # a checkpoint needs no generation_config.json
-        settings = None
+        settings = transformers.GenerationConfig.from_model_config(text_config(str(policy.base)))
     ends = end_tokens(settings, tokenizer)
     degeneration = (
         Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)

@@ -106,10 +106,12 @@ def _puzzles(option: str, name: str) -> tuple[Puzzle, ...]:
 
 def _check_lengths(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
     """Refuse packs, or a context, too short for these prompts with responses at the limit."""
+    from tclue.bench.models.chat_template import check_hub_name, prompt_ids
+
     base = resolve_base(config.model.base)
     if not Path(base).expanduser().is_dir():
-        return  # on the hub: its tokenizer would have to be fetched
-    from tclue.bench.models.chat_template import prompt_ids
+        check_hub_name(base, base)
+        return  # its tokenizer would have to be fetched
     from tclue_grpo.build import load_tokenizer, max_sequence_length
 
     tokenizer, limit = load_tokenizer(base), max_sequence_length(config, base)

@@ -26,7 +26,7 @@ from tclue.puzzle.puzzle import Puzzle
 
 # transformers' warnings that a checkpoint may be read wrongly; `loading` checks its weights.
 _TOLD = re.compile("incorrect regex pattern|rope_parameters|quantization type")
-_TAGS = "(?:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
+_TAGS = "(?i:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
 _CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
 # Patterns of the marks that open and close reasoning.
 _MARKS = (
@@ -37,6 +37,7 @@ _MARKS = (
     (r"<\|think:start\|>", r"<\|think:end\|>"),  # Solar
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker
+    ("Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),  # Apriel
     (r"<\|channel>(?:thought\n)?", r"<channel\|>"),  # Gemma
     # gpt-oss: every channel other than `final` is reasoning.
     (
@@ -58,15 +59,20 @@ def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
     except Exception as error:  # a template can raise anything
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{name}: its chat template fails: {reason}") from None
-    # A template may change the spaces of a message, or quote it.
-    last_words = map(re.escape, puzzle.prompt.split()[-12:])
-    end = max((m.end() for m in re.finditer(r"(?:\s|\\n)+".join(last_words), text)), default=0)
+    end = _end(puzzle, text)
     if not end:
         raise UserError(
             f"{name}: its chat template leaves out the puzzle: expected one that writes the "
             "content of a user message"
         )
     return text[:end], text[end:]
+
+
+def _end(puzzle: Puzzle, text: str) -> int:
+    """Where the last words of a puzzle's prompt end in a text, for the last time; 0 if nowhere."""
+    # A template may change the spaces of a message, or quote it.
+    last_words = map(re.escape, "".join(puzzle.prompt.split())[-60:])
+    return max((m.end() for m in re.finditer(r"(?:\s|\\n)*".join(last_words), text)), default=0)
 
 
 def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
@@ -80,12 +86,20 @@ def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
 def prompts_sha256(tokenizer: Any, puzzles: Sequence[Puzzle], config: Any) -> str:
     """Hex SHA-256 of the rendered prompts of puzzles.
 
-    `config` is the configuration of a text model. Raises UserError if its vocabulary is too small.
+    `config` is the configuration of a text model. Raises UserError if its vocabulary is too small,
+    or if the tokenizer does not know the words of the puzzles.
     """
     digest, size = hashlib.sha256(), getattr(config, "vocab_size", None) or sys.maxsize
     for puzzle in puzzles:
         digest.update("".join(prompt_parts(tokenizer, puzzle)).encode() + b"\0")
-        if (largest := max(prompt_ids(tokenizer, puzzle))) >= size:
+        ids = prompt_ids(tokenizer, puzzle)
+        # transformers makes a tokenizer without words if its files are missing.
+        if not _end(puzzle, tokenizer.decode(ids)):
+            raise UserError(
+                f"{tokenizer.name_or_path}: its tokenizer cannot write the puzzle: expected the "
+                "files of its tokenizer, such as tokenizer.json"
+            )
+        if (largest := max(ids)) >= size:
             raise UserError(
                 f"{tokenizer.name_or_path}: a prompt has the token {largest}, and vocab_size in "
                 f"config.json is {size}: expected the tokenizer of the same checkpoint"

@@ -231,8 +231,11 @@ def fingerprint(folder: Path) -> str:
     """Hex SHA-256 of the names and contents of the files that make up a checkpoint."""
     digest = hashlib.sha256()
     for path in sorted({p for pattern in _CHECKPOINT_FILES for p in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:  # such as a link to a file that is no longer there
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
 
