@@ -159,6 +159,14 @@ def text_config(base: str) -> Any:
         return transformers.AutoConfig.from_pretrained(fetch(base)).get_text_config()
 
 
+def generation_settings(base: str) -> Any:
+    """A checkpoint's generation_config.json, or the same from its config.json: the end tokens."""
+    try:
+        return transformers.GenerationConfig.from_pretrained(fetch(base))
+    except OSError:  # a checkpoint needs no generation_config.json
+        return transformers.GenerationConfig.from_model_config(text_config(base))
+
+
 def max_sequence_length(config: Config, base: str) -> int:
     """The limit of prompt and response together, in tokens: that of a pack and of the model."""
     settings = text_config(base)
@@ -180,11 +188,7 @@ def make_engine(
 ) -> Engine:
     """The engine that the configuration names; with `auto`, vLLM if there is a GPU."""
     rollout = config.rollout
-    try:
-        settings: Any = transformers.GenerationConfig.from_pretrained(policy.base)
-    except OSError:  # a checkpoint needs no generation_config.json
-        settings = transformers.GenerationConfig.from_model_config(text_config(str(policy.base)))
-    ends = end_tokens(settings, tokenizer)
+    ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
     degeneration = (
         Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
         if rollout.stop_degenerate
