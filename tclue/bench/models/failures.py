@@ -191,7 +191,7 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
         return Failure("again", unconnected=refused)
     for cause in chain:
         if isinstance(cause, ModuleNotFoundError) and not sent:
-            return Failure("stop", f"litellm needs a package: pip install {cause.name}")
+            return Failure("stop", f"litellm needs the module {cause.name}: install its package")
         if isinstance(cause, TimeoutError | httpx.TimeoutException):
             return MAYBE_PAID if sent else Failure("again")
         if isinstance(cause, httpx.TransportError):

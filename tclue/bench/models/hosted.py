@@ -18,6 +18,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -55,6 +56,7 @@ def load_litellm() -> ModuleType:
     os.environ.pop("DISABLE_AIOHTTP_TRANSPORT", None)
     # Its warnings are about its internals, and its errors are recorded.
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydantic\.main")
     try:
         import litellm
     except ImportError:
@@ -128,7 +130,7 @@ class HostedModel(Model):
         cost_usd = litellm_usd(self._litellm, self._name, None if self.resolved.api_base else usage)
         if captured.reading.recognized:
             reply, streamed = captured.reading.reply, bool(captured.reading.streamed)
-            ended = reply.finish_reason is not None or not streamed
+            ended = bool(reply.finish_reason or reply.blocked) or not streamed
             tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
             counts = read_usage(
                 reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier

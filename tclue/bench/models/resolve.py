@@ -143,7 +143,7 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     advice = f"the key is not accepted: correct {used}" if used else None
     if key == NO_KEY:
         advice = f"the server wants a key: set {OWN_KEY}"
-    models = []
+    models: list[Model] = []
     for each in plans:
         resolved = _resolved(each, route, match, served_as, priced, options)
         resolved = replace(resolved, terms=asked, key_advice=advice)

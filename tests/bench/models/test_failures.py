@@ -214,7 +214,10 @@ def test_what_never_got_a_status(cause: Exception, sent: bool, kind: str) -> Non
 def test_a_missing_package_is_named() -> None:
     # litellm asks models such as gpt-5-pro by way of a module that imports it.
     failure = of_exception(ModuleNotFoundError("No module named 'mcp'", name="mcp"), sent=False)
-    assert (failure.kind, failure.to_do) == ("stop", "litellm needs a package: pip install mcp")
+    assert (failure.kind, failure.to_do) == (
+        "stop",
+        "litellm needs the module mcp: install its package",
+    )
 
 
 UNREACHABLE = aiohttp.ClientConnectorError(

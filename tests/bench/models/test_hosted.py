@@ -229,6 +229,18 @@ def test_a_whole_reply_to_a_request_for_a_stream(tmp_path: Path, finish: str) ->
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_prompt_that_gemini_blocks_is_priced(tmp_path: Path, streamed: bool) -> None:
+    counts = {"promptTokenCount": 1000, "totalTokenCount": 1000}
+    data = json.dumps({"promptFeedback": {"blockReason": "OTHER"}, "usageMetadata": counts})
+    answer = (
+        replace(stream(), body=f"data: {data}\n\n".encode()) if streamed else Answer(data.encode())
+    )
+    _, response, _ = bench_one(tmp_path, answer, stream=streamed, price_in=3.0, price_out=1.0)
+    assert (response.outcome, response.cost_usd) == ("refused", 0.003)
+
+
+@pytest.mark.server
 def test_a_stream_in_answer_to_a_request_without(tmp_path: Path) -> None:
     _, response, server = bench_one(
         tmp_path, stream({"content": text(tmp_path)}), price_in=3.0, price_out=1.0
@@ -251,10 +263,13 @@ def test_a_stream_is_read_to_its_end_if_litellm_gives_up(tmp_path: Path, odd: by
 
 @pytest.mark.server
 def test_nothing_but_the_requests_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hosts: set[str] = set()
-    monkeypatch.setattr(
-        socket, "getaddrinfo", lambda host, *_, **__: hosts.add(host) or pytest.fail(f"{host}")
-    )
+    hosts: list[str] = []
+
+    def look_up(host: str, *_: object, **__: object) -> None:
+        hosts.append(host)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     puzzles, _ = write_puzzles(tmp_path, 1)
     with serving(lambda _: stream({"content": "A. x"})) as server:
         # litellm has a tokenizer on the hub for such a name.
