@@ -147,6 +147,9 @@ class Stopwatch(RunProgress):
     def pace(self, limit: int) -> None:
         """Nothing is shown."""
 
+    def wait(self, seconds: float, why: str) -> None:
+        """Nothing is shown."""
+
     def stop(self) -> None:
         """The last response is recorded."""
         wall_s, cpu_s = self._start

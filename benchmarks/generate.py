@@ -31,7 +31,7 @@ from unittest.mock import patch
 
 import published_way
 
-from tclue.puzzle import clauses, cpsat, generate, sat
+from tclue.puzzle import cpsat, generate, sat
 from tclue.puzzle.candidates import Candidates
 from tclue.puzzle.draw import GenerationSettings, draw_case, settings
 
@@ -136,7 +136,7 @@ def clocked() -> Iterator[Clock]:
     with (
         patch.object(generate, "draw_case", clock.after("draw", draw_case)),
         patch.object(Candidates, "pool", clock.after("candidates", Candidates.pool)),
-        patch.object(clauses.Clauses, "core", clock.ask(clauses.Clauses.core)),
+        patch.object(sat.Clauses, "core", clock.ask(sat.Clauses.core)),
         patch.object(generate, "minimise", clock.after("removal", generate.minimise)),
     ):
         yield clock
@@ -264,7 +264,7 @@ def run(plan: Plan, seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "python_sat": version("python-sat"),
         "ortools": version("ortools"),
-        "solver": clauses.SOLVER,
+        "solver": sat.SOLVER,
         "generator_version": generate.VERSION,
         "sizes": [
             *(row(f"{name} players", measured) for name, measured in by_players.items()),

@@ -65,14 +65,14 @@ from tclue.bench.models.local import TINY
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue_grpo import build_policy, config_file
-from tclue_grpo.build import build
+from tclue_grpo import config_file
+from tclue_grpo.build import build, build_policy
 from tclue_grpo.config import Config, RewardConfig
 from tclue_grpo.data import Puzzles
-from tclue_grpo.hardware import this_machine
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import Shape, shape_of
 from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.plan import this_machine
 from tclue_grpo.rollout import Group, SamplingRequest, requests_for
 from tclue_grpo.step import TrainState, collect, iterate, learning_rate, make_batch, update
 
@@ -161,7 +161,7 @@ def bare_state(config: Config, base: str, backend: str) -> TrainState:
     """A training state of a backend that updates and samples nothing."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = replace(config, model=replace(config.model, backend=cast(Any, backend)))
-    policy = build_policy.build(config.model, base, config.rollout.temperature, device)
+    policy = build_policy(config.model, base, config.rollout.temperature, device)
     nothing = cast(Any, None)
     return TrainState(
         config, policy, make_optimizer(policy, config.update), nothing, nothing, nothing

@@ -22,8 +22,7 @@ from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
-from tclue.bench.stats.summary import Summary
-from tclue.bench.stats.tally import Tally
+from tclue.bench.stats.summary import Summary, Tally
 from tclue.board import leaderboard
 from tclue.board.rows import read_tally
 from tclue.errors import UserError
@@ -192,6 +191,6 @@ def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
 
 def _in_format(run: Tally) -> tuple[float, float | None]:
     """The share of scored responses that answer every question, and the mean accuracy of these."""
-    in_format = [mark for mark in run.scored if all(vote.answer is not None for vote in mark.votes)]
-    accuracy = known_mean([mark.accuracy for mark in in_format]) if in_format else None
-    return len(in_format) / len(run.scored), accuracy
+    grades = [response.grade for response in run.scored if response.grade]
+    in_format = [grade for grade in grades if None not in grade.answers.values()]
+    return len(in_format) / len(grades), known_mean([grade.accuracy for grade in in_format])

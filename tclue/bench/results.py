@@ -12,8 +12,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from tclue.bench.records import iter_responses, read_config, run_folders
-from tclue.bench.stats.summary import Summary, summary
-from tclue.bench.stats.tally import tally
+from tclue.bench.stats.summary import Summary, summary, tally
 from tclue.errors import UserError
 from tclue.journal import locked
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tclue.board.drawing import Theme, digest, heading, sheet, svg
-from tclue.board.row_labels import shorten
+from tclue.board.notes import shorten
 from tclue.text import dollars
 
 if TYPE_CHECKING:
@@ -170,20 +170,17 @@ def _legend(axes: Axes, theme: Theme, chart: Chart) -> None:
     """What the marks mean, above the axes; only those that occur."""
     from matplotlib.lines import Line2D
 
-    def dot(colour: str, face: str, label: str) -> Line2D:
-        return Line2D(
-            [], [], color="none", marker="o", markeredgecolor=colour, markerfacecolor=face,
-            label=label,
-        )  # fmt: skip
-
-    any_best = any(point.on_frontier for point in chart.points)
-    handles = []
-    if any_best:
-        handles.append(dot(theme.best, theme.best, "on the frontier"))
-    if any_best and not all(point.on_frontier for point in chart.points):
-        handles.append(dot(theme.other, theme.other, "not on it"))
-    if not all(point.complete for point in chart.points):
-        handles.append(dot(theme.other, theme.page, "incomplete"))
+    on = [point.on_frontier for point in chart.points]
+    marks = [
+        (any(on), theme.best, theme.best, "on the frontier"),
+        (any(on) and not all(on), theme.other, theme.other, "not on it"),
+        (not all(p.complete for p in chart.points), theme.other, theme.page, "incomplete"),
+    ]
+    handles = [
+        Line2D([], [], color="none", marker="o", mec=edge, mfc=face, label=label)
+        for shown, edge, face, label in marks
+        if shown
+    ]
     if chart.paths:
         line = Line2D([], [], color=theme.trained, marker=">", markevery=[1], label="training")
         handles.append(line)

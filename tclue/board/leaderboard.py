@@ -166,24 +166,20 @@ def _json_row(row: Row) -> dict[str, Any]:
         mean = numbers.pop(name) or {"value": None, "low": None, "high": None}
         flat |= {name: mean["value"], f"{name}_low": mean["low"], f"{name}_high": mean["high"]}
     outcomes = numbers.pop("outcomes")
+    training: dict[str, Any] = {}
+    if trained := row.config.trained:
+        training = {"trained": asdict(trained), "base": row.base and asdict(row.base)}
     return {
         **flat,
         "day": row.day,
         "on_frontier": row.on_frontier,
         "neighbour": row.neighbour and asdict(row.neighbour),
-        **_json_training(row),
+        **training,
         "notes": notes(row.summary),
         "prices": row.config.prices.to_dict(),
         **outcomes,
         **{name: value for name, value in numbers.items() if name not in flat},
     }
-
-
-def _json_training(row: Row) -> dict[str, Any]:
-    """Of trained weights: where they come from, and their gain over their base."""
-    if row.config.trained is None:
-        return {}
-    return {"trained": asdict(row.config.trained), "base": row.base and asdict(row.base)}
 
 
 def set_chart(ranked: RankedSet) -> Chart:
@@ -246,20 +242,15 @@ def paths(rows: Sequence[Row]) -> list[list[int]]:
     Rows are given by their index in `rows`. A base that is folded below another seed is that row.
     """
     index_of = {run.run: i for i, row in enumerate(rows) for run in (row, *row.seeds)}
-    steps: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    steps: defaultdict[tuple[object, ...], list[tuple[int, str, int]]] = defaultdict(list)
     for i, row in enumerate(rows):
         if trained := row.config.trained:
-            settings = request_settings(row.config)
-            steps[trained.run, trained.base_checkpoint, *settings].append(i)
+            key = trained.run, trained.base_checkpoint, *request_settings(row.config)
+            steps[key].append((trained.step, row.run, i))
     found = []
-    for path in steps.values():
-        path.sort(key=lambda i: (_step(rows[i]), rows[i].run))
+    for group in steps.values():
+        path = [i for _, _, i in sorted(group)]
         base = rows[path[0]].base
         start = [index_of[base.run]] if base and base.run in index_of else []
         found.append(start + path)
     return sorted(path for path in found if len(path) > 1)
-
-
-def _step(row: Row) -> int:
-    assert row.config.trained
-    return row.config.trained.step

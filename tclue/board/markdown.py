@@ -4,24 +4,10 @@ import html
 from collections.abc import Mapping, Sequence
 
 from tclue.bench.stats.summary import MAX_LOST
+from tclue.board import tables
 from tclue.board.published_figures import PICTURE, Published, PublishedRow
 from tclue.board.rows import RankedSet, Row, chance_of, compared
-from tclue.board.tables import (
-    FRONTIER,
-    NOTED,
-    SAME,
-    by_difficulty,
-    code,
-    effort,
-    folded,
-    more_scores,
-    other_seeds,
-    ranking,
-    records,
-    remarks,
-    set_apart,
-    table,
-)
+from tclue.board.tables import FRONTIER, NOTED, SAME, code, folded, table
 from tclue.board.wording import difference, escaped, estimate, p_value, per_thousand, tokens
 from tclue.puzzle.splits import PUBLISHED
 from tclue.text import counted
@@ -101,17 +87,17 @@ def _section(ranked: RankedSet, price_book: str, alt: str | None, results: str) 
         _verdict(ranked),
         _levels(ranked),
         picture(alt, ranked.stem) if alt else "",
-        *ranking(ranked),
-        remarks(ranked.rows),
+        *tables.ranking(ranked),
+        tables.remarks(ranked.rows),
         f"{counted(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
         f"{code(ranked.sha256[:8])} (SHA-256).\n",
-        more_scores(ranked),
-        by_difficulty(ranked),
-        effort(ranked, price_book),
-        other_seeds(ranked),
-        set_apart("Runs on a part of the set, which are not ranked", ranked.partial),
-        set_apart("Runs without a scored response", ranked.unscored),
-        records(ranked, results),
+        tables.more_scores(ranked),
+        tables.by_difficulty(ranked),
+        tables.effort(ranked, price_book),
+        tables.other_seeds(ranked),
+        tables.set_apart("Runs on a part of the set, which are not ranked", ranked.partial),
+        tables.set_apart("Runs without a scored response", ranked.unscored),
+        tables.records(ranked, results),
     ]
     return "\n".join(part for part in parts if part)
 

@@ -18,17 +18,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from pathlib import Path
 
-from tclue.bench.records import RunConfig, iter_responses, read_config, run_folders, slug
+from tclue.bench.records import (
+    Response,
+    RunConfig,
+    iter_responses,
+    read_config,
+    run_folders,
+    slug,
+)
 from tclue.bench.stats.compare import Difference, compare_scores
-from tclue.bench.stats.summary import Summary, summary
-from tclue.bench.stats.tally import Reprice, Scores, Tally, puzzle_scores, tally
-from tclue.board.record_checks import checked
-from tclue.board.row_labels import labels, shorten
+from tclue.bench.stats.summary import Reprice, Scores, Summary, Tally, puzzle_scores, summary, tally
+from tclue.board.notes import labels, seed_text, shorten
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
 from tclue.text import clean
@@ -117,6 +123,9 @@ class RankedSet:
 # What two runs must share to share a table: set, grader, SHA-256.
 _Key = tuple[str, str, str]
 
+# The settings of a run's requests, the seed first; a table's rows share puzzles and grader.
+request_settings = attrgetter("seed", "temperature", "samples", "max_tokens", "dtype", "api_base")
+
 
 def read_sets(
     results: Path,
@@ -183,6 +192,45 @@ def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
     config = read_config(folder)
     responses = iter_responses(folder, texts=False)
     return tally(config, checked(folder, config, responses), reprice)
+
+
+def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:
+    """The responses of a run, in the order of the lines of its file.
+
+    Raises UserError, naming the file and the line, for values that no run writes.
+    """
+    asked = config.puzzles * config.samples
+    pairs: set[tuple[str, int]] = set()
+    letters: dict[str, list[str]] = {}
+    for number, response in enumerate(responses, 1):
+        where = f"{folder / 'responses.jsonl'}, line {number}"
+        if wrong := _wrong(response, config.samples, config.grader):
+            raise UserError(f"{where}: {wrong}")
+        pairs.add(response.pair)
+        if len(pairs) > asked:
+            raise UserError(f"{where}: expected at most {asked} responses, as run.json says")
+        if response.grade:
+            asks = sorted(response.grade.answers)
+            if asks != letters.setdefault(response.puzzle, asks):
+                expected = ", ".join(letters[response.puzzle])
+                raise UserError(f"{where}: answers to {', '.join(asks)}: expected {expected}")
+        yield response
+
+
+def _wrong(response: Response, samples: int, grader: str) -> str | None:
+    """What is wrong with a line, and what is expected; None if nothing is."""
+    grade = response.grade
+    if response.sample >= samples:
+        return f"sample is {response.sample}: expected 0 to {samples - 1}"
+    if not response.scored:
+        return None
+    if grade is None:
+        return f"the outcome is {response.outcome}, and there is no grade: expected one"
+    if not set(grade.right) <= grade.answers.keys():
+        return f"right is {list(grade.right)!r}: expected letters of its answers"
+    if response.grader != grader:
+        return f"graded by {response.grader}: expected {grader}, as run.json says"
+    return None
 
 
 def _stem(key: _Key) -> str:
@@ -280,18 +328,6 @@ def base_of(row: Row, rows: Sequence[Row]) -> Row | None:
     return min(bases, key=lambda o: (o.config.model != trained.base, o.run), default=None)
 
 
-def request_settings(config: RunConfig) -> tuple[object, ...]:
-    """The settings of a run's requests, the seed first; a table's rows share puzzles and grader."""
-    return (
-        config.seed,
-        config.temperature,
-        config.samples,
-        config.max_tokens,
-        config.dtype,
-        config.api_base,
-    )
-
-
 def _fold_seeds(rows: Sequence[Row]) -> list[Row]:
     """The rows in their order, those that differ in their seed alone below the one shown.
 
@@ -315,15 +351,11 @@ def _fold_seeds(rows: Sequence[Row]) -> list[Row]:
 
 def _labelled(rows: Sequence[Row]) -> tuple[Row, ...]:
     names = labels([(row.run, row.config) for row in rows])
-    return tuple(
-        replace(row, label=name, seeds=tuple(_labelled_seed(seed, name) for seed in row.seeds))
-        for row, name in zip(rows, names, strict=True)
-    )
-
-
-def _labelled_seed(row: Row, name: str) -> Row:
-    seed = "no seed" if row.config.seed is None else f"seed {row.config.seed}"
-    return replace(row, label=f"{name}, {seed}")
+    labelled = []
+    for row, name in zip(rows, names, strict=True):
+        seeds = [replace(run, label=f"{name}, {seed_text(run.config)}") for run in row.seeds]
+        labelled.append(replace(row, label=name, seeds=tuple(seeds)))
+    return tuple(labelled)
 
 
 def compared(row: Row, other: Row) -> Neighbour | None:

@@ -5,6 +5,8 @@ A column that is empty in every row of a table is left out, and so is a table wi
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -102,7 +104,7 @@ def more_scores(ranked: RankedSet) -> str:
         Column("pass@k", "r", lambda row: _at_k(row, "pass_solved")),
         Column("consensus@k", "r", lambda row: _at_k(row, "consensus_accuracy")),
         Column("consensus@k solved", "r", lambda row: _at_k(row, "consensus_solved")),
-        Column("k", "r", lambda row: str(row.summary.samples) if _has_samples(row) else NONE),
+        Column("k", "r", lambda row: str(row.summary.samples) if row.summary.samples > 1 else NONE),
         Column(f"above the next {FRONTIER}", "r", lambda row: _than(row.neighbour, difference)),
         Column("p", "r", lambda row: _than(row.neighbour, p_value)),
         Column("puzzles needed", "r", lambda row: _than(row.neighbour, _needed)),
@@ -116,13 +118,12 @@ def more_scores(ranked: RankedSet) -> str:
 def by_difficulty(ranked: RankedSet) -> str:
     """Accuracy by difficulty, for each way to split the puzzles that gives more than one group."""
     rows = [*ranked.rows, *ranked.levels]
-    groups = {(g.split, g.name): 0 for row in rows for g in row.summary.by_difficulty}
-    for row in rows:
-        for group in row.summary.by_difficulty:
-            key = group.split, group.name
-            groups[key] = max(groups[key], group.puzzles)
+    groups: dict[tuple[str, str], int] = {}
+    for group in chain.from_iterable(row.summary.by_difficulty for row in rows):
+        key = group.split, group.name
+        groups[key] = max(groups.get(key, 0), group.puzzles)
     columns = [
-        Column(f"{escaped(name)} ({puzzles})", "r", _group_cell(split, name))
+        Column(f"{escaped(name)} ({puzzles})", "r", partial(_of_group, split, name))
         for (split, name), puzzles in groups.items()
         if sum(other == split for other, _ in groups) > 1
     ]
@@ -143,7 +144,7 @@ def effort(ranked: RankedSet, price_book: str) -> str:
         Column("$ by litellm", "r", lambda row: _known(row.summary.cost_litellm_usd, per_thousand)),
         Column(repriced, "r", lambda row: _known(row.summary.repriced_usd, per_thousand)),
         Column("prices of", "l", _prices_of),
-        Column("answered as", "l", _answered_as),
+        Column("answered as", "l", lambda row: escaped(", ".join(row.summary.model_ids)) or NONE),
     ]
     title = "Outcomes, seconds, tokens, and other costs per 1,000 puzzles"
     return _details(title, columns, [*ranked.rows, *ranked.levels])
@@ -188,12 +189,8 @@ def _variant(row: Row) -> str:
     return escaped(row.label) + seeds + noted + ("" if row.summary.complete else " *(incomplete)*")
 
 
-def _has_samples(row: Row) -> bool:
-    return row.summary.samples > 1
-
-
 def _at_k(row: Row, name: str) -> str:
-    return estimate(getattr(row.summary.at_k[-1], name)) if _has_samples(row) else NONE
+    return estimate(getattr(row.summary.at_k[-1], name)) if row.summary.samples > 1 else NONE
 
 
 def _than(other: Neighbour | None, told: Callable[[Difference], str]) -> str:
@@ -205,13 +202,9 @@ def _needed(result: Difference) -> str:
     return NONE if result.puzzles_needed is None else f"{result.puzzles_needed:,}"
 
 
-def _group_cell(split: str, name: str) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
-        groups = row.summary.by_difficulty
-        group = next((g for g in groups if (g.split, g.name) == (split, name)), None)
-        return estimate(group.accuracy) if group else NONE
-
-    return cell
+def _of_group(split: str, name: str, row: Row) -> str:
+    groups = [g for g in row.summary.by_difficulty if (g.split, g.name) == (split, name)]
+    return estimate(groups[0].accuracy) if groups else NONE
 
 
 def _rates(row: Row) -> str:
@@ -235,10 +228,6 @@ def _prices_of(row: Row) -> str:
         case "given":
             return escaped(f"{prices.date}, given by hand")
     return escaped(prices.date)
-
-
-def _answered_as(row: Row) -> str:
-    return escaped(", ".join(row.summary.model_ids)) or NONE
 
 
 def _known(number: float | None, told: Callable[[float], str]) -> str:

@@ -234,7 +234,11 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
     ]
     _show_table(console, ("model", *_SCORES, "puzzles"), rows)
     for summary in summaries:
-        lines = [_at_k(summary)] if summary.samples > 1 else []
+        lines = []
+        if summary.samples > 1:
+            full = summary.at_k[-1]
+            solved, consensus = _interval(full.pass_solved), _interval(full.consensus_accuracy)
+            lines.append(f"pass@{full.k} {solved}, consensus@{full.k} {consensus}")
         if summary.total_cost_usd:
             lines.append(f"{money(summary.total_cost_usd)} in all")
         if summary.at_most_usd:
@@ -248,39 +252,21 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
 def show_runs(runs: Sequence[RunListing]) -> None:
     """The runs of a results folder."""
     console = _console()
-    rows = [
-        (
-            _escape(run.name),
-            *(_run_cells(run.summary, console)),
-            _escape(run.state),
-            _escape(run.day or ""),
-        )
-        for run in runs
-    ]
+    rows = []
+    for run in runs:
+        cells = [""] * 6
+        if found := run.summary:
+            cells = [
+                _escape(found.variant),
+                _escape(found.puzzle_set),
+                _interval(found.accuracy, console),
+                _puzzles(found),
+                str(found.outcomes["failed"] or ""),
+                money(found.total_cost_usd),
+            ]
+        rows.append((_escape(run.name), *cells, _escape(run.state), _escape(run.day or "")))
     heads = ("run", "model", "set", "accuracy", "puzzles", "failed", "cost", "state", "day")
     _show_table(console, heads, rows, left=3)
-
-
-def _run_cells(found: Summary | None, console: Console) -> tuple[str, ...]:
-    """Model, set, accuracy, puzzles, failed requests, and the cost of the whole run."""
-    if found is None:
-        return ("",) * 6
-    return (
-        _escape(found.variant),
-        _escape(found.puzzle_set),
-        _interval(found.accuracy, console),
-        _puzzles(found),
-        str(found.outcomes["failed"] or ""),
-        money(found.total_cost_usd),
-    )
-
-
-def _at_k(summary: Summary) -> str:
-    full = summary.at_k[-1]
-    return (
-        f"pass@{full.k} {_interval(full.pass_solved)}, "
-        f"consensus@{full.k} {_interval(full.consensus_accuracy)}"
-    )
 
 
 def _puzzles(summary: Summary) -> str:

@@ -15,10 +15,9 @@ from typing import NoReturn
 
 import click
 
-from tclue.cli.asking import bench, models
+from tclue.cli.asking import bench, models, train
 from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
 from tclue.cli.showing import compare, leaderboard, list_results, lm_eval
-from tclue.cli.training import train
 from tclue.errors import UserError
 from tclue.secrets import guard
 from tclue.text import clean

@@ -1,6 +1,5 @@
 """The commands on measured runs: results, compare, leaderboard, lm-eval."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -42,13 +41,10 @@ def list_results(results: Path, remove: str | None, restore: str | None, as_json
         if not listed:
             hint = f"{results}: no runs yet\nnext: tclue bench --models random,solver"
         emit(as_json, listed, lambda: terminal.show_runs(listed), hint)
-    else:
-        moved = (
-            runs.restore(restore, results)
-            if restore is not None
-            else runs.remove(remove or "", results)
-        )
-        emit(as_json, {"moved_to": str(moved)}, lambda: click.echo(f"moved to {moved}"))
+        return
+    move, run = (runs.remove, remove) if restore is None else (runs.restore, restore)
+    moved = move(run or "", results)
+    emit(as_json, {"moved_to": str(moved)}, lambda: click.echo(f"moved to {moved}"))
 
 
 @click.command()
@@ -126,12 +122,9 @@ def leaderboard(
     built = boards.build(results, only, without)
     if checking:
         stale = boards.check(built, board, results)
-        if as_json:
-            click.echo(json.dumps({"stale": stale}))
-        for name in stale if not as_json else []:
-            click.echo(f"{board / name} does not match the runs in {results}", err=True)
-        if stale and not as_json:
-            click.echo("next: tclue leaderboard", err=True)
+        hints = [f"{board / name} does not match the runs in {results}" for name in stale]
+        hints += ["next: tclue leaderboard"] if stale else []
+        emit(as_json, {"stale": stale}, lambda: None, *hints)
         sys.exit(1 if stale else 0)
     boards.write(built, board, results)
     if as_json:

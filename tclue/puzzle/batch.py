@@ -6,7 +6,6 @@ line. It first generates that line's puzzle again and refuses the file if the tw
 then another command began it.
 """
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -18,8 +17,9 @@ from threading import Thread
 from typing import Literal
 
 from tclue.errors import UserError
+from tclue.journal import replace
 from tclue.puzzle.draw import GenerationSettings
-from tclue.puzzle.puzzle import Puzzle, house_line, published_list
+from tclue.puzzle.puzzle import house_line, published_list, read_puzzles
 
 # Seeds per task of a worker: few, so that progress is shown often and an interrupt loses little.
 _CHUNK = 4
@@ -122,11 +122,7 @@ def write(
                 done += 1
                 advance(done)
         if shape == "published":
-            text = partial.read_text(encoding="utf-8")
-            puzzles = (Puzzle.from_dict(json.loads(line)) for line in text.split("\n") if line)
-            draft = path.with_name(f"{path.name}.draft")
-            draft.write_text(published_list(puzzles), encoding="utf-8")
-            draft.replace(path)
+            replace(path, [published_list(read_puzzles(partial)).encode()])
             partial.unlink()
         else:
             partial.replace(path)

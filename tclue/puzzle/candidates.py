@@ -130,11 +130,8 @@ class Candidates:
         who = self._draw_ref(_ANYBODY)
 
         def shared_rooms(ref: Ref) -> list[int]:
-            return [
-                a
-                for a, b in zip(self.case.rooms_of(who), self.case.rooms_of(ref), strict=True)
-                if a == b
-            ]
+            pairs = zip(self.case.rooms_of(who), self.case.rooms_of(ref), strict=True)
+            return [a for a, b in pairs if a == b]
 
         other = self._draw_other(who, lambda ref: bool(shared_rooms(ref)))
         return other and st.Together(who, other, self.rng.choice(shared_rooms(other)))

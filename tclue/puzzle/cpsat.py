@@ -1,7 +1,7 @@
 """The second proof of a puzzle: a CP-SAT model, written independently of `sat`.
 
 The two proofs share the rules of the game and the statement types, and nothing else. This one uses
-neither `clauses` nor `statements.holds`, and finds the neighbours on the plan by itself. It is also
+neither `sat` nor `statements.holds`, and finds the neighbours on the plan by itself. It is also
 built differently: there is an integer variable for each person or thing and time (the number of the
 room), a table of allowed steps, a carrier for each weapon and step, and element constraints for
 roles. Each statement becomes a literal that is true exactly when the statement is.

@@ -13,8 +13,9 @@ give.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise, product
+from operator import or_
 from typing import Any
 
 from tclue.puzzle import statements as st
@@ -152,8 +153,7 @@ class Knowledge:
                 self._restrict(who, time, 1 << end)
             case st.Carried(who, weapon, start, end, time):
                 for ref in (who, weapon):
-                    self._restrict(ref, time - 1, 1 << start)
-                    self._restrict(ref, time, 1 << end)
+                    self._assert(st.Moved(ref, start, end, time))
             case st.Motivated(who, motive):
                 if len(meant := self.meant(who)) == 1:
                     self.possible[meant[0]] &= 1 << motive
@@ -286,7 +286,4 @@ def mask(numbers: Iterable[int]) -> int:
 
 def union(sets: Iterable[int]) -> int:
     """The union of sets that are held in the bits of integers."""
-    result = 0
-    for values in sets:
-        result |= values
-    return result
+    return reduce(or_, sets, 0)

@@ -75,7 +75,7 @@ def minimise(world: World, case: Case, candidates: list[Statement]) -> list[Stat
 
     The candidates together must determine the case.
     """
-    from tclue.puzzle.clauses import Clauses
+    from tclue.puzzle.sat import Clauses
 
     with Clauses(world) as clauses:
         # "Some fact differs from this case" is satisfiable exactly if another history fits.

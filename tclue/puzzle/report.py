@@ -84,7 +84,7 @@ def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> Chec
 
 def needless_clues(puzzle: Puzzle) -> tuple[int, ...]:
     """The numbers, from 1, of the clues that follow from all the others: any one can be removed."""
-    from tclue.puzzle.clauses import Clauses
+    from tclue.puzzle.sat import Clauses
 
     with Clauses(puzzle.world) as clauses:
         literals = [clauses.literal(clue) for clue in puzzle.clues]

@@ -2,8 +2,8 @@
 
 A statement refers to entities by number, and to people and things by `Ref`, which may be a role
 ("the murderer") or a description ("the suspect motivated by Greed"). `wording` puts statements into
-words, `holds` below decides whether one is true in a case, and `clauses` and `cpsat` encode them
-for the two provers, independently of each other.
+words, `holds` below decides whether one is true in a case, and `sat` and `cpsat` encode them for
+the two provers, independently of each other.
 
 If a description fits several suspects ("a suspect motivated by M"), the same suspect must make the
 whole atomic statement true: a move needs one suspect who was in both rooms. Each side of "or" and

@@ -13,15 +13,7 @@ from functools import cache, cached_property, lru_cache
 from typing import Literal, cast, get_args, get_type_hints
 
 from tclue.puzzle import statements as st
-from tclue.puzzle.statements import (
-    MURDER_WEAPON,
-    MURDERER,
-    Case,
-    Ref,
-    Statement,
-    holds,
-    named_things,
-)
+from tclue.puzzle.statements import MURDER_WEAPON, MURDERER, Case, Ref, Statement, named_things
 from tclue.puzzle.world import PuzzleError, Side, World
 
 Edition = Literal["published", "house"]
@@ -79,12 +71,12 @@ class Question:
     def answer(self, case: Case, world: World) -> str:
         """The true answer in a case, one of `options`."""
         options = enumerate(self.options(world))
-        return next(name for number, name in options if holds(self.fact(number), case, world))
+        return next(name for number, name in options if st.holds(self.fact(number), case, world))
 
     def true_fact(self, case: Case, world: World) -> Statement:
         """The statement that the true answer in a case is the answer."""
         facts = map(self.fact, range(len(self.options(world))))
-        return next(fact for fact in facts if holds(fact, case, world))
+        return next(fact for fact in facts if st.holds(fact, case, world))
 
     def fact(self, number: int) -> Statement:
         """The statement that the option with this index is the answer."""

@@ -13,7 +13,7 @@ from matplotlib.text import Annotation
 
 from tclue.board.drawing import DARK, LIGHT, data_digest, is_of_a_board, sheet
 from tclue.board.figures import Chart, Point, _draw, wrapped
-from tclue.board.row_labels import shorten, shortened
+from tclue.board.notes import shorten, shortened
 from tclue.text import clean, dollars
 
 HOSTILE = [

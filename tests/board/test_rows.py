@@ -15,8 +15,7 @@ from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
-from tclue.bench.stats.summary import summarize
-from tclue.bench.stats.tally import Scores
+from tclue.bench.stats.summary import Scores, summarize
 from tclue.board.leaderboard import paths
 from tclue.board.rows import Row, ranked, read_sets
 from tclue.errors import UserError

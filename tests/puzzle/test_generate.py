@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from worlds import mix, samples
 
 from tclue.errors import UserError
-from tclue.puzzle import clauses, names, sat
+from tclue.puzzle import names, sat
 from tclue.puzzle.draw import DIFFICULTIES, GenerationSettings, settings
 from tclue.puzzle.generate import Made, generate, make
 from tclue.puzzle.puzzle import Puzzle, house_line, read_puzzles
@@ -60,8 +60,8 @@ def test_a_seed_gives_the_same_bytes_with_another_solver(
     solver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = digests()
-    assert solver != clauses.SOLVER
-    monkeypatch.setattr(clauses, "SOLVER", solver)
+    assert solver != sat.SOLVER
+    monkeypatch.setattr(sat, "SOLVER", solver)
     assert digests() == expected
 
 
@@ -70,7 +70,7 @@ def test_the_solvers_really_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     puzzle = generate(5, "hard")
 
     def case_and_core() -> tuple[object, object]:
-        with clauses.Clauses(puzzle.world) as solver:
+        with sat.Clauses(puzzle.world) as solver:
             literals = [solver.literal(clue) for clue in puzzle.clues]
             first = solver.case(literals[:5])
             case = solver.case(literals)
@@ -79,7 +79,7 @@ def test_the_solvers_really_differ(monkeypatch: pytest.MonkeyPatch) -> None:
             return first, solver.core(literals)
 
     baseline = case_and_core()
-    monkeypatch.setattr(clauses, "SOLVER", "minisat22")
+    monkeypatch.setattr(sat, "SOLVER", "minisat22")
     assert case_and_core()[0] != baseline[0]
 
 

@@ -12,8 +12,8 @@ from tiny_worlds import WORLDS, cases, puzzle_of
 from worlds import anybody, forms_of, people, published, statements, things
 
 from tclue.puzzle import sat
-from tclue.puzzle.clauses import Clauses
 from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.sat import Clauses
 from tclue.puzzle.statements import (
     BODDY,
     MURDERER,

@@ -28,9 +28,9 @@ from tclue_grpo import config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config
 from tclue_grpo.engines import Engine, SampledPolicy
+from tclue_grpo.loop import validate
 from tclue_grpo.rollout import Sample, SamplingRequest
 from tclue_grpo.step import TrainState, iterate
-from tclue_grpo.validate import validate
 
 PUZZLES, RESPONSES = 12, 8  # each iteration; the preset has 32 and 16
 VALIDATION_PUZZLES, VALIDATION_SAMPLES = 64, 2
@@ -96,10 +96,7 @@ def lines(
     with closing(state.puzzles):
         for iteration in range(iterations + 1):
             if iteration % validate_every == 0:
-                state.engine.sync(state.policy)
-                validation = validate(
-                    state.engine, state.tokenizer, state.grader, held_out, VALIDATION_SAMPLES
-                )
+                validation = validate(state, held_out, VALIDATION_SAMPLES)
                 yield {"iteration": iteration, "validation": asdict(validation)}
             if iteration < iterations:
                 numbers = iterate(state)

@@ -34,7 +34,7 @@ from tclue_grpo.checkpoint import Checkpoints, State, restore
 read(State, {"iteration": 0, "position": 0, "difficulty": "easy"}, "nowhere")
 
 
-class Weights:
+class _Weights:
     """A policy and its optimizer: two weights, AdamW's moments for them."""
 
     def __init__(self, size: int = 100) -> None:
@@ -59,6 +59,9 @@ class Weights:
     def save(self, folder: Path) -> None:
         save_file({"w": self.weights[0].detach()}, folder / "model.safetensors")
         (folder / "config.json").write_text("{}\n")
+
+
+Weights: Any = _Weights  # it has what a checkpoint uses of a policy and of an optimizer
 
 
 def save_on(run: Path, times: int | None) -> None:

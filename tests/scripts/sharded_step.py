@@ -19,11 +19,12 @@ from packs import random_groups
 from safetensors.torch import save_file
 
 from tclue.bench.models.local import TINY
-from tclue_grpo import build_policy, distributed, launch, packing
+from tclue_grpo import distributed, launch, packing
+from tclue_grpo.build import build_policy
 from tclue_grpo.config import ModelConfig, UpdateConfig
+from tclue_grpo.lora import Reference
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.packing import pack_groups
-from tclue_grpo.reference import Reference
 
 
 def main(backend: str, folder: Path) -> None:
@@ -35,7 +36,7 @@ def main(backend: str, folder: Path) -> None:
         lora_rank=4 if backend == "lora" else 0,
         gradient_checkpointing=True,
     )
-    policy = build_policy.build(model, str(TINY), 1.0)
+    policy = build_policy(model, str(TINY), 1.0)
     reference = Reference(policy)
     policy.train()
     # three packs on two processes: one process has a pack less

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tclue_grpo.hardware import Machine
+from tclue_grpo.plan import Machine
 
 NO_GPU = Machine((), 8_000_000_000, 2)
 

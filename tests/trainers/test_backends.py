@@ -19,14 +19,13 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from tclue_grpo import build_policy  # noqa: E402
-from tclue_grpo.build_policy import build, sampling_module  # noqa: E402
+from tclue_grpo import build  # noqa: E402
+from tclue_grpo.build import build_policy, load_policy, sampling_module  # noqa: E402
 from tclue_grpo.config import ModelConfig  # noqa: E402
 from tclue_grpo.hf_files import load_weights  # noqa: E402
-from tclue_grpo.lora import adapted_layers  # noqa: E402
+from tclue_grpo.lora import Reference, adapted_layers  # noqa: E402
 from tclue_grpo.packing import pack_groups  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
-from tclue_grpo.reference import Reference  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -131,7 +130,7 @@ def test_torchtune_gives_every_gradient_of_transformers(
         "llama 3": lambda: write_llama(tmp_path / "base", PLAIN),
         "llama 3.1": lambda: write_llama(tmp_path / "base", SCALED),
     }[kind]()
-    ours = build_policy.load(str(folder))
+    ours = load_policy(str(folder))
     tuned = backend_torchtune.load(str(folder), recompute=True)
     torch.testing.assert_close(logprobs(tuned, batch), logprobs(ours, batch), atol=1e-5, rtol=0)
     expected = {k.removeprefix("module."): g for k, g in learn(ours, batch).items()}
@@ -153,21 +152,21 @@ def test_torchtune_gives_every_gradient_of_transformers(
 
 def test_an_engine_has_something_to_sample_from(batch: Pack) -> None:
     pytest.importorskip("torchtune")
-    tuned = build(ModelConfig(backend="torchtune"), str(TINY), 1.0)
+    tuned = build_policy(ModelConfig(backend="torchtune"), str(TINY), 1.0)
     step(tuned, batch)
     module = sampling_module(tuned)
     module.load_state_dict(tuned.hf_state())
     sampled = HfPolicy(module, TINY, 1.0, 1024)
     torch.testing.assert_close(logprobs(sampled, batch), logprobs(tuned, batch))
-    ours = build(ModelConfig(), str(TINY), 1.0)
+    ours = build_policy(ModelConfig(), str(TINY), 1.0)
     assert sampling_module(ours) is ours.module
 
 
 def test_quantized_weights_are_not_trained() -> None:
-    module = build_policy.load(str(TINY)).module
+    module = load_policy(str(TINY)).module
     module.hf_quantizer = object()  # as transformers does with weights that stay quantized
     with pytest.raises(UserError, match="tiny has quantized weights: expected a Qwen2 or Llama"):
-        build_policy._check("tiny", module)
+        build._check_model("tiny", module)
 
 
 def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None:
@@ -180,7 +179,7 @@ def test_torchtune_refuses_what_its_builders_do_not_make(tmp_path: Path) -> None
 
 
 def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) -> None:
-    policy = build_policy.load(str(TINY))
+    policy = load_policy(str(TINY))
     step(policy, batch)
     policy.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -192,19 +191,19 @@ def test_a_checkpoint_is_what_transformers_loads(batch: Pack, tmp_path: Path) ->
     assert (plain - plain_logprobs(TINY, batch)).abs().max() > 0.01
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template
     # and a run resumes from it, bit for bit, while its reference stays the base
-    reloaded = build(ModelConfig(), str(TINY), 1.0)
+    reloaded = build_policy(ModelConfig(), str(TINY), 1.0)
     reference = Reference(reloaded)
     assert isinstance(reloaded, HfPolicy)
     load_weights(reloaded.module, load_file(tmp_path / "model.safetensors"))
     assert torch.equal(logprobs(reloaded, batch), logprobs(policy, batch))
     with reference.in_place():
         assert torch.equal(
-            logprobs(reloaded, batch), logprobs(build(ModelConfig(), str(TINY), 1.0), batch)
+            logprobs(reloaded, batch), logprobs(build_policy(ModelConfig(), str(TINY), 1.0), batch)
         )
 
 
 def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> None:
-    policy = build_policy.load(str(write_tied_qwen(tmp_path / "base")))
+    policy = load_policy(str(write_tied_qwen(tmp_path / "base")))
     step(policy, batch)
     policy.save(tmp_path / "saved")
     assert "lm_head.weight" not in load_file(tmp_path / "saved" / "model.safetensors")
@@ -214,16 +213,16 @@ def test_a_tied_head_is_written_once_and_learns(batch: Pack, tmp_path: Path) -> 
 
 
 def test_temperature_and_chunks(batch: Pack) -> None:
-    unchunked = build_policy.load(str(TINY), temperature=0.7, chunk=10_000)
-    chunked = build_policy.load(str(TINY), temperature=0.7, chunk=7)
+    unchunked = load_policy(str(TINY), temperature=0.7, chunk=10_000)
+    chunked = load_policy(str(TINY), temperature=0.7, chunk=7)
     torch.testing.assert_close(logprobs(chunked, batch), logprobs(unchunked, batch))
-    warm = build_policy.load(str(TINY))
+    warm = load_policy(str(TINY))
     assert (logprobs(warm, batch) - logprobs(unchunked, batch)).abs().max() > 0.01
 
 
 def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) -> None:
-    expected = learn(build_policy.load(str(TINY)), batch)
-    policy = build_policy.load(str(TINY), recompute=True)
+    expected = learn(load_policy(str(TINY)), batch)
+    policy = load_policy(str(TINY), recompute=True)
     runs = [0]
     for layer in policy.layers():
         # modules inside a layer run again in the backward pass; the layer itself is called once
@@ -235,7 +234,7 @@ def test_recomputed_layers_run_twice_and_give_the_same_gradients(batch: Pack) ->
 
 
 def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
-    policy = build_policy.load(str(TINY))
+    policy = load_policy(str(TINY))
     base, reference = logprobs(policy, batch), Reference(policy)
     step(policy, batch)
     learned = logprobs(policy, batch)
@@ -248,9 +247,9 @@ def test_the_reference_changes_places_with_the_weights(batch: Pack) -> None:
 @pytest.mark.slow
 def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_path: Path) -> None:
     pytest.importorskip("peft")
-    policy = build_policy.load(str(TINY), lora_rank=4, lora_alpha=8.0)
+    policy = load_policy(str(TINY), lora_rank=4, lora_alpha=8.0)
     base = logprobs(policy, batch)
-    assert torch.equal(base, logprobs(build_policy.load(str(TINY)), batch))
+    assert torch.equal(base, logprobs(load_policy(str(TINY)), batch))
     assert (
         len(adapted_layers(policy)) == 4 * 7
     )  # of four layers: four of attention, three of the MLP
@@ -262,7 +261,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
     before = copy.deepcopy(dict(policy.named_parameters()))
     policy.save(tmp_path)
     assert all(torch.equal(w, before[name]) for name, w in policy.named_parameters())
-    merged = build_policy.load(str(tmp_path))
+    merged = load_policy(str(tmp_path))
     torch.testing.assert_close(logprobs(merged, batch), learned, atol=1e-5, rtol=1e-5)
     # the reference is the base, with the adapters off; afterwards the adapters still learn
     with Reference(policy).in_place():
@@ -273,7 +272,7 @@ def test_lora_learns_adapters_alone_and_writes_merged_weights(batch: Pack, tmp_p
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder: expected a folder, or a hub name"):
-        build_policy.load("./nowhere")
+        load_policy("./nowhere")
     shutil.copytree(TINY, tmp_path / "sliding")
     path = tmp_path / "sliding" / "config.json"
     config = json.loads(path.read_text())
@@ -283,4 +282,4 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="attention other than full: expected a Qwen2 or Llama model"
     ):
-        build_policy.load(str(tmp_path / "sliding"))
+        load_policy(str(tmp_path / "sliding"))

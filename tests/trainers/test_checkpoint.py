@@ -25,7 +25,7 @@ transformers = pytest.importorskip("transformers")
 
 from saving import Weights, save_on  # noqa: E402
 
-from tclue_grpo import build_policy  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 from tclue_grpo.checkpoint import (  # noqa: E402
     STATE,
     Checkpoints,
@@ -107,7 +107,7 @@ def assert_whole(run: Path) -> int:
 
 @pytest.mark.slow
 def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
-    policy = build_policy.load(str(TINY), torch.float32)
+    policy = load_policy(str(TINY), torch.float32)
     optimizer = make_optimizer(policy, UpdateConfig(learning_rate=1e-3))
     ids = torch.arange(40)[None] % 100
 
@@ -124,7 +124,7 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
     expected_draws = torch.rand(3), random.random()
     norms = train(policy, optimizer, 2)
 
-    reloaded = build_policy.load(str(folder), torch.float32)
+    reloaded = load_policy(str(folder), torch.float32)
     resumed = make_optimizer(reloaded, UpdateConfig(learning_rate=1e-3))
     assert restore(folder, resumed) == state
     assert torch.equal(torch.rand(3), expected_draws[0])
@@ -141,13 +141,13 @@ def test_a_checkpoint_brings_back_the_same_training(tmp_path: Path) -> None:
 
 
 def test_bf16_weights_come_back_with_their_masters(tmp_path: Path) -> None:
-    policy = build_policy.load(str(TINY), torch.bfloat16)
+    policy = load_policy(str(TINY), torch.bfloat16)
     optimizer = make_optimizer(policy, UpdateConfig())
     # a change too small for bf16
     with torch.no_grad():
         optimizer.masters[0].add_(1e-6)
     folder = Checkpoints(tmp_path, {}).save(policy, optimizer, State(1, 0, "easy"))
-    reloaded = build_policy.load(str(folder), torch.bfloat16)
+    reloaded = load_policy(str(folder), torch.bfloat16)
     resumed = make_optimizer(reloaded, UpdateConfig())
     assert not torch.equal(resumed.masters[0], optimizer.masters[0])
     restore(folder, resumed)

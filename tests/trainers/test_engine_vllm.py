@@ -20,7 +20,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tclue.bench.models.local import TINY  # noqa: E402
-from tclue_grpo import build_policy, config_file, metrics  # noqa: E402
+from tclue_grpo import config_file, metrics  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine, cache_tokens, check_pack  # noqa: E402
 from tclue_grpo.hf_files import write_untied  # noqa: E402
@@ -42,7 +43,7 @@ REQUESTS = [SamplingRequest(prompt, 3, seed=7 + i) for i, prompt in enumerate(PR
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return build_policy.load(str(TINY), torch.float32, "cpu", 0.7, 256)
+    return load_policy(str(TINY), torch.float32, "cpu", 0.7, 256)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 
 from tclue.bench.stats.intervals import Estimate
 from tclue.board.drawing import LIGHT, data_digest
-from tclue_grpo.live_view import View
 from tclue_grpo.plots import MeasuredPoint, curves, draw, page, power_law
+from tclue_grpo.run_report import View
 
 TIMINGS = {"sample_s": 3.0, "train_s": 1.0}
 

@@ -19,7 +19,7 @@ from tclue.errors import UserError
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tclue_grpo.build_policy import load  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 from tclue_grpo.packing import PADDING, Pack, block_mask, dense_mask, mask_mod, pack_groups  # noqa: E402  # noqa: E402
 from tclue_grpo.policy import HfPolicy  # noqa: E402
 from tclue_grpo.rollout import Group  # noqa: E402
@@ -211,7 +211,7 @@ def test_packed_gradients_are_the_unpacked_ones(pad_to: int | None) -> None:
         for response in one_group.responses
         for pack in pack_groups([Group(one_group.puzzle, one_group.prompt, [response])], 1024)
     ]
-    policy = load(str(TINY))
+    policy = load_policy(str(TINY))
     packed, unpacked = gradients(policy, packs), gradients(policy, single_packs)
     assert len(packed) == 51
     for name, gradient in unpacked.items():

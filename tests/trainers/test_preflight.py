@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import signal
-import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from tclue.bench.models import loading
 from tclue.bench.models.chat_template import prompt_ids
 from tclue.bench.models.local import TINY
 from tclue.bench.stats.intervals import mean, mean_interval
@@ -24,13 +25,14 @@ from tclue_grpo.config_file import load
 pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("transformers", reason="training needs the extra `train`")
 
-from tclue_grpo import data, loop, preflight
+from tclue_grpo import data, loop
 from tclue_grpo.build import build, load_tokenizer, make_puzzles
 from tclue_grpo.checkpoint import Checkpoints
 from tclue_grpo.data import Puzzles, in_tiny_training_set
 from tclue_grpo.loop import TrainingRun, lock_folder, train
+from tclue_grpo.run_report import Validation
 from tclue_grpo.step import iterate
-from tclue_grpo.validate import Validation
+from tclue_grpo.trainer import preflight
 
 pytestmark = pytest.mark.model
 
@@ -46,13 +48,14 @@ def test_what_would_end_a_run_later_is_refused_before_it_has_a_folder(tmp_path: 
         (f"train.validation={copy}", "has 256 of the puzzles of train.validation"),
         (f"train.validation={tmp_path / 'empty.jsonl'}", "empty.jsonl"),
         ("packing.length=500", "packing.length is 500 tokens: expected at least "),
+        ("model.base=/nowhere", "/nowhere: no such folder"),
         ("rollout.vllm_python=none", "rollout.vllm_python: none: expected a Python"),
     ):
         settings = (setting, "rollout.engine=vllm") if "vllm" in setting else (setting,)
         with pytest.raises(UserError, match=re.escape(message)) as caught:
-            preflight.check(load("tiny", settings=settings))
+            preflight(load("tiny", settings=settings))
         assert "\n" not in str(caught.value)
-    preflight.check(load("tiny"))
+    preflight(load("tiny"))
 
 
 def test_a_folder_is_trained_in_by_one_process(tmp_path: Path) -> None:
@@ -185,12 +188,12 @@ def test_a_run_has_the_prompts_of_one_day(tmp_path: Path, monkeypatch: pytest.Mo
     validating(monkeypatch, [0.1, 0.2], [0.1, 0.3])
     base = shutil.copytree(TINY, tmp_path / "base")
     template = (TINY / "chat_template.jinja").read_text()
-    (base / "chat_template.jinja").write_text(f"{{{{ strftime_now('%H:%M:%S') }}}}{template}")
+    (base / "chat_template.jinja").write_text(f"{{{{ strftime_now('%d %b %f') }}}}{template}")
     config = load("tiny", settings=[*SMALL, f"model.base={base}"])
     (tmp_path / "run").mkdir()
     with TrainingRun(config, tmp_path / "run", {}) as run:
         run.advance()
-    time.sleep(1.1)
+    monkeypatch.setattr(loading, "_STARTED", datetime(2026, 11, 29))
     with pytest.raises(UserError, match=r"began with validation prompts \(which a chat template"):
         TrainingRun(config, tmp_path / "run", {})
 

@@ -27,7 +27,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from torch import Tensor  # noqa: E402
 
-from tclue_grpo import build_policy, step  # noqa: E402
+from tclue_grpo import step  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 from tclue_grpo.config import Config  # noqa: E402
 from tclue_grpo.config_file import load  # noqa: E402
 from tclue_grpo.engine_hf import HFEngine  # noqa: E402
@@ -112,7 +113,7 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train_state(config: Config, dtype: Any) -> TrainState:
-    policy = build_policy.load(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
+    policy = load_policy(str(TINY), dtype=dtype, chunk=config.model.head_chunk)
     optimizer = make_optimizer(policy, config.update)
     fixed: Any = fixed_samples()
     return TrainState(config, policy, optimizer, fixed, fixed, fixed.tokenizer)
@@ -208,7 +209,7 @@ def test_published_iterations_are_the_references() -> None:
     weights, numbers = trained(config())
     assert furthest(weights, reference()) < TOLERANCE
     # The weights have moved, ratios are clipped, and nothing was clipped, skipped or dropped.
-    start = build_policy.load(str(TINY), dtype=torch.float64).hf_state()
+    start = load_policy(str(TINY), dtype=torch.float64).hf_state()
     assert furthest(weights, start) > 1
     assert numbers[1]["clip_fraction"] > 0.01
     assert [n["skipped_steps"] + n["dropped"] for n in numbers] == [0, 0]

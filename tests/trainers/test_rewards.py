@@ -13,9 +13,8 @@ from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue_grpo.config import RewardConfig
-from tclue_grpo.rewards import advantages, has_spread, rewards
+from tclue_grpo.rewards import advantages, reward_of, shuffle_rewards
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample
-from tclue_grpo.shaping import shuffle_rewards
 
 LIMIT = 100
 PLAIN = RewardConfig()
@@ -48,6 +47,10 @@ def group(right: list[list[str]], wrong: list[list[str]] | None = None, tokens: 
         sample = Sample([1] * tokens, [-1.0] * tokens, "stop")
         result.responses.append(GradedSample(sample, text, grader("sound").grade(puzzle, text)))
     return result
+
+
+def rewards(graded_group: Group, options: RewardConfig, limit: int) -> list[float]:
+    return [reward_of(graded_group, r, options, limit) for r in graded_group.responses]
 
 
 def everything() -> tuple[list[str], list[str], list[str]]:
@@ -158,11 +161,10 @@ def earn(graded_group: Group, earned: list[float]) -> Group:
 
 
 def test_spread_is_what_rounding_is_not() -> None:
-    graded_group = group([[], [], []])
-    assert not has_spread(graded_group)
-    assert not has_spread(earn(graded_group, [0.1 + 0.2, 0.3, 0.3]))
-    assert has_spread(earn(graded_group, [0.3, 0.3, 0.301]))
-    assert not has_spread(Group(graded_group.puzzle, [1]))
+    for divided in (False, True):
+        assert not any(advantages([0.0, 0.0, 0.0], divided))
+        assert not any(advantages([0.1 + 0.2, 0.3, 0.3], divided))
+        assert any(advantages([0.3, 0.3, 0.301], divided))
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ TRAINER = ROOT / "trainers" / "tclue_grpo"
 MODELS = ROOT / "tclue" / "bench" / "models"
 # The modules of `tclue.bench.models` that are not the decode loop's: from a prompt to tokens, and
 # from tokens to a text.
-BESIDE = (MODELS / "chat_template.py", MODELS / "thinking.py")
+BESIDE = (MODELS / "chat_template.py",)
 SILENT = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
     tokenize.ENDMARKER,

@@ -39,8 +39,8 @@ from tclue_grpo.config_file import (
     to_toml,
     values,
 )
-from tclue_grpo.hardware import this_machine
 from tclue_grpo.model_size import shape_of
+from tclue_grpo.plan import this_machine
 
 
 @pytest.fixture

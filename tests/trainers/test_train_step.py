@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from train_step import Options, configuration, steps  # noqa: E402
 
 from tclue.bench.models.local import TINY  # noqa: E402
-from tclue_grpo.build_policy import load  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 from tclue_grpo.model_size import Shape, shape_of  # noqa: E402
 from tclue_grpo.packing import pack_groups  # noqa: E402
 
@@ -47,7 +47,7 @@ def test_operations_are_those_that_torch_counts() -> None:
     assert shape
     (pack,) = pack_groups(random_groups(1, 2, 3, lambda _: 20, (5, 30)), 1024)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        load(str(TINY))(pack)
+        load_policy(str(TINY))(pack)
     by_name = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     attention = sum(count for name, count in by_name.items() if "attention" in name)
     products = sum(by_name.values()) - attention

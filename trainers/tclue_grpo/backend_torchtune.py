@@ -6,7 +6,6 @@ by torchtune's own conversion, so checkpoints, engines and configurations are th
 the gradients are the same up to fp32 rounding.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def load(
     recompute: bool = False,
     empty: bool = False,
 ) -> TorchtunePolicy:
-    """A Hugging Face checkpoint (a folder or a hub name) as a policy; see `build_policy.load`."""
+    """A Hugging Face checkpoint (a folder or a hub name) as a policy; see `build.load_policy`."""
     base = fetch(name)
     config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
     with torch.device("meta"):
@@ -121,24 +120,23 @@ def _build(name: str, config: Any) -> Any:
     )
 
 
-def _convert(
-    convert: Callable[..., dict[str, Tensor]], state: dict[str, Tensor], config: Any
-) -> dict[str, Tensor]:
-    return convert(
-        state,
-        num_heads=config.num_attention_heads,
-        num_kv_heads=config.num_key_value_heads,
-        dim=config.hidden_size,
-    )
-
-
 def from_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     """Weights, or gradients, under torchtune's names."""
     if config.tie_word_embeddings:
         state = {name: value for name, value in state.items() if name != "lm_head.weight"}
-    return _convert(qwen2_hf_to_tune if config.model_type == "qwen2" else hf_to_tune, state, config)
+    convert = qwen2_hf_to_tune if config.model_type == "qwen2" else hf_to_tune
+    return dict(convert(state, **_sizes(config)))
 
 
 def to_hf(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
     """Weights, or gradients, under their Hugging Face names."""
-    return _convert(qwen2_tune_to_hf if config.model_type == "qwen2" else tune_to_hf, state, config)
+    convert = qwen2_tune_to_hf if config.model_type == "qwen2" else tune_to_hf
+    return dict(convert(state, **_sizes(config)))
+
+
+def _sizes(config: Any) -> dict[str, int]:
+    return {
+        "num_heads": config.num_attention_heads,
+        "num_kv_heads": config.num_key_value_heads,
+        "dim": config.hidden_size,
+    }

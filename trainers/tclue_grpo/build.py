@@ -1,4 +1,8 @@
-"""Builds the parts of a run from its configuration: policy, optimizer, engine, puzzles."""
+"""Builds the parts of a run from its configuration: policy, optimizer, engine, puzzles.
+
+A policy is always built from its base, so that the base can be the reference of a KL term; a
+resumed run then loads the trained weights from its last checkpoint (`checkpoint.restore`).
+"""
 
 import os
 from functools import partial
@@ -7,6 +11,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.initialization import no_init_weights
 
 from tclue.bench.models import loading
 from tclue.bench.models.chat_template import (
@@ -15,21 +20,21 @@ from tclue.bench.models.chat_template import (
     prompt_ids,
 )
 from tclue.bench.models.decode import DecodingRow
+from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue_grpo import build_policy
-from tclue_grpo.config import Config
+from tclue_grpo import fsdp
+from tclue_grpo.config import Config, ModelConfig
 from tclue_grpo.data import Puzzles, in_tiny_training_set
-from tclue_grpo.degeneration import Degeneration, WatchedRow
 from tclue_grpo.distributed import is_rank_zero, world_size
 from tclue_grpo.engine_hf import HFEngine
-from tclue_grpo.engines import Engine, PerRankEngine, RankZeroEngine
+from tclue_grpo.engines import Degeneration, Engine, PerRankEngine, RankZeroEngine, WatchedRow
 from tclue_grpo.hf_files import fetch
+from tclue_grpo.lora import Reference, add_adapters
 from tclue_grpo.master_weights import make_optimizer
 from tclue_grpo.model_size import resolve_base
 from tclue_grpo.plan import uses_vllm
-from tclue_grpo.policy import Policy
-from tclue_grpo.reference import Reference
+from tclue_grpo.policy import HfPolicy, Policy
 from tclue_grpo.step import TrainState
 
 
@@ -39,9 +44,8 @@ def build(config: Config, log: Path | None = None) -> TrainState:
     on_gpu = torch.cuda.is_available()
     base = resolve_base(config.model.base)
     tokenizer = load_tokenizer(base)
-    policy = build_policy.build(
-        config.model, base, config.rollout.temperature, "cuda" if on_gpu else "cpu"
-    )
+    device = "cuda" if on_gpu else "cpu"
+    policy = build_policy(config.model, base, config.rollout.temperature, device)
     return TrainState(
         config,
         policy,
@@ -53,17 +57,100 @@ def build(config: Config, log: Path | None = None) -> TrainState:
     )
 
 
+def build_policy(model: ModelConfig, base: str, temperature: float, device: str = "cpu") -> Policy:
+    """The policy of a run, from its base (a folder or a hub name); sharded over the processes."""
+    dtype, recompute = getattr(torch, model.dtype), model.gradient_checkpointing
+    scoring = (temperature, model.head_chunk, recompute)
+    empty = not is_rank_zero()
+    policy: Policy
+    if model.backend == "torchtune":
+        try:
+            from tclue_grpo import backend_torchtune
+        except ImportError as error:
+            raise UserError(
+                f"model.backend = torchtune: {error}: run `pip install 'tclue[torchtune]'`"
+            ) from None
+        policy = backend_torchtune.load(base, dtype, *scoring, empty=empty)
+    else:
+        lora = (model.lora_rank, model.lora_alpha)
+        policy = load_policy(base, dtype, device, *scoring, *lora, empty=empty)
+    if world_size() > 1:
+        fsdp.shard(policy, policy.layers())  # it moves each shard to its device
+    else:
+        policy.to(device)
+    return policy
+
+
+def sampling_module(policy: Policy) -> Any:
+    """The transformers model that an engine in this process samples from.
+
+    It is the policy's own; if that is sharded, or not of transformers, it is a second model, whose
+    weights the engine synchronizes.
+    """
+    if isinstance(policy, HfPolicy) and world_size() == 1:
+        return policy.module
+    device = str(policy.device)
+    return load_policy(str(policy.base), policy.dtype, device).module.to(device)
+
+
+def load_policy(
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    temperature: float = 1.0,
+    chunk: int = 1024,
+    recompute: bool = False,
+    lora_rank: int = 0,
+    lora_alpha: float = 32.0,
+    empty: bool = False,
+) -> HfPolicy:
+    """A checkpoint (a folder, or a name on the hub) as a policy, on the CPU.
+
+    Its attention suits `device`, to which the caller moves it. `temperature` is that of sampling;
+    `chunk` is the number of targets whose logits are in memory at once; `recompute` keeps only each
+    layer's input, and runs the layer again in the backward pass; `lora_rank` above 0 trains
+    adapters of that rank instead of the weights. An `empty` policy does not load the checkpoint's
+    weights and uses no memory for them: process 0 will send them.
+    """
+    base = fetch(name)
+    # the attention that supports packs (`policy`)
+    attention = "sdpa" if torch.device(device).type == "cpu" else "flex_attention"
+    common = {"dtype": dtype, "attn_implementation": attention}
+    module: Any
+    if empty:
+        config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
+        kind: Any = transformers.AutoModelForCausalLM
+        with no_init_weights():  # memory pages that are never written are not allocated
+            module = kind.from_config(config, trust_remote_code=False, **common)
+    else:
+        module = loading.load_model(name, base, **common)
+    _check_model(name, module)
+    if lora_rank:
+        add_adapters(module, lora_rank, lora_alpha)
+    if recompute:
+        module.activation_checkpointing_enable({"use_reentrant": False})
+    return HfPolicy(module, base, temperature, chunk)
+
+
+def _check_model(name: str, module: Any) -> None:
+    """Raise UserError for models that packing or the chunked head would compute wrongly."""
+    config = module.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    head = module.get_output_embeddings()
+    unsupported = [
+        ("attention other than full", kinds != {"full_attention"}),
+        ("a bias in its head", getattr(head, "bias", None) is not None),
+        ("capped logits", bool(getattr(config, "final_logit_softcapping", None))),
+        ("scaled logits", bool(getattr(config, "logit_scale", None))),
+        ("quantized weights", hasattr(module, "hf_quantizer")),
+    ]
+    if present := [words for words, has in unsupported if has]:
+        raise UserError(f"{name} has {' and '.join(present)}: expected a Qwen2 or Llama model")
+
+
 def load_tokenizer(base: str) -> Any:
     """A checkpoint's tokenizer; UserError if it has no chat template."""
     return loading.load_tokenizer(base, fetch(base))
-
-
-def generation_settings(base: str) -> Any:
-    """A checkpoint's generation_config.json, which names end tokens; None if it has none."""
-    try:
-        return transformers.GenerationConfig.from_pretrained(fetch(base))
-    except OSError:  # a checkpoint needs no generation_config.json
-        return None
 
 
 def text_config(base: str) -> Any:
@@ -93,7 +180,11 @@ def make_engine(
 ) -> Engine:
     """The engine that the configuration names; with `auto`, vLLM if there is a GPU."""
     rollout = config.rollout
-    ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
+    try:
+        settings: Any = transformers.GenerationConfig.from_pretrained(policy.base)
+    except OSError:  # a checkpoint needs no generation_config.json
+        settings = transformers.GenerationConfig.from_model_config(text_config(str(policy.base)))
+    ends = end_tokens(settings, tokenizer)
     degeneration = (
         Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
         if rollout.stop_degenerate
@@ -124,7 +215,7 @@ def make_engine(
         )
         return RankZeroEngine(server) if distributed else server
     engine = HFEngine(
-        build_policy.sampling_module(policy),
+        sampling_module(policy),
         ends,
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,

@@ -29,8 +29,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -49,19 +50,14 @@ from tclue_grpo.distributed import (
     world_size,
 )
 from tclue_grpo.fsdp import local_tensor, shard_like
+from tclue_grpo.policy import Policy
+from tclue_grpo.step import Optimizer
 
 KEPT = "kept.json"
 STATE = Path("trainer/state.json")
 _PARTIAL = re.compile(r"step-\d{6,}\.(partial|dropped)-\d+")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_PART = re.compile(r"optimizer-(\d+)-of-(\d+)\.safetensors")
-
-
-class SavablePolicy(Protocol):
-    """The part of a policy that a checkpoint needs."""
-
-    def save(self, folder: Path) -> None:
-        """Write what transformers loads."""
+_PART = "optimizer-{}-of-{}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -97,8 +93,6 @@ class Checkpoints:
         """
         self.run, self._keep_every = run, keep_every
         # what `kept.json` holds besides the steps; why the guard stopped the run, or empty
-        self.manifest: dict[str, Any] = {}
-        self.stopped = ""
         self.manifest, self.stopped = broadcast_from_rank_zero(partial(self._open_folder, manifest))
 
     def _open_folder(self, manifest: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -115,8 +109,7 @@ class Checkpoints:
             # The cost of training so far is kept: the caller learns it only after the resume.
             self.manifest = {**previous, **manifest}
             self.stopped = previous.get("stopped", "")
-            if self.steps():
-                self._update_kept(self._best_step())
+            self._update_kept()
         return self.manifest, self.stopped
 
     def steps(self) -> list[int]:
@@ -130,7 +123,7 @@ class Checkpoints:
         saved = self.steps()
         return step_folder(self.run, saved[-1]) if saved else None
 
-    def save(self, policy: SavablePolicy, optimizer: SavedOptimizer, state: State) -> Path:
+    def save(self, policy: Policy, optimizer: Optimizer, state: State) -> Path:
         """Write a checkpoint, then remove those that are no longer kept.
 
         Raises UserError if the disk is full; earlier checkpoints stay complete.
@@ -153,24 +146,21 @@ class Checkpoints:
             sync(path)
         draft.rename(final)
         sync(self.run)
-        self._update_kept(state.best["iteration"] if state.best else None)
+        self._update_kept()
 
     def stop(self, reason: str) -> None:
         """Record that the run has stopped and why; its current weights are not saved."""
         self.stopped = reason
-        if is_rank_zero() and self.steps():
-            self._update_kept(self._best_step())
+        if is_rank_zero():
+            self._update_kept()
         all_gather(None)  # wait for all processes
 
-    def _best_step(self) -> int | None:
-        last = self.last()
-        best = read_state(last).best if last else None
-        return best["iteration"] if best else None
-
-    def _update_kept(self, best: int | None) -> None:
+    def _update_kept(self) -> None:
         """Write to `kept.json` which checkpoints stay, then remove the others."""
-        saved = self.steps()
-        every = self._keep_every
+        saved, every = self.steps(), self._keep_every
+        if not saved:
+            return
+        best = (read_state(step_folder(self.run, saved[-1])).best or {}).get("iteration")
         kept = [s for s in saved if s in (best, saved[-1]) or (every and s % every == 0)]
         fields: dict[str, Any] = {"best": best if best in kept else None}
         fields |= {"last": saved[-1], "steps": kept}
@@ -188,7 +178,7 @@ class Checkpoints:
             shutil.rmtree(dropped)
 
 
-def _write(policy: SavablePolicy, optimizer: SavedOptimizer, folder: Path) -> OSError | None:
+def _write(policy: Policy, optimizer: Optimizer, folder: Path) -> OSError | None:
     """Write this process's part. An error is returned: all processes finish before all raise it."""
     try:
         policy.save(folder)
@@ -238,7 +228,7 @@ def read_state(folder: Path) -> State:
     return read(State, {name: data[name] for name in data if name != "rng"}, str(path))
 
 
-def restore(folder: Path, optimizer: SavedOptimizer) -> State:
+def restore(folder: Path, optimizer: Optimizer) -> State:
     """Restore weights, moments and random generators from a checkpoint.
 
     The optimizer must belong to the same model: its weights are overwritten.
@@ -280,16 +270,7 @@ def _as_user_error(
         ) from None
 
 
-class SavedOptimizer(Protocol):
-    """The part of `step.Optimizer` that a checkpoint needs."""
-
-    # the tensors that AdamW updates, in the order of `weights`, and the model's own weights
-    masters: list[Any]
-    weights: list[Any]
-    adamw: torch.optim.AdamW
-
-
-def save_optimizer(optimizer: SavedOptimizer, folder: Path) -> Path:
+def save_optimizer(optimizer: Optimizer, folder: Path) -> Path:
     """Write this process's part and return its path; 7.master is the master of the 8th weight."""
     tensors = {}
     for i, master in enumerate(optimizer.masters):
@@ -299,12 +280,12 @@ def save_optimizer(optimizer: SavedOptimizer, folder: Path) -> Path:
     local_tensors = {
         name: local_tensor(value).detach().cpu().contiguous() for name, value in tensors.items()
     }
-    path = folder / f"optimizer-{rank()}-of-{world_size()}.safetensors"
+    path = folder / _PART.format(rank(), world_size())
     save_file(local_tensors, path)
     return path
 
 
-def restore_optimizer(optimizer: SavedOptimizer, folder: Path) -> None:
+def restore_optimizer(optimizer: Optimizer, folder: Path) -> None:
     """Overwrite weights and moments from a folder. Raises UserError if it is incomplete."""
     with ExitStack() as stack:
         parts = _open_parts(folder, stack)
@@ -325,18 +306,15 @@ def restore_optimizer(optimizer: SavedOptimizer, folder: Path) -> None:
 
 def _open_parts(folder: Path, stack: ExitStack) -> list[Any]:
     """The optimizer files of all processes, in order of rank."""
-    by_rank = {
-        int(name[1]): (path, int(name[2]))
-        for path in folder.iterdir()
-        if (name := _PART.fullmatch(path.name))
-    }
-    if not by_rank or set(by_rank) != set(range(next(iter(by_rank.values()))[1])):
+    found = list(folder.glob("optimizer-*.safetensors"))
+    paths = [folder / _PART.format(number, len(found)) for number in range(len(found))]
+    if not found or set(found) != set(paths):
         raise UserError(
             f"{folder}: expected N files, optimizer-0-of-N.safetensors and so on, and found "
-            f"{len(by_rank)}"
+            f"{len(found)}"
         )
     files = []
-    for _, (path, _) in sorted(by_rank.items()):
+    for path in paths:
         try:
             files.append(stack.enter_context(safe_open(path, "pt")))
         except (OSError, SafetensorError) as error:
@@ -350,7 +328,7 @@ def _assemble(parts: Sequence[Any], name: str, like: Tensor) -> Tensor:
     return shard_like(torch.cat(tensors) if len(tensors) > 1 else tensors[0], like)
 
 
-def _check_model(folder: Path, parts: Sequence[Any], optimizer: SavedOptimizer) -> None:
+def _check_model(folder: Path, parts: Sequence[Any], optimizer: Optimizer) -> None:
     """Raise UserError if the checkpoint is of another model."""
     saved: list[list[int]] = []
     while (name := f"{len(saved)}.master") in parts[0].keys():  # noqa: SIM118
@@ -358,10 +336,8 @@ def _check_model(folder: Path, parts: Sequence[Any], optimizer: SavedOptimizer) 
         saved.append([sum(shape[0] for shape in shapes), *shapes[0][1:]] if shapes[0] else [])
     expected = [list(master.shape) for master in optimizer.masters]
     if saved != expected:
-        where = next(
-            (i for i, pair in enumerate(zip(saved, expected, strict=False)) if pair[0] != pair[1]),
-            min(len(saved), len(expected)),
-        )
+        pairs = enumerate(zip_longest(saved, expected))
+        where = next(i for i, (shape, wanted) in pairs if shape != wanted)
         raise UserError(
             f"{folder}: this checkpoint is of another model ({len(saved)} weights, not "
             f"{len(expected)}; weight {where} is the first that differs): use the run's own "

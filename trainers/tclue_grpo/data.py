@@ -53,14 +53,13 @@ class Puzzles:
         difficulty: str,
         seed: int,
         *,
-        position: int = 0,
         limit: int = 0,
         ahead: int = 32,
         jobs: int = 1,
         held_out: Iterable[Puzzle] = (),
         unwanted: Callable[[Puzzle], bool] = lambda _: False,
     ) -> None:
-        self.difficulty, self.position = difficulty, position
+        self.difficulty, self.position = difficulty, 0
         self._seed, self._limit, self._ahead = seed, limit, ahead
         self._unwanted = unwanted
         # Spawned, not forked: this process runs torch's threads.

@@ -32,8 +32,7 @@ import torch
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.degeneration import Degeneration
-from tclue_grpo.engines import SampledPolicy
+from tclue_grpo.engines import Degeneration, SampledPolicy
 from tclue_grpo.hf_files import write_untied
 from tclue_grpo.packing import Pack, pack_groups
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample, SamplingRequest
@@ -178,8 +177,7 @@ class VLLMEngine:
                 _expect_ok(reply.status, path, text)
         except (aiohttp.ClientError, OSError) as error:
             raise _DiedError(f"{path}: {error or type(error).__name__}") from error
-        decoded: dict[str, Any] = json.loads(text) if text else {}
-        return decoded
+        return dict(json.loads(text)) if text else {}
 
     # The check
 
@@ -328,8 +326,7 @@ def _choices(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """An answer's responses; in a stream, an error comes as an event."""
     if "error" in answer:
         raise _DiedError(f"/v1/completions: {json.dumps(answer['error'])[:200]}")
-    choices: list[dict[str, Any]] = answer["choices"]
-    return choices
+    return list(answer["choices"])
 
 
 def _tokens(choice: dict[str, Any]) -> tuple[list[int], list[float]]:

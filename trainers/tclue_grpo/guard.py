@@ -35,6 +35,8 @@ CONFIDENCE = 0.999
 # iterations over which training accuracy is averaged; it only confirms other signs
 SMOOTHING = 5
 FINITE = ("gap", "grad_norm", "entropy", "moved")
+# the attributes that are the guard's memory
+REMEMBERED = ("usual", "recent", "best_recent", "streaks", "best")
 WATCHED = ("entropy", "length", "truncated", "grad_norm", "accuracy")
 
 
@@ -65,20 +67,12 @@ class Guard:
 
     def state(self) -> dict[str, Any]:
         """The guard's memory, for a checkpoint."""
-        return {
-            "usual": self._usual,
-            "recent": self._recent,
-            "best_recent": self._best_recent,
-            "streaks": self._streaks,
-            "best": self._best,
-        }
+        return {name: getattr(self, f"_{name}") for name in REMEMBERED}
 
     def restore(self, state: Mapping[str, Any]) -> Self:
         """Restore the memory from a checkpoint; an empty state changes nothing."""
-        if state:
-            self._usual = {name: list(state["usual"][name]) for name in WATCHED}
-            self._recent, self._best_recent = list(state["recent"]), state["best_recent"]
-            self._streaks, self._best = dict(state["streaks"]), list(state["best"])
+        for name, value in state.items():
+            setattr(self, f"_{name}", value)
         return self
 
     def reset_after_rollback(self) -> None:

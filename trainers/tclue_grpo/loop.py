@@ -19,14 +19,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from tclue import journal
 from tclue.bench.models.chat_template import prompts_sha256
+from tclue.bench.stats.intervals import mean, mean_interval
 from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue.trainers import TrainedRun
 from tclue_grpo import checkpoint, config_file, metrics
@@ -36,10 +38,9 @@ from tclue_grpo.config import Config
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.guard import Alarm, Guard
 from tclue_grpo.model_size import resolve_base
-from tclue_grpo.rollout import Numbers
-from tclue_grpo.run_report import RunReport
-from tclue_grpo.step import iterate
-from tclue_grpo.validate import validate
+from tclue_grpo.rollout import Numbers, describe, grade_samples, requests_for
+from tclue_grpo.run_report import RunReport, Validation
+from tclue_grpo.step import TrainState, iterate
 
 # the message for a user who did not wait for the iteration to end
 RESUME_HINT = "; the same command resumes from the last checkpoint"
@@ -71,6 +72,23 @@ def train(config: Config, folder: Path, manifest: Mapping[str, Any]) -> TrainedR
                 run.save()
                 raise KeyboardInterrupt(f"; the same command resumes after {run.progress}")
         return run.result()
+
+
+def validate(state: TrainState, puzzles: Sequence[Puzzle], samples: int) -> Validation:
+    """Sample `samples` responses to each puzzle from the current weights, and grade them.
+
+    A validation selects the best checkpoint, so results are never reported on its puzzles, but on
+    the test set, by `tclue bench`. The seeds are the same each time, so two validations differ by
+    the weights alone.
+    """
+    state.engine.sync(state.policy)
+    requests = requests_for(state.tokenizer, puzzles, samples, seed=0, iteration=-1)
+    sampled = state.engine.sample(requests)
+    groups = grade_samples(state.tokenizer, state.grader, puzzles, requests, sampled)
+    accuracies = [mean(response.grade.accuracy for response in group.responses) for group in groups]
+    accuracy, summary = mean_interval(accuracies), describe(groups)
+    assert accuracy is not None
+    return Validation(accuracy, tuple(accuracies), summary["in_format"], summary["length"])
 
 
 def lock_folder(folder: Path) -> int:
@@ -109,14 +127,10 @@ class TrainingRun:
             self.guard = Guard(config.guard, entropy_weight=config.loss.entropy)
             last = broadcast_from_rank_zero(self.checkpoints.last)
             known_bytes = self._restore(last) if last else 0
-            self.report = RunReport(
-                folder,
-                config.train.iterations,
-                sinks,
-                # If the guard has stopped the run, the lines that show why stay readable.
-                None if self.checkpoints.stopped else known_bytes,
-                self.hour_usd,
-            )
+            # If the guard has stopped the run, the lines that show why stay readable.
+            length = None if self.checkpoints.stopped else known_bytes
+            written = metrics.Metrics(folder, sinks, length) if is_rank_zero() else None
+            self.report = RunReport(folder, config.train.iterations, written, self.hour_usd)
             resources.callback(self.report.close)
             self._resources = resources.pop_all()
 
@@ -196,11 +210,7 @@ class TrainingRun:
     def _validate(self) -> Alarm | None:
         """Measure accuracy on the validation puzzles, and remember the best step."""
         state, n = self.state, self.state.iteration
-        state.engine.sync(state.policy)
-        result = validate(
-            *(state.engine, state.tokenizer, state.grader, self.validation),
-            self.config.train.validation_samples,
-        )
+        result = validate(state, self.validation, self.config.train.validation_samples)
         accuracy = result.accuracy
         self.report.validation(n, result, final=self.done)
         alarm = self.guard.check_validation(result.by_puzzle)

@@ -2,8 +2,11 @@
 
 Every linear layer except the head gets an adapter, and only adapters are trained. The model keeps
 its class, so engines sample from it as usual; `merged_state` computes merged weights each time and
-leaves the model in training unchanged. With adapters switched off the model is the base, which
-serves as the reference of a KL term.
+leaves the model in training unchanged.
+
+The reference of a KL term is here too: with adapters it is the model with the adapters switched
+off, without a second copy on the GPU. Otherwise the first weights are kept on the CPU, and replace
+the policy's own while they are used.
 """
 
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tclue.errors import UserError
-from tclue_grpo.fsdp import full_state
+from tclue_grpo.fsdp import full_state, local_tensor
 
 NAME = "default"
 
@@ -54,14 +57,37 @@ def merged_state(module: nn.Module) -> dict[str, Tensor]:
     return {name.replace(".base_layer.", "."): weight for name, weight in state.items()}
 
 
-@contextmanager
-def adapters_off(module: nn.Module) -> Iterator[None]:
-    """Switch the adapters off within the block, so that the model is the base."""
-    layers = adapted_layers(module).values()
-    for layer in layers:
-        layer.enable_adapters(False)
-    try:
-        yield
-    finally:
+class Reference:
+    """The weights that a module has when this object is created."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._weights = {} if adapted_layers(module) else _copy_to_cpu(module)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Replace the module's weights by the reference's within the block."""
+        layers = adapted_layers(self._module).values()
+        policy_weights = _copy_to_cpu(self._module) if self._weights else {}
         for layer in layers:
-            layer.enable_adapters(True)
+            layer.enable_adapters(False)
+        _overwrite(self._module, self._weights)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.enable_adapters(True)
+            _overwrite(self._module, policy_weights)
+
+
+def _copy_to_cpu(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of a module's weights (this process's shards), on the CPU."""
+    weights = module.named_parameters()
+    return {name: local_tensor(weight).detach().to("cpu", copy=True) for name, weight in weights}
+
+
+@torch.no_grad()
+def _overwrite(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    parameters = dict(module.named_parameters())
+    for name, weight in weights.items():
+        local_tensor(parameters[name]).copy_(weight)

@@ -24,6 +24,7 @@ from tclue.journal import Journal
 from tclue_grpo.config import LogConfig
 
 FILE = "metrics.jsonl"
+SINKS = ("tensorboard", "wandb", "trackio")
 
 
 @dataclass(frozen=True)
@@ -117,20 +118,23 @@ def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
 def sinks(run: Path, config: Mapping[str, Any], options: LogConfig) -> list[Sink]:
     """The sinks that the section `log` enables. Raises UserError if a package is missing."""
     enabled = []
-    for name in ("tensorboard", "wandb", "trackio"):
+    for name in SINKS:
         if getattr(options, name):
             try:
-                is_tracker = name != "tensorboard"
-                sink = _tracker(name, run, config, options) if is_tracker else _tensorboard(run)
+                enabled.append(_sink(name, run, config, options.project))
             except ImportError:
                 raise missing_package(name) from None
-            enabled.append(sink)
     return enabled
 
 
-def _tensorboard(run: Path) -> Sink:
-    """TensorBoard's event files, in the run's folder."""
-    module: Any = importlib.import_module("torch.utils.tensorboard")
+def _sink(name: str, run: Path, config: Mapping[str, Any], project: str) -> Sink:
+    """TensorBoard's event files in the run's folder; or Weights & Biases; or trackio, like it."""
+    module: Any
+    if name != "tensorboard":
+        module = importlib.import_module(name)
+        tracker = module.init(project=project, name=run.name, config=dict(config))
+        return Sink(lambda step, numbers: tracker.log(dict(numbers), step=step), tracker.finish)
+    module = importlib.import_module("torch.utils.tensorboard")
     writer = module.SummaryWriter(str(run / "tensorboard"))
 
     def log(step: int, numbers: Mapping[str, float]) -> None:
@@ -138,13 +142,6 @@ def _tensorboard(run: Path) -> Sink:
             writer.add_scalar(name, value, step)
 
     return Sink(log, writer.close)
-
-
-def _tracker(package: str, run: Path, config: Mapping[str, Any], options: LogConfig) -> Sink:
-    """Weights & Biases, or trackio, which has the same interface."""
-    module: Any = importlib.import_module(package)
-    tracker = module.init(project=options.project, name=run.name, config=dict(config))
-    return Sink(lambda step, numbers: tracker.log(dict(numbers), step=step), tracker.finish)
 
 
 def missing_package(package: str) -> UserError:

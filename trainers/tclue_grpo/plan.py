@@ -1,20 +1,25 @@
 """Estimates the resources of a run before anything is loaded: `tclue train --dry-run`.
 
+* The machine is looked at without torch: GPUs by nvidia-smi, memory by the kernel.
 * Memory is computed, not measured, from what the optimizer and the packs need at once. A run that
   needs more than the machine has is refused with these numbers.
 * Hours are an estimate: floating-point operations over an assumed share of the peak. The
   assumptions are printed with it.
 """
 
+import os
+import subprocess
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
+from tclue.bench.models.memory import memory_bytes
 from tclue.errors import UserError
 from tclue.text import counted, money
 from tclue_grpo.config import Config
-from tclue_grpo.hardware import GB, Machine
 from tclue_grpo.model_size import Shape, shape_of
 
+GB = 1e9
+SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 # Dense bfloat16 operations per second of one GPU, from its data sheet, by a part of its name.
 PEAKS = {
     "H200": 989e12,
@@ -39,6 +44,44 @@ EASY_TOKENS, MIX_TOKENS = (680, 500), (1400, 1030)
 SPARE = 0.08
 # Values that a layer keeps for its backward pass, in multiples of its width and of its MLP's.
 KEPT_WIDTHS, KEPT_INNER = 10, 4
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware that a run may use."""
+
+    # name and bytes of each GPU
+    gpus: tuple[tuple[str, int], ...]
+    # bytes of main memory
+    memory: int
+    cores: int
+
+    @property
+    def summary(self) -> str:
+        """The machine in words."""
+        if not self.gpus:
+            return f"no GPU, {self.cores} CPU cores, {self.memory / GB:.0f} GB of memory"
+        name, memory = self.gpus[0]
+        return f"{len(self.gpus)} x {name} of {memory / GB:.0f} GB"
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    return Machine(_gpus(), memory_bytes(), len(os.sched_getaffinity(0)))
+
+
+def _gpus() -> tuple[tuple[str, int], ...]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        done = subprocess.run(SMI, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        # No driver, no GPU.
+        return ()
+    rows = [line.rpartition(", ") for line in done.stdout.splitlines() if line.strip()]
+    gpus = [(name, int(mebibytes) * 2**20) for name, _, mebibytes in rows if mebibytes.isdecimal()]
+    if visible is None:
+        return tuple(gpus)
+    return tuple(gpus[int(i)] for i in visible.split(",") if i.isdecimal() and int(i) < len(gpus))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ within one `forward`, as FSDP2 requires.
 
 * `HfPolicy` is the default backend, a transformers model. On a CPU its attention is `sdpa` with a
   boolean mask, on CUDA `flex_attention` with a block mask. It is never `eager`, which would add a
-  boolean mask to the scores. `build_policy` loads it, and refuses models that it would get wrong.
-* `backend_torchtune` is the other backend; adapters are in `lora`, the KL term's reference in
-  `reference`.
+  boolean mask to the scores. `build` loads it, and refuses models that it would get wrong.
+* `backend_torchtune` is the other backend; adapters and the KL term's reference are in `lora`.
 """
 
 from pathlib import Path

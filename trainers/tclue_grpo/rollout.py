@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tclue.bench.models.chat_template import prompt_ids, seed_of
-from tclue.bench.models.thinking import Thinking
+from tclue.bench.models.chat_template import Thinking, prompt_ids, seed_of
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.grading.grade import Grade, Grader
 from tclue.puzzle.puzzle import Puzzle

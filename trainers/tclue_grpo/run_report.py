@@ -1,32 +1,50 @@
-"""A run's output: metrics, plots and live view. With several processes, process 0 writes it."""
+"""A run's output: metrics, plots and live view. With several processes, process 0 writes it.
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+On a terminal the view is a live table. In a log each iteration is a line, at most one in ten
+seconds; an alarm, a validation and the last iteration are always printed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from tclue.bench.stats.intervals import Estimate
+from tclue.progress import SECONDS_BETWEEN_LINES
+from tclue.text import money
 from tclue_grpo import diagnose_reward, metrics, plots
-from tclue_grpo.distributed import is_rank_zero
-from tclue_grpo.live_view import View
-from tclue_grpo.metrics import Metrics, Sink
-from tclue_grpo.validate import Validation
+from tclue_grpo.metrics import Metrics
+
+STAGES = ("puzzles_s", "sample_s", "grade_s", "pack_s", "train_s")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The result of a validation."""
+
+    # mean over puzzles of the mean accuracy of their responses, with its 95% interval
+    accuracy: Estimate
+    # [puzzle] mean accuracy of each puzzle's responses
+    by_puzzle: tuple[float, ...]
+    # share of the responses with an answer to every question
+    in_format: float
+    # mean tokens of a response
+    length: float
 
 
 class RunReport:
     """Writes a run's metrics and plots, and shows its progress; close it at the end."""
 
     def __init__(
-        self,
-        folder: Path,
-        iterations: int,
-        sinks: Sequence[Sink] = (),
-        known_bytes: int | None = 0,
-        hour_usd: float = 0.0,
+        self, folder: Path, iterations: int, written: Metrics | None, hour_usd: float
     ) -> None:
-        """Keep the first `known_bytes` of existing metrics; None keeps them all."""
-        self._folder, self._iterations = folder, iterations
-        self._metrics = Metrics(folder, sinks, known_bytes) if is_rank_zero() else None
+        """`written` are the metrics, open for writing in process 0, and None in the others."""
+        self._folder, self._iterations, self._metrics = folder, iterations, written
         self._view = View(folder.name, iterations, hour_usd=hour_usd)
 
     @property
@@ -71,3 +89,106 @@ class RunReport:
         """Close the file and the sinks."""
         if self._metrics:
             self._metrics.close()
+
+
+class View:
+    """Shows one run; `showing` opens the live table if there is a terminal."""
+
+    def __init__(
+        self, name: str, total: int, *, hour_usd: float = 0.0, out: TextIO | None = None
+    ) -> None:
+        """`total` is the number of iterations; `hour_usd` is the machine's price, 0 if unknown."""
+        self._name, self._total, self._hour_usd = name, total, hour_usd
+        self._out = out or sys.stderr
+        self._live: Any = None
+        # seconds of each stage in this session; of all training, and of earlier sessions
+        self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._trained_s, self._earlier_s = 0.0, 0.0
+        self._counted = 0
+        self._last_line_s = float("-inf")
+        self._validation = ""
+
+    @contextmanager
+    def showing(self, trained_s: float = 0.0) -> Iterator[View]:
+        """Show the run while the block runs; `trained_s` is the training time so far."""
+        self._earlier_s = trained_s
+        if not self._out.isatty():
+            yield self
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(file=self._out), auto_refresh=False) as self._live:
+            yield self
+        self._live = None
+
+    def iteration(self, numbers: Mapping[str, Any], trained_s: float) -> None:
+        """Show an iteration's numbers, with its `timings`, and the training time so far."""
+        self._trained_s, self._counted = trained_s, self._counted + 1
+        for stage in STAGES:
+            self._stages[stage] += numbers["timings"].get(stage, 0.0)
+        rows = self.rows(numbers)
+        if self._live:
+            from rich.table import Table
+
+            table = Table(title=self._name, show_header=False)
+            for name, value in rows.items():
+                table.add_row(name, value)
+            self._live.update(table, refresh=True)
+        elif (
+            numbers["iteration"] >= self._total
+            or time.monotonic() - self._last_line_s >= SECONDS_BETWEEN_LINES
+        ):
+            self._last_line_s = time.monotonic()
+            self._print(", ".join(f"{name} {value}" for name, value in rows.items()))
+
+    def validation(self, iteration: int, mean: Estimate) -> None:
+        """Show a validation's accuracy with its interval."""
+        self._validation = f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] at {iteration}"
+        if not self._live:
+            self._print(f"validation {self._validation}")
+
+    def say(self, text: str) -> None:
+        """Print a line that stays: an alarm, a rollback, the folder of a checkpoint."""
+        if self._live:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            self._print(text)
+
+    def rows(self, numbers: Mapping[str, Any]) -> dict[str, str]:
+        """The rows of the table for an iteration: label and text."""
+        timings = numbers["timings"]
+        iteration = numbers["iteration"]
+        sampled = numbers["sampled_tokens"]
+        learned = sampled + numbers["prompt_tokens"]
+        mean_s = (self._trained_s - self._earlier_s) / self._counted
+        total_s = max(1e-9, sum(self._stages.values()))
+        shares = (f"{s.removesuffix('_s')} {t / total_s:.0%}" for s, t in self._stages.items())
+        rows = {
+            "iteration": f"{iteration}/{self._total}",
+            "reward": _number(numbers["reward"], 3),
+            "accuracy": _number(numbers["accuracy"], 3),
+            "validation": self._validation,
+            "entropy": _number(numbers.get("entropy"), 4),
+            "length": _number(numbers["length"], 0),
+            "truncated": f"{numbers['truncated']:.0%}",
+            "sampling": f"{sampled / max(1e-9, timings.get('sample_s', 0.0)):,.0f} tokens/s",
+            "training": f"{learned / max(1e-9, timings.get('train_s', 0.0)):,.0f} tokens/s",
+            "time": " ".join(shares),
+            "left": _duration(mean_s * (self._total - iteration)),
+            "cost": money(self._trained_s / 3600 * self._hour_usd if self._hour_usd else None),
+        }
+        return {name: value for name, value in rows.items() if value}
+
+    def _print(self, text: str) -> None:
+        print(f"{self._name}: {text}", file=self._out, flush=True)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "none" if value is None else f"{value:.{digits}f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -24,14 +24,13 @@ from tclue_grpo.config import Config, UpdateConfig
 from tclue_grpo.data import Puzzles
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, full_tensor
 from tclue_grpo.engines import Engine
+from tclue_grpo.lora import Reference
 from tclue_grpo.losses import Scale, aggregate_steps, pack_loss
 from tclue_grpo.objectives import OBJECTIVES, mismatch_weights
 from tclue_grpo.packing import Pack, pack_groups, packs_of_this_rank
 from tclue_grpo.policy import Policy
-from tclue_grpo.reference import Reference
-from tclue_grpo.rewards import advantages, has_spread, rewards
+from tclue_grpo.rewards import advantages, reward_of, shuffle_rewards
 from tclue_grpo.rollout import Group, Numbers, describe, grade_samples, requests_for
-from tclue_grpo.shaping import shuffle_rewards
 
 # A pack's old log-probabilities [target] in the ratio, None for those of its own training forward;
 # and the reference's, None without a KL term.
@@ -135,7 +134,8 @@ def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
             values = advantages([r.reward for r in group.responses], config.advantage.divide_by_std)
             for response, value in zip(group.responses, values, strict=True):
                 response.advantage = value
-            (kept if has_spread(group) else dropped).append(group)
+            # Equal rewards give no gradient.
+            (kept if any(values) else dropped).append(group)
     return kept, dropped
 
 
@@ -147,11 +147,11 @@ def sample(state: TrainState, puzzles: Sequence[Puzzle]) -> list[Group]:
         requests = requests_for(tokenizer, puzzles, count, seed, state.iteration)
         samples = state.engine.sample(requests)
     with state.timed("grade_s"):
+        limit = config.rollout.max_tokens
         groups = grade_samples(tokenizer, state.grader, puzzles, requests, samples)
         for group in groups:
-            group_rewards = rewards(group, config.reward, config.rollout.max_tokens)
-            for response, reward in zip(group.responses, group_rewards, strict=True):
-                response.reward = reward
+            for response in group.responses:
+                response.reward = reward_of(group, response, config.reward, limit)
     return groups
 
 
@@ -194,11 +194,9 @@ def update(state: TrainState, batches: Sequence[Sequence[Pack]]) -> Numbers:
             if options.tis_cap or options.sequence_mask:
                 trust = mismatch_weights(old if options.old == "trainer" else new, pack, options)
             objective = OBJECTIVES[options.objective]
-            loss, pack_numbers = pack_loss(
-                objective, stats, pack, old, scale, options, reference, trust
-            )
+            loss, part = pack_loss(objective, stats, pack, old, scale, options, reference, trust)
             optimizer.backward(loss)
-            numbers[-1].append(pack_numbers)
+            numbers[-1].append(part)
         steps.append(optimizer.step(rate))
     change = mean_abs_logprob_change(policy, batches[0][0], new_logprobs[0])
     totals = {

@@ -11,11 +11,14 @@ from typing import Any
 from tclue.bench.models.loading import check_folder
 from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import load_set
 from tclue.trainers import PresetLine, TrainedRun, TrainingPlan, TrainRequest
-from tclue_grpo import config_file, plan, preflight
+from tclue_grpo import config_file, plan
 from tclue_grpo.config import Config
-from tclue_grpo.hardware import Machine, this_machine
+from tclue_grpo.metrics import SINKS, missing_package
 from tclue_grpo.model_size import resolve_base, shape_of
+from tclue_grpo.plan import Machine, this_machine
 
 
 class GRPO:
@@ -57,7 +60,7 @@ class GRPO:
         plan.refuse_unfit(preset or name, config, is_for_gpus(preset), machine)
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise UserError('training needs torch and transformers: pip install "tclue[train]"')
-        preflight.check(config, on_gpu=bool(machine.gpus))
+        preflight(config, on_gpu=bool(machine.gpus))
         manifest = kept_fields(config, preset, on_gpu=bool(machine.gpus))
         if base.is_dir():
             manifest["base_checkpoint"] = fingerprint(base)
@@ -67,6 +70,58 @@ class GRPO:
         from tclue_grpo.launch import run_training
 
         return run_training(config, folder, manifest, _process_count(config, machine))
+
+
+def preflight(config: Config, *, on_gpu: bool = False) -> None:
+    """Raise UserError for what would stop a run later, after hours.
+
+    A run's folder fixes its configuration. So an impossible configuration is refused before the
+    folder exists, and the corrected command can start afresh.
+    """
+    validation = _puzzles("train.validation", config.train.validation)
+    reported = _puzzles("bench.puzzles", config.bench.puzzles)
+    if both := {p.prompt for p in validation} & {p.prompt for p in reported}:
+        raise UserError(
+            f"bench.puzzles is {config.bench.puzzles}, which has {len(both)} of the puzzles of "
+            f"train.validation, {config.train.validation}: expected none, because the best step is "
+            "chosen on these and results are reported on those"
+        )
+    for name in SINKS:
+        if getattr(config.log, name) and find_spec(name) is None:
+            raise missing_package(name)
+    if plan.uses_vllm(config, on_gpu):
+        from tclue_grpo.vllm_server import find_python
+
+        find_python(config.rollout.vllm_python)
+    _check_lengths(config, validation[: config.train.validation_puzzles or None])
+
+
+def _puzzles(option: str, name: str) -> tuple[Puzzle, ...]:
+    """A set's puzzles. Raises UserError if it has none."""
+    puzzles = load_set(name).puzzles
+    if not puzzles:
+        raise UserError(f"{option} is {name}, which has no puzzle: expected one or more")
+    return puzzles
+
+
+def _check_lengths(config: Config, puzzles: tuple[Puzzle, ...]) -> None:
+    """Refuse packs, or a context, too short for these prompts with responses at the limit."""
+    from tclue.bench.models.chat_template import check_hub_name, prompt_ids
+
+    base = resolve_base(config.model.base)
+    if not Path(base).expanduser().is_dir():
+        check_hub_name(base, base)
+        return  # its tokenizer would have to be fetched
+    from tclue_grpo.build import load_tokenizer, max_sequence_length
+
+    tokenizer, limit = load_tokenizer(base), max_sequence_length(config, base)
+    prompt = max(len(prompt_ids(tokenizer, puzzle)) for puzzle in puzzles)
+    if (needed := prompt + config.rollout.max_tokens) > limit:
+        limited_by = "packing.length" if limit == config.packing.length else "the model's context"
+        raise UserError(
+            f"{limited_by} is {limit} tokens: expected at least {needed}, for the longest prompt "
+            f"of train.validation ({prompt}) and rollout.max_tokens ({config.rollout.max_tokens})"
+        )
 
 
 def joined_machine(machine: Machine) -> Machine:

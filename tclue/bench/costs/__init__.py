@@ -10,8 +10,8 @@ and source) and the dollars that each response cost, in parts.
   never 0.
 * `price_book` chooses the prices of a run: the user's options, then the price books (the user's own
   and `bench/data/prices.toml`), then litellm's list. It also computes a second figure with
-  litellm's own calculator. Both are recorded.
-* `terms` has the arguments of a request that decide its price, such as the service tier.
+  litellm's own calculator. Both are recorded. `terms` are the arguments that decide a
+  request's price, such as the service tier.
 
 `models` chooses prices when it resolves a name, `runs` prices each response, and `stats` adds up.
 """

@@ -208,6 +208,13 @@ def repriced(usage: Usage, prices: Prices) -> float | None:
     return None if parts is None else math.fsum(parts.values())
 
 
+def total_usd(amounts: Iterable[float | None]) -> float | None:
+    """The sum of amounts; None if one is None."""
+    amounts = list(amounts)
+    known = [amount for amount in amounts if amount is not None]
+    return math.fsum(known) if len(known) == len(amounts) else None
+
+
 def agree(ours_usd: float, theirs_usd: float) -> bool:
     """Whether the figures of two calculators are equal within 0.5%."""
     return math.isclose(ours_usd, theirs_usd, rel_tol=TOLERANCE)
@@ -242,11 +249,9 @@ def agreement(
     ]
     if prices.source == "litellm":
         notes.append("not in the price book: counted at litellm's price")
-    for name, pairs in (
-        ("the provider", [(ours, reported) for ours, reported, _ in bills if reported is not None]),
-        ("litellm", [(ours, litellm) for ours, _, litellm in bills if litellm is not None]),
-    ):
-        known = [(ours, theirs) for ours, theirs in pairs if ours is not None]
+    for name, place in (("the provider", 1), ("litellm", 2)):
+        pairs = [(bill[0], bill[place]) for bill in bills]
+        known = [(a, b) for a, b in pairs if a is not None and b is not None]
         if differing := sum(not agree(ours, theirs) for ours, theirs in known):
             ours_usd, theirs_usd = (math.fsum(column) for column in zip(*known, strict=True))
             notes.append(

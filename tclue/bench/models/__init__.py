@@ -11,7 +11,7 @@ seconds, or a failure and what to do about it.
 * `hosted` uses litellm. `wire` captures and reads what the provider really sent, and `failures`
   decides what to do about an error.
 * `local` runs a checkpoint with transformers, also one of a training run. The trainer uses its
-  `loading`, `decode`, `memory`, `chat_template` and `thinking` too.
+  `loading`, `decode`, `memory` and `chat_template` too.
 * `listing` is `tclue models`.
 
 `runs` sends the requests. Nothing here writes a record.

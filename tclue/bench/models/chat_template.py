@@ -1,6 +1,15 @@
-"""Code that `hf:` models and trainers share: prompt tokens, end tokens, seeds, common errors.
+"""Code that `hf:` models and trainers share: prompt tokens, reasoning, end tokens, common errors.
 
 This module imports neither torch nor transformers: tokenizers and configurations are arguments.
+
+`Thinking` separates reasoning from the answer in a response's tokens, by its tokenizer's marks.
+Marks are often special tokens, which decoding drops, and many chat templates write the opening mark
+themselves. So the prompt's end and the response's tokens are read, not a decoded text.
+
+* Reasoning that is never closed leaves no answer, whether the prompt or the response opened it.
+* A closing mark without an opening one ends reasoning that began with the response.
+* A tokenizer's marks are its tokens and what its chat template contains. Without any in prompt and
+  response, the text is what decoding gives.
 """
 
 import hashlib
@@ -17,6 +26,25 @@ from tclue.puzzle.puzzle import Puzzle
 
 # transformers' warnings that a checkpoint may be read wrongly; `loading` checks its weights.
 _TOLD = re.compile("incorrect regex pattern|rope_parameters|quantization type")
+_TAGS = "(?i:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
+_CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
+# Patterns of the marks that open and close reasoning.
+_MARKS = (
+    (rf"<{_TAGS}>", rf"</{_TAGS}>"),  # DeepSeek, EXAONE, GLM, Nemotron, Olmo, Qwen and many more
+    (r"\[THINK\]", r"\[/THINK\]"),  # Mistral
+    ("◁think▷", "◁/think▷"),  # Kimi
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Cohere
+    (r"<\|think:start\|>", r"<\|think:end\|>"),  # Solar
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker
+    ("Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),  # Apriel
+    (r"<\|channel>(?:thought\n)?", r"<channel\|>"),  # Gemma
+    # gpt-oss: every channel other than `final` is reasoning.
+    (
+        rf"{_CHANNEL}(?!final)(?:[^<]*<\|message\|>)?",
+        rf"{_CHANNEL}final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
+    ),
+)
 
 
 def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
@@ -31,15 +59,20 @@ def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
     except Exception as error:  # a template can raise anything
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{name}: its chat template fails: {reason}") from None
-    # A template may change the spaces of a message, or quote it.
-    last_words = map(re.escape, puzzle.prompt.split()[-12:])
-    end = max((m.end() for m in re.finditer(r"(?:\s|\\n)+".join(last_words), text)), default=0)
+    end = _end(puzzle, text)
     if not end:
         raise UserError(
             f"{name}: its chat template leaves out the puzzle: expected one that writes the "
             "content of a user message"
         )
     return text[:end], text[end:]
+
+
+def _end(puzzle: Puzzle, text: str) -> int:
+    """Where the last words of a puzzle's prompt end in a text, for the last time; 0 if nowhere."""
+    # A template may change the spaces of a message, or quote it.
+    last_words = map(re.escape, "".join(puzzle.prompt.split())[-60:])
+    return max((m.end() for m in re.finditer(r"(?:\s|\\n)*".join(last_words), text)), default=0)
 
 
 def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
@@ -53,17 +86,63 @@ def prompt_ids(tokenizer: Any, puzzle: Puzzle) -> list[int]:
 def prompts_sha256(tokenizer: Any, puzzles: Sequence[Puzzle], config: Any) -> str:
     """Hex SHA-256 of the rendered prompts of puzzles.
 
-    `config` is the configuration of a text model. Raises UserError if its vocabulary is too small.
+    `config` is the configuration of a text model. Raises UserError if its vocabulary is too small,
+    or if the tokenizer does not know the words of the puzzles.
     """
     digest, size = hashlib.sha256(), getattr(config, "vocab_size", None) or sys.maxsize
     for puzzle in puzzles:
         digest.update("".join(prompt_parts(tokenizer, puzzle)).encode() + b"\0")
-        if (largest := max(prompt_ids(tokenizer, puzzle))) >= size:
+        ids = prompt_ids(tokenizer, puzzle)
+        # transformers makes a tokenizer without words if its files are missing.
+        if not _end(puzzle, tokenizer.decode(ids)):
+            raise UserError(
+                f"{tokenizer.name_or_path}: its tokenizer cannot write the puzzle: expected the "
+                "files of its tokenizer, such as tokenizer.json"
+            )
+        if (largest := max(ids)) >= size:
             raise UserError(
                 f"{tokenizer.name_or_path}: a prompt has the token {largest}, and vocab_size in "
                 f"config.json is {size}: expected the tokenizer of the same checkpoint"
             )
     return digest.hexdigest()
+
+
+class Thinking:
+    """The marks of one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        own = "\n".join((str(tokenizer.chat_template), *tokenizer.get_added_vocab()))
+        marks = [pair for pair in _MARKS if re.search("|".join(pair), own)] or [("(?!)", "(?!)")]
+        opening, closing = map("|".join, zip(*marks, strict=True))
+        self._marks = re.compile(f"(?P<opening>{opening})|{closing}")
+        added = tokenizer.added_tokens_decoder.values()
+        special = sorted((token.content for token in added if token.special), reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special)) or "(?!)")
+
+    def begins_inside(self, puzzle: Puzzle) -> bool:
+        """Whether the end of a puzzle's prompt, after the user's message, opens reasoning."""
+        return self._parts(prompt_parts(self._tokenizer, puzzle)[1], inside=False)[2]
+
+    def split(self, ids: Sequence[int], *, inside: bool) -> tuple[str, str | None]:
+        """The text and the reasoning (None if there is none) of a response's tokens."""
+        raw = self._tokenizer.decode(ids, skip_special_tokens=False)
+        if not inside and not self._marks.search(raw):
+            return self._tokenizer.decode(ids, skip_special_tokens=True), None
+        text, reasoning, _ = self._parts(raw, inside=inside)
+        return text, reasoning or None
+
+    def _parts(self, raw: str, *, inside: bool) -> tuple[str, str, bool]:
+        """Answer and reasoning without special tokens, and whether `raw` ends inside reasoning."""
+        parts, start = {False: "", True: ""}, 0  # by whether it is reasoning
+        for mark in self._marks.finditer(raw):
+            parts[inside] += f"{raw[start : mark.start()]}\n"
+            if not inside and not mark["opening"]:
+                parts = {False: "", True: parts[True] + parts[False]}
+            inside, start = bool(mark["opening"]), mark.end()
+        parts[inside] += raw[start:]
+        text, reasoning = (self._special.sub("", part).strip() for part in parts.values())
+        return text, reasoning, inside
 
 
 def seed_of(name: str) -> int:

@@ -39,20 +39,16 @@ AT_WORK_S = 10.0
 Ending = Literal["answered", "truncated", "refused", "broken"]
 # Finish reasons, in lower case: OpenAI's, Anthropic's, Gemini's, Cohere's, Mistral's, those of
 # servers such as vLLM and TGI, and those that OpenRouter passes on.
-_ENDINGS: dict[str, Ending] = {
-    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "completed", "complete"), "answered"),
-    **dict.fromkeys(
-        ("eos", "eos_token", "end", "finish", "finished", "done", "normal"), "answered"
-    ),
-    **dict.fromkeys(("tool_calls", "tool_use", "tool_call", "function_call"), "answered"),
-    **dict.fromkeys(("length", "max_tokens", "max_length", "model_length"), "truncated"),
-    "context": "truncated",  # that of `hf:` models
-    **dict.fromkeys(("max_output_tokens", "max_new_tokens", "max_completion_tokens"), "truncated"),
-    **dict.fromkeys(("model_context_window_exceeded", "context_length_exceeded"), "truncated"),
-    **dict.fromkeys(("content_filter", "content_filtered", "refusal", "sensitive"), "refused"),
-    **dict.fromkeys(("safety", "prohibited_content", "blocklist", "spii"), "refused"),
-    **dict.fromkeys(("recitation", "language", "guardrail_intervened", "error_toxic"), "refused"),
+_REASONS: dict[Ending, str] = {
+    "answered": "stop end_turn stop_sequence completed complete eos eos_token end finish finished "
+    "done normal tool_calls tool_use tool_call function_call",
+    # `context` is that of `hf:` models.
+    "truncated": "length max_tokens max_length model_length context max_output_tokens "
+    "max_new_tokens max_completion_tokens model_context_window_exceeded context_length_exceeded",
+    "refused": "content_filter content_filtered refusal sensitive safety prohibited_content "
+    "blocklist spii recitation language guardrail_intervened error_toxic",
 }
+_ENDINGS = {reason: end for end, reasons in _REASONS.items() for reason in reasons.split()}
 
 
 def ending(finish_reason: str | None) -> Ending:
@@ -85,29 +81,28 @@ DAY = Failure("stop", "the day's quota is used up: wait for the next day, or rai
 MODEL = Failure("stop", "the server does not know this model: check its name and --api-base")
 SETTING = Failure("stop", "the model does not support a setting: leave it out")
 MAYBE_PAID = Failure("maybe-paid")
+REFUSED = Failure("refused")
 
 # Words that appear only if an account has no credit. "Exceeded your quota" can be a rate limit.
 _MONEY = re.compile(
-    r"insufficient_quota|billing_(hard_limit_reached|not_active|error)|credit balance"
-    r"|insufficient (balance|credits)|exceeded_current_quota_error",
-    re.IGNORECASE,
+    r"(?i)insufficient_quota|billing_(hard_limit_reached|not_active|error)|credit balance"
+    r"|insufficient (balance|credits)|exceeded_current_quota_error"
 )
-_DAY = re.compile(r"per[ _-]?day", re.IGNORECASE)
+_DAY = re.compile(r"(?i)per[ _-]?day")
 _KEY_WRONG = re.compile(
-    r"api_key_invalid|invalid_api_key|api key (not valid|expired|not found)", re.IGNORECASE
+    r"(?i)api_key_invalid|invalid_api_key|api key (not valid|expired|not found)"
 )
 _SETTING = re.compile(
-    r"unsupported_(parameter|value)|unknown_parameter|unsupported (parameter|value)"
+    r"(?i)unsupported_(parameter|value)|unknown_parameter|unsupported (parameter|value)"
     r"|unrecognized request argument|extra inputs are not permitted|extra_forbidden"
-    r"|does not support (the )?(parameter|setting)|unknown name",
-    re.IGNORECASE,
+    r"|does not support (the )?(parameter|setting)|unknown name"
 )
-_MODEL = re.compile(r"model_not_found|model not exist|not a valid model id", re.IGNORECASE)
+_MODEL = re.compile(r"(?i)model_not_found|model not exist|not a valid model id")
 _FLAGGED = re.compile(
-    r"content_policy_violation|content_filter|invalid_prompt|moderation|flagged", re.IGNORECASE
+    r"(?i)content_policy_violation|content_filter|invalid_prompt|moderation|flagged"
 )
 _DELAY = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
-_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"(?i)request too large")
 
 
 def of_status(
@@ -125,7 +120,7 @@ def of_status(
         case 402:
             return MONEY if wait_s is None else _again(wait_s, busy=True)
         case 403:
-            return Failure("refused") if _FLAGGED.search(body) else RIGHTS
+            return REFUSED if _FLAGGED.search(body) else RIGHTS
         case 404:
             return MODEL
         case 429 if _DAY.search(body):
@@ -138,15 +133,8 @@ def of_status(
         if status in (504, 524) or waited_s > AT_WORK_S:
             return MAYBE_PAID
         return _again(wait_s, busy=status in (503, 529))
-    for pattern, failure in (
-        (_KEY_WRONG, KEY),
-        (_MODEL, MODEL),
-        (_SETTING, SETTING),
-        (_FLAGGED, Failure("refused")),
-    ):
-        if pattern.search(body):
-            return failure
-    return Failure("failed")
+    known = ((_KEY_WRONG, KEY), (_MODEL, MODEL), (_SETTING, SETTING), (_FLAGGED, REFUSED))
+    return next((failure for words, failure in known if words.search(body)), Failure("failed"))
 
 
 def _again(wait_s: float | None, busy: bool) -> Failure:
@@ -175,10 +163,11 @@ def retry_after_s(headers: Mapping[str, str], body: str, now_s: float) -> float 
 
 
 def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Failure:
-    """The failure for a request without a status; `waited_s` is the time since it was sent.
+    """The failure for a request without a status; `waited_s` is the time since it began.
 
-    litellm wraps errors differently for each provider, but the HTTP client's own error is always at
-    the end of the chain of causes.
+    `sent` says whether it was seen to be sent, which shows only if it is captured. litellm wraps
+    errors differently for each provider, but the HTTP client's own error is always at the end of
+    the chain of causes.
     """
     import aiohttp
     import httpx
@@ -193,9 +182,9 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
         if isinstance(cause, ModuleNotFoundError) and not sent:
             return Failure("stop", f"litellm needs the module {cause.name}: install its package")
         if isinstance(cause, TimeoutError | httpx.TimeoutException):
-            return MAYBE_PAID if sent else Failure("again")
+            return MAYBE_PAID
         if isinstance(cause, httpx.TransportError):
-            return MAYBE_PAID if sent and waited_s > AT_WORK_S else Failure("again")
+            return MAYBE_PAID if waited_s > AT_WORK_S else Failure("again")
     return MAYBE_PAID if sent else Failure("stop", "the request cannot be sent: correct it first")
 
 

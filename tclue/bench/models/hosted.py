@@ -15,6 +15,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import re
 import time
@@ -37,9 +38,6 @@ from tclue.config_files import merged
 from tclue.errors import UserError
 from tclue.secrets import clean
 
-# Requests are prepared one at a time if replies take at least this long (see `_turn`).
-TURNS_FROM_S = 0.1
-LONGEST_TURN_S = 0.05  # the longest time that the next request waits for one to be prepared
 CONNECT_S = 30.0
 _PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
@@ -91,9 +89,6 @@ class HostedModel(Model):
             # The executor retries and counts. This also turns off the HTTP client's own retries.
             "num_retries": 0,
         }
-        self._preparation_lock = asyncio.Lock()
-        # latency of the last reply
-        self._latency_s = TURNS_FROM_S
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Send each request once."""
@@ -109,50 +104,44 @@ class HostedModel(Model):
             try:
                 async with self._time_limits(captured):
                     try:
-                        async with self._turn(captured):
-                            start = time.perf_counter()
-                            response = await self._litellm.acompletion(
-                                messages=messages, seed=seed, **self._arguments
-                            )
+                        response = await self._litellm.acompletion(
+                            messages=messages, seed=seed, **self._arguments
+                        )
                         given, usage = await _litellm_reply(response, captured)
                     finally:
                         if captured.stream:
                             await captured.stream.aclose()
             except Exception as raised:  # litellm's types differ by provider; see `failures`
                 error = raised
-        latency_s = self._latency_s = time.perf_counter() - start
+        latency_s = time.perf_counter() - start
         captured.reading.finish()
-        if not captured.reading.recognized and given.error:
+        read = captured.reading.recognized
+        if not read and captured.status and given.finish_reason is None:
             error = error or ValueError("no event has a known form")
         if failed := self._failed(captured, error, latency_s):
             return failed
         # The price of a server of one's own is not that of the provider whose protocol it uses.
         cost_usd = litellm_usd(self._litellm, self._name, None if self.resolved.api_base else usage)
-        if captured.reading.recognized:
-            reply, streamed = captured.reading.reply, bool(captured.reading.streamed)
-            ended = bool(reply.finish_reason or reply.blocked) or not streamed
-            tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
-            counts = read_usage(
-                reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
-            )
-        else:
-            reply, streamed, counts = given, False, read_usage(given.usage)
+        reply = captured.reading.reply if read else given
+        streamed = bool(captured.reading.streamed) if read else self.resolved.stream
+        ended = bool(reply.finish_reason or reply.blocked) or not streamed
+        tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
+        counts = read_usage(
+            reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
+        )
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
-    def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], None]:
-        """A function that records the first request, and refuses one that differs from it."""
+    def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], str | None]:
+        """A function that records the first request, and says why one that differs is refused."""
 
-        def check(origin: str, body: Mapping[str, Any]) -> None:
+        def check(origin: str, body: Mapping[str, Any]) -> str | None:
             sent = {"url": origin, "body": _without_prompt(body, prompt.strip())}
             # A protocol may write the prompt in another way. Then every body is different.
             if _PROMPT not in json.dumps(sent):
-                return
-            if self.sent is None:
-                self.sent = sent
-            if difference := _difference(self.sent, sent):
-                raise wire.RefusedRequestError(
-                    f"the request differs from the first one of this run: {difference}"
-                )
+                return None
+            self.sent = self.sent or sent
+            words = "the request differs from the first one of this run"
+            return (found := _difference(self.sent, sent)) and f"{words}: {found}"
 
         return check
 
@@ -160,60 +149,27 @@ class HostedModel(Model):
     async def _time_limits(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
         """Raise TimeoutError, which says why, after silence or if the whole takes too long."""
         loop = asyncio.get_running_loop()
-        silence_s, whole_s = self.resolved.silence_timeout_s, self.resolved.timeout_s
-        end_s = None if whole_s is None else loop.time() + whole_s
+        silence_s = self.resolved.silence_timeout_s or math.inf
+        whole_s = self.resolved.timeout_s or math.inf
+        end_s = loop.time() + whole_s
 
         def heard() -> None:
-            quiet_until_s = None if silence_s is None else loop.time() + silence_s
-            limits = [limit for limit in (end_s, quiet_until_s) if limit is not None]
-            if limits and not timer.expired():
-                timer.reschedule(min(limits))
+            if not timer.expired():
+                timer.reschedule(min(end_s, loop.time() + silence_s))
 
         try:
             async with asyncio.timeout(None) as timer:
                 heard()
                 captured.when_heard = heard
-                try:
-                    yield
-                finally:
-                    captured.when_heard = wire.nothing
+                yield
         except TimeoutError:
             if not timer.expired():
                 raise
-            if end_s is not None and loop.time() >= end_s:
+            if loop.time() >= end_s:
                 reason = f"no whole reply within {whole_s:g} s (--request-timeout)"
             else:
                 reason = f"nothing was received for {silence_s:g} s (--silence-timeout)"
             raise TimeoutError(reason) from None
-
-    @asynccontextmanager
-    async def _turn(self, captured: wire.CapturedReply) -> AsyncIterator[None]:
-        """Prepare one request at a time, until it is sent.
-
-        litellm takes milliseconds of processor time to prepare a request. If each is sent as soon
-        as it is ready, the provider can work meanwhile; if all were prepared at once, the first
-        would have to wait for the last. With very fast replies this would only add waiting.
-        """
-        if self._latency_s < TURNS_FROM_S:
-            yield
-            return
-        await self._preparation_lock.acquire()
-        holding = True
-
-        def release() -> None:
-            nonlocal holding
-            if holding:
-                holding = False
-                self._preparation_lock.release()
-
-        captured.when_sent = release
-        # If nothing is captured, nothing reports that the request was sent.
-        timer = asyncio.get_running_loop().call_later(LONGEST_TURN_S, release)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            release()
 
     def _failed(
         self, captured: wire.CapturedReply, error: Exception | None, latency_s: float
@@ -222,7 +178,7 @@ class HostedModel(Model):
         status, reading = captured.status, captured.reading
         reply, body = reading.reply, reading.body().decode("utf-8", "replace")
         if captured.refused:
-            failure, message = Failure("stop", f"{captured.refused}"), "the request was not sent"
+            failure, message = Failure("stop", captured.refused), "the request was not sent"
         elif status in wire.REDIRECTS:
             message = f"{status}: a redirect without a target, or one too many"
             failure = Failure("stop", "the server redirects without end: check --api-base")
@@ -320,8 +276,6 @@ async def _litellm_reply(response: Any, captured: wire.CapturedReply) -> tuple[R
     # What the server sent; the chunks may have an invented one.
     reason = response.received_finish_reason
     reply.finish_reason = reason if isinstance(reason, str) else None
-    if reply.finish_reason is None:
-        reply.error = reply.error or {"message": "the reply was cut off: it has no finish reason"}
     return reply, usage
 
 
@@ -362,7 +316,7 @@ def _completion(
         finish_reason=finish_reason,
         usage=usage,
         latency_s=latency_s,
-        litellm_usd=litellm_cost_usd if usage.raw else None,
+        cost_litellm_usd=litellm_cost_usd if usage.raw else None,
         model_id=reply.model_id,
         provider=reply.provider,
         refused=refused,

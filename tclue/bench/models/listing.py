@@ -110,7 +110,7 @@ def list_models(registry_file: Path | None = None) -> list[ModelListing]:
 
 def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> ModelListing:
     host = facts.hosts[0]
-    model = resolve.registered_capabilities(name, facts, host, self_hosted=False)
+    model = resolve.registered_capabilities(name, facts, host)
     settings = [parse_setting(text) for text in facts.variants] or [None]
     plans = [plan(model, setting, BenchOptions()) for setting in settings]
     is_set = any(map(os.environ.get, keys)) if keys else None

@@ -9,12 +9,16 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tclue.errors import UserError
+from tclue.strict import read_json
 from tclue.text import counted
 
+_STARTED = datetime.now()
 _LAYER = re.compile(r"\.\d+\.")  # the number of a layer, in the name of a weight
 
 
@@ -39,12 +43,18 @@ def check_folder(name: str, folder: Path) -> None:
             f"{name}: no .safetensors file: expected weights in that format, because a pickled "
             "file can run code"
         )
+    # transformers ignores it if it is not JSON, and with it the tokens that end a text.
+    if (path := folder / "generation_config.json").exists():
+        read_json(path)
 
 
 def load_tokenizer(name: str, source: str | Path) -> Any:
     """The tokenizer of a checkpoint. Raises UserError if it has no chat template."""
     import transformers
 
+    # Chat templates write today's date by it, and one run must not have two dates.
+    templates: Any = transformers.utils.chat_template_utils
+    templates.datetime = SimpleNamespace(now=lambda: _STARTED)
     with one_line_errors(name):
         kind: Any = transformers.AutoTokenizer
         tokenizer = kind.from_pretrained(source, trust_remote_code=False)
@@ -78,11 +88,15 @@ def load_model(name: str, source: str | Path, **options: Any) -> Any:
         for weight, in_file, in_model in sorted(found["mismatched_keys"])
     ]
     # Such as the scales of quantized weights, biases, or one more layer.
-    places = {_LAYER.sub(".0.", name) for name, _ in model.named_modules()}
+    places = {
+        _LAYER.sub(".0.", name)
+        for name, module in model.named_modules()
+        if "." in name or module._parameters  # other weights may be beside the model's body
+    }
     faults += [
         f"{weight} is in its files, and not in the model that its config.json describes"
         for weight in unused
-        if _LAYER.search(weight) and _LAYER.sub(".0.", weight).rpartition(".")[0] in places
+        if _LAYER.sub(".0.", weight).rpartition(".")[0] in places
     ]
     faults += [
         f"{weight} has values that are not finite (NaN or inf)"

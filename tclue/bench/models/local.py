@@ -41,6 +41,7 @@ from tclue.bench.costs.cost import Usage
 from tclue.bench.costs.price_book import local_prices
 from tclue.bench.models import loading
 from tclue.bench.models.chat_template import (
+    Thinking,
     check_hub_name,
     end_tokens,
     import_transformers_quietly,
@@ -56,7 +57,6 @@ from tclue.bench.models.model import (
     Request,
     ResolvedModel,
 )
-from tclue.bench.models.thinking import Thinking
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
@@ -231,8 +231,11 @@ def fingerprint(folder: Path) -> str:
     """Hex SHA-256 of the names and contents of the files that make up a checkpoint."""
     digest = hashlib.sha256()
     for path in sorted({p for pattern in _CHECKPOINT_FILES for p in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:  # such as a link to a file that is no longer there
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
 

@@ -15,7 +15,7 @@ from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.failures import Failure
 from tclue.bench.options import RecordedOptions
 from tclue.puzzle.puzzle import Puzzle
-from tclue.strict import Positive, Text
+from tclue.strict import Text
 from tclue.text import money
 
 DEFAULT_SEED = 0
@@ -40,7 +40,7 @@ class Completion:
     latency_s: float = 0.0
     compute_s: float | None = None
     # the cost of the tokens by litellm's calculator
-    litellm_usd: float | None = None
+    cost_litellm_usd: float | None = None
     model_id: str | None = None
     # the upstream provider that OpenRouter chose
     provider: str | None = None
@@ -91,9 +91,6 @@ class ModelSettings(RecordedOptions):
     # the model with its reasoning setting, as the board names it
     variant: Text
     prices: Prices
-    # seconds after which a hosted request is given up, and seconds without a byte of its reply
-    timeout_s: Positive | None = None
-    silence_timeout_s: Positive | None = None
     # the arguments of every hosted request except the messages, the seed and the key
     request: Mapping[str, Any] = field(default_factory=dict)
     # further arguments, about the price, which do not change a response and are not in its key

@@ -69,7 +69,6 @@ class ReasoningPlan:
     # litellm's arguments
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    stream: bool = False
     # most tokens that a response can have; None if unknown
     max_output_tokens: int | None = None
 
@@ -126,7 +125,6 @@ def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOption
         setting.text if setting else None,
         {key: value for key, value in request.items() if value is not None},
         notes,
-        stream,
         most_tokens,
     )
 
@@ -149,8 +147,8 @@ def _default_limit(model: ModelCapabilities, thinks: bool) -> int | None:
 
 def _fit_budget(
     model: ModelCapabilities, budget: int, max_tokens: int | None, name: str
-) -> tuple[int, int, str | None]:
-    """The budget that fits, the output limit, and a note or None."""
+) -> tuple[int, int, tuple[str, ...]]:
+    """The budget that fits, the output limit, and notes."""
     most, total = _output_limit(model), budget + ANSWER_TOKENS
     if max_tokens is not None:
         if max_tokens < total:
@@ -158,19 +156,19 @@ def _fit_budget(
                 f"{name}: --max-tokens is {max_tokens}: expected {total} or more, which is the "
                 f"budget of {budget} and {ANSWER_TOKENS} for the answer"
             )
-        return budget, max_tokens, None
+        return budget, max_tokens, ()
     if most is None:
-        return budget, total, "the output limit is not known: the budget was not checked"
+        return budget, total, ("the output limit is not known: the budget was not checked",)
     if budget > most:
         raise UserError(
             f"{name}: the budget is {budget}: expected {most - ANSWER_TOKENS} or less, because "
             f"{model.name} gives at most {most} tokens for thinking and answer together"
         )
     if total <= most:
-        return budget, total, None
+        return budget, total, ()
     sent = most - ANSWER_TOKENS
     note = f"a budget of {sent}, not {budget}: the output limit is {most}, {ANSWER_TOKENS} of it "
-    return sent, most, note + "left for the answer"
+    return sent, most, (f"{note}left for the answer",)
 
 
 def _check_temperature(
@@ -245,14 +243,13 @@ def _budget(
     if requested < low or (high is not None and requested > high):
         bounds = f"{low} to {high}" if high is not None else f"{low} or more"
         raise UserError(f"{name}: the budget is {requested}: expected {bounds} for {model.name}")
-    budget, total, note = _fit_budget(model, requested, max_tokens, name)
+    budget, total, notes = _fit_budget(model, requested, max_tokens, name)
     if budget < low:
         raise UserError(
             f"{name}: {model.name} gives at most {total} tokens, of which {ANSWER_TOKENS} are for "
             f"the answer and {budget} for the budget: expected a budget of {low} or more"
         )
     shown = () if budget == requested else (f"{budget / 1000:g}k sent",)
-    notes = (note,) if note else ()
     if control.kind == "budget":
         arguments: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": budget}}
         if model.provider == "openrouter":

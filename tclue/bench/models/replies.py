@@ -238,21 +238,20 @@ def _add_candidates(reply: Reply, event: Mapping[str, Any]) -> None:
 
 def _add_parts(reply: Reply, content: Any) -> None:
     """Add a content: a text, or a list of parts, of which some are reasoning or a refusal."""
-    if isinstance(content, str):
-        reply.texts.append(content)
-    elif content is not None and not isinstance(content, list):
-        reply.error = reply.error or {
-            "message": "the content of the reply is neither text nor parts"
-        }
-    else:
-        for part in content or ():
-            if isinstance(part, dict) and isinstance(part.get("refusal"), str):
-                reply.refusal = (reply.refusal or "") + part["refusal"]
-            elif isinstance(part, dict) and ("thinking" in part or part.get("thought") is True):
+    if not isinstance(content, str | list | None):
+        neither = {"message": "the content of the reply is neither text nor parts"}
+        reply.error = reply.error or neither
+        return
+    parts: list[Any] = content if isinstance(content, list) else [content]
+    for part in parts:
+        match part:
+            case {"refusal": str(refusal)}:
+                reply.refusal = (reply.refusal or "") + refusal
+            case {"thinking": _} | {"thought": True}:
                 reply.thoughts.append(_text_of(part.get("thinking") or part.get("text")))
-            elif isinstance(part, dict) and part.get("type") in ("reasoning", "summary_text"):
+            case {"type": "reasoning" | "summary_text"}:
                 reply.thoughts.append(_text_of(part))
-            else:
+            case _:
                 reply.texts.append(_text_of(part))
 
 

@@ -21,8 +21,7 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from tclue.bench.costs.cost import Prices, today
-from tclue.bench.costs.price_book import litellm_entry, prices_for
-from tclue.bench.costs.terms import terms
+from tclue.bench.costs.price_book import litellm_entry, prices_for, terms
 from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel
 from tclue.bench.models.reasoning import ModelCapabilities, ReasoningPlan, plan
 from tclue.bench.models.registry import (
@@ -87,7 +86,7 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
         return [local]
     registry = load(options.registry)
     match = lookup(name, registry)
-    if match.facts and not options.api_base:
+    if not options.api_base:
         _check_registered(match, registry, options)
     return _hosted_models(match, registry, options)
 
@@ -95,8 +94,8 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
 def _check_registered(match: RegistryMatch, registry: Registry, options: BenchOptions) -> None:
     """Refuse a retired model or a missing key, before litellm is imported, which takes seconds."""
     facts, host = match.facts, match.host
-    assert facts is not None
-    assert host is not None
+    if not facts or not host:
+        return
     if facts.retired and facts.retired_by(today()):
         copy = "its weights are not published, so you cannot host a copy"
         if facts.self_hosted:
@@ -143,12 +142,9 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     advice = f"the key is not accepted: correct {used}" if used else None
     if key == NO_KEY:
         advice = f"the server wants a key: set {OWN_KEY}"
-    models: list[Model] = []
-    for each in plans:
-        resolved = _resolved(each, route, match, served_as, priced, options)
-        resolved = replace(resolved, terms=asked, key_advice=advice)
-        models.append(HostedModel(route, resolved, key, base))
-    return models
+    resolved = (_resolved(each, route, match, served_as, priced, options) for each in plans)
+    resolved = (replace(each, terms=asked, key_advice=advice) for each in resolved)
+    return [HostedModel(route, each, key, base) for each in resolved]
 
 
 def _is_providers_own(litellm: ModuleType, route: str, api_base: str) -> bool:
@@ -176,17 +172,18 @@ def _find_route(
     facts, host, route = match.facts, match.host, match.name
     if options.api_base and not match.server_name and match.alias != route:
         # The server of a user has models by any name. Only its own provider splits one.
-        known = route.split("/")[0] in litellm.provider_list
+        known = "/" in route and route.split("/")[0] in litellm.provider_list
         if not (known and _is_providers_own(litellm, route, options.api_base)):
             facts, route = None, f"openai/{route}"
     if facts and host:
         # Unpublished weights behind a URL are a gateway to their provider, in its protocol.
         own_server = options.api_base and (facts.self_hosted or match.server_name)
         if not own_server:
-            model = registered_capabilities(match.name, facts, host, self_hosted=False)
+            model = registered_capabilities(match.name, facts, host)
             return host.litellm, model, host.served_as
         served = match.server_name or facts.weights
-        model = registered_capabilities(match.name, facts, host, self_hosted=True)
+        control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
+        model = ModelCapabilities(match.name, "self-hosted", control)
         return f"openai/{served}", model, (served,)
     try:
         return route, *unregistered_capabilities(litellm, match.name, route, options.api_base)
@@ -237,7 +234,7 @@ def _resolved(
         timeout_s=options.timeout_s
         or SILENCE_S + (chosen.max_output_tokens or UNKNOWN_LIMIT) / SLOWEST_TOKENS_PER_S,
         silence_timeout_s=options.silence_timeout_s or SILENCE_S,
-        stream=chosen.stream,
+        stream="stream" in chosen.request,
         api_base=options.api_base,
         request={"model": routed, **chosen.request},
         reasoning=chosen.setting,
@@ -248,13 +245,8 @@ def _resolved(
     )
 
 
-def registered_capabilities(
-    name: str, facts: Alias, host: Host, *, self_hosted: bool
-) -> ModelCapabilities:
-    """The capabilities of a registered model, at a host or on a self-hosted server."""
-    if self_hosted:
-        control = facts.reasoning if facts.reasoning.kind in ("none", "always") else _ANY_SERVER
-        return ModelCapabilities(name, "self-hosted", control, registered=True)
+def registered_capabilities(name: str, facts: Alias, host: Host) -> ModelCapabilities:
+    """The capabilities of a registered model at a host."""
     return ModelCapabilities(
         name,
         host.provider,

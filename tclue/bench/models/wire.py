@@ -42,10 +42,6 @@ KEPT_HEADERS = frozenset(
 )
 
 
-class RefusedRequestError(Exception):
-    """A request must not be sent; the message says why."""
-
-
 def nothing(*_: Any) -> None:
     """The default of the callbacks."""
 
@@ -54,11 +50,10 @@ def nothing(*_: Any) -> None:
 class CapturedReply:
     """The reply to one request; the last one if there were several tries or redirects."""
 
-    # called when a request is sent, and when bytes of its reply arrive
-    when_sent: Callable[[], None] = nothing
+    # called when bytes of the reply arrive
     when_heard: Callable[[], None] = nothing
-    # called with the origin and the body of a request before it is sent; it may refuse it
-    check: Callable[[str, Mapping[str, Any]], None] = nothing
+    # called with the origin and the body of a request; it says why that must not be sent, if so
+    check: Callable[[str, Mapping[str, Any]], str | None] = nothing
     # whether a request was sent
     sent: bool = False
     status: int | None = None
@@ -68,25 +63,21 @@ class CapturedReply:
     # the bytes of the reply; `aclose` reads the rest of a stream that litellm gave up
     stream: httpx.AsyncByteStream | None = None
     # why the request was not sent
-    refused: RefusedRequestError | None = None
+    refused: str | None = None
     _origin: str | None = None
     _inflate: Any = None
 
     def _begin_request(self, request: httpx.Request) -> None:
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        try:
-            if self.status in REDIRECTS and origin != self._origin:
-                raise RefusedRequestError(
-                    f"{self._origin} redirects to {origin}: expected --api-base with that URL"
-                )
-            self._origin = origin
-            self.check(origin, _json(request))
-        except RefusedRequestError as error:
-            self.refused = error
-            raise
-        self.sent, self.status, self.headers = True, None, {}
+        if self.status in REDIRECTS and origin != self._origin:
+            url = "expected --api-base with that URL"
+            self.refused = f"{self._origin} redirects to {origin}: {url}"
+        else:
+            self.refused = self.check(origin, _json(request))
+        if self.refused:
+            raise RuntimeError(self.refused)
+        self._origin, self.sent, self.status, self.headers = origin, True, None, {}
         self.reading = ReplyReader()
-        self.when_sent()
 
     def _begin_reply(self, response: httpx.Response) -> None:
         self.status = response.status_code

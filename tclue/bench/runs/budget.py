@@ -43,19 +43,16 @@ class Reservation:
 class Budget:
     """The dollars of a command: the limit, the amount spent and the amounts set aside."""
 
-    def __init__(self, limit_usd: float | None, spent_usd: float = 0.0) -> None:
-        """There is no limit if `limit_usd` is None."""
+    def __init__(self, limit_usd: float = math.inf, spent_usd: float = 0.0) -> None:
         self.limit_usd = limit_usd
         self.spent_usd = spent_usd
         # reservations that are not settled yet
         self.open: set[Reservation] = set()
 
     @property
-    def left_usd(self) -> float:
-        """Dollars that are neither spent nor set aside; infinite without a limit."""
-        if self.limit_usd is None:
-            return math.inf
-        return self.limit_usd - self.spent_usd - math.fsum(each.usd for each in self.open)
+    def open_usd(self) -> float:
+        """Dollars that are set aside."""
+        return math.fsum(each.usd for each in self.open)
 
     def reserve(self, max_usd: float | None, *, proven: bool = True) -> Reservation | None:
         """Set aside the most that a request can cost; None if too little is left.
@@ -63,14 +60,15 @@ class Budget:
         If `max_usd` is None, which means unknown, everything that is left is set aside. That needs
         that nothing else is. `proven` is False if no reply has shown yet what a request costs.
         """
-        left_usd = self.left_usd
-        if max_usd is None:
-            if self.limit_usd is not None and (self.open or left_usd <= 0):
+        unspent_usd = self.limit_usd - self.spent_usd
+        if max_usd is None and math.isinf(unspent_usd):
+            max_usd = 0.0
+        elif max_usd is None:
+            if self.open or unspent_usd <= 0:
                 return None
-            max_usd = 0.0 if self.limit_usd is None else left_usd
-        if self.open and not proven:
-            open_usd = math.fsum(each.usd for each in self.open)
-            left_usd = UNPROVEN_SHARE * (left_usd + open_usd) - open_usd
+            max_usd = unspent_usd
+        share = 1.0 if proven or not self.open else UNPROVEN_SHARE
+        left_usd = share * unspent_usd - self.open_usd
         # Sums of the same numbers in another order can differ in the last digits. Free requests are
         # sent even if more than the limit is spent.
         if max_usd and max_usd > left_usd + 1e-12:

@@ -14,8 +14,7 @@ then does the same for the rest.
 * Tokens of prompts are estimated as one per 3.3 characters. Compared with the published means of
   tokens on the 64 published prompts that is 9% too many for o1, o3-mini and Llama, 7% for R1, 1%
   too few for Qwen 2.5, and 7 to 10% too few for Claude 3.7. Output is most of a bill. Real
-  tokenizers would have to
-  be downloaded, or are not published.
+  tokenizers would have to be downloaded, or are not published.
 * The total is the sum of the models' expectations, and of their bounds, as if all were high at
   once.
 * You are asked to confirm if the expected total is above `--ask-above`. If no expectation is known,
@@ -34,11 +33,12 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import stdev
 
-from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, worst_case_usd
+from tclue.bench.costs.cost import Prices, Usage, cost_parts, repriced, total_usd, worst_case_usd
 from tclue.bench.models.listing import price_text
 from tclue.bench.models.model import Model
 from tclue.bench.options import BenchOptions
 from tclue.bench.records import Response, Run, RunConfig, read_run
+from tclue.bench.runs.executor import missing
 from tclue.bench.stats.intervals import mean, t_quantile
 from tclue.config_files import read_toml
 from tclue.errors import UserError
@@ -116,13 +116,8 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
     """The expected bill for the missing responses of a run."""
     runs = list(_runs_like(config, results))
     this_run = [run for run in runs if run.config.run_name == config.run_name]
-    done = {response.pair for run in this_run for response in run.final() if response.scored}
-    rest = [
-        puzzle
-        for puzzle in puzzles
-        for sample in range(config.samples)
-        if (puzzle.id, sample) not in done
-    ]
+    done = {response.key for run in this_run for response in run.final() if response.scored}
+    rest = [request.puzzle for request in missing(puzzles, config, done)]
     prices = config.prices
     bill = partial(Bill, config.variant, len(rest), prices=price_text(prices))
     if not rest or prices.source == "free":
@@ -139,8 +134,8 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
     limit = model.resolved.max_tokens or model.resolved.max_output_tokens
     tokens = [likely_tokens(puzzle.prompt) for puzzle in rest]
     bounds = (
-        _sum(repriced(Usage(count, 0), prices) for count in tokens),
-        _sum(worst_case_usd(prices, count, limit) for count in tokens),
+        total_usd(repriced(Usage(count, 0), prices) for count in tokens),
+        total_usd(worst_case_usd(prices, count, limit) for count in tokens),
     )
     output = read_toml(TYPICAL_OUTPUT)["tokens"].get(config.model)
     if output is None:
@@ -148,15 +143,18 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
         basis += "" if limit is None else f": at most {limit} tokens"
         return bill(None, *bounds, basis)
     output = min(output, limit or output)
-    usd = _sum(repriced(Usage(count, output), prices) for count in tokens)
+    usd = total_usd(repriced(Usage(count, output), prices) for count in tokens)
     return bill(usd, *bounds, f"{output} output tokens each, the published mean")
 
 
 def total(bills: Sequence[Bill]) -> Bill:
     """The sum of all bills; unknown if one is."""
     requests = sum(bill.requests for bill in bills)
-    usd = _sum(bill.usd for bill in bills)
-    low, high = _sum(bill.low_usd for bill in bills), _sum(bill.high_usd for bill in bills)
+    usd = total_usd(bill.usd for bill in bills)
+    low, high = (
+        total_usd(bill.low_usd for bill in bills),
+        total_usd(bill.high_usd for bill in bills),
+    )
     return Bill("in all", requests, usd, low, high, "")
 
 
@@ -205,10 +203,3 @@ def _costs(responses: Iterable[Response], prices: Prices) -> list[list[float]]:
         if response.scored and parts is not None:
             costs[response.puzzle].append(math.fsum(parts.values()))
     return list(costs.values())
-
-
-def _sum(amounts: Iterable[float | None]) -> float | None:
-    """The sum of amounts; None if one is None."""
-    amounts = list(amounts)
-    known = [amount for amount in amounts if amount is not None]
-    return math.fsum(known) if len(known) == len(amounts) else None

@@ -20,21 +20,22 @@ cost is written to the disk before they are sent.
 
 import asyncio
 import datetime
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from random import Random
 from textwrap import shorten
 
-from tclue.bench.costs.cost import cost_parts
+from tclue.bench.costs.cost import cost_parts, total_usd
 from tclue.bench.models.failures import KEY, LONGEST_WAIT_S, MAYBE_PAID, Failure, ending
 from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling, Reservation
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
-from tclue.bench.runs.throttle import Gate, Throttle, TimeShares
+from tclue.bench.runs.throttle import Throttle, TimeShares
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
@@ -50,6 +51,8 @@ NO_ANSWER = "no request was answered"
 RESUME = "tclue: this is a bug. All other replies were recorded, and the same command resumes."
 # Words with a digit, such as ids and counts. Messages are alike if they differ only in these.
 _NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
+# the fields of a completion that its record takes over
+_SAME = {field.name for field in fields(Completion)} & {field.name for field in fields(Response)}
 # for a request in flight when the process is killed
 _LOST = Completion(error="the process ended before the reply came; it may have been billed")
 
@@ -75,7 +78,7 @@ class RunExecutor:
         puzzles: Sequence[Puzzle],
         progress: RunProgress,
         budget: Budget | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         samples: int | None = None,
     ) -> None:
         """`deadline_s` is a time of the event loop's clock, which must be running.
@@ -89,14 +92,14 @@ class RunExecutor:
         wanted = replace(self._config, samples=samples or self._config.samples)
         self._requests = missing(puzzles, wanted, folder.done)
         self._total = len(puzzles) * wanted.samples
-        self._budget = budget or Budget(None)
+        self._budget = budget or Budget()
         self._ceiling = Ceiling(self._config.prices, model.resolved)
         for puzzle in puzzles:
             self._ceiling.count_cost(puzzle.prompt, folder.dearest_usd.get(puzzle.id))
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
         self._slots = max(1, min(model.resolved.slots, len(self._requests)))
-        self._gate = Gate(Throttle(self._slots, self._loop.time))
+        self._throttle = Throttle(self._slots, self._loop.time)
         self._pace = self._slots
         self._lost_in_a_row = 0
         # whether the server was reached, whether any request was answered, and failures before that
@@ -120,12 +123,12 @@ class RunExecutor:
     @property
     def in_flight(self) -> int:
         """The number of requests that were sent and have no reply yet."""
-        return self._gate.throttle.in_flight
+        return self._throttle.in_flight
 
     def stop(self, reason: str) -> None:
         """Send no more requests. The first reason is reported."""
         self._stopped = self._stopped or shorten(reason, 300, placeholder=" ...)")
-        self._gate.close()
+        self._throttle.close()
 
     async def run(self) -> str | None:
         """Send the missing requests, and record the responses.
@@ -145,16 +148,13 @@ class RunExecutor:
         batches = iter(self._model.batches(self._requests))
         done = self._total - len(self._requests)
         self._progress.start(self._config.variant, done, self._total, self._folder.spent_usd)
-        timer = None
-        if self._deadline_s is not None:
-            timer = self._loop.call_at(self._deadline_s, self.stop, TIME_IS_UP)
+        timer = self._loop.call_at(self._deadline_s, self.stop, TIME_IS_UP)
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._slots):
                     workers.create_task(self._work(batches))
         finally:
-            if timer:
-                timer.cancel()
+            timer.cancel()
             self._progress.stop()
         if self._write_error:
             raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
@@ -164,11 +164,11 @@ class RunExecutor:
         return self._stopped or (NO_ANSWER if self.errors and not self._answered else None)
 
     def _time_is_up(self) -> bool:
-        return self._deadline_s is not None and self._loop.time() >= self._deadline_s
+        return self._loop.time() >= self._deadline_s
 
     async def _work(self, batches: Iterator[Sequence[Request]]) -> None:
         try:
-            while not self._gate.closed and (batch := next(batches, None)):
+            while not self._throttle.closed and (batch := next(batches, None)):
                 await self._run_batch_with_retries(batch)
                 # Without this, a model that never awaits would block the other workers and Ctrl-C.
                 await asyncio.sleep(0)
@@ -178,7 +178,7 @@ class RunExecutor:
     def _note(self, error: Exception) -> str:
         """Stop after an exception that nobody expects. Returns a text for records."""
         self._fault = self._fault or error
-        self._gate.close()
+        self._throttle.close()
         return clean(f"internal error: {error!r}")
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
@@ -190,7 +190,7 @@ class RunExecutor:
         first = batch[0]
         tries = failed_tries = 0
         try:
-            while (round_ := await self._gate.enter()) is not None:
+            while (round_ := await self._throttle.enter()) is not None:
                 tries += 1
                 to_retry: list[Request] = []
                 failure: Failure | None = None
@@ -209,13 +209,12 @@ class RunExecutor:
                         if why and why.kind == "again" and (why.busy or failed_tries + 1 < TRIES):
                             to_retry.append(request)
                         else:
-                            if tries > 1:
-                                completion = replace(completion, tries=tries)
-                            cost_usd += await self._record(request, completion, reserved.usd / size)
+                            done = replace(completion, tries=tries)
+                            cost_usd += await self._record(request, done, reserved.usd / size)
                 finally:
-                    self._gate.leave(round_, failure)
-                    if self._gate.throttle.limit != self._pace:
-                        self._pace = self._gate.throttle.limit
+                    self._throttle.done(round_, failure)
+                    if self._throttle.limit != self._pace:
+                        self._pace = self._throttle.limit
                         self._progress.pace(self._pace)
                 if not to_retry or not await self._set_aside(to_retry, None):
                     return
@@ -225,7 +224,7 @@ class RunExecutor:
                 batch = to_retry
         finally:
             self._budget.settle(reserved, cost_usd)
-            self._gate.wake()
+            self._throttle.wake()
 
     async def _pause(self, failure: Failure, error: str, pause_s: float) -> None:
         """Wait before a request is sent again; stop if nothing can be expected of the server."""
@@ -241,7 +240,7 @@ class RunExecutor:
                 self.stop(f"the provider is busy, and answered nothing for {minutes} ({error})")
                 return
         self._progress.wait(pause_s, error)
-        await self._gate.pause(pause_s)
+        await self._throttle.pause(pause_s)
 
     async def _until_deadline(
         self, batch: Sequence[Request]
@@ -250,7 +249,7 @@ class RunExecutor:
         pending, start_s = list(batch), self._loop.time()
         if self._time_shares:
             for request in batch:
-                self._time_shares.start(id(request), self._loop.time())
+                self._time_shares.start(id(request), start_s)
         completions = aiter(self._model.complete(batch))
         while pending:
             try:
@@ -263,11 +262,8 @@ class RunExecutor:
                 if not (isinstance(error, TimeoutError) and self._time_is_up()):
                     why = self._note(error)
                 if self._config.prices.source not in ("free", "hour"):
-                    given_up = Completion(
-                        error=why,
-                        failure=MAYBE_PAID,
-                        latency_s=self._loop.time() - start_s,
-                    )
+                    waited_s = self._loop.time() - start_s
+                    given_up = Completion(error=why, failure=MAYBE_PAID, latency_s=waited_s)
                     for request in pending:
                         yield request, given_up
                 return
@@ -276,17 +272,15 @@ class RunExecutor:
 
     async def _reserve(self, batch: Sequence[Request]) -> Reservation | None:
         """Set aside what a batch may cost; None if the run is stopped before there is enough."""
-        while not self._gate.closed:
-            limits = [self._ceiling.max_usd(request.puzzle.prompt) for request in batch]
-            known_limits = [usd for usd in limits if usd is not None]
-            max_usd = sum(known_limits) if len(known_limits) == len(limits) else None
+        while not self._throttle.closed:
+            max_usd = total_usd(self._ceiling.max_usd(each.puzzle.prompt) for each in batch)
             reserved = self._budget.reserve(max_usd, proven=self._ceiling.proven)
             if reserved is not None:
                 return reserved
             if not self._budget.open:
                 self.stop(self._budget.exhausted_message(max_usd))
                 return None
-            await self._gate.change(None)
+            await self._throttle.change(None)
         return None
 
     async def _set_aside(self, batch: Sequence[Request], usd: float | None) -> bool:
@@ -297,16 +291,12 @@ class RunExecutor:
         """
         if not self._config.request:
             return True
-        lines = []
-        for request in batch:
-            key = self._key(request.puzzle.prompt, request.sample)
-            record = to_record(self._config, request, _LOST, self._grader, key)
-            lines.append(replace(record, at_most_usd=usd or None))
+        lines = [replace(self._response(each, _LOST), at_most_usd=usd or None) for each in batch]
         try:
             await self._folder.set_aside(lines)
         except UserError as error:
             self._write_error = self._write_error or error
-            self._gate.close()
+            self._throttle.close()
             return False
         return True
 
@@ -315,13 +305,12 @@ class RunExecutor:
         if self._time_shares:
             completion = replace(completion, compute_s=self._compute_s.pop(id(request)))
         prompt = request.puzzle.prompt
-        key = self._key(prompt, request.sample)
         try:
-            response = to_record(self._config, request, completion, self._grader, key)
-        except Exception as error:  # the reply is paid for, so its text and its cost are kept
+            response = self._response(request, completion)
+        except Exception as error:  # the reply is paid for, so its text and its bound are kept
             why = self._note(error)
             completion = Completion(text=completion.text, error=why, failure=MAYBE_PAID)
-            response = to_record(self._config, request, completion, self._grader, key)
+            response = self._response(request, completion)
         maybe_paid = completion.failure is not None and completion.failure.kind == "maybe-paid"
         if response.cost_usd is None and (maybe_paid or not completion.error):
             at_most_usd = self._ceiling.max_usd(prompt, completion.usage) or reserved_usd or None
@@ -332,17 +321,36 @@ class RunExecutor:
                 self._folder.amend(sent=self._model.sent)
             await self._folder.record(response)
         except UserError as error:
-            # This is raised only after the requests in flight have ended, because they are paid
-            # for.
+            # It is raised after the requests in flight have ended, because they are paid for.
             self._write_error = self._write_error or error
             self._unwritten.append(response)
-            self._gate.close()
+            self._throttle.close()
             return spent_usd(response)
         self._progress.advance(response)
         if completion.error:
             self.errors[completion.error] += 1
         self._stop_if_hopeless(completion)
         return spent_usd(response)
+
+    def _response(self, request: Request, completion: Completion) -> Response:
+        """The record of a completion."""
+        outcome: Outcome = "refused" if completion.refused else "answered"
+        same = {name: value for name, value in vars(completion).items() if name in _SAME}
+        response = Response(
+            puzzle=request.puzzle.id,
+            sample=request.sample,
+            outcome="failed" if completion.error else outcome,
+            grader=self._grader.name,
+            grade=None,
+            cost_usd=None,
+            cost_parts=None,
+            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            key=self._key(request.puzzle.prompt, request.sample),
+            num_clues=request.puzzle.num_clues,
+            difficulty=request.puzzle.difficulty,
+            **same,
+        )
+        return regrade(response, self._config, request.puzzle, self._grader)
 
     def _stop_if_hopeless(self, completion: Completion) -> None:
         failure, error = completion.failure, completion.error
@@ -363,47 +371,12 @@ class RunExecutor:
 
 
 def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
-    """Seconds before the next try, if the provider asks to wait `wait_s`.
-
-    A provider that always asks for too little is believed only TRIES times.
-    """
-    if wait_s is not None and tries < TRIES:
+    """Seconds before the next try, if the provider asks to wait `wait_s`."""
+    if wait_s is not None and tries < TRIES:  # one that always asks for too little is not believed
         return wait_s
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** min(tries - 1, 30) * rng.uniform(0.8, 1.2)
     return max(min(pause_s, LONGEST_PAUSE_S), wait_s or 0.0)
-
-
-def to_record(
-    config: RunConfig, request: Request, completion: Completion, grader: Grader, key: str
-) -> Response:
-    """The record of a completion."""
-    outcome: Outcome = "refused" if completion.refused else "answered"
-    response = Response(
-        puzzle=request.puzzle.id,
-        sample=request.sample,
-        outcome="failed" if completion.error else outcome,
-        grader=grader.name,
-        grade=None,
-        text=completion.text,
-        reasoning=completion.reasoning,
-        finish_reason=completion.finish_reason,
-        usage=completion.usage,
-        latency_s=completion.latency_s,
-        compute_s=completion.compute_s,
-        cost_usd=None,
-        cost_parts=None,
-        cost_litellm_usd=completion.litellm_usd,
-        tries=completion.tries,
-        model_id=completion.model_id,
-        provider=completion.provider,
-        error=completion.error,
-        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        key=key,
-        num_clues=request.puzzle.num_clues,
-        difficulty=request.puzzle.difficulty,
-    )
-    return regrade(response, config, request.puzzle, grader)
 
 
 def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:

@@ -10,6 +10,7 @@ graded again. If none are given, those of the first call are kept.
 """
 
 import asyncio
+import math
 import platform
 import signal
 import subprocess
@@ -133,7 +134,7 @@ class _Command:
     def _make_budget(self) -> Budget:
         """The budget, including what earlier invocations of these runs spent."""
         if self._options.max_cost is None:
-            return Budget(None)
+            return Budget()
         spent = 0.0
         for _, config in self._runs:
             folder, prices = self._options.results / config.run_name, config.prices
@@ -150,8 +151,8 @@ class _Command:
 
     async def run(self) -> list[Summary]:
         """Run the models, one after another; with `--pilot` the pilots of all of them first."""
-        total_s = self._options.total_timeout_s
-        deadline_s = None if total_s is None else asyncio.get_running_loop().time() + total_s
+        total_s = self._options.total_timeout_s or math.inf
+        deadline_s = asyncio.get_running_loop().time() + total_s
         if self._pilot:
             summaries = await self._run_all(deadline_s)
             if self.interrupted:
@@ -161,7 +162,7 @@ class _Command:
             self._pilot = None
         return await self._run_all(deadline_s)
 
-    async def _run_all(self, deadline_s: float | None) -> list[Summary]:
+    async def _run_all(self, deadline_s: float) -> list[Summary]:
         """Run the models, or their pilots. Raises StopError if one stopped early."""
         summaries: list[Summary] = []
         stops: list[str] = []
@@ -179,7 +180,7 @@ class _Command:
         return summaries
 
     async def _run(
-        self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float | None
+        self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float
     ) -> tuple[Summary, str | None]:
         """Run one model. Returns its summary, and the reason if it stopped early, else None."""
         _recount(folder, config, self._puzzles)

@@ -2,9 +2,10 @@
 
 * A line is on the disk before `record` returns (`tclue.journal`). An incomplete last line, left by
   a killed process, is cut off when the run is resumed.
-* What a hosted request may cost is in `in_flight.jsonl` before it is sent. If the process is
-  killed, the next one records the requests in flight as failed, with that amount. A clean end
-  removes the file. Its first line is the number of records that are older than all its requests.
+* What a hosted request may cost, if that is known, is in `in_flight.jsonl` before it is sent. If
+  the process is killed, the next one records the requests in flight as failed, with that amount. A
+  clean end removes the file. Its first line is the number of records that are older than all its
+  requests.
 * Only one process at a time can write a run, because it locks the folder.
 * `responses.jsonl` is only appended to, with one exception: if other prices or another grader
   change its lines, a new file replaces it in one step.

@@ -10,8 +10,7 @@ The number is limited by additive increase and multiplicative decrease. This is 
 * after another 5xx it does not grow until a whole round has succeeded;
 * if the provider asks to wait, no request to that model is sent before then.
 
-`Throttle` is the calculation, with the clock as an argument. `Gate` makes tasks wait for it.
-`TimeShares` divides the time.
+`Throttle` calculates it and makes tasks wait. `TimeShares` divides the time.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from tclue.bench.models.failures import Failure
 
 
 class Throttle:
-    """The limit of one model."""
+    """The limit of one model, for which its tasks wait. A closed one lets none send."""
 
     def __init__(self, max_in_flight: int, clock: Callable[[], float]) -> None:
         """At most `max_in_flight` requests at once; `clock` counts seconds from any origin."""
@@ -36,6 +35,8 @@ class Throttle:
         # answers that are needed before the limit grows again
         self._answers_before_growth = 0
         self._closed_until_s = -math.inf
+        self.closed = False
+        self._changed = asyncio.Event()
 
     @property
     def limit(self) -> int:
@@ -55,6 +56,7 @@ class Throttle:
 
     def done(self, round_: int, failure: Failure | None) -> None:
         """Count a request that has ended, with its failure if it failed."""
+        self.wake()
         self.in_flight -= 1
         if failure is None:
             if self._answers_before_growth:
@@ -70,34 +72,19 @@ class Throttle:
         if failure.wait_s is not None:
             self._closed_until_s = max(self._closed_until_s, self._clock() + failure.wait_s)
 
-
-class Gate:
-    """Makes the tasks of a model wait until they may send. A closed gate lets none send."""
-
-    def __init__(self, throttle: Throttle) -> None:
-        self.throttle = throttle
-        self.closed = False
-        self._changed = asyncio.Event()
-
     async def enter(self) -> int | None:
-        """Wait for a slot. Returns the round for `leave`, or None if the gate was closed."""
+        """Wait for a slot. Returns the round for `done`, or None if it was closed."""
         while not self.closed:
-            wait_s = self.throttle.wait_s()
+            wait_s = self.wait_s()
             if wait_s == 0:
-                return self.throttle.start()
+                return self.start()
             await self.change(wait_s)
         return None
 
-    def leave(self, round_: int, failure: Failure | None) -> None:
-        """Return the slot."""
-        self.throttle.done(round_, failure)
-        self.wake()
-
     async def pause(self, seconds: float) -> None:
-        """Wait that long, or until the gate is closed."""
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + seconds
-        while not self.closed and (left_s := end_s - loop.time()) > 0:
+        """Wait that long, or until it is closed."""
+        end_s = self._clock() + seconds
+        while not self.closed and (left_s := end_s - self._clock()) > 0:
             await self.change(left_s)
 
     def close(self) -> None:
@@ -106,7 +93,7 @@ class Gate:
         self.wake()
 
     async def change(self, seconds: float | None) -> None:
-        """Wait until a slot is returned or the gate is closed, at most that long."""
+        """Wait until a slot is returned or it is closed, at most that long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()

@@ -6,8 +6,8 @@ tokens, seconds, dollars) and the comparison of two runs, with 95% intervals.
 * `intervals` has means and their intervals. The puzzle is the unit, and the samples of a puzzle are
   one cluster.
 * `at_k` has avg@k, pass@k and consensus@k over the samples of each puzzle.
-* `tally` keeps only the numbers of each response, so a run of any length fits into memory.
-* `summary` computes `summary.json`, and `compare` compares two runs, puzzle by puzzle.
+* `summary` keeps the responses of a run without their texts, and computes `summary.json`.
+* `compare` compares two runs, puzzle by puzzle.
 * `frames` returns the responses as a pandas frame.
 
 `runs` writes the summaries, and `tclue.board` shows them. The trainer uses the means too.

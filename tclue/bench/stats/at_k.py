@@ -21,10 +21,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
+from tclue.bench.records import Response
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
-from tclue.bench.stats.tally import ResponseScores, Vote, scores
+from tclue.puzzle.grading.grade import Grade
 
 MOST_CHOICES = 100
+# The answer of one response to one question, None if it names no option; and whether it is right.
+Vote = tuple[str | None, bool]
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,26 @@ def sizes(samples: int) -> list[int]:
     return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
 
 
-def at_k(by_puzzle: Sequence[Sequence[ResponseScores]], k: int) -> AtK:
+def at_k(by_puzzle: Sequence[Sequence[Response]], k: int) -> AtK:
     """The scores of k samples. `by_puzzle` has the scored responses of each puzzle."""
-    enough = [marks for marks in by_puzzle if len(marks) >= k]
-    votes = [consensus([mark.votes for mark in marks], k) for marks in enough]
-    solved = [(len(marks), sum(bool(mark.solved) for mark in marks)) for marks in enough]
+    enough = [responses for responses in by_puzzle if len(responses) >= k]
+    graded = [[each.grade for each in responses if each.grade] for responses in enough]
+    votes = [consensus([ballot(grade) for grade in grades], k) for grades in graded]
     return AtK(
         k=k,
         puzzles=len(enough),
-        avg_accuracy=mean_interval([scores(marks).accuracy for marks in enough]),
-        pass_solved=rate_interval([pass_at(n, c, k) for n, c in solved]),
+        avg_accuracy=mean_interval([mean(grade.accuracy for grade in grades) for grades in graded]),
+        pass_solved=rate_interval(
+            [pass_at(len(grades), sum(grade.solved for grade in grades), k) for grades in graded]
+        ),
         consensus_accuracy=mean_interval([accuracy for accuracy, _ in votes]),
         consensus_solved=rate_interval([all_right for _, all_right in votes], coins=1),
     )
+
+
+def ballot(grade: Grade) -> list[Vote]:
+    """The votes of a response, by letter."""
+    return [(answer, letter in grade.right) for letter, answer in grade.answers.items()]
 
 
 def pass_at(n: int, c: int, k: int) -> float:
@@ -81,10 +91,10 @@ def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
 
 def vote(votes: Sequence[Vote]) -> float:
     """The probability that the answer with most votes is right, if ties are broken at random."""
-    counts = Counter(vote.answer for vote in votes if vote.answer is not None)
+    counts = Counter(answer for answer, _ in votes if answer is not None)
     highest = max(counts.values(), default=0)
     leading = {answer for answer, count in counts.items() if count == highest}
-    right = any(vote.right and vote.answer in leading for vote in votes)
+    right = any(is_right and answer in leading for answer, is_right in votes)
     return right / len(leading) if leading else 0.0
 
 

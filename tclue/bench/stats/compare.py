@@ -23,7 +23,7 @@ from statistics import NormalDist
 
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import CONFIDENCE, mean, standard_error, t_inside, t_quantile
-from tclue.bench.stats.tally import Scores, Tally, puzzle_scores
+from tclue.bench.stats.summary import Scores, Tally, puzzle_scores
 from tclue.errors import UserError
 
 POWER = 0.8

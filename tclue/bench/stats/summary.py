@@ -7,14 +7,20 @@ Miller, "Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2
 describes all of it.
 
 Failed requests are never scored. They are counted, and a run with too many is incomplete.
+
+Records are read one at a time and without texts (`iter_responses(folder, texts=False)`), which are
+most of the data, so a large run fits into memory too.
 """
 
+import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from itertools import groupby
+from typing import NamedTuple, get_args
 
-from tclue.bench.costs.cost import agreement
+from tclue.bench.costs.cost import Usage, agreement
 from tclue.bench.models.registry import is_served_as
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.stats.at_k import AtK, at_k, sizes
@@ -26,11 +32,90 @@ from tclue.bench.stats.intervals import (
     quantile,
     rate_interval,
 )
-from tclue.bench.stats.tally import Reprice, ResponseScores, Tally, scores, tally
 from tclue.puzzle.puzzle import BANDS, band
 
+# US dollars that a response would cost at other prices than its run's; None if unknown.
+Reprice = Callable[[RunConfig, Response], float | None]
 # Share of the requested responses that may be failed or missing in a complete run.
 MAX_LOST = 0.02
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The numbers of a run, from which its summary, comparisons and row on the board follow."""
+
+    config: RunConfig
+    # one for each pair of puzzle and sample with a record, sorted: the first that did not fail, or
+    # the last if all failed
+    responses: tuple[Response, ...]
+    # attempts that failed, even if a later attempt succeeded
+    failed_attempts: int
+    # the known cost of failed attempts in US dollars
+    failed_usd: float
+    # most US dollars that the attempts of unknown cost may have cost; most of them failed
+    at_most_usd: float
+    # mean US dollars of a scored response at other prices; None if one is unknown
+    repriced_usd: float | None
+    # the day of the last scored response (UTC); None where the records do not say
+    day: str | None = None
+
+    @property
+    def scored(self) -> list[Response]:
+        """The responses that count for accuracy."""
+        return [response for response in self.responses if response.scored]
+
+    def by_puzzle(self) -> dict[str, list[Response]]:
+        """puzzle -> its scored responses in the order of the samples; only puzzles with any."""
+        groups = groupby(self.scored, key=lambda response: response.puzzle)
+        return {puzzle: list(responses) for puzzle, responses in groups}
+
+
+def tally(
+    config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
+) -> Tally:
+    """Tally the records of a run. The order matters only for attempts at the same pair."""
+    chosen: dict[tuple[str, int], Response] = {}
+    failed, failed_usd, at_most, day = 0, [], [], ""
+    for response in responses:
+        if response.scored and (at := re.match(r"\d{4}-\d\d-\d\d", response.at or "")):
+            day = max(day, at[0])
+        if not response.scored:
+            failed += 1
+            failed_usd.append(response.cost_usd or 0.0)
+        if response.cost_usd is None and response.at_most_usd:
+            at_most.append(response.at_most_usd)
+        previous = chosen.get(response.pair)
+        if previous is None or not previous.scored:
+            chosen[response.pair] = response
+    final = tuple(chosen[pair] for pair in sorted(chosen))
+    repriced = [reprice(config, each) for each in final if each.scored] if reprice else []
+    return Tally(
+        config,
+        final,
+        failed,
+        math.fsum(failed_usd),
+        math.fsum(at_most),
+        known_mean(repriced),
+        day or None,
+    )
+
+
+class Scores(NamedTuple):
+    """Means over the samples of a puzzle, or over a group of responses, from 0 to 1."""
+
+    accuracy: float
+    solved: float
+
+
+def puzzle_scores(tally: Tally) -> Mapping[str, Scores]:
+    """puzzle -> the means over its scored samples."""
+    return {puzzle: scores(responses) for puzzle, responses in tally.by_puzzle().items()}
+
+
+def scores(responses: Iterable[Response]) -> Scores:
+    """The means of one or more scored responses."""
+    grades = [response.grade for response in responses if response.grade]
+    return Scores(mean(grade.accuracy for grade in grades), mean(grade.solved for grade in grades))
 
 
 @dataclass(frozen=True)
@@ -109,21 +194,22 @@ class Summary:
 def summarize(
     config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
 ) -> Summary:
-    """The summary of a run's records. They are read one at a time, and no text is kept."""
+    """The summary of a run's records."""
     return summary(tally(config, responses, reprice))
 
 
 def summary(run: Tally) -> Summary:
     """The summary of a run from its tally."""
     config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
-    counts = Counter(mark.outcome for mark in run.marks)
+    counts = Counter(response.outcome for response in run.responses)
     outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
     requested = config.puzzles * config.samples
     lost = requested - len(scored)
+    usages = [each.usage for each in scored]
     accuracy, solved = _estimates(by_puzzle)
     main_accuracy, main_solved = _main_estimates(by_puzzle)
-    cost_usd = known_mean([mark.cost_usd for mark in scored])
-    ids = Counter(sorted(mark.model_id for mark in scored if mark.model_id))
+    cost_usd = known_mean([each.cost_usd for each in scored])
+    ids = Counter(sorted(each.model_id for each in scored if each.model_id))
     return Summary(
         run=config.run_name,
         variant=config.variant,
@@ -135,8 +221,8 @@ def summary(run: Tally) -> Summary:
         responses=len(scored),
         responses_asked=requested,
         outcomes=outcomes,
-        missing=requested - len(run.marks),
-        rates={k: n / len(run.marks) if run.marks else 0.0 for k, n in outcomes.items()},
+        missing=requested - len(run.responses),
+        rates={k: n / len(run.responses) if run.responses else 0.0 for k, n in outcomes.items()},
         failed_attempts=run.failed_attempts,
         complete=lost <= MAX_LOST * requested,
         accuracy=accuracy,
@@ -145,21 +231,21 @@ def summary(run: Tally) -> Summary:
         main_solved=main_solved,
         at_k=tuple(at_k(by_puzzle, k) for k in sizes(config.samples)),
         by_difficulty=_by_difficulty(by_puzzle),
-        prompt_tokens=known_mean([mark.usage.prompt_tokens for mark in scored]),
-        cached_tokens=known_mean([mark.usage.cached_tokens for mark in scored]),
-        completion_tokens=known_mean([mark.usage.completion_tokens for mark in scored]),
-        reasoning_tokens=known_mean([mark.usage.reasoning_tokens for mark in scored]),
-        answer_tokens=known_mean([mark.answer_tokens for mark in scored]),
-        latency_median_s=quantile([mark.latency_s for mark in scored], 0.5),
-        latency_p95_s=quantile([mark.latency_s for mark in scored], 0.95),
+        prompt_tokens=known_mean([usage.prompt_tokens for usage in usages]),
+        cached_tokens=known_mean([usage.cached_tokens for usage in usages]),
+        completion_tokens=known_mean([usage.completion_tokens for usage in usages]),
+        reasoning_tokens=known_mean([usage.reasoning_tokens for usage in usages]),
+        answer_tokens=known_mean([_answer_tokens(usage) for usage in usages]),
+        latency_median_s=quantile([each.latency_s for each in scored], 0.5),
+        latency_p95_s=quantile([each.latency_s for each in scored], 0.95),
         cost_usd=cost_usd,
         total_cost_usd=None if cost_usd is None else cost_usd * len(scored) + run.failed_usd,
-        unpriced=sum(mark.cost_usd is None for mark in scored),
+        unpriced=sum(each.cost_usd is None for each in scored),
         at_most_usd=run.at_most_usd,
-        cost_litellm_usd=known_mean([mark.cost_litellm_usd for mark in scored]),
-        repriced_usd=known_mean([mark.repriced_usd for mark in scored]),
+        cost_litellm_usd=known_mean([each.cost_litellm_usd for each in scored]),
+        repriced_usd=run.repriced_usd,
         cost_note=agreement(
-            config.prices, [(mark.usage, mark.cost_usd, mark.cost_litellm_usd) for mark in scored]
+            config.prices, [(each.usage, each.cost_usd, each.cost_litellm_usd) for each in scored]
         ),
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
@@ -167,17 +253,24 @@ def summary(run: Tally) -> Summary:
     )
 
 
-def _estimates(by_puzzle: list[list[ResponseScores]]) -> tuple[Estimate | None, Estimate | None]:
+def _answer_tokens(usage: Usage) -> int | None:
+    """Completion tokens that are not reasoning."""
+    completion, reasoning = usage.completion_tokens, usage.reasoning_tokens
+    return None if completion is None or reasoning is None else completion - reasoning
+
+
+def _estimates(by_puzzle: list[list[Response]]) -> tuple[Estimate | None, Estimate | None]:
     """Accuracy and solved rate, from the scored responses of each puzzle."""
-    means = [scores(marks) for marks in by_puzzle]
+    means = [scores(responses) for responses in by_puzzle]
     return mean_interval([m.accuracy for m in means]), rate_interval([m.solved for m in means])
 
 
-def _main_estimates(
-    by_puzzle: list[list[ResponseScores]],
-) -> tuple[Estimate | None, Estimate | None]:
+def _main_estimates(by_puzzle: list[list[Response]]) -> tuple[Estimate | None, Estimate | None]:
     """The same for the main questions, over the puzzles that have any."""
-    mains = [[a for mark in marks if (a := mark.main_accuracy) is not None] for marks in by_puzzle]
+    mains = [
+        [a for r in responses if r.grade and (a := r.grade.main_accuracy) is not None]
+        for responses in by_puzzle
+    ]
     mains = [accuracies for accuracies in mains if accuracies]
     return (
         mean_interval([mean(accuracies) for accuracies in mains]),
@@ -185,19 +278,16 @@ def _main_estimates(
     )
 
 
-def _by_difficulty(by_puzzle: list[list[ResponseScores]]) -> tuple[DifficultyGroup, ...]:
+def _by_difficulty(by_puzzle: list[list[Response]]) -> tuple[DifficultyGroup, ...]:
     """The named difficulties in alphabetical order, then the bands from small to large."""
-    named = sorted({marks[0].difficulty for marks in by_puzzle if marks[0].difficulty})
-    groups = [
-        ("difficulty", name, [marks for marks in by_puzzle if marks[0].difficulty == name])
-        for name in named
-    ]
-    with_clues = [(marks[0].num_clues, marks) for marks in by_puzzle]
+    groups: dict[tuple[str, str], list[list[Response]]] = {}
+    for name in sorted({first.difficulty for first, *_ in by_puzzle if first.difficulty}):
+        groups["difficulty", name] = [each for each in by_puzzle if each[0].difficulty == name]
+    sized = [(clues, each) for each in by_puzzle if (clues := each[0].num_clues) is not None]
     for name in BANDS:
-        inside = [marks for clues, marks in with_clues if clues is not None and band(clues) == name]
-        groups.append(("clues", name, inside))
+        groups["clues", name] = [each for clues, each in sized if band(clues) == name]
     return tuple(
         DifficultyGroup(split, name, len(inside), *_estimates(inside))
-        for split, name, inside in groups
+        for (split, name), inside in groups.items()
         if inside
     )

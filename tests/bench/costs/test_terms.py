@@ -9,7 +9,7 @@ import pytest
 from bench_support import Answer, serving
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.costs.terms import terms
+from tclue.bench.costs.price_book import terms
 from tclue.bench.models.hosted import load_litellm
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions

@@ -200,7 +200,7 @@ def test_what_concerns_one_request_alone(status: int, body: Any, kind: str) -> N
         (httpx.ConnectTimeout("slow"), True, "again"),
         (httpx.ReadTimeout("slow"), True, "maybe-paid"),
         (TimeoutError(), True, "maybe-paid"),
-        (TimeoutError(), False, "again"),
+        (TimeoutError(), False, "maybe-paid"),  # without a capture, nobody knows
         (ValueError("odd"), True, "maybe-paid"),
         (ValueError("odd"), False, "stop"),
     ],

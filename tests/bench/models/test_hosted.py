@@ -31,11 +31,11 @@ from bench_support import (
     write_puzzles,
 )
 
-from tclue.bench.models.hosted import HostedModel
+from tclue.bench.models.hosted import HostedModel, load_litellm
 from tclue.bench.records import Response
 from tclue.bench.runs import executor
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
-from tclue.bench.runs.throttle import Gate
+from tclue.bench.runs.throttle import Throttle
 from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.secrets import clean
@@ -53,10 +53,10 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that a retry would have waited; it waits none."""
     pauses: list[float] = []
 
-    async def nap(self: Gate, seconds: float) -> None:
+    async def nap(self: Throttle, seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(Gate, "pause", nap)
+    monkeypatch.setattr(Throttle, "pause", nap)
     return pauses
 
 
@@ -717,3 +717,18 @@ def test_a_server_that_is_lost_at_work_is_not_asked_again_at_once(
     (response,) = the_run(tmp_path / "r").responses
     assert response.outcome == "failed"
     assert bool(response.at_most_usd) == (sent == 1)
+
+
+@pytest.mark.server
+def test_a_cut_off_stream_that_is_not_captured_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: Any = load_litellm().in_memory_llm_clients_cache
+    monkeypatch.setattr("litellm.disable_aiohttp_transport", True)
+    clients.flush_cache()
+    try:
+        _, response, _ = bench_one(tmp_path, stream({"content": "A. "}, finish=None))
+    finally:
+        clients.flush_cache()
+    error = "the reply was cut off: it has no finish reason"
+    assert (response.outcome, response.error) == ("failed", error)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 
+from tclue.bench.models.chat_template import end_tokens
 from tclue.bench.models.local import TINY, LocalModel
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
@@ -20,7 +21,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from tclue_grpo import build_policy  # noqa: E402
+from tclue_grpo.build import load_policy  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -116,6 +117,16 @@ REFUSED: dict[str, tuple[Callable[[Weights], Weights], dict[str, Any], str]] = {
         {},
         "model.layers.1.self_attn.o_proj.bias is in its files, and not in the model",
     ),
+    "a bias of the head": (
+        lambda weights: weights | {"lm_head.bias": torch.ones(549)},
+        {},
+        "lm_head.bias is in its files, and not in the model",
+    ),
+    "a scale of the embedding": (
+        lambda weights: weights | {"model.embed_tokens.weight_scale": torch.ones(1)},
+        {},
+        "model.embed_tokens.weight_scale is in its files, and not in the model",
+    ),
     "shape": (
         lambda weights: weights | {"model.norm.weight": torch.ones(80)},
         {},
@@ -141,7 +152,7 @@ REFUSED: dict[str, tuple[Callable[[Weights], Weights], dict[str, Any], str]] = {
 def refused(folder: Path) -> str:
     """The one line with which `hf:` and both backends of the trainer refuse a checkpoint."""
     lines = []
-    loads: list[Callable[[], object]] = [lambda: build_policy.load(str(folder))]
+    loads: list[Callable[[], object]] = [lambda: load_policy(str(folder))]
     try:
         from tclue_grpo import backend_torchtune
     except ImportError:
@@ -224,11 +235,12 @@ def test_unused_weights_are_named_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tower = {f"visual.blocks.{i}.w": torch.ones(2) for i in range(12)}
+    tower["model.image_newline"] = torch.ones(160)
     rotary = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(16)}  # of old versions
     folder = write(tmp_path / "both", lambda weights: weights | tower | rotary)
     bench(f"hf:{folder}", write_puzzles(tmp_path, 1)[0], tmp_path / "r", max_tokens=4)
     err = capsys.readouterr().err
-    assert err == f"hf:{folder}: 12 weights in its files not used, such as visual.blocks.0.w\n"
+    assert err == f"hf:{folder}: 13 weights in its files not used, such as model.image_newline\n"
 
 
 def test_a_command_refuses_before_it_records(tmp_path: Path) -> None:
@@ -257,6 +269,45 @@ def test_a_prompt_has_no_token_that_the_model_lacks(tmp_path: Path) -> None:
     ):
         run_models([f"hf:{folder}"], options, Silent())
     assert not (tmp_path / "r").exists()
+
+
+def test_files_that_transformers_can_do_without(tmp_path: Path) -> None:
+    options = BenchOptions(puzzles=str(write_puzzles(tmp_path, 1)[0]), results=tmp_path / "r")
+
+    def error(change: Callable[[Path], object]) -> str:
+        folder = write(tmp_path / "incomplete")
+        change(folder)
+        with pytest.raises(UserError) as caught:
+            run_models([f"hf:{folder}"], options, Silent())
+        shutil.rmtree(folder)
+        assert not (tmp_path / "r").exists()
+        return str(caught.value).removeprefix(str(folder))
+
+    def without_tokenizer(folder: Path) -> None:
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").unlink()
+
+    def dead_link(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors").symlink_to("nowhere")
+
+    cannot = ": its tokenizer cannot write the puzzle"
+    assert error(lambda folder: (folder / "tokenizer.json").unlink()).startswith(cannot)
+    assert error(without_tokenizer).startswith(cannot)
+    torn = error(lambda folder: (folder / "generation_config.json").write_text("{"))
+    assert torn.startswith("/generation_config.json: not JSON")
+    assert error(dead_link) == "/model.safetensors: cannot be read: No such file or directory"
+
+
+def test_bench_and_training_end_texts_with_the_same_tokens(tmp_path: Path) -> None:
+    from tclue_grpo.build import generation_settings
+
+    folder = write(tmp_path / "bare", eos_token_id=[3, 5])
+    (folder / "generation_config.json").unlink()
+    model = LocalModel(str(folder), BenchOptions())
+    model.open()
+    assert end_tokens(generation_settings(str(folder)), model._tokenizer) == {3, 5}
+    assert model._end_ids == {3, 5}
 
 
 def test_positions_that_transformers_doubts_are_told(

@@ -48,7 +48,7 @@ def test_a_budget_leaves_room_for_the_answer() -> None:
     chosen = planned(CLAUDE, "16k")
     assert (chosen.name, chosen.label, chosen.notes) == ("claude-x@16k", "claude-x@16k", ())
     assert chosen.request == {"max_tokens": 20_000, "thinking": thinking(16_000)}
-    assert (chosen.stream, chosen.max_output_tokens) == (False, 20_000)
+    assert ("stream" in chosen.request, chosen.max_output_tokens) == (False, 20_000)
 
 
 def test_a_budget_as_large_as_the_limit_is_made_smaller_and_shown_so() -> None:
@@ -57,7 +57,7 @@ def test_a_budget_as_large_as_the_limit_is_made_smaller_and_shown_so() -> None:
     assert chosen.request["thinking"] == thinking(64_000 - ANSWER_TOKENS)
     assert chosen.request["max_tokens"] == chosen.max_output_tokens == 64_000
     assert chosen.request["stream_options"] == {"include_usage": True}
-    assert chosen.stream
+    assert chosen.request["stream"]
     assert "60000, not 64000" in chosen.notes[0]
     # The last one that fits, and the first that does not.
     assert planned(CLAUDE, "60k").label == "claude-x@60k"
@@ -150,7 +150,7 @@ def test_limits_that_nobody_gave() -> None:
     assert planned(small, None).request == {"max_tokens": 8_192}
     assert planned(PLAIN, None, max_tokens=99).request == {"max_tokens": 99}
     # A server of one's own and a name that is not registered are left to themselves.
-    assert planned(SERVER, None).request == {}
+    assert "max_tokens" not in planned(SERVER, None).request
     assert planned(replace(PLAIN, registered=False), None).request == {}
 
 
@@ -165,13 +165,15 @@ def test_limits_that_nobody_gave() -> None:
         (ALWAYS, {}, False),
         (replace(ALWAYS, context_tokens=163_840), {}, True),
         (replace(CLAUDE, registered=False), {}, True),
+        (SERVER, {}, True),
+        (replace(SERVER, reasoning=Reasoning("none")), {}, False),
     ],
 )
 def test_long_requests_are_streamed(
     model: ModelCapabilities, limits: dict[str, Any], streamed: bool
 ) -> None:
     chosen = planned(model, None, **limits)
-    assert chosen.stream == streamed == ("stream_options" in chosen.request)
+    assert ("stream" in chosen.request) == streamed == ("stream_options" in chosen.request)
 
 
 def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -195,7 +197,7 @@ def body(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 def alias_body(alias: str, text: str | None, host: int = 0, **limits: Any) -> dict[str, Any]:
     facts = load(None).models[alias]
-    model = resolve.registered_capabilities(alias, facts, facts.hosts[host], self_hosted=False)
+    model = resolve.registered_capabilities(alias, facts, facts.hosts[host])
     return body(facts.hosts[host].litellm, dict(planned(model, text, **limits).request))[0]
 
 
@@ -253,7 +255,7 @@ def test_what_gemini_gets(alias: str, text: str, budget: int, limit: int) -> Non
 @pytest.mark.server
 def test_the_header_that_lifts_claude_3_7_goes_out() -> None:
     facts = load(None).models["claude-3.7"]
-    model = resolve.registered_capabilities("claude-3.7", facts, facts.hosts[0], self_hosted=False)
+    model = resolve.registered_capabilities("claude-3.7", facts, facts.hosts[0])
     sent_body, headers = body(facts.hosts[0].litellm, dict(planned(model, "64k").request))
     assert (sent_body["thinking"], sent_body["max_tokens"]) == (thinking(64_000), 68_000)
     assert "output-128k-2025-02-19" in headers["anthropic-beta"]

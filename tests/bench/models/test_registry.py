@@ -86,7 +86,7 @@ def test_the_shipped_aliases_hold() -> None:
             )
             if host.max_output_tokens and listed.get("max_output_tokens"):
                 assert host.max_output_tokens == listed["max_output_tokens"], host
-            model = resolve.registered_capabilities(alias, facts, host, self_hosted=False)
+            model = resolve.registered_capabilities(alias, facts, host)
             for text in facts.variants:
                 assert plan(model, parse_setting(text), BenchOptions()).request
 
@@ -151,7 +151,7 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
     path = user_registry(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
-    model = resolve.registered_capabilities("mine", facts, facts.hosts[0], self_hosted=False)
+    model = resolve.registered_capabilities("mine", facts, facts.hosts[0])
     assert [plan(model, parse_setting(v), BenchOptions()).label for v in facts.variants] == [
         "mine@none",
         "mine@on",
@@ -329,6 +329,7 @@ def test_a_model_on_its_way_out_is_asked_and_noted(
         ("anthropic/claude-sonnet-4-6", "anthropic/claude-sonnet-4-6", {}),
         ("deepseek/deepseek-r1@high", "deepseek/deepseek-r1", {"reasoning_effort": "high"}),
         ("gemini/x", "gemini/x", {}),
+        ("mistral", "mistral", {}),
     ],
 )
 def test_a_copy_on_ones_own_server(
@@ -340,9 +341,13 @@ def test_a_copy_on_ones_own_server(
         options = BenchOptions(puzzles=str(puzzles), results=tmp_path / "r", api_base=server.url)
         run_models([name], options, Silent())
     (body,) = server.bodies
+    # A reply is streamed unless the model is known not to think.
+    thinks = not name.startswith("qwen-2.5") and not name.endswith("@none")
+    streamed = {"stream": True, "stream_options": {"include_usage": True}} if thinks else {}
     assert {key: value for key, value in body.items() if key != "messages"} == {
         "model": model,
         **sent,
+        **streamed,
     }
     (folder,) = (tmp_path / "r").iterdir()
     run = read_run(folder)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 
+from tclue.bench.models import loading
+from tclue.bench.models.chat_template import Thinking
 from tclue.bench.models.local import TINY, LocalModel
 from tclue.bench.models.model import answer_lines
-from tclue.bench.models.thinking import Thinking
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
@@ -35,6 +36,7 @@ PAIRS = [
     *(("<longcat_think>", "</longcat_think>"), ("<think:opensource>", "</think:opensource>")),
     *(("◁think▷", "◁/think▷"), ("<|START_THINKING|>", "<|END_THINKING|>")),
     *(("<|inner_prefix|>", "<|inner_suffix|>"), ("<|think:start|>", "<|think:end|>")),
+    *(("<Think>", "</Think>"), ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]")),
     *(("<|begin_of_thought|>", "<|end_of_thought|>"), ("<|channel>thought\n", "<channel|>")),
 ]
 
@@ -181,15 +183,17 @@ def test_templates_that_make_no_prompt(template: str, tmp_path: Path) -> None:
     assert not results.exists()
 
 
-def test_a_run_has_the_prompts_of_one_day(tmp_path: Path) -> None:
+def test_a_run_has_the_prompts_of_one_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = shutil.copytree(TINY, tmp_path / "dated")
-    (folder / "chat_template.jinja").write_text(f"{{{{ strftime_now('%H:%M:%S') }}}}{USER}")
+    (folder / "chat_template.jinja").write_text(f"{{{{ strftime_now('%d %b %f') }}}}{USER}")
     puzzles, results = write_puzzles(tmp_path, 2)[0], tmp_path / "r"
     bench(f"hf:{folder}", puzzles, results, max_tokens=4)
     (run,) = results.iterdir()
     recorded = json.loads((run / "run.json").read_text())
-    assert len(recorded["prompts_sha256"]) == 64
-    time.sleep(1.1)
+    # At midnight the prompts of a process stay the same.
+    again = LocalModel(str(folder), BenchOptions()).prompts_sha256(write_puzzles(tmp_path, 2)[1])
+    assert recorded["prompts_sha256"] == again
+    monkeypatch.setattr(loading, "_STARTED", datetime(2026, 11, 29))
     # A complete run is only summarized.
     assert bench(f"hf:{folder}", puzzles, results, max_tokens=4).responses == 2
     lines = (run / "responses.jsonl").read_text().splitlines(keepends=True)

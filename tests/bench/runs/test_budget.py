@@ -35,8 +35,8 @@ def test_money_is_set_aside_and_given_back() -> None:
     assert budget.reserve(0.2) is None
     budget.settle(first, 0.1)
     assert budget.reserve(0.5)
-    assert (budget.spent_usd, budget.left_usd) == (0.5, 0.0)
-    unlimited = Budget(None).reserve(1e9)
+    assert (budget.spent_usd, budget.open_usd) == (0.5, 0.5)
+    unlimited = Budget().reserve(1e9)
     assert unlimited
     assert unlimited.usd == 1e9
     # What is free is asked whatever was spent.
@@ -71,9 +71,9 @@ def test_what_is_set_aside_is_raised() -> None:
     assert first
     budget.reserve(1.0)
     budget.raise_open(3.0)
-    assert budget.left_usd == pytest.approx(1.0)
+    assert budget.open_usd == pytest.approx(9.0)
     budget.settle(first, 6.0)
-    assert budget.left_usd == pytest.approx(1.0)
+    assert budget.open_usd == pytest.approx(3.0)
     # It may be raised above the limit: then nothing more is sent.
     budget.raise_open(3.0)
     assert budget.reserve(0.01) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import os
 import re
 import signal
@@ -39,7 +40,7 @@ from tclue.bench.runs.executor import RunExecutor
 from tclue.bench.runs.run import StopError, configuration, run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
-from tclue.bench.runs.throttle import Gate
+from tclue.bench.runs.throttle import Throttle
 from tclue.errors import UserError
 from tclue.puzzle.splits import load_set
 
@@ -196,15 +197,19 @@ class Times:
         self.pauses: list[float] = []
         self.now_s = 1000.0
 
-        async def pause(gate: Gate, seconds: float) -> None:
+        async def pause(throttle: Throttle, seconds: float) -> None:
             self.pauses.append(seconds)
             self.now_s += seconds
             await asyncio.sleep(0)
 
-        monkeypatch.setattr(Gate, "pause", pause)
+        monkeypatch.setattr(Throttle, "pause", pause)
 
     def time(self) -> float:
         return self.now_s
+
+    def call_at(self, when: float, *_: object) -> asyncio.TimerHandle:
+        assert when == math.inf, "a run without a time limit"
+        return asyncio.get_running_loop().call_at(when, str)
 
 
 BUSY = Completion(error="429: slow down", failure=Failure("again", busy=True))
@@ -221,7 +226,7 @@ def ask_busy(
     def init(self: RunExecutor, *arguments: Any, **named: Any) -> None:
         original(self, *arguments, **named)
         self._loop = times  # type: ignore[assignment]
-        self._gate.throttle._clock = times.time
+        self._throttle._clock = times.time
 
     monkeypatch.setattr(RunExecutor, "__init__", init)
     stop, folder = ask_all(Scripted(completions, slots=1), path, tmp_path / "r")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tclue.bench.models.failures import Failure
-from tclue.bench.runs.throttle import Gate, Throttle
+from tclue.bench.runs.throttle import Throttle
 
 LIMITED = Failure("again", busy=True)
 BROKEN = Failure("again")
@@ -101,16 +101,16 @@ def test_a_time_to_wait_holds_for_everybody() -> None:
 
 def test_tasks_wait_at_the_gate() -> None:
     async def run() -> int:
-        gate = Gate(Throttle(3, asyncio.get_running_loop().time))
+        gate = Throttle(3, asyncio.get_running_loop().time)
         highest = 0
 
         async def work() -> None:
             nonlocal highest
             round_ = await gate.enter()
             assert round_ is not None
-            highest = max(highest, gate.throttle.in_flight)
+            highest = max(highest, gate.in_flight)
             await asyncio.sleep(0)
-            gate.leave(round_, None)
+            gate.done(round_, None)
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(20):
@@ -123,11 +123,11 @@ def test_tasks_wait_at_the_gate() -> None:
 def test_nobody_is_sent_before_the_time_that_one_was_told() -> None:
     async def run() -> float:
         loop = asyncio.get_running_loop()
-        gate = Gate(Throttle(2, loop.time))
+        gate = Throttle(2, loop.time)
         first = await gate.enter()
         assert first is not None
         start = loop.time()
-        gate.leave(first, Failure("again", wait_s=0.1, busy=True))
+        gate.done(first, Failure("again", wait_s=0.1, busy=True))
         assert await gate.enter() is not None
         return loop.time() - start
 
@@ -137,7 +137,7 @@ def test_nobody_is_sent_before_the_time_that_one_was_told() -> None:
 @pytest.mark.parametrize("waiting", ["slot", "pause"])
 def test_a_closed_gate_lets_everybody_go_at_once(waiting: str) -> None:
     async def run() -> None:
-        gate = Gate(Throttle(1, asyncio.get_running_loop().time))
+        gate = Throttle(1, asyncio.get_running_loop().time)
         assert await gate.enter() is not None
         task = asyncio.create_task(gate.pause(600) if waiting == "pause" else gate.enter())
         await asyncio.sleep(0)

@@ -9,20 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.stats.at_k import MOST_CHOICES, at_k, choices, consensus, pass_at, sizes, vote
-from tclue.bench.stats.tally import ResponseScores, Vote
+from tclue.bench.records import Response
+from tclue.bench.stats.at_k import (
+    MOST_CHOICES,
+    at_k,
+    ballot,
+    choices,
+    consensus,
+    pass_at,
+    sizes,
+    vote,
+)
+from tclue.puzzle.grading.grade import Grade
 
 
-def mark(puzzle: int, sample: int, answers: str, right: str) -> ResponseScores:
+def mark(puzzle: int, sample: int, answers: str, right: str) -> Response:
     """A sample that says a letter of `answers` to each question; `-` is no answer."""
-    votes = tuple(
-        Vote(chr(65 + i), None if answer == "-" else answer, answer == right_answer)
-        for i, (answer, right_answer) in enumerate(zip(answers, right, strict=True))
-    )
-    accuracy = fmean(vote.right for vote in votes)
-    return ResponseScores(
-        f"p{puzzle:03}", sample, "answered", accuracy, accuracy == 1, accuracy, votes,
-        9, None, Usage(), 1.0, 0.0, 0.0, None, None,
+    said = {chr(65 + i): None if answer == "-" else answer for i, answer in enumerate(answers)}
+    correct = tuple(k for k, expected in zip(said, right, strict=True) if said[k] == expected)
+    accuracy = len(correct) / len(right)
+    grade = Grade(accuracy, accuracy == 1, said, correct, accuracy)
+    return Response(
+        f"p{puzzle:03}", sample, "answered", "sound", grade, "", None, "stop", Usage(), 1.0, None,
+        0.0, None,
     )  # fmt: skip
 
 
@@ -72,7 +81,7 @@ def test_consensus_at_k_is_a_vote_of_every_k_with_every_order_of_a_tie(
         for share in alone:
             product *= share
         solved.append(product)
-    vote = consensus([scores.votes for scores in marks], k)
+    vote = consensus([ballot(sample.grade) for sample in marks if sample.grade], k)
     assert vote == pytest.approx((fmean(expected), fmean(solved)))
 
 
@@ -83,7 +92,7 @@ def winner(votes: list[str], order: tuple[str, ...]) -> str | None:
 
 
 def test_a_tie_is_shared_and_silence_has_no_vote() -> None:
-    x, y, silent = Vote("A", "x", True), Vote("A", "y", False), Vote("A", None, False)
+    x, y, silent = ("x", True), ("y", False), (None, False)
     assert vote([x, y]) == vote([y, x]) == 0.5
     assert vote([x, silent, silent]) == 1.0
     assert vote([y, y, x]) == 0.0

@@ -82,7 +82,9 @@ class Anthropic:
         message = {**self.full_body(request, replace(reply, text="", reasoning=None))}
         message["stop_reason"] = None
         if reply.tells_usage:
-            message["usage"] = self._prompt(reply) | {"output_tokens": 1}
+            message["usage"] = self._prompt(reply) | {
+                "output_tokens": min(1, reply.completion_tokens)
+            }
         yield _event("message_start", message=message)
         index = -1
         if reply.reasoning is not None:
