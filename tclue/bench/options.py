@@ -5,6 +5,7 @@ its place on the command line (`tclue.cli.common.options_of`). `RecordedOptions`
 what a model resolves of the options, and of `run.json`, which inherit them.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -110,9 +111,12 @@ class BenchOptions(RecordedOptions):
         if (self.price_in is None) != (self.price_out is None):
             raise UserError("--price-in and --price-out: expected both, or neither")
         if self.api_base is not None:
-            url = urlsplit(self.api_base)
-            secret = url.query or "@" in url.netloc
-            if url.scheme not in ("http", "https") or not url.hostname or secret:
+            known = False
+            with suppress(ValueError):  # of a port or an IPv6 address that is none
+                url = urlsplit(self.api_base)
+                secret = url.query or "@" in url.netloc or url.port == 0
+                known = bool(url.scheme in ("http", "https") and url.hostname and not secret)
+            if not known:
                 raise UserError(
                     "--api-base: expected a URL such as http://localhost:8000/v1, without a "
                     "password or a query; a key goes in the environment"

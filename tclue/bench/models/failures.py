@@ -179,6 +179,8 @@ def of_exception(error: BaseException, sent: bool, waited_s: float = 0.0) -> Fai
         refused = any(isinstance(cause, aiohttp.ClientConnectorError) for cause in chain)
         return Failure("again", unconnected=refused)
     for cause in chain:
+        if isinstance(cause, ModuleNotFoundError) and not sent:
+            return Failure("stop", f"litellm needs the module {cause.name}: install its package")
         if isinstance(cause, TimeoutError | httpx.TimeoutException):
             return MAYBE_PAID
         if isinstance(cause, httpx.TransportError):

@@ -19,6 +19,7 @@ import math
 import os
 import re
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -49,8 +50,11 @@ def load_litellm() -> ModuleType:
     os.environ["LITELLM_MODE"] = "PRODUCTION"
     # The output limit ends a model that repeats itself. Otherwise litellm raises an error.
     os.environ["REPEATED_STREAMING_CHUNK_LIMIT"] = "1000000000"
+    # Without aiohttp nothing is captured, and redirects to other hosts are not refused.
+    os.environ.pop("DISABLE_AIOHTTP_TRANSPORT", None)
     # Its warnings are about its internals, and its errors are recorded.
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydantic\.main")
     try:
         import litellm
     except ImportError:
@@ -58,6 +62,8 @@ def load_litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.drop_params = False
+    # It counts tokens by itself, with a tokenizer that it would download for some models.
+    litellm.disable_hf_tokenizer_download = True
     wire.install()
     return litellm
 
@@ -97,10 +103,14 @@ class HostedModel(Model):
             captured.check = self._body_check(request.puzzle.prompt)
             try:
                 async with self._time_limits(captured):
-                    response = await self._litellm.acompletion(
-                        messages=messages, seed=seed, **self._arguments
-                    )
-                    given, usage = await _litellm_reply(response, captured)
+                    try:
+                        response = await self._litellm.acompletion(
+                            messages=messages, seed=seed, **self._arguments
+                        )
+                        given, usage = await _litellm_reply(response, captured)
+                    finally:
+                        if captured.stream:
+                            await captured.stream.aclose()
             except Exception as raised:  # litellm's types differ by provider; see `failures`
                 error = raised
         latency_s = time.perf_counter() - start
@@ -114,7 +124,7 @@ class HostedModel(Model):
         cost_usd = litellm_usd(self._litellm, self._name, None if self.resolved.api_base else usage)
         reply = captured.reading.reply if read else given
         streamed = bool(captured.reading.streamed) if read else self.resolved.stream
-        ended = reply.finish_reason is not None or not streamed
+        ended = bool(reply.finish_reason or reply.blocked) or not streamed
         tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
         counts = read_usage(
             reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
@@ -169,6 +179,9 @@ class HostedModel(Model):
         reply, body = reading.reply, reading.body().decode("utf-8", "replace")
         if captured.refused:
             failure, message = Failure("stop", captured.refused), "the request was not sent"
+        elif status in wire.REDIRECTS:
+            message = f"{status}: a redirect without a target, or one too many"
+            failure = Failure("stop", "the server redirects without end: check --api-base")
         elif status is not None and status >= 400:
             body = body or json.dumps(reply.error or {})
             failure = failures.of_status(status, captured.headers, body, time.time(), latency_s)
@@ -294,7 +307,9 @@ def _completion(
         # Tokens without a text are the model's doing, and are scored.
         finish_reason is None or not usage.completion_tokens
     ):
-        error = "the reply holds no text, and no output tokens were billed"
+        error = "the reply holds no text, and has no finish reason"
+        if not usage.completion_tokens:
+            error = "the reply holds no text, and no output tokens were billed"
     return Completion(
         text=text,
         reasoning=reply.reasoning or None,

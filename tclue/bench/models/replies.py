@@ -118,6 +118,8 @@ class ReplyReader:
 
     def _read_line(self, line: bytes) -> None:
         if not line.startswith(b"data:"):
+            if not line and self._event.lstrip().startswith(b"{"):
+                self.reply.error = {"message": "a part of the reply cannot be read"}
             if not line:
                 self._event = b""
             return
@@ -129,7 +131,8 @@ class ReplyReader:
     def _read_event(self, text: bytes) -> bool:
         """Add JSON to the reply; False if it is invalid or incomplete."""
         try:
-            parsed = json.loads(text, parse_constant=_finite, parse_float=_finite)
+            plain = text.decode("utf-8-sig", "replace")
+            parsed = json.loads(plain, parse_constant=_finite, parse_float=_finite, strict=False)
         except (ValueError, RecursionError):
             return False
         for event in parsed if isinstance(parsed, list) else [parsed]:
@@ -138,11 +141,9 @@ class ReplyReader:
         return True
 
 
-def _finite(text: str) -> float:
-    """A number. Raises ValueError for NaN, Infinity and 1e999, which no record can hold."""
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text} is not a finite number")
-    return value
+def _finite(text: str) -> float | str:
+    """A number; NaN, Infinity and 1e999, which no record can hold, stay texts."""
+    return value if math.isfinite(value := float(text)) else text
 
 
 def add_event(reply: Reply, event: Mapping[str, Any]) -> bool:
@@ -276,7 +277,7 @@ def _add(reply: Reply, usage: Any, **texts: Any) -> None:
 
 def _first(choices: Any) -> dict[str, Any]:
     """The choice with index 0, which a server may send in any place; {} if there is none."""
-    return next((choice for choice in _tables(choices) if not choice.get("index")), {})
+    return next((each for each in _tables(choices) if each.get("index") in (None, 0, "0")), {})
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:

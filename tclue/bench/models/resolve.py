@@ -137,6 +137,8 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     asked = {} if options.api_base else terms(provider, priced)
     base = options.api_base and _base_url(options.api_base, provider)
     used = next(filter(os.environ.get, variables), None)
+    if used and not (os.environ[used].isascii() and os.environ[used].isprintable()):
+        raise UserError(f"{used}: expected a key without line breaks, in ASCII")
     advice = f"the key is not accepted: correct {used}" if used else None
     if key == NO_KEY:
         advice = f"the server wants a key: set {OWN_KEY}"

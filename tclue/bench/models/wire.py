@@ -13,8 +13,8 @@ bytes, which `replies` reads.
   compatible servers, Anthropic, DeepSeek, Gemini and OpenRouter, with and without streaming
   (tests/bench/models/test_wire_capture.py).
 * litellm's aiohttp transport is kept: it is litellm's default, finds proxies by itself, and handled
-  more requests per second than httpx's own with 32 in flight (benchmarks/bench_overhead.py). If
-  DISABLE_AIOHTTP_TRANSPORT turns it off, nothing is captured, and litellm's objects are read.
+  more requests per second than httpx's own with 32 in flight (benchmarks/bench_overhead.py).
+  Without it nothing is captured, so `hosted.load_litellm` ignores DISABLE_AIOHTTP_TRANSPORT.
 * A context variable identifies the request, so any number of requests can be in flight.
 * A redirect to another origin is refused, because the HTTP clients would send it the provider's key
   (only the `Authorization` header is dropped, and not `x-api-key`, `x-goog-api-key` or `api-key`).
@@ -22,6 +22,7 @@ bytes, which `replies` reads.
 * Only the response headers listed here are kept, and no key. Bytes are passed on as they arrive.
 """
 
+import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -35,7 +36,7 @@ import httpx
 from tclue.bench.models.replies import ReplyReader
 
 MAX_ERROR_BYTES = 1 << 16  # after which no more of an error is read
-_REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS = (301, 302, 303, 307, 308)
 KEPT_HEADERS = frozenset(
     ("content-type", "content-encoding", "retry-after", "retry-after-ms", "x-gemini-service-tier")
 )
@@ -59,6 +60,8 @@ class CapturedReply:
     # with names in lower case
     headers: dict[str, str] = field(default_factory=dict)
     reading: ReplyReader = field(default_factory=ReplyReader)
+    # the bytes of the reply; `aclose` reads the rest of a stream that litellm gave up
+    stream: httpx.AsyncByteStream | None = None
     # why the request was not sent
     refused: str | None = None
     _origin: str | None = None
@@ -66,7 +69,7 @@ class CapturedReply:
 
     def _begin_request(self, request: httpx.Request) -> None:
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        if self.status in _REDIRECTS and origin != self._origin:
+        if self.status in REDIRECTS and origin != self._origin:
             url = "expected --api-base with that URL"
             self.refused = f"{self._origin} redirects to {origin}: {url}"
         else:
@@ -132,7 +135,7 @@ class CapturingTransport(httpx.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         captured._begin_reply(response)
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _CapturedStream(response.stream, captured)
+        captured.stream = response.stream = _CapturedStream(response.stream, captured)
         return response
 
     async def aclose(self) -> None:
@@ -143,10 +146,11 @@ class CapturingTransport(httpx.AsyncBaseTransport):
 class _CapturedStream(httpx.AsyncByteStream):
     def __init__(self, inner: httpx.AsyncByteStream, captured: CapturedReply) -> None:
         self._inner, self._captured = inner, captured
+        self._chunks = aiter(inner)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size, failed = 0, (self._captured.status or 0) >= 400
-        async for chunk in self._inner:
+        async for chunk in self._chunks:
             self._captured._add_chunk(chunk)
             yield chunk
             size += len(chunk)
@@ -155,7 +159,15 @@ class _CapturedStream(httpx.AsyncByteStream):
                 return
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        reading, task = self._captured.reading, asyncio.current_task()
+        failed, ended = (self._captured.status or 0) >= 400, reading.reply.finish_reason
+        try:
+            # litellm stops at an event that it cannot read. The rest is paid for, and is read here.
+            if reading.streamed and not (failed or ended or (task and task.cancelling())):
+                async for _ in self:
+                    pass
+        finally:
+            await self._inner.aclose()
 
 
 def install() -> None:

@@ -211,6 +211,15 @@ def test_what_never_got_a_status(cause: Exception, sent: bool, kind: str) -> Non
     assert of_exception(wrapped, sent).kind == kind
 
 
+def test_a_missing_package_is_named() -> None:
+    # litellm asks models such as gpt-5-pro by way of a module that imports it.
+    failure = of_exception(ModuleNotFoundError("No module named 'mcp'", name="mcp"), sent=False)
+    assert (failure.kind, failure.to_do) == (
+        "stop",
+        "litellm needs the module mcp: install its package",
+    )
+
+
 UNREACHABLE = aiohttp.ClientConnectorError(
     SimpleNamespace(host="h", port=1, ssl=True),  # type: ignore[arg-type]
     OSError(110, "Connection timed out"),

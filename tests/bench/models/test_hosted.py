@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -228,6 +229,18 @@ def test_a_whole_reply_to_a_request_for_a_stream(tmp_path: Path, finish: str) ->
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_prompt_that_gemini_blocks_is_priced(tmp_path: Path, streamed: bool) -> None:
+    counts = {"promptTokenCount": 1000, "totalTokenCount": 1000}
+    data = json.dumps({"promptFeedback": {"blockReason": "OTHER"}, "usageMetadata": counts})
+    answer = (
+        replace(stream(), body=f"data: {data}\n\n".encode()) if streamed else Answer(data.encode())
+    )
+    _, response, _ = bench_one(tmp_path, answer, stream=streamed, price_in=3.0, price_out=1.0)
+    assert (response.outcome, response.cost_usd) == ("refused", 0.003)
+
+
+@pytest.mark.server
 def test_a_stream_in_answer_to_a_request_without(tmp_path: Path) -> None:
     _, response, server = bench_one(
         tmp_path, stream({"content": text(tmp_path)}), price_in=3.0, price_out=1.0
@@ -235,6 +248,33 @@ def test_a_stream_in_answer_to_a_request_without(tmp_path: Path) -> None:
     config = the_run(tmp_path / "r").config
     assert config.stream == server.bodies[0].get("stream", False)
     assert (response.outcome, response.text) == ("answered", text(tmp_path))
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("odd", [b"ping", b"", b"[1]", b'"x"', b'{"choices": [{"x": "\xe2"}]}'])
+def test_a_stream_is_read_to_its_end_if_litellm_gives_up(tmp_path: Path, odd: bytes) -> None:
+    answer = stream({"content": text(tmp_path)})
+    # Slowly, because what came in one piece with the odd event is read in any case.
+    answer = replace(answer, body=b"data: " + odd + b"\n\n" + answer.body, drip_s=0.0002)
+    _, response, _ = bench_one(tmp_path, answer, stream=True, price_in=3.0, price_out=1.0)
+    assert (response.outcome, response.text) == ("answered", text(tmp_path))
+    assert response.cost_usd == 0.0032
+
+
+@pytest.mark.server
+def test_nothing_but_the_requests_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts: list[str] = []
+
+    def look_up(host: str, *_: object, **__: object) -> None:
+        hosts.append(host)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    with serving(lambda _: stream({"content": "A. x"})) as server:
+        # litellm has a tokenizer on the hub for such a name.
+        bench("Llama-3.3-70B", puzzles, tmp_path / "r", api_base=server.url)
+    assert not hosts
 
 
 @pytest.mark.server
@@ -247,6 +287,7 @@ def test_an_error_is_the_fault_in_a_few_words(tmp_path: Path) -> None:
             (Answer(b"<html>hello</html>"), "the reply cannot be read: hello"),
             (Answer(b""), "the reply is empty"),
             (Answer(b'{"choices": [{"message"'), 'the reply cannot be read: {"choices": [{"mess'),
+            (Answer({**completion("x"), "choices": []}), "the reply holds no text, and has no fin"),
         ]
     ):
         _, response, _ = bench_one(tmp_path / str(number), answer)
@@ -264,6 +305,34 @@ def test_a_redirect_to_another_host_stops_the_model(tmp_path: Path) -> None:
         with serving(lambda _: away) as server, pytest.raises(StopError, match="redirects to http"):
             bench("m", puzzles, tmp_path / "r", api_base=server.url, concurrency=1)
         assert (len(server.bodies), other.bodies) == (1, [])
+
+
+@pytest.mark.server
+def test_a_redirect_to_itself_stops_the_model(tmp_path: Path) -> None:
+    puzzles, _ = write_puzzles(tmp_path, 3)
+    again = Answer(b"", 307, {"Location": "/v1/chat/completions"})
+    with serving(lambda _: again) as server, pytest.raises(StopError, match="redirects without"):
+        bench(
+            "m",
+            puzzles,
+            tmp_path / "r",
+            api_base=server.url,
+            concurrency=1,
+            price_in=1.0,
+            price_out=1.0,
+        )
+    assert the_run(tmp_path / "r").responses[0].at_most_usd is None
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("key", ["own-key-1234\n", "own-key-1234\r", "schlüssel-1234"])
+def test_a_key_that_no_header_can_hold_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("TCLUE_API_KEY", key)
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    with pytest.raises(UserError, match="TCLUE_API_KEY: expected a key without line breaks"):
+        bench("m", puzzles, tmp_path / "r", api_base="http://127.0.0.1:9")
 
 
 @pytest.mark.server

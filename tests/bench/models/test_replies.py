@@ -51,13 +51,34 @@ def read(data: bytes) -> Reply:
         b"data: [DONE]",
         b'{"choices": [',
         b'{"choices": 5}',
-        b'{"choices": [], "usage": {"cost": NaN}}',
-        b'{"choices": [], "usage": {"cost": 1e999}}',
         b"[" * 100_000,
     ],
 )
 def test_what_has_none_of_the_forms(rubbish: bytes) -> None:
     assert not reading(rubbish).recognized
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"choices": [{"index": 0, "delta": {"content": "b"}, "logprob": -Infinity}]}',
+        b'{"choices": [{"index": 0, "delta": {"content": "b"}}], "usage": {"cost": NaN}}',
+        b'{"choices": [{"index": "0", "delta": {"content": "b"}}], "x": 1e999}',
+        b'{"choices": [{"delta": {"content": "b"}, "x": "a\tb\x01"}]}',
+        b'{"choices": [{"delta": {"content": "b"}, "x": "\xe2\x82"}]}',
+    ],
+)
+def test_no_piece_of_a_stream_is_lost(odd: bytes) -> None:
+    events = sse(choice(delta={"content": "a"})), b"data: " + odd + b"\n\n"
+    reply = read(b"".join(events) + sse(choice(delta={"content": "c"}, finish_reason="stop")))
+    assert (reply.text, reply.error) == ("abc", None)
+    json.dumps(reply.usage, allow_nan=False)
+
+
+def test_a_piece_that_cannot_be_read_is_an_error() -> None:
+    end = sse(choice(delta={"content": "c"}, finish_reason="stop"))
+    assert read(b'data: {"choices": [{"delta": {"con\n\n' + end).error
+    assert read(b"data: ping\n\n" + end).error is None
 
 
 @pytest.mark.parametrize(

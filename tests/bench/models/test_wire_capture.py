@@ -120,6 +120,12 @@ def test_no_key_follows_a_redirect_to_another_origin(model: str, status: int) ->
 
 
 @pytest.mark.server
+def test_the_environment_cannot_turn_the_capture_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISABLE_AIOHTTP_TRANSPORT", "True")
+    test_no_key_follows_a_redirect_to_another_origin("anthropic/m", 307)
+
+
+@pytest.mark.server
 def test_nobody_listens_outside() -> None:
     async def run() -> wire.CapturedReply:
         litellm = load_litellm()

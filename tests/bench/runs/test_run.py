@@ -37,6 +37,8 @@ from tclue.puzzle.puzzle import Puzzle, house_line
         ({"timeout_s": 0.0}, "--request-timeout is 0.0"),
         ({"dtype": "int4"}, '--dtype is "int4"'),
         ({"api_base": "localhost:8000"}, "--api-base: expected a URL"),
+        ({"api_base": "http://[::1"}, "--api-base: expected a URL"),
+        ({"api_base": "http://host:port/v1"}, "--api-base: expected a URL"),
         ({"api_base": "http://me:secret@host/v1"}, "without a password"),
     ],
 )
