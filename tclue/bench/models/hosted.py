@@ -126,9 +126,10 @@ class HostedModel(Model):
         streamed = bool(captured.reading.streamed) if read else self.resolved.stream
         ended = bool(reply.finish_reason or reply.blocked) or not streamed
         tier = reply.service_tier or captured.headers.get("x-gemini-service-tier")
-        counts = read_usage(
-            reply.usage, complete=ended, has_text=bool(reply.text), service_tier=tier
-        )
+        # Only Gemini's own form counts thoughts apart, where a completion of 0 can be right.
+        apart = "thoughtsTokenCount" in reply.usage
+        has_text = bool(reply.text or (reply.reasoning and not apart))
+        counts = read_usage(reply.usage, complete=ended, has_text=has_text, service_tier=tier)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
     def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], str | None]:

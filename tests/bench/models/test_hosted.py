@@ -567,6 +567,16 @@ def test_tokens_that_were_not_told_are_unknown(tmp_path: Path, streamed: bool) -
 
 
 @pytest.mark.server
+def test_reasoning_without_counted_tokens_has_no_known_cost(tmp_path: Path) -> None:
+    reply = completion("", reasoning_content="hm")
+    reply["usage"] = {"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1000}
+    _, response, _ = bench_one(tmp_path, Answer(reply), price_in=1.0, price_out=1.0)
+    assert response.outcome == "unparsed"
+    assert response.cost_usd is None
+    assert response.usage.problem
+
+
+@pytest.mark.server
 def test_another_price_counts_anew_without_asking(tmp_path: Path) -> None:
     puzzles, _ = write_puzzles(tmp_path, 3)
     with serving(lambda _: Answer(completion("A. x"))) as server:
