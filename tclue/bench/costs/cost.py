@@ -186,7 +186,7 @@ def with_rates(prices: Prices, rates: Any) -> Prices:
 def worst_case_usd(
     prices: Prices, prompt_tokens: int, max_output_tokens: int | None
 ) -> float | None:
-    """The most that a request can cost: the dearest kind of prompt token, and the longest answer.
+    """The most that a request can cost: the highest prompt price and the longest answer.
 
     Prices for long prompts and for regions count. Those of other service tiers do not, because no
     request asks for one, and `terms` asks for the plain one where an account could choose another.

@@ -19,10 +19,10 @@ Providers count differently, and every difference changes the cost. The keys sho
   charged, in units of 1e-10 dollars (https://docs.x.ai/developers/cost-tracking).
 
 Some servers count differently from their form, and their total shows it: xAI counts reasoning
-beside the completion, proxies of Gemini count thoughts in the total alone, and proxies of Anthropic
-leave the cache out of the prompt. So the counts are checked as a whole. If exactly one reading fits
-the parts and the total, it is taken. Otherwise all counts are None, and `problem` says why. A
-missing count is None, never 0, and a prompt of 0 tokens was not counted.
+in addition to the completion, proxies of Gemini count thoughts only in the total, and proxies of
+Anthropic leave cached tokens out of the prompt. So the counts are checked as a whole. If exactly
+one reading fits the parts and the total, it is taken. Otherwise all counts are None, and `problem`
+says why. A missing count is None, never 0, and a prompt of 0 tokens was not counted.
 """
 
 from collections.abc import Mapping

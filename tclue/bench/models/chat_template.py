@@ -96,7 +96,7 @@ def prompts_sha256(tokenizer: Any, puzzles: Sequence[Puzzle], config: Any) -> st
         # transformers makes a tokenizer without words if its files are missing.
         if not _end(puzzle, tokenizer.decode(ids)):
             raise UserError(
-                f"{tokenizer.name_or_path}: its tokenizer cannot write the puzzle: expected the "
+                f"{tokenizer.name_or_path}: its tokenizer cannot encode the puzzle: expected the "
                 "files of its tokenizer, such as tokenizer.json"
             )
         if (largest := max(ids)) >= size:

@@ -305,7 +305,7 @@ def _completion(
     elif end == "broken" and not refused:
         error = f"the provider broke off: the finish reason is {clean(str(finish_reason))}"
     elif not (text or reply.reasoning or refused or end == "truncated") and (
-        # Tokens without a text are the model's doing, and are scored.
+        # If tokens were billed, the model itself wrote no text, so the reply is scored.
         finish_reason is None or not usage.completion_tokens
     ):
         error = "the reply holds no text, and has no finish reason"

@@ -91,7 +91,7 @@ def load_model(name: str, source: str | Path, **options: Any) -> Any:
     places = {
         _LAYER.sub(".0.", name)
         for name, module in model.named_modules()
-        if "." in name or module._parameters  # other weights may be beside the model's body
+        if "." in name or module._parameters  # others may be outside the model's body
     }
     faults += [
         f"{weight} is in its files, and not in the model that its config.json describes"

@@ -86,7 +86,7 @@ class ReplyReader:
         self._rest = self._event = b""
 
     def body(self) -> bytes:
-        """A body that is no stream, as far as it is kept."""
+        """A body that is not a stream, as far as it is kept."""
         return b"".join(self._chunks)
 
     def feed(self, chunk: bytes) -> None:

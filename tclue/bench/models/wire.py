@@ -96,7 +96,7 @@ class CapturedReply:
 
 
 def _json(request: httpx.Request) -> dict[str, Any]:
-    """The body of a request; empty if it is no JSON object."""
+    """The body of a request; empty if it is not a JSON object."""
     try:
         body = json.loads(request.content)
     except (httpx.RequestNotRead, ValueError):

@@ -6,11 +6,12 @@
 * If a reply costs more than that (the server ignores the output limit, adds a prompt of its own, or
   bills more per token than the price list says), all amounts are multiplied by the largest ratio of
   a cost to its amount: those of later requests, and those of the requests in flight. Until the
-  first reply has come, at most a tenth of the limit is set aside, unless one request needs more.
+  first reply has come, at most a tenth of the money left is set aside, unless one request
+  needs more.
 * If no output limit is known, or the price is by the hour, the amount is twice the cost of the
   most expensive response so far. The first request is then sent alone, with all the money that is
   left.
-* The limit can be exceeded only by what replies cost more than was set aside for them when they
+* The limit can be exceeded only by replies that cost more than was set aside when their requests
   were sent.
 * When a response is recorded, its cost replaces the amount. If its cost is unknown, the amount
   counts as spent. `run_folder` has the amounts on the disk, for a process that is killed.
@@ -26,10 +27,10 @@ from tclue.text import money
 
 BYTES_PER_TOKEN = 2
 CHAT_FORMAT_TOKENS = 64  # that a chat format adds to a prompt
-SAFETY_FACTOR = 2.0  # for the dearest response so far, if the most that one can cost is unknown
+SAFETY_FACTOR = 2.0  # for the most expensive response so far, if there is no known limit
 
 
-# Share of the limit that may be in flight until a reply has shown what a request really costs.
+# Share of the remaining money that is set aside until a reply shows what a request really costs.
 UNPROVEN_SHARE = 0.1
 
 
@@ -104,7 +105,7 @@ class Ceiling:
         self._output_tokens = resolved.max_tokens or resolved.max_output_tokens
         if self._output_tokens is None and prices.completion_usd_per_million == 0:
             self._output_tokens = 0  # output is free, so its length does not matter
-        # the largest ratio of a cost to what was computed before, or the dearest response
+        # the largest ratio of a cost to what was computed before, or the most expensive response
         self._worst = 0.0
         # whether a reply has shown what a request costs
         self.proven = False

@@ -125,7 +125,7 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
     costs = _costs((response for run in runs for response in run.final()), prices)
     if len(costs) > 1:
         count = counted(sum(map(len, costs)), "response")
-        basis = f"as {count} to {len(costs)} puzzles were"
+        basis = f"from {count} to {len(costs)} puzzles"
         return bill(*projected(costs, len(rest), config.samples), basis)
     if prices.source in ("hour", "gpu-hour"):
         return bill(None, None, None, "priced by time, and there is no earlier run to compare")

@@ -14,7 +14,7 @@ cost is written to the disk before they are sent.
   LONGEST_WAIT_S. For any other reason a request is sent at most TRIES times.
 * Sending stops at once if `failures` says so, if no server answers at --api-base, if the first
   FIRST_ALIKE requests or MAX_LOST_IN_A_ROW in a row failed, if money or time is used up, on Ctrl-C,
-  or on an exception that nobody expects. Requests in flight are then awaited and recorded, because
+  or on an unexpected exception. Requests in flight are then awaited and recorded, because
   they are paid for. Only when the time is up are they given up and recorded as failed.
 """
 
@@ -49,7 +49,7 @@ FIRST_ALIKE = 12
 TIME_IS_UP = "the time is up"
 NO_ANSWER = "no request was answered"
 RESUME = "tclue: this is a bug. All other replies were recorded, and the same command resumes."
-# Words with a digit, such as ids and counts. Messages are alike if they differ only in these.
+# Words with a digit, such as ids and counts. Messages that differ only in these count as the same.
 _NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
 # the fields of a completion that its record takes over
 _SAME = {field.name for field in fields(Completion)} & {field.name for field in fields(Response)}
@@ -106,7 +106,7 @@ class RunExecutor:
         self._reached, self._answered = False, bool(folder.done)
         self._first_failures: Counter[tuple[str, str]] = Counter()
         self._busy_since_s: float | None = None
-        # an exception that nobody expects; it is raised when the others have ended
+        # an unexpected exception; it is raised when the others have ended
         self._fault: Exception | None = None
         # for GPUs that are paid by the hour: the time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
@@ -176,7 +176,7 @@ class RunExecutor:
             self._note(error)
 
     def _note(self, error: Exception) -> str:
-        """Stop after an exception that nobody expects. Returns a text for records."""
+        """Stop after an unexpected exception. Returns a text for records."""
         self._fault = self._fault or error
         self._throttle.close()
         return clean(f"internal error: {error!r}")
@@ -363,7 +363,8 @@ class RunExecutor:
         elif failure and not self._answered:
             self._first_failures[failure.kind, _NUMBERED.sub("#", error)] += 1
             if self._first_failures.total() == FIRST_ALIKE and len(self._first_failures) == 1:
-                self.stop(f"the first {FIRST_ALIKE} requests failed alike (the last: {error})")
+                same = "requests failed with the same message"
+                self.stop(f"the first {FIRST_ALIKE} {same} (the last: {error})")
         lost = failure is not None and failure.kind in ("again", "maybe-paid")
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:

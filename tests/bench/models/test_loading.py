@@ -291,7 +291,7 @@ def test_files_that_transformers_can_do_without(tmp_path: Path) -> None:
         (folder / "model.safetensors").unlink()
         (folder / "model.safetensors").symlink_to("nowhere")
 
-    cannot = ": its tokenizer cannot write the puzzle"
+    cannot = ": its tokenizer cannot encode the puzzle"
     assert error(lambda folder: (folder / "tokenizer.json").unlink()).startswith(cannot)
     assert error(without_tokenizer).startswith(cannot)
     torn = error(lambda folder: (folder / "generation_config.json").write_text("{"))

@@ -120,7 +120,7 @@ def test_a_run_that_is_taken_up_is_billed_for_its_rest(
         # Another run of the same variant: its responses are what there is to go by.
         with pytest.raises(UserError, match=r"\$24\.00 is above --ask-above 5"):
             bench("m", puzzles, tmp_path / "r", samples=2, estimate=True, **options)
-        line = "estimate: m: 8 requests, $24.00 (as 2 responses to 2 puzzles were)"
+        line = "estimate: m: 8 requests, $24.00 (from 2 responses to 2 puzzles)"
         assert line in capsys.readouterr().err
         (run,) = (tmp_path / "r").glob("*/responses.jsonl")
         lines = run.read_bytes().splitlines(keepends=True)
@@ -215,7 +215,7 @@ def test_a_pilot_is_asked_first_and_the_rest_estimated_from_it(
         with pytest.raises(UserError, match=r"--pilot: \$27\.00 is above --ask-above 5: expected"):
             bench("m", puzzles, tmp_path / "r", **options)
         assert len(endpoint.bodies) == 3
-        line = "estimate: m: 9 requests, $27.00 (as 3 responses to 3 puzzles were)"
+        line = "estimate: m: 9 requests, $27.00 (from 3 responses to 3 puzzles)"
         assert line in capsys.readouterr().err
         # The pilot is not asked again, and its records are those of the run.
         with (

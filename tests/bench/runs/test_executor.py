@@ -125,7 +125,8 @@ def test_a_model_that_always_fails_in_the_same_way_is_stopped(tmp_path: Path) ->
     model = Scripted(failures)
     stop, folder = ask_all(model, path, tmp_path / "r", 3)
     assert stop == (
-        "the first 12 requests failed alike (the last: 400: 11 tokens are too many (request 11a))"
+        "the first 12 requests failed with the same message "
+        "(the last: 400: 11 tokens are too many (request 11a))"
     )
     assert 12 <= model.requests_sent == len(read_run(folder).responses) < 12 + 4
 
