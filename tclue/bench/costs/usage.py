@@ -87,7 +87,7 @@ def read_usage(
         region=region.lower() if isinstance(region, str) else None,
     )
     if not raw:
-        return facts
+        return replace(facts, problem="the reply does not report its tokens")
     try:
         stated = [(form, _stated(raw, form, complete)) for form in (_CHAT, _INPUT, _GEMINI)]
         settled = [_settle(raw, *each, has_text and complete) for each in stated if each[1]]
