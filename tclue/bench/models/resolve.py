@@ -130,6 +130,7 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     resolved = [_resolved(one, route, match, served_as, priced, options) for one in plans]
     base = options.api_base and _base_url(options.api_base, provider)
     used = next(filter(os.environ.get, variables), None)
+    key = key or (used and os.environ[used])  # litellm may prefer another of the variables
     advice = f"the key is not accepted: correct {used}" if used else None
     if key == NO_KEY:
         advice = f"the server wants a key: set {OWN_KEY}"
