@@ -139,6 +139,7 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     used = next(filter(os.environ.get, variables), None)
     if used and not (os.environ[used].isascii() and os.environ[used].isprintable()):
         raise UserError(f"{used}: expected a key without line breaks, in ASCII")
+    key = key or (used and os.environ[used])  # litellm may prefer another of the variables
     advice = f"the key is not accepted: correct {used}" if used else None
     if key == NO_KEY:
         advice = f"the server wants a key: set {OWN_KEY}"

@@ -415,6 +415,20 @@ def test_a_url_that_is_the_providers_own(
 
 
 @pytest.mark.server
+def test_the_key_that_is_named_is_the_one_that_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", "of-google")
+    monkeypatch.setenv("GEMINI_API_KEY", "of-gemini")
+    puzzles, _ = write_puzzles(tmp_path, 1)
+    with serving(lambda _: Answer({"error": {"message": "no"}}, 401)) as server:
+        monkeypatch.setenv("GEMINI_API_BASE", server.url)
+        with pytest.raises(StopError, match="the key is not accepted: correct GEMINI_API_KEY"):
+            bench("gemini/gemini-2.0-flash", puzzles, tmp_path / "r")
+    assert server.headers[0]["x-goog-api-key"] == "of-gemini"
+
+
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "base", "path"),
     [
