@@ -209,6 +209,8 @@ class HostedModel(Model):
         )
 
 
+# A block of reasoning before the answer, from a server that does not separate it (as in litellm).
+_THOUGHT = re.compile(r"<(?:think|thinking)>(.*?)</(?:think|thinking)>(.*)", re.DOTALL)
 _OF_LITELLM = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception)(?:: | - )")
 _OF_AIOHTTP = re.compile(r" ssl:(?:<[^<>]*>|\w+)")
 
@@ -296,7 +298,10 @@ def _completion(
         finish_reason = native
     end = ending(finish_reason)
     refused = bool(reply.refusal or reply.blocked or end == "refused")
-    text, error = reply.text or reply.refusal or "", None  # `error` says why it cannot be used
+    text, reasoning = reply.text or reply.refusal or "", reply.reasoning
+    if not reasoning and (block := _THOUGHT.match(text)):
+        reasoning, text = block.groups()
+    error = None  # why it cannot be used
     if reply.error is not None:
         error = clean(failures.error_text(reply.error))
     elif finish_reason is None and streamed:  # a whole reply of a self-hosted server may have none
@@ -304,7 +309,7 @@ def _completion(
         error = str(raised) if isinstance(raised, TimeoutError) else cut_off
     elif end == "broken" and not refused:
         error = f"the provider broke off: the finish reason is {clean(str(finish_reason))}"
-    elif not (text or reply.reasoning or refused or end == "truncated") and (
+    elif not (text or reasoning or refused or end == "truncated") and (
         # If tokens were billed, the model itself wrote no text, so the reply is scored.
         finish_reason is None or not usage.completion_tokens
     ):
@@ -313,7 +318,7 @@ def _completion(
             error = "the reply holds no text, and no output tokens were billed"
     return Completion(
         text=text,
-        reasoning=reply.reasoning or None,
+        reasoning=reasoning or None,
         finish_reason=finish_reason,
         usage=usage,
         latency_s=latency_s,

@@ -278,6 +278,17 @@ def test_nothing_but_the_requests_is_sent(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_block_of_reasoning_before_the_answer(tmp_path: Path, streamed: bool) -> None:
+    said = f"<think>\nhm</think>\n{text(tmp_path)}"
+    answer = stream({"content": said}) if streamed else Answer(completion(said))
+    _, response, _ = bench_one(tmp_path, answer, stream=streamed)
+    assert (response.text, response.reasoning) == (f"\n{text(tmp_path)}", "\nhm")
+    assert response.grade is not None
+    assert response.grade.solved
+
+
+@pytest.mark.server
 def test_an_error_is_the_fault_in_a_few_words(tmp_path: Path) -> None:
     for number, (answer, words) in enumerate(
         [

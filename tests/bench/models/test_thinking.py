@@ -123,6 +123,7 @@ def write_thinker(folder: Path, template: str) -> Path:
     """The shipped checkpoint with tokens for thinking and another template."""
     added = tokenizer(template, "<think>", "</think>")
     model = transformers.AutoModelForCausalLM.from_pretrained(TINY)
+    torch.manual_seed(0)  # of the new tokens' weights
     model.resize_token_embeddings(len(added), mean_resizing=False)
     model.save_pretrained(folder)
     added.save_pretrained(folder)
