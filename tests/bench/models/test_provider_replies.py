@@ -89,6 +89,7 @@ def differences(provider: str, response: Response, reply: Reply) -> list[str]:
         "text": (response.text, "" if hidden else reply.text),
         "reasoning": (response.reasoning, None if provider in HIDES_REASONING else reply.reasoning),
         "model": (response.model_id, SERVED_AS[provider]),
+        "provider": (response.provider, "Loopback" if provider == "openrouter" else None),
         "prompt": (usage.prompt_tokens, reply.prompt_tokens if usage_sent else None),
         "completion": (usage.completion_tokens, reply.completion_tokens if usage_sent else None),
         "cached": (usage.cached_tokens or 0, reply.cached_tokens),
