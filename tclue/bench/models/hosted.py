@@ -42,6 +42,10 @@ CONNECT_S = 30.0
 _PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
 _TERMS = ("stream", "stream_options", "service_tier", "max_price")
+# A block of reasoning before the answer, from a server that does not separate it (as in litellm).
+_THOUGHT = re.compile(r"<(?:think|thinking)>(.*?)</(?:think|thinking)>(.*)", re.DOTALL)
+_OF_LITELLM = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception)(?:: | - )")
+_OF_AIOHTTP = re.compile(r" ssl:(?:<[^<>]*>|\w+)")
 
 
 def load_litellm() -> ModuleType:
@@ -96,27 +100,12 @@ class HostedModel(Model):
             yield request, await self._complete_request(request)
 
     async def _complete_request(self, request: Request) -> Completion:
-        seed = None if self.resolved.seed is None else self.resolved.seed + request.sample
-        messages = [{"role": "user", "content": request.puzzle.prompt}]
         start, error, usage, given = time.perf_counter(), None, None, Reply()
         with wire.capture() as captured:
             captured.check = self._body_check(request.puzzle.prompt)
             try:
                 async with self._time_limits(captured):
-                    try:
-                        response = await self._litellm.acompletion(
-                            messages=messages, seed=seed, **self._arguments
-                        )
-                        if captured.stream and self.resolved.api_base and _is_stream(response):
-                            # litellm takes 10 ms of processor time to read a stream, which only its
-                            # own price would need. A server of one's own has none.
-                            async for _ in captured.stream:
-                                pass
-                        else:
-                            given, usage = await _litellm_reply(response, captured)
-                    finally:
-                        if captured.stream:
-                            await captured.stream.aclose()
+                    given, usage = await self._send(request, captured)
             except Exception as raised:  # litellm's types differ by provider; see `failures`
                 error = raised
         latency_s = time.perf_counter() - start
@@ -137,6 +126,25 @@ class HostedModel(Model):
         has_text = bool(reply.text or (reply.reasoning and not apart))
         counts = read_usage(reply.usage, complete=ended, has_text=has_text, service_tier=tier)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
+
+    async def _send(self, request: Request, captured: wire.CapturedReply) -> tuple[Reply, Any]:
+        """Send a request, and receive all of its reply. Returns what `_litellm_reply` does."""
+        seed = None if self.resolved.seed is None else self.resolved.seed + request.sample
+        messages = [{"role": "user", "content": request.puzzle.prompt}]
+        try:
+            response = await self._litellm.acompletion(
+                messages=messages, seed=seed, **self._arguments
+            )
+            if not (captured.stream and self.resolved.api_base and _is_stream(response)):
+                return await _litellm_reply(response, captured)
+            # litellm takes 10 ms of processor time to read a stream, which only its own price would
+            # need. A server of one's own has none.
+            async for _ in captured.stream:
+                pass
+            return Reply(), None
+        finally:
+            if captured.stream:
+                await captured.stream.aclose()
 
     def _body_check(self, prompt: str) -> Callable[[str, Mapping[str, Any]], str | None]:
         """A function that records the first request, and says why one that differs is refused."""
@@ -213,12 +221,6 @@ class HostedModel(Model):
         return Completion(
             error=clean(message), failure=failure, latency_s=latency_s, model_id=reply.model_id
         )
-
-
-# A block of reasoning before the answer, from a server that does not separate it (as in litellm).
-_THOUGHT = re.compile(r"<(?:think|thinking)>(.*?)</(?:think|thinking)>(.*)", re.DOTALL)
-_OF_LITELLM = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception)(?:: | - )")
-_OF_AIOHTTP = re.compile(r" ssl:(?:<[^<>]*>|\w+)")
 
 
 def _in_words(error: BaseException) -> str:

@@ -28,8 +28,6 @@ from tclue.text import money
 BYTES_PER_TOKEN = 2
 CHAT_FORMAT_TOKENS = 64  # that a chat format adds to a prompt
 SAFETY_FACTOR = 2.0  # for the most expensive response so far, if there is no known limit
-
-
 # Share of the remaining money that is set aside until a reply shows what a request really costs.
 UNPROVEN_SHARE = 0.1
 
