@@ -22,9 +22,9 @@ from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
+from tclue.bench.stats.run_numbers import numbers, read_tally
 from tclue.bench.stats.summary import Summary, Tally
 from tclue.board import leaderboard
-from tclue.board.rows import read_tally
 from tclue.errors import UserError
 from tclue.trainers import ResponsePrice, TrainingRunManifest, read_manifest
 
@@ -169,7 +169,7 @@ def _check_base(manifest: TrainingRunManifest, options: BenchOptions) -> None:
 
 def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
     before, after = (read_tally(results / summary.run) for summary in (base, trained))
-    difference = compare(after, before).accuracy
+    difference = compare(numbers(after), numbers(before)).accuracy
     base_share, base_accuracy = _in_format(before)
     trained_share, trained_accuracy = _in_format(after)
     return GainOverBase(

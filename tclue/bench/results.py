@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from tclue.bench.records import iter_responses, read_config, run_folders
-from tclue.bench.stats.summary import Summary, summary, tally
+from tclue.bench.records import run_folders
+from tclue.bench.stats.run_numbers import read_numbers
+from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.journal import locked
 
@@ -44,12 +45,11 @@ def list_runs(results: Path) -> list[RunListing]:
 
 def _listed(folder: Path, name: str) -> RunListing:
     try:
-        run = tally(read_config(folder), iter_responses(folder, texts=False))
+        run = read_numbers(folder)
     except (UserError, OSError) as error:
         return RunListing(folder.name, name, f"cannot be read: {error}")
-    found = summary(run)
-    state = "complete" if found.complete else "incomplete"
-    return RunListing(folder.name, name, state, found, run.day)
+    state = "complete" if run.summary.complete else "incomplete"
+    return RunListing(folder.name, name, state, run.summary, run.day)
 
 
 def find_run(name: str, results: Path, *, paths: bool = True) -> Path:

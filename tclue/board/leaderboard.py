@@ -17,9 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import SHIPPED, read_book
-from tclue.bench.records import Response, RunConfig
 from tclue.board.drawing import DARK, LIGHT, data_digest, is_of_a_board
 from tclue.board.figures import Chart, Point, rounded
 from tclue.board.markdown import page
@@ -57,14 +55,7 @@ def build(results_dir: Path, only: Sequence[str] = (), without: Sequence[str] = 
     and the line, if records cannot be read.
     """
     book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
-
-    def reprice(config: RunConfig, response: Response) -> float | None:
-        # The price book has no price for a user's own server.
-        hosted = config.request.get("model") if not config.api_base else None
-        entry = book.find(hosted) if hosted else None
-        return repriced(response.usage, entry.prices) if entry else None
-
-    return Board(read_sets(results_dir, reprice, only, without), read_published(), book.date)
+    return Board(read_sets(results_dir, book, only, without), read_published(), book.date)
 
 
 def texts(board: Board, results: str = "../results") -> dict[str, bytes]:

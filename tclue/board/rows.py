@@ -18,22 +18,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from operator import attrgetter
 from pathlib import Path
 
-from tclue.bench.records import (
-    Response,
-    RunConfig,
-    iter_responses,
-    read_config,
-    run_folders,
-    slug,
-)
+from tclue.bench.costs.price_book import PriceBook
+from tclue.bench.records import RunConfig, read_config, run_folders, slug
 from tclue.bench.stats.compare import Difference, compare_scores
-from tclue.bench.stats.summary import Reprice, Scores, Summary, Tally, puzzle_scores, summary, tally
+from tclue.bench.stats.run_numbers import read_numbers
+from tclue.bench.stats.summary import Scores, Summary
 from tclue.board.notes import labels, seed_text, shorten
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
@@ -129,13 +124,13 @@ request_settings = attrgetter("seed", "temperature", "samples", "max_tokens", "d
 
 def read_sets(
     results: Path,
-    reprice: Reprice | None = None,
+    book: PriceBook | None = None,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
 ) -> tuple[RankedSet, ...]:
     """Every run below a results folder, by puzzle set; none where the folder is not there.
 
-    `reprice` gives a response's cost at the price book's prices. `only` and `without` choose runs,
+    `book` prices responses a second time. `only` and `without` choose runs,
     by a pattern for the names of their folders or variants (`tiny*`) or the beginning of a folder's
     name. Raises UserError if one of them fits no run, or, naming the file and the line, if
     a run's records cannot be read.
@@ -147,11 +142,11 @@ def read_sets(
         raise UserError("--only and --without leave no run: expected one or more")
     tables: defaultdict[_Key, list[Row]] = defaultdict(list)
     for folder in sorted(chosen):
-        run = read_tally(folder, reprice)
+        run = read_numbers(folder, book)
         config = run.config
         key = (clean(config.puzzle_set), config.grader, config.puzzle_sha256)
         label = clean(config.variant)
-        row = Row(label, folder.name, config, summary(run), puzzle_scores(run), run.day)
+        row = Row(label, folder.name, config, run.summary, run.scores, run.day)
         tables[key].append(row)
     sets = []
     # The picture of the published results has that name.
@@ -182,55 +177,6 @@ def _fits(folder: Path, pattern: str) -> bool:
         return fnmatchcase(read_config(folder).variant, pattern)
     except UserError:
         return False  # a run that cannot be read can be left out by its name
-
-
-def read_tally(folder: Path, reprice: Reprice | None = None) -> Tally:
-    """Read and check a run's records, and keep what its numbers are computed from.
-
-    Raises UserError, naming the file and the line, if no run writes them so.
-    """
-    config = read_config(folder)
-    responses = iter_responses(folder, texts=False)
-    return tally(config, checked(folder, config, responses), reprice)
-
-
-def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:
-    """The responses of a run, in the order of the lines of its file.
-
-    Raises UserError, naming the file and the line, for values that no run writes.
-    """
-    asked = config.puzzles * config.samples
-    pairs: set[tuple[str, int]] = set()
-    letters: dict[str, list[str]] = {}
-    for number, response in enumerate(responses, 1):
-        where = f"{folder / 'responses.jsonl'}, line {number}"
-        if wrong := _wrong(response, config.samples, config.grader):
-            raise UserError(f"{where}: {wrong}")
-        pairs.add(response.pair)
-        if len(pairs) > asked:
-            raise UserError(f"{where}: expected at most {asked} responses, as run.json says")
-        if response.grade:
-            asks = sorted(response.grade.answers)
-            if asks != letters.setdefault(response.puzzle, asks):
-                expected = ", ".join(letters[response.puzzle])
-                raise UserError(f"{where}: answers to {', '.join(asks)}: expected {expected}")
-        yield response
-
-
-def _wrong(response: Response, samples: int, grader: str) -> str | None:
-    """What is wrong with a line, and what is expected; None if nothing is."""
-    grade = response.grade
-    if response.sample >= samples:
-        return f"sample is {response.sample}: expected 0 to {samples - 1}"
-    if not response.scored:
-        return None
-    if grade is None:
-        return f"the outcome is {response.outcome}, and there is no grade: expected one"
-    if not set(grade.right) <= grade.answers.keys():
-        return f"right is {list(grade.right)!r}: expected letters of its answers"
-    if response.grader != grader:
-        return f"graded by {response.grader}: expected {grader}, as run.json says"
-    return None
 
 
 def _stem(key: _Key) -> str:

@@ -64,14 +64,13 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     """
     from tclue.bench.results import find_run
     from tclue.bench.stats.compare import compare as compare_runs
+    from tclue.bench.stats.run_numbers import read_numbers
     from tclue.board import terminal
-    from tclue.board.rows import read_tally
 
     folders = [find_run(name, results) for name in (first, second)]
     if folders[0].resolve() == folders[1].resolve():
         raise UserError(f"{first} and {second} are the same run: expected two runs")
-    first_tally, second_tally = map(read_tally, folders)
-    comparison = compare_runs(first_tally, second_tally)
+    comparison = compare_runs(*map(read_numbers, folders))
     emit(as_json, comparison, lambda: terminal.show_comparison(comparison))
 
 

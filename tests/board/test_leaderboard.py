@@ -1,5 +1,6 @@
 """The board's files: the same bytes each time, nothing mixed, `check` that sees every change."""
 
+import datetime
 import json
 import os
 import shutil
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tclue.bench.costs.cost import Prices
+from tclue.bench.costs.cost import Prices, Usage
+from tclue.bench.costs.price_book import Entry, PriceBook
 from tclue.board.drawing import LIGHT, sheet, svg
 from tclue.board.leaderboard import Board, build, check, picture_names, texts, write
 from tclue.board.published_figures import read_published
@@ -289,8 +291,11 @@ def test_what_a_reader_must_know_is_noted(tmp_path: Path) -> None:
 
 
 def test_repriced_costs_stand_beside_those_of_the_day(tmp_path: Path) -> None:
-    write_run(tmp_path, "model", [Answer(0.5, 0.01)] * 2)
-    sets = read_sets(tmp_path, lambda config, response: 0.004)
+    usage = Usage(1000, 50)
+    answers = [Answer(0.5, 0.01, usage=usage)] * 2
+    write_run(tmp_path, "model", answers, request={"model": "host/model"})
+    entry = Entry("host", ("model",), 2.0, 40.0, datetime.date(2026, 11, 20), "a page")
+    sets = read_sets(tmp_path, PriceBook((entry,)))
     board = texts(Board(sets, read_published(), "2026-11-20"))
     row = cells(section(board["README.md"].decode(), "test"))[2]
     assert row[4] == "$10"

@@ -23,7 +23,8 @@ from statistics import NormalDist
 
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import CONFIDENCE, mean, standard_error, t_inside, t_quantile
-from tclue.bench.stats.summary import Scores, Tally, puzzle_scores
+from tclue.bench.stats.run_numbers import RunNumbers
+from tclue.bench.stats.summary import Scores
 from tclue.errors import UserError
 
 POWER = 0.8
@@ -65,7 +66,7 @@ class Comparison:
     solved: Difference
 
 
-def compare(first: Tally, second: Tally) -> Comparison:
+def compare(first: RunNumbers, second: RunNumbers) -> Comparison:
     """Compare two runs.
 
     Raises UserError if their puzzles or graders differ, or if they share no scored puzzle.
@@ -73,8 +74,7 @@ def compare(first: Tally, second: Tally) -> Comparison:
     config = first.config
     _check_comparable(config, second.config)
     runs = config.run_name, second.config.run_name
-    scores = puzzle_scores(first), puzzle_scores(second)
-    differences = compare_scores(*scores)
+    differences = compare_scores(first.scores, second.scores)
     if not differences:
         raise UserError(
             f"{runs[0]} and {runs[1]}: expected a puzzle to which both have a scored response"
@@ -86,7 +86,7 @@ def compare(first: Tally, second: Tally) -> Comparison:
         puzzle_set=config.puzzle_set,
         grader=config.grader,
         puzzles=accuracy.puzzles,
-        left_out=len(scores[0].keys() ^ scores[1].keys()),
+        left_out=len(first.scores.keys() ^ second.scores.keys()),
         accuracy=accuracy,
         solved=solved,
     )

@@ -1,0 +1,95 @@
+"""The numbers of a run folder: checked records, and what the board and `tclue results` show.
+
+A record that no run writes is refused, with its file and line.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tclue.bench.costs.cost import repriced
+from tclue.bench.costs.price_book import PriceBook
+from tclue.bench.records import Response, RunConfig, iter_responses, read_config
+from tclue.bench.stats.summary import Scores, Summary, Tally, puzzle_scores, summary, tally
+from tclue.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunNumbers:
+    """What a run's records say, without its responses."""
+
+    config: RunConfig
+    summary: Summary
+    # puzzle -> its means over samples
+    scores: Mapping[str, Scores]
+    # the day of the last scored response (UTC); None if the records do not say
+    day: str | None
+
+
+def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
+    """The numbers of a run folder; with a price book, responses are priced by it too.
+
+    Raises UserError, naming the file and the line, if no run writes such records.
+    """
+    return numbers(read_tally(folder, book))
+
+
+def numbers(run: Tally) -> RunNumbers:
+    """The numbers of a run from its tally."""
+    return RunNumbers(run.config, summary(run), puzzle_scores(run), run.day)
+
+
+def read_tally(folder: Path, book: PriceBook | None = None) -> Tally:
+    """Read and check a run's records, and keep what its numbers are computed from.
+
+    Raises UserError, naming the file and the line, if no run writes such records.
+    """
+
+    def reprice(config: RunConfig, response: Response) -> float | None:
+        # The price book has no price for a user's own server.
+        hosted = config.request.get("model") if not config.api_base else None
+        entry = book.find(hosted) if book and hosted else None
+        return repriced(response.usage, entry.prices) if entry else None
+
+    config = read_config(folder)
+    responses = iter_responses(folder, texts=False)
+    return tally(config, checked(folder, config, responses), reprice if book else None)
+
+
+def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:
+    """The responses of a run, in the order of the lines of its file.
+
+    Raises UserError, naming the file and the line, for values that no run writes.
+    """
+    asked = config.puzzles * config.samples
+    pairs: set[tuple[str, int]] = set()
+    letters: dict[str, list[str]] = {}
+    for number, response in enumerate(responses, 1):
+        where = f"{folder / 'responses.jsonl'}, line {number}"
+        if wrong := _wrong(response, config.samples, config.grader):
+            raise UserError(f"{where}: {wrong}")
+        pairs.add(response.pair)
+        if len(pairs) > asked:
+            raise UserError(f"{where}: expected at most {asked} responses, as run.json says")
+        if response.grade:
+            asks = sorted(response.grade.answers)
+            if asks != letters.setdefault(response.puzzle, asks):
+                expected = ", ".join(letters[response.puzzle])
+                raise UserError(f"{where}: answers to {', '.join(asks)}: expected {expected}")
+        yield response
+
+
+def _wrong(response: Response, samples: int, grader: str) -> str | None:
+    """What is wrong with a line, and what is expected; None if nothing is."""
+    grade = response.grade
+    if response.sample >= samples:
+        return f"sample is {response.sample}: expected 0 to {samples - 1}"
+    if not response.scored:
+        return None
+    if grade is None:
+        return f"the outcome is {response.outcome}, and there is no grade: expected one"
+    if not set(grade.right) <= grade.answers.keys():
+        return f"right is {list(grade.right)!r}: expected letters of its answers"
+    if response.grader != grader:
+        return f"graded by {response.grader}: expected {grader}, as run.json says"
+    return None
