@@ -11,6 +11,7 @@
 """
 
 import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def check_folders(results: Path, board: Path) -> None:
             raise UserError(f"{option} {folder}: cannot be used: {error.strerror}") from None
         if not os.access(folder, os.W_OK):
             raise UserError(f"{option} {folder}: expected a folder that can be written")
-    leaderboard.build(results)
+    _build_board(results)
 
 
 def then_bench(
@@ -118,7 +119,7 @@ def then_bench(
         option_sets.append(_options(manifest, run, results, greedy=True))
     _check_base(manifest, option_sets[0])
     summary_lists = [run_models(models, options, progress) for options in option_sets]
-    leaderboard.write(leaderboard.build(results), board, results)
+    leaderboard.write(_build_board(results), board, results)
     best = 1 + steps.index(compared)
     gains = [_gain(results, summaries[0], summaries[best]) for summaries in summary_lists]
     return TrainingGain(
@@ -134,6 +135,13 @@ def then_bench(
             for step, s in zip([0, *steps], summary_lists[0], strict=True)
         ),
     )
+
+
+def _build_board(results: Path) -> leaderboard.Board:
+    board = leaderboard.build(results)
+    for run in board.left_out:
+        print(f"left out of the board: {run.reason}", file=sys.stderr)
+    return board
 
 
 def _options(manifest: TrainingRunManifest, run: Path, results: Path, greedy: bool) -> BenchOptions:

@@ -21,19 +21,20 @@ from pathlib import Path
 
 from examples import HASTY_START
 
-from tclue.bench.records import iter_responses, read_config
+from tclue.bench.records import read_run
 from tclue.bench.stats.intervals import mean
 from tclue.puzzle.splits import load_set
 
 Scores = dict[tuple[int, bool], list[float]]
 
 
-def scores(run: Path) -> tuple[Scores, float]:
+def scores(folder: Path) -> tuple[Scores, float]:
     """(number of times, careful) -> accuracies, and the share of responses that are complete."""
-    puzzles = {p.id: p for p in load_set(read_config(run).puzzle_set).puzzles}
+    run = read_run(folder)
+    puzzles = {p.id: p for p in load_set(run.config.puzzle_set).puzzles}
     accuracies: Scores = defaultdict(list)
     complete = []
-    for response in iter_responses(run):
+    for response in run.responses:
         grade = response.grade
         if grade is None:
             continue

@@ -10,17 +10,21 @@
 
 import hashlib
 import json
+import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.models.model import ModelSettings
+from tclue.bench.older_formats import Completer, config_of_format_1, is_early
 from tclue.errors import UserError
-from tclue.puzzle.grading.grade import Grade
+from tclue.puzzle.grading.grade import Grade, grader
+from tclue.puzzle.puzzle import Puzzle
 from tclue.strict import (
     STRICT,
     Count,
@@ -30,13 +34,16 @@ from tclue.strict import (
     Text,
     TextOrNumber,
     parse,
+    parse_json,
     read,
     read_json,
 )
 
 Outcome = Literal["answered", "truncated", "refused", "unparsed", "failed"]
 
-FORMAT = 2
+# The format of run folders. Format 1 had fewer fields. In format 3, each record has the version of
+# its grader; records without one were graded by version 1.
+FORMAT = 3
 # Settings that can change a response, in addition to its puzzle and sample.
 _SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
 # Settings that also identify a run: with another value it is another run, in another folder.
@@ -44,8 +51,9 @@ _NAMING = ("puzzle_sha256", "limit", "samples")
 # The first fields of `run.json`, after the format. The rest is in the order of the fields.
 _FIRST = (
     *("variant", "model", "puzzle_set", "puzzle_sha256", "puzzles", "limit", "samples"),
-    *("seed", "temperature", "max_tokens", "grader", "prices", "concurrency", "timeout_s"),
-    *("stream", "api_base", "request", "reasoning", "notes", "served_as", "checkpoint", "dtype"),
+    *("seed", "temperature", "max_tokens", "grader", "grader_version", "prices", "concurrency"),
+    *("timeout_s", "stream", "api_base", "request", "reasoning", "notes", "served_as"),
+    *("checkpoint", "dtype"),
 )
 # Fields with a default that every `run.json` has nevertheless.
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
@@ -76,8 +84,9 @@ class RunConfig(ModelSettings):
     limit: Count | None
     # requests per puzzle
     samples: Count
-    # name of the grader of the grades and the summary
+    # name of the grader of the grades and the summary, and the version of its rules
     grader: Text
+    grader_version: Count = 1
     # the settings that the user gave; the others are defaults
     given: tuple[str, ...]
     # versions of Python, tclue and the model's packages, and tclue's commit, at the first request
@@ -85,6 +94,8 @@ class RunConfig(ModelSettings):
     commit: str | None = None
     # the origin and the body of the first request as sent, without its prompt and seed
     sent: Mapping[str, Any] | None = None
+    # the format of the folder that it was read from
+    format: Count = FORMAT
 
     @property
     def run_name(self) -> str:
@@ -112,7 +123,8 @@ class RunConfig(ModelSettings):
         for name in _OPTIONAL:
             if not data[name]:
                 del data[name]  # versions from before there was such a field can then read it too
-        return {"format": FORMAT, **{name: data[name] for name in _FIRST}, **data}
+        data["format"] = FORMAT
+        return {name: data[name] for name in ("format", *_FIRST)} | data
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,8 @@ class Response:
     difficulty: TextOrNumber | None = None
     # hash of the run's settings, the prompt and the sample
     key: str = ""
+    # the version of the grader's rules
+    grader_version: Count = 1
 
     @property
     def pair(self) -> tuple[str, int]:
@@ -200,20 +214,33 @@ def _digest(value: Any) -> str:
 
 
 def read_config(folder: Path) -> RunConfig:
-    """The configuration of a run folder. Raises UserError if it is invalid or of another format."""
+    """The configuration of a run folder, of this format or an older one.
+
+    Raises UserError if it is invalid, if a newer version wrote it, or if the folder has the name of
+    another run.
+    """
     path = folder / "run.json"
     data = read_json(path)
-    found = data.pop("format", 1) if isinstance(data, dict) else FORMAT
-    if found == FORMAT:
-        config = read(RunConfig, data, str(path))
-        if missing := [name for name in _ALWAYS if name not in data]:
-            raise UserError(f"{path}: {missing[0]} is missing")
-        return config
-    age = "an older" if found == 1 else "another"
-    raise UserError(
-        f"{path}: its format is {found}, which {age} version of tclue wrote: expected format "
-        f"{FORMAT}; use that version, or move the folder away and request the responses again"
-    )
+    found = data.get("format", 1) if isinstance(data, dict) else FORMAT
+    if found == 1:
+        data = config_of_format_1(data)
+    elif found not in range(2, FORMAT + 1):
+        raise UserError(
+            f"{path}: its format is {json.dumps(found)[:80]}: expected at most {FORMAT}; a newer "
+            "version of tclue wrote it"
+        )
+    if isinstance(data, dict):
+        data["format"] = found
+    config = read(RunConfig, data, str(path))
+    if missing := [name for name in _ALWAYS if name not in data]:
+        raise UserError(f"{path}: {missing[0]} is missing")
+    # In format 1, the hash in the name was that of other fields.
+    if config.format > 1 and folder.absolute().name != config.run_name:
+        raise UserError(
+            f"{folder}: its run.json describes the run {config.run_name}: expected a folder of "
+            "that name; either the folder was renamed, or the settings were edited"
+        )
+    return config
 
 
 def read_run(folder: Path, *, texts: bool = True) -> Run:
@@ -222,24 +249,81 @@ def read_run(folder: Path, *, texts: bool = True) -> Run:
     `texts=False` leaves out texts, reasoning and raw usage, which are most of the data. Raises
     UserError, which names the file and the line, if a record is invalid.
     """
-    return Run(read_config(folder), tuple(iter_responses(folder, texts=texts)))
+    config = read_config(folder)
+    return Run(config, tuple(iter_responses(folder, config, texts=texts)))
 
 
-def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
-    """Iterate over the responses of a run folder, as `read_run` reads them."""
+def iter_responses(
+    folder: Path,
+    config: RunConfig,
+    *,
+    texts: bool = True,
+    grades: bool = True,
+    puzzles: Sequence[Puzzle] | None = None,
+) -> Iterator[Response]:
+    """Iterate over the responses of a run folder, as `read_run` reads them.
+
+    `grades=False` accepts grades that contradict themselves, to grade the texts again. `puzzles`
+    are those of the run. Only early formats need them, and only for a user's own file.
+    """
     path = folder / "responses.jsonl"
     if not path.exists():
         return
+    completer = Completer(
+        config.puzzle_set,
+        config.puzzle_sha256,
+        grader(config.grader),
+        config.response_key(),
+        puzzles,
+    )
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
+            where = f"{path}, line {number}"
             try:
-                response = parse(Response, line, f"{path}, line {number}")
+                response = _read_line(line, where, completer)
+                if grades and response.grade and (wrong := wrong_grade(response.grade)):
+                    raise UserError(f"{where}: {wrong}")
             except UserError as error:
                 advice = "correct the line, or remove it to have it requested again"
                 raise UserError(f"{error}; {advice}") from None
             yield response if texts else _without_texts(response)
+
+
+def _read_line(line: bytes, where: str, completer: Completer) -> Response:
+    try:
+        return parse(Response, line, where)
+    except UserError:
+        if not is_early(record := parse_json(line, where)):
+            raise
+        return read(Response, completer.complete(record, where), where)
+
+
+def wrong_grade(grade: Grade) -> str | None:
+    """What contradicts itself in a grade, and what is expected; None if nothing does."""
+    right, total = len(set(grade.right)), len(grade.answers)
+    if len(grade.right) != right or not set(grade.right) <= grade.answers.keys():
+        return f"right is {list(grade.right)!r}: expected letters of its answers"
+    if unanswered := [letter for letter in grade.right if grade.answers[letter] is None]:
+        return f"{unanswered[0]} is right and has no answer: expected an answer"
+    if not math.isclose(grade.accuracy, right / total, abs_tol=1e-9):
+        return f"accuracy is {grade.accuracy}: expected {right / total}, {right} of {total} letters"
+    if grade.solved != (right == total):
+        return f"solved is {json.dumps(grade.solved)}: {right} of {total} letters are right"
+    if grade.main_accuracy not in _possible_main_accuracies(right, total):
+        return f"main_accuracy is {grade.main_accuracy}, and {right} of {total} letters are right"
+    return None
+
+
+@lru_cache
+def _possible_main_accuracies(right: int, total: int) -> set[float | None]:
+    """Those for any choice of main questions, because only the puzzle says which these are."""
+    return {None} | {
+        hits / size
+        for size in range(1, total + 1)
+        for hits in range(max(0, size - (total - right)), min(size, right) + 1)
+    }
 
 
 def _without_texts(response: Response) -> Response:

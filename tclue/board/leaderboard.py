@@ -23,7 +23,7 @@ from tclue.board.figures import Chart, Point, rounded
 from tclue.board.markdown import page
 from tclue.board.notes import notes
 from tclue.board.published_figures import PICTURE, Published, read_published
-from tclue.board.rows import RankedSet, Row, read_sets, request_settings
+from tclue.board.rows import LeftOut, RankedSet, Row, read_sets, request_settings
 from tclue.errors import UserError
 from tclue.text import clean, counted
 
@@ -39,6 +39,15 @@ class Board:
     published: Published
     # day of the price book that costs are repriced with
     price_book: str
+    # runs that cannot be read
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def runs(self) -> list[str]:
+        """The names of all run folders that it is made from."""
+        groups = ("rows", "levels", "partial", "unscored")
+        rows = [row for ranked in self.sets for name in groups for row in getattr(ranked, name)]
+        return sorted(run.run for row in rows for run in (row, *row.seeds))
 
     @cached_property  # a digest of each is needed several times
     def charts(self) -> dict[str, Chart]:
@@ -51,11 +60,12 @@ class Board:
 def build(results_dir: Path, only: Sequence[str] = (), without: Sequence[str] = ()) -> Board:
     """The board that a results folder gives; an empty or missing one gives published rows alone.
 
-    `only` and `without` choose runs, as `read_sets` describes. Raises UserError, naming the file
-    and the line, if records cannot be read.
+    `only` and `without` choose runs, as `read_sets` describes. Runs that cannot be read are left
+    out: whoever shows or writes the board has to say so.
     """
     book = read_book(SHIPPED)  # not the user's own: the board is the same on any machine
-    return Board(read_sets(results_dir, book, only, without), read_published(), book.date)
+    sets, left_out = read_sets(results_dir, book, only, without)
+    return Board(sets, read_published(), book.date, left_out)
 
 
 def texts(board: Board, results: str = "../results") -> dict[str, bytes]:
@@ -178,10 +188,10 @@ def set_chart(ranked: RankedSet) -> Chart:
     priced = any(row.cost_usd for row in ranked.rows)
     rows = [row for row in ranked.rows if _x(row, priced) is not None]
     axis = "cost" if priced else "output tokens"
-    about = f"{counted(ranked.puzzles, 'puzzle')}, grader {clean(ranked.grader)}"
+    grader = f"grader {clean(ranked.grader)} (version {ranked.grader_version})"
     return Chart(
         f"{clean(ranked.title)}: accuracy against {axis}",
-        f"{about}; bars are 95% intervals",
+        f"{counted(ranked.puzzles, 'puzzle')}, {grader}; bars are 95% intervals",
         tuple(_point(row, priced) for row in rows),
         priced,
         tuple(map(tuple, paths(rows))),

@@ -89,8 +89,8 @@ def _section(ranked: RankedSet, price_book: str, alt: str | None, results: str) 
         picture(alt, ranked.stem) if alt else "",
         *tables.ranking(ranked),
         tables.remarks(ranked.rows),
-        f"{counted(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)}, puzzle file "
-        f"{code(ranked.sha256[:8])} (SHA-256).\n",
+        f"{counted(ranked.puzzles, 'puzzle')}, grader {code(ranked.grader)} (version "
+        f"{ranked.grader_version}), puzzle file {code(ranked.sha256[:8])} (SHA-256).\n",
         tables.more_scores(ranked),
         tables.by_difficulty(ranked),
         tables.effort(ranked, price_book),

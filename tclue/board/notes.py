@@ -1,6 +1,5 @@
 """Texts on a run: its label, notes that a reader must know, and the command that makes it."""
 
-import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 from tclue.bench.options import BenchOptions, flag
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.summary import MAX_LOST, Summary
-from tclue.puzzle.splits import is_named
+from tclue.puzzle.splits import is_named, name_of_records
 from tclue.text import clean, counted, dollars
 
 
@@ -131,8 +130,7 @@ _IN_PRICES: Mapping[str, Callable[[RunConfig], Any]] = {
 
 def bench_command(config: RunConfig) -> str:
     """The `tclue bench` command, with the options that the user gave and the records hold."""
-    # Sets that are made on demand are recorded as `easy-train-64`, and a file without its ending.
-    puzzles = re.sub(r"^((easy-)?train)-(\d+)$", r"\1:\3", config.puzzle_set)
+    puzzles = name_of_records(config.puzzle_set)  # a file is recorded without its ending
     puzzles += "" if is_named(puzzles) else ".jsonl"
     words = ["tclue", "bench", "--models", config.model, "--puzzles", puzzles]
     if config.limit is not None:

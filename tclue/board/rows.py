@@ -3,8 +3,9 @@
 * A row is one run, computed from `run.json` and `responses.jsonl`; `summary.json`, which is derived
   from them too, is not read.
 * Rows share a table only if they were asked the same puzzles and graded in the same way: the same
-  set name, the same SHA-256 of its file, the same grader. Runs on a part of the set and runs
-  without a scored response stand apart and are not ranked.
+  set name, the same SHA-256 of its file, the same version of the same grader. Runs on a part of
+  the set and runs without a scored response stand apart and are not ranked.
+* A run that cannot be read is left out, and never stops the others.
 * Runs that differ in nothing but their seed are one row, with the other seeds below it.
 * `random` and `solver` are not ranked either: they are the levels that the others lie between.
 * The frontier is drawn among the complete runs that cost something and beat `random`. Where
@@ -99,6 +100,7 @@ class RankedSet:
     sha256: str
     puzzles: int
     grader: str
+    grader_version: int
     # what the names of its pictures begin with
     stem: str
     # most accurate first
@@ -115,8 +117,18 @@ class RankedSet:
         return [run for row in (*self.rows, *self.levels) for run in (row, *row.seeds)]
 
 
-# What two runs must share to share a table: set, grader, SHA-256.
-_Key = tuple[str, str, str]
+# What two runs must share to share a table: set, grader, SHA-256, version of the grader.
+_Key = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not on the board, because its records cannot be read."""
+
+    run: str
+    # one line
+    reason: str
+
 
 # The settings of a run's requests, the seed first; a table's rows share puzzles and grader.
 request_settings = attrgetter("seed", "temperature", "samples", "max_tokens", "dtype", "api_base")
@@ -127,13 +139,12 @@ def read_sets(
     book: PriceBook | None = None,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
-) -> tuple[RankedSet, ...]:
-    """Every run below a results folder, by puzzle set; none where the folder is not there.
+) -> tuple[tuple[RankedSet, ...], tuple[LeftOut, ...]]:
+    """Every run below a results folder, by puzzle set, and the runs that cannot be read.
 
     `book` prices responses a second time. `only` and `without` choose runs,
     by a pattern for the names of their folders or variants (`tiny*`) or the beginning of a folder's
-    name. Raises UserError if one of them fits no run, or, naming the file and the line, if
-    a run's records cannot be read.
+    name. There are none if the folder does not exist. Raises UserError if a pattern fits no run.
     """
     folders = run_folders(results)
     chosen = set(_fitting("--only", only, folders) if only else folders)
@@ -141,22 +152,30 @@ def read_sets(
     if folders and not chosen:
         raise UserError("--only and --without leave no run: expected one or more")
     tables: defaultdict[_Key, list[Row]] = defaultdict(list)
+    left_out = []
     for folder in sorted(chosen):
-        run = read_numbers(folder, book)
+        try:
+            run = read_numbers(folder, book)
+        except (UserError, OSError) as error:
+            left_out.append(LeftOut(folder.name, str(error)))
+            continue
         config = run.config
-        key = (clean(config.puzzle_set), config.grader, config.puzzle_sha256)
+        key = (
+            *(clean(config.puzzle_set), config.grader, config.puzzle_sha256),
+            config.grader_version,
+        )
         label = clean(config.variant)
         row = Row(label, folder.name, config, run.summary, run.scores, run.day)
         tables[key].append(row)
     sets = []
     # The picture of the published results has that name.
     stems = {"published"}
-    for key in sorted(tables, key=lambda key: (_stem(key), key[1] != "sound", key)):
+    for key in sorted(tables, key=lambda k: (_stem(k), k[1] != "sound", *k[:3], -k[3])):
         # The picture for dark pages has the ending -dark.
         plain = _stem(key) not in stems and not _stem(key).endswith("-dark")
         sets.append(_ranked_set(key, tables[key], plain))
         stems.add(_stem(key))
-    return tuple(sets)
+    return tuple(sets), tuple(left_out)
 
 
 def _fitting(option: str, patterns: Sequence[str], folders: Sequence[Path]) -> Iterator[Path]:
@@ -184,10 +203,10 @@ def _stem(key: _Key) -> str:
 
 
 def _ranked_set(key: _Key, rows: Sequence[Row], plain_name: bool) -> RankedSet:
-    name, grader, sha256 = key
+    name, grader, sha256, version = key
     title, stem = shorten(name), _stem(key)
     if not plain_name:
-        title += f" (grader {grader}, file {sha256[:8]})"
+        title += f" (grader {grader}, version {version}, file {sha256[:8]})"
         stem = f"{stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}"
     size = shipped_sizes().get(sha256) or max(
         (row.config.puzzles for row in rows if row.config.limit is None), default=0
@@ -202,6 +221,7 @@ def _ranked_set(key: _Key, rows: Sequence[Row], plain_name: bool) -> RankedSet:
         sha256,
         size or max(row.config.puzzles for row in rows),
         grader,
+        version,
         stem,
         ranked([row for row in scored if not row.is_level], chance_of(levels)),
         levels,

@@ -17,7 +17,7 @@ import click
 
 from tclue.cli.asking import bench, models, train
 from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
-from tclue.cli.showing import compare, leaderboard, list_results, lm_eval
+from tclue.cli.showing import compare, leaderboard, list_results, lm_eval, regrade
 from tclue.errors import UserError
 from tclue.secrets import guard
 from tclue.text import clean
@@ -63,7 +63,7 @@ def cli(ctx: click.Context) -> None:
 
 for command in (generate, show, solve, check, grade, puzzles):
     cli.add_command(command)
-for command in (bench, models, train, list_results, compare, leaderboard, lm_eval):
+for command in (bench, models, train, list_results, compare, regrade, leaderboard, lm_eval):
     cli.add_command(command)
 
 

@@ -1,11 +1,20 @@
 """The commands on measured runs: results, compare, leaderboard, lm-eval."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from tclue.cli.common import JSON, RESULTS, complete_runs, emit, folder
+from tclue.cli.common import (
+    GRADERS,
+    JSON,
+    RESULTS,
+    complete_puzzles,
+    complete_runs,
+    emit,
+    folder,
+)
 from tclue.errors import UserError
 
 
@@ -75,6 +84,43 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs)
+@click.option(
+    "--puzzles",
+    shell_complete=complete_puzzles,
+    help="The puzzle file of the runs, if it is your own.",
+)
+@click.option("--grader", type=GRADERS, help="Another grader than that of the runs.")
+@RESULTS
+@JSON
+def regrade(
+    runs: tuple[str, ...], puzzles: str | None, grader: str | None, results: Path, as_json: bool
+) -> None:
+    """Grade the recorded texts of runs again, without asking a model.
+
+    Use it if your version of tclue has a newer grader than the one of the records: the leaderboard
+    puts versions of a grader into different tables. The records are replaced in one step.
+
+    \b
+    tclue regrade tiny--easy-test--8a3f
+    tclue regrade RUN --puzzles mine.jsonl
+    """
+    from tclue.bench.results import find_run
+    from tclue.bench.runs.regrade import regrade_run
+    from tclue.board.wording import estimate
+
+    folders = [find_run(name, results) for name in runs]
+    done = [regrade_run(folder, puzzles, grader) for folder in folders]
+    lines = [
+        f"{run.run}: grader {run.grader} (version {run.grader_version}) changed {run.changed} of "
+        f"{run.responses} responses; accuracy {estimate(run.before)} before, {estimate(run.after)} "
+        "now"
+        for run in done
+    ]
+    emit(as_json, done, lambda: click.echo("\n".join(lines)), "next: tclue leaderboard")
+
+
+@click.command()
 @RESULTS
 @folder("--board", "leaderboards", "Folder of the board.")
 @click.option(
@@ -92,7 +138,10 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
     help="Leave these out.",
 )
 @click.option(
-    "--check", "checking", is_flag=True, help="Write nothing; exit with 1 if a file is out of date."
+    "--check",
+    "checking",
+    is_flag=True,
+    help="Write nothing; grade all texts again; exit with 1 if anything differs.",
 )
 @JSON
 def leaderboard(
@@ -108,29 +157,39 @@ def leaderboard(
     --only and --without take the beginning of a run's name, or a pattern for the names of runs or
     variants. Both can be given several times.
 
+    A run that cannot be read is left out and named, and the exit code is 2. --check compares the
+    board with the records, and the grades and costs of the records with their texts.
+
     \b
     tclue leaderboard
     tclue leaderboard --without 'tiny*'
     tclue leaderboard --check
     """
+    from tclue.bench.runs.regrade import check_grades
     from tclue.board import leaderboard as boards
     from tclue.board import terminal
 
     if not results.exists():
         raise UserError(f"{results}: no such folder: expected the folder of the run folders")
     built = boards.build(results, only, without)
+    left_out = [f"left out of the board: {run.reason}" for run in built.left_out]
     if checking:
         stale = boards.check(built, board, results)
+        checked = check_grades([results / run for run in built.runs])
         hints = [f"{board / name} does not match the runs in {results}" for name in stale]
         hints += ["next: tclue leaderboard"] if stale else []
-        emit(as_json, {"stale": stale}, lambda: None, *hints)
-        sys.exit(1 if stale else 0)
+        data = {"stale": stale, "left_out": built.left_out, **asdict(checked)}
+        emit(as_json, data, lambda: None, *checked.lines(), *hints, *left_out)
+        wrong = bool(stale or checked.differences)
+        sys.exit(2 if left_out else int(wrong))
     boards.write(built, board, results)
     if as_json:
         click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
     else:
         terminal.show_board(built)
-        click.echo(f"board: {board / 'README.md'}\nnext: tclue results", err=True)
+        hints = [f"board: {board / 'README.md'}", "next: tclue results"]
+        click.echo("\n".join([*hints, *left_out]), err=True)
+    sys.exit(2 if left_out else 0)
 
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True})

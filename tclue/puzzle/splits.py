@@ -15,6 +15,7 @@ is written, and is moved into place in one step, so the cache never holds a part
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -98,6 +99,21 @@ def load_set(name: str) -> PuzzleSet:
             f"{', '.join((*SPLITS, *TRAIN_RANGES, *PUBLISHED))}"
         )
     return _read_set(path.stem, path)
+
+
+def name_of_records(recorded: str) -> str:
+    """The name by which a set is asked for; records name `easy-train:64` `easy-train-64`."""
+    return re.sub(r"^((?:easy-)?train)-(\d+)$", r"\1:\2", recorded)
+
+
+def find_recorded(recorded: str, sha256: str) -> PuzzleSet | None:
+    """The set that records name, by its name and SHA-256; None if it is not at hand."""
+    name = name_of_records(recorded)
+    try:
+        found = load_set(name) if is_named(name) else None
+    except UserError:
+        return None
+    return found if found and found.sha256 == sha256 else None
 
 
 def _read_set(name: str, path: Path) -> PuzzleSet:

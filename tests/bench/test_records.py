@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from bench_support import KEY, bench, spawn, the_run, write_puzzles
 
-from tclue.bench.records import RunConfig, iter_responses, read_run
+from tclue.bench.records import FORMAT, RunConfig, iter_responses, read_config, read_run
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.errors import UserError
+from tclue.strict import read
 
 
 @pytest.fixture
@@ -286,24 +287,18 @@ def test_another_grader_counts_anew_without_asking(finished: tuple[Path, Path, P
     assert read_run(folder) == before
 
 
-def test_a_folder_of_another_format_is_told_and_left_alone(
+def test_a_folder_of_a_newer_format_is_told_and_left_alone(
     finished: tuple[Path, Path, Path],
 ) -> None:
     puzzles, results, folder = finished
-    for version, message in (
-        (None, "its format is 1, which an older version"),
-        (3, "its format is 3, which"),
-    ):
-        data = json.loads((folder / "run.json").read_text())
-        del data["format"]
-        (folder / "run.json").write_text(
-            json.dumps(data | ({"format": version} if version else {}))
-        )
+    data = json.loads((folder / "run.json").read_text())
+    for version in (FORMAT + 1, "3", 0, None):
+        (folder / "run.json").write_text(json.dumps(data | {"format": version}))
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        with pytest.raises(UserError, match=rf"run\.json: {message}.*move the folder away"):
+        message = rf"run\.json: its format is {json.dumps(version)}: expected at most {FORMAT}; a "
+        with pytest.raises(UserError, match=message):
             bench("random", puzzles, results)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-        (folder / "run.json").write_text(json.dumps(data | {"format": 2}))
 
 
 def test_a_folder_of_another_puzzle_file_is_told_and_left_alone(
@@ -313,7 +308,7 @@ def test_a_folder_of_another_puzzle_file_is_told_and_left_alone(
     data = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(data | {"puzzle_sha256": "0" * 64}))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(UserError, match="other settings or another puzzle file"):
+    with pytest.raises(UserError, match=r"describes the run random--easy5--\w+: expected a"):
         bench("random", puzzles, results)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -365,8 +360,7 @@ def test_a_record_of_another_key_is_asked_again(finished: tuple[Path, Path, Path
 def test_responses_one_after_another_without_texts(finished: tuple[Path, Path, Path]) -> None:
     _, _, folder = finished
     with_texts, without_texts = (
-        list(iter_responses(folder)),
-        list(iter_responses(folder, texts=False)),
+        list(iter_responses(folder, read_config(folder), texts=texts)) for texts in (True, False)
     )
     assert all(response.text for response in with_texts)
     assert not any(response.text for response in without_texts)
@@ -377,13 +371,14 @@ def test_a_run_written_before_keeps_its_name_and_its_keys(
     finished: tuple[Path, Path, Path],
 ) -> None:
     """A temperature of 0 is not one of 0.0: both have been written, and names hang on them."""
-    _, results, folder = finished
+    _, _, folder = finished
     path = folder / "run.json"
     names = set()
     for written in (0, 0.0):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": written}))
-        names.add(config(results).run_name)
-        assert type(config(results).temperature) is type(written)
+        written_config = read(RunConfig, json.loads(path.read_text()), "run.json")
+        names.add(written_config.run_name)
+        assert type(written_config.temperature) is type(written)
     assert len(names) == 2
 
 
@@ -394,7 +389,7 @@ def test_what_a_configuration_must_say(finished: tuple[Path, Path, Path], name: 
     data.pop(name, None)
     (folder / "run.json").write_text(json.dumps(data))
     defaults = "concurrency timeout_s stream api_base request reasoning checkpoint dtype trained"
-    added = ("silence_timeout_s", "terms", "sent", "prompts_sha256")
+    added = ("silence_timeout_s", "terms", "sent", "prompts_sha256", "grader_version", "format")
     if name in (*defaults.split(), *added, "versions", "commit"):
         assert config(results)
         return

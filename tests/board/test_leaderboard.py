@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from board_runs import Answer, write_run
+from board_runs import Answer, ranked_sets, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -18,7 +18,6 @@ from tclue.bench.costs.price_book import Entry, PriceBook
 from tclue.board.drawing import LIGHT, sheet, svg
 from tclue.board.leaderboard import Board, build, check, picture_names, texts, write
 from tclue.board.published_figures import read_published
-from tclue.board.rows import read_sets
 from tclue.board.wording import escaped
 from tclue.errors import UserError
 from tclue.puzzle.splits import PUBLISHED
@@ -295,7 +294,7 @@ def test_repriced_costs_stand_beside_those_of_the_day(tmp_path: Path) -> None:
     answers = [Answer(0.5, 0.01, usage=usage)] * 2
     write_run(tmp_path, "model", answers, request={"model": "host/model"})
     entry = Entry("host", ("model",), 2.0, 40.0, datetime.date(2026, 11, 20), "a page")
-    sets = read_sets(tmp_path, PriceBook((entry,)))
+    sets = ranked_sets(tmp_path, PriceBook((entry,)))
     board = texts(Board(sets, read_published(), "2026-11-20"))
     row = cells(section(board["README.md"].decode(), "test"))[2]
     assert row[4] == "$10"
@@ -402,7 +401,7 @@ def test_names_with_line_ends_and_half_characters(tmp_path: Path) -> None:
     write_run(tmp_path, "two\nlines\x00")
     folder = next(tmp_path.iterdir())
     text = (folder / "run.json").read_text()
-    (folder / "run.json").write_text(text.replace("two", "\\ud800two"))
+    (folder / "run.json").write_text(text.replace('"variant": "two', '"variant": "\\ud800two'))
     board = texts(build(tmp_path))
     ranking = section(board["README.md"].decode(), "test").split("<details>")[0]
     assert len(cells(ranking)) == 3
@@ -559,9 +558,12 @@ def test_an_incomplete_run_of_random_is_no_level_to_beat(tmp_path: Path) -> None
 def test_a_run_that_cannot_be_read_can_be_left_out(results: Path) -> None:
     (results / "broken--test--1").mkdir()
     (results / "broken--test--1" / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run\.json: "):
-        build(results)
-    assert len(build(results, without=["broken"]).sets) == 2
+    board = build(results)
+    assert len(board.sets) == 2
+    assert [run.run for run in board.left_out] == ["broken--test--1"]
+    assert "run.json: not JSON" in board.left_out[0].reason
+    assert board.sets == build(results, without=["broken"]).sets
+    assert build(results, without=["broken"]).left_out == ()
     for chosen in ({"without": [""]}, {"only": ["good"], "without": ["good"]}):
         with pytest.raises(UserError, match="expected"):
             build(results, **chosen)

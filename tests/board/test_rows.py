@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from board_runs import Answer, write_run
+from board_runs import Answer, ranked_sets, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Scores, summarize
 from tclue.board.leaderboard import paths
-from tclue.board.rows import Row, ranked, read_sets
+from tclue.board.rows import Row, ranked
 from tclue.errors import UserError
 
 
@@ -29,7 +29,7 @@ def test_a_row_is_what_the_records_say(tmp_path: Path) -> None:
         Answer(outcome="failed"),
     ]
     write_run(tmp_path, "gpt@high", answers, puzzles=6)
-    ((row,),) = (table.rows for table in read_sets(tmp_path))
+    ((row,),) = (table.rows for table in ranked_sets(tmp_path))
     assert row.label == row.summary.variant == "gpt@high"
     assert row.run == next(tmp_path.iterdir()).name
     summary = row.summary
@@ -50,9 +50,9 @@ def test_a_row_is_what_the_records_say(tmp_path: Path) -> None:
 
 def test_summary_json_is_not_read(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
-    before = read_sets(tmp_path)
+    before = ranked_sets(tmp_path)
     (folder / "summary.json").write_text('{"accuracy": {"value": 1.0}}')
-    assert read_sets(tmp_path) == before
+    assert ranked_sets(tmp_path) == before
 
 
 def test_other_puzzles_or_another_grader_is_another_table(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_other_puzzles_or_another_grader_is_another_table(tmp_path: Path) -> Non
     write_run(tmp_path, "e", answers, grader="published")
     write_run(tmp_path, "f", answers, puzzle_set="easy-test")
     write_run(tmp_path, "g", answers, puzzle_set="published")
-    sets = read_sets(tmp_path)
+    sets = ranked_sets(tmp_path)
     tables = [{row.config.variant for row in table.rows} for table in sets]
     assert sorted(map(sorted, tables)) == [["a", "b"], ["c"], ["e"], ["f"], ["g"]]
     assert len({table.title for table in sets}) == len({table.stem for table in sets}) == 5
@@ -74,14 +74,14 @@ def test_other_puzzles_or_another_grader_is_another_table(tmp_path: Path) -> Non
 
 def test_a_trial_on_few_puzzles_does_not_rename_the_whole_set(tmp_path: Path) -> None:
     write_run(tmp_path, "a", [Answer(0.5)] * 3)
-    (full_set,) = read_sets(tmp_path)
+    (full_set,) = ranked_sets(tmp_path)
     assert (full_set.title, full_set.stem) == ("test", "test")
     write_run(tmp_path, "a", [Answer(0.5)] * 2, seed=2, limit=2)
     write_run(tmp_path, "a", [Answer(0.5)] * 3, grader="published", seed=1)
-    first, other = read_sets(tmp_path)
+    first, other = ranked_sets(tmp_path)
     assert first == replace(full_set, partial=first.partial)
     assert [row.config.limit for row in first.partial] == [2]
-    assert other.title == "test (grader published, file abababab)"
+    assert other.title == "test (grader published, version 1, file abababab)"
 
 
 def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_two_runs_of_one_variant_are_told_apart(tmp_path: Path) -> None:
         for setting in settings:
             write_run(results, "twin", [Answer()] * 4, puzzles=4, **setting)
         write_run(results, "single", [Answer()] * 4, puzzles=4)
-        (ranked_set,) = read_sets(results)
+        (ranked_set,) = ranked_sets(results)
         return sorted(row.label for row in ranked_set.rows)
 
     assert table({"temperature": 0.0, "samples": 1}, {"temperature": 1.0, "samples": 2}) == [
@@ -171,7 +171,7 @@ def test_neighbours_on_the_frontier_are_compared_puzzle_by_puzzle(tmp_path: Path
     write_run(tmp_path, "fair", NEAR)
     write_run(tmp_path, "poor", FAR)
     write_run(tmp_path, "beaten", [Answer(0.1, 0.05)] * 6)
-    (table,) = read_sets(tmp_path)
+    (table,) = ranked_sets(tmp_path)
     rows = {row.config.variant: row for row in table.rows}
     dear, fair = rows["dear"].neighbour, rows["fair"].neighbour
     assert dear is not None
@@ -186,22 +186,22 @@ def test_neighbours_on_the_frontier_are_compared_puzzle_by_puzzle(tmp_path: Path
 def test_a_run_without_responses_is_not_ranked(tmp_path: Path) -> None:
     write_run(tmp_path, "none", [], puzzles=3)
     write_run(tmp_path, "zero", [Answer(0.0)] * 3)
-    (table,) = read_sets(tmp_path)
+    (table,) = ranked_sets(tmp_path)
     assert [row.config.variant for row in table.rows] == ["zero"]
     assert [(row.config.variant, row.accuracy) for row in table.unscored] == [("none", None)]
 
 
 def test_no_results_are_no_tables(tmp_path: Path) -> None:
-    assert read_sets(tmp_path / "missing") == ()
+    assert ranked_sets(tmp_path / "missing") == ()
     (tmp_path / "notes").mkdir()
     (tmp_path / ".gitkeep").touch()
-    assert read_sets(tmp_path) == ()
+    assert ranked_sets(tmp_path) == ()
 
 
 def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "results").touch()
     with pytest.raises(UserError, match=r"results: cannot be read: .*expected a folder"):
-        read_sets(tmp_path / "results")
+        ranked_sets(tmp_path / "results")
 
 
 def edit_line(folder: Path, number: int, **fields: Any) -> None:
@@ -211,7 +211,13 @@ def edit_line(folder: Path, number: int, **fields: Any) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "main_accuracy": 0.5}
+GRADE = {
+    "accuracy": 0.5,
+    "solved": False,
+    "answers": {"A": "x", "B": None},
+    "right": ["A"],
+    "main_accuracy": 0.5,
+}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +233,15 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
         ({"grade": GRADE | {"solved": 1}}, "grade.solved is 1: expected true or false"),
         ({"grade": GRADE | {"answers": {}}}, "grade.answers is {}: expected 1 or more"),
         ({"grade": GRADE | {"right": ["Q"]}}, "right is ['Q']"),
-        ({"puzzle": "p000", "grade": GRADE | {"answers": {"B": "x"}}}, "answers to B: expected A"),
+        ({"grade": GRADE | {"right": ["A", "A"]}}, "right is ['A', 'A']"),
+        ({"grade": GRADE | {"right": ["B"]}}, "B is right and has no answer: expected an answer"),
+        ({"grade": GRADE | {"accuracy": 0.75}}, "accuracy is 0.75: expected 0.5, 1 of 2 letters"),
+        ({"grade": GRADE | {"solved": True}}, "solved is true: 1 of 2 letters are right"),
+        (
+            {"grade": GRADE | {"main_accuracy": 0.25}},
+            "main_accuracy is 0.25, and 1 of 2 letters are right",
+        ),
+        ({"puzzle": "p000", "grade": GRADE}, "answers to A, B: expected A, A1"),
         ({"sample": -1}, "sample is -1: expected 0 or more"),
         ({"sample": True}, "sample is true: expected a whole number"),
         ({"num_clues": -1}, "num_clues is -1: expected 0 or more"),
@@ -241,7 +255,7 @@ GRADE = {"accuracy": 0.5, "solved": False, "answers": {"A": "x"}, "right": [], "
             'cache_write_1h_tokens is "9": expected a whole',
         ),
         ({"usage": {"reported_usd": -0.1}}, "usage.reported_usd is -0.1: expected 0 or more"),
-        ({"grader": "published"}, "graded by published: expected sound"),
+        ({"grader": "published"}, "graded by published (version 1): expected sound (version 1)"),
         ({"cost_usd": -0.5}, "cost_usd is -0.5: expected 0 or more"),
         ({"cost_usd": float("nan")}, "cost_usd is NaN: expected a finite number"),
         ({"usage": {"prompt_tokens": "many"}}, 'usage.prompt_tokens is "many": expected a whole'),
@@ -254,10 +268,10 @@ def test_a_line_that_no_run_writes_is_named(
     folder = write_run(tmp_path)
     edit_line(folder, 2, **fields)
     if complaint is None:
-        assert len(read_sets(tmp_path)) == 1
+        assert len(ranked_sets(tmp_path)) == 1
         return
     with pytest.raises(UserError) as refused:
-        read_sets(tmp_path)
+        ranked_sets(tmp_path)
     assert str(refused.value).startswith(f"{folder / 'responses.jsonl'}, line 2: ")
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -268,7 +282,7 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     with (folder / "responses.jsonl").open("a") as file:
         file.write("{half\n")
     with pytest.raises(UserError, match=r"responses\.jsonl, line 4: "):
-        read_sets(tmp_path)
+        ranked_sets(tmp_path)
 
 
 def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
@@ -276,7 +290,7 @@ def test_more_responses_than_were_asked_for(tmp_path: Path) -> None:
     config = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**config, "puzzles": 2}))
     with pytest.raises(UserError, match=r"line 3: expected at most 2 responses, as run\.json says"):
-        read_sets(tmp_path)
+        ranked_sets(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +312,7 @@ def test_a_configuration_that_no_run_writes(
     path = write_run(tmp_path) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
     with pytest.raises(UserError) as refused:
-        read_sets(tmp_path)
+        ranked_sets(tmp_path)
     assert str(refused.value).startswith(f"{path}: ")
     assert complaint in str(refused.value)
 
@@ -307,7 +321,7 @@ def test_responses_without_a_configuration(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     (folder / "run.json").unlink()
     with pytest.raises(UserError, match=r"run\.json: cannot be read"):
-        read_sets(tmp_path)
+        ranked_sets(tmp_path)
 
 
 def test_steps_stand_beside_the_weights_that_training_began_with(tmp_path: Path) -> None:
@@ -324,7 +338,7 @@ def test_steps_stand_beside_the_weights_that_training_began_with(tmp_path: Path)
     write("run@20", 0.625, 20)
     write("run@20", 0.6, 20, temperature=0.0)
     write("run@20", 0.6, 20, max_tokens=7)  # its base was not asked so
-    (table,) = read_sets(tmp_path)
+    (table,) = ranked_sets(tmp_path)
     request_settings = [
         {(table.rows[i].config.temperature, table.rows[i].config.max_tokens) for i in path}
         for path in paths(table.rows)
@@ -354,4 +368,4 @@ def test_what_was_not_trained_is_recorded_as_before(tmp_path: Path) -> None:
     changed["trained"] = {"run": "r", "step": "first"}
     (folder / "run.json").write_text(json.dumps(changed))
     with pytest.raises(UserError, match=r'trained\.step is "first": expected a whole number'):
-        read_sets(tmp_path)
+        ranked_sets(tmp_path)

@@ -9,9 +9,12 @@ from typing import Any
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.records import Outcome, Response, RunConfig
 from tclue.bench.runs.run_folder import RunFolder
+from tclue.board.rows import RankedSet, read_sets
+from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 
 SHA256 = "ab" * 32
+QUESTIONS = 120
 USAGE = Usage(1000, 50, cached_tokens=400, reasoning_tokens=30)
 
 
@@ -74,11 +77,20 @@ def write_run(
         return folder.path
 
 
+def ranked_sets(results: Path, *arguments: Any) -> tuple[RankedSet, ...]:
+    """The tables of a results folder. Raises UserError if a run was left out."""
+    sets, left_out = read_sets(results, *arguments)
+    if left_out:
+        raise UserError(left_out[0].reason)
+    return sets
+
+
 def _grade(answer: Answer) -> Grade:
-    right = answer.accuracy == 1
-    return Grade(
-        answer.accuracy, right, {"A": answer.says}, ("A",) if right else (), answer.accuracy
-    )
+    """So many of QUESTIONS letters are right, all with the same answer."""
+    letters = ["A", *(f"A{i}" for i in range(1, QUESTIONS))]
+    right = tuple(letters[: round(answer.accuracy * QUESTIONS)])
+    accuracy, solved = len(right) / QUESTIONS, len(right) == QUESTIONS
+    return Grade(accuracy, solved, dict.fromkeys(letters, answer.says), right, accuracy)
 
 
 def _response(puzzle: str, sample: int, grader: str, answer: Answer) -> Response:

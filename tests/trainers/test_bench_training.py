@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from bench_support import Silent, write_puzzles
+from board_runs import ranked_sets
 from places import ROOT
 
 from tclue.bench.models.local import TINY
@@ -26,7 +27,6 @@ from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.board import leaderboard
 from tclue.board.leaderboard import paths
-from tclue.board.rows import read_sets
 from tclue.errors import UserError
 
 torch = pytest.importorskip("torch")
@@ -220,7 +220,7 @@ def test_killed_at_many_points_each_step_is_asked_once_and_as_itself(
     _check_records(results, trained_run)
     assert texts(results) == texts(tmp_path / "whole")
     assert leaderboard.check(leaderboard.build(results), tmp_path / "board", results) == []
-    (table,) = read_sets(results)
+    (table,) = ranked_sets(results)
     assert {row.label for row in table.rows} == {
         f"{variant} ({sampling})"
         for variant in ("tiny", "short@20", "short@40", "short@60")
@@ -286,7 +286,7 @@ def test_what_comes_of_it(run: Path, tmp_path: Path) -> None:
     assert "tier fireworks-4b" in page
     assert "step 60 of training run short, from tiny, preset tiny, 8.5 minutes" in page
     assert "above its base" in page
-    (table,) = read_sets(results)
+    (table,) = ranked_sets(results)
     ways = [[table.rows[i].config.variant for i in way] for way in paths(table.rows)]
     assert ways == [["tiny", "short@60"]] * 2
     (rows,) = [record["rows"] for record in json.loads((board / "board.json").read_text())["sets"]]
@@ -316,7 +316,7 @@ def test_other_weights_under_the_same_step_are_another_run(run: Path, tmp_path: 
     folder = tmp_path / "results" / configs[0].run_name
     other_weights = replace(configs[0], checkpoint="0" * 64).to_dict()
     (folder / "run.json").write_text(json.dumps(other_weights))
-    with pytest.raises(UserError, match="it has a run with other settings"):
+    with pytest.raises(UserError, match="describes the run"):
         RunFolder(tmp_path / "results", configs[0])
 
 

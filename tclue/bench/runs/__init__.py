@@ -8,6 +8,7 @@ interrupted run, and never requests a response that is recorded already.
 * `executor` requests one model's missing responses. `throttle` limits the requests in flight and
   divides a machine's time among them, and `budget` limits the cost.
 * `run_folder` writes what `tclue.bench.records` reads.
+* `regrade` grades recorded texts again, and finds records that do not fit their texts.
 * `estimate` is `--estimate`, and `run_progress` shows a run's progress.
 
 The command line and `tclue.bench_training` call `run.run_models`. `stats` and `tclue.board` read

@@ -28,16 +28,17 @@ from dataclasses import fields, replace
 from random import Random
 from textwrap import shorten
 
-from tclue.bench.costs.cost import cost_parts, total_usd
-from tclue.bench.models.failures import KEY, LONGEST_WAIT_S, MAYBE_PAID, Failure, ending
+from tclue.bench.costs.cost import total_usd
+from tclue.bench.models.failures import KEY, LONGEST_WAIT_S, MAYBE_PAID, Failure
 from tclue.bench.models.model import Completion, Model, Request
 from tclue.bench.records import Outcome, Response, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget, Ceiling, Reservation
+from tclue.bench.runs.regrade import regrade
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.runs.throttle import Throttle, TimeShares
 from tclue.errors import UserError
-from tclue.puzzle.grading.grade import Grader, grader
+from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue.secrets import clean
 
@@ -378,18 +379,3 @@ def _pause_s(request: Request, tries: int, wait_s: float | None) -> float:
     rng = Random(f"{request.puzzle.id}/{request.sample}")
     pause_s: float = FIRST_PAUSE_S * 2 ** min(tries - 1, 30) * rng.uniform(0.8, 1.2)
     return max(min(pause_s, LONGEST_PAUSE_S), wait_s or 0.0)
-
-
-def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
-    """A response with the grade of a grader and the prices of a configuration."""
-    parts = cost_parts(config.prices, response.usage, response.compute_s)
-    cost_usd = sum(parts.values()) if parts is not None else None
-    priced = replace(response, cost_usd=cost_usd, cost_parts=parts)
-    if not response.scored:
-        return priced
-    grade, outcome = grader.grade(puzzle, response.text), response.outcome
-    if outcome != "refused":
-        outcome = "answered" if grade.answered else "unparsed"
-        if ending(response.finish_reason) == "truncated":
-            outcome = "truncated"
-    return replace(priced, outcome=outcome, grader=grader.name, grade=grade)

@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,13 +26,14 @@ import tclue
 from tclue.bench.models.model import Model, ModelSettings
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
-from tclue.bench.records import RunConfig, iter_responses, spent_usd
+from tclue.bench.records import FORMAT, RunConfig, spent_usd
 from tclue.bench.runs.budget import Budget
 from tclue.bench.runs.estimate import Bill, confirm, estimate
-from tclue.bench.runs.executor import RunExecutor, missing, regrade
-from tclue.bench.runs.run_folder import RunFolder
+from tclue.bench.runs.executor import RunExecutor, missing
+from tclue.bench.runs.regrade import regrade_all, write_summary
+from tclue.bench.runs.run_folder import RunFolder, existing_folder
 from tclue.bench.runs.run_progress import RunProgress
-from tclue.bench.stats.summary import Summary, summarize
+from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
@@ -137,11 +138,11 @@ class _Command:
             return Budget()
         spent = 0.0
         for _, config in self._runs:
-            folder, prices = self._options.results / config.run_name, config.prices
+            folder, prices = existing_folder(self._options.results, config), config.prices
             if (folder / "run.json").exists():
-                with RunFolder(self._options.results, config) as opened:
+                with RunFolder(self._options.results, config, self._puzzles) as opened:
                     prices = _recounted(opened.config, config).prices
-                spent += sum(map(spent_usd, iter_responses(folder, texts=False)))
+                    spent += sum(map(spent_usd, opened.responses()))
             if not prices.known:
                 raise UserError(
                     f"--max-cost: the price of {config.model} is unknown: expected --price-in and "
@@ -168,7 +169,7 @@ class _Command:
         stops: list[str] = []
         with self._interrupt_handler():
             for model, config in self._runs:
-                with RunFolder(self._options.results, config) as folder:
+                with RunFolder(self._options.results, config, self._puzzles) as folder:
                     summary, stop = await self._run(model, config, folder, deadline_s)
                 if self.interrupted:
                     return summaries
@@ -193,12 +194,12 @@ class _Command:
             stop = await executor.run()
         except BaseException:
             with suppress(UserError):  # the error that ended the run is more important
-                _write_summary(folder)
+                write_summary(folder)
             raise
         finally:
             self._executor = None
             _report_failures(config.model, executor.errors)
-        summary = _write_summary(folder)
+        summary = write_summary(folder)
         remaining = len(missing(self._puzzles, config, folder.done))
         message = f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
         return summary, message if stop else None
@@ -243,12 +244,6 @@ def _report_failures(model: str, errors: Counter[str]) -> None:
         )
 
 
-def _write_summary(folder: RunFolder) -> Summary:
-    summary = summarize(folder.config, iter_responses(folder.path, texts=False))
-    folder.write_json("summary.json", asdict(summary))
-    return summary
-
-
 def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
     """The configuration of an existing run, with the prices and the grader given now, if any."""
     source = config.prices.source
@@ -257,22 +252,18 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
     # The same prices may have been looked up on different days.
     if prices_given and replace(config.prices, date=recorded.prices.date) != recorded.prices:
         recorded = replace(recorded, prices=config.prices)
-    return replace(recorded, grader=config.grader) if "grader" in config.given else recorded
+    name = config.grader if "grader" in config.given else recorded.grader
+    return replace(recorded, grader=name, grader_version=grader(name).version)
 
 
 def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
-    """Rewrite an existing run with the prices and the grader given now, if any."""
-    updated = _recounted(folder.config, config)
-    if updated != folder.config:
-        by_id, new_grader = {puzzle.id: puzzle for puzzle in puzzles}, grader(updated.grader)
-        unknown = {r.puzzle for r in iter_responses(folder.path, texts=False)} - by_id.keys()
-        if unknown:
-            raise UserError(
-                f"{folder.path / 'responses.jsonl'}: {min(unknown)} is not a puzzle of "
-                f"{updated.puzzle_set}: remove its lines"
-            )
-        stored = iter_responses(folder.path)
-        folder.rewrite(updated, (regrade(r, updated, by_id[r.puzzle], new_grader) for r in stored))
+    """Bring an existing run to today's format and grader, and to the prices given now, if any."""
+    updated, now = _recounted(folder.config, config), folder.config
+    by_other_grader = folder.graders - {(updated.grader, updated.grader_version)}
+    if by_other_grader or updated.prices != now.prices or now.format == 1:
+        regrade_all(folder, updated, {puzzle.id: puzzle for puzzle in puzzles})
+    elif (updated.grader_version, now.format) != (now.grader_version, FORMAT):
+        folder.amend(grader_version=updated.grader_version, format=FORMAT)
 
 
 def configuration(
@@ -288,7 +279,8 @@ def configuration(
         puzzles=limit or total,
         limit=limit,
         samples=options.samples,
-        grader=options.grader or "sound",
+        grader=(chosen := grader(options.grader or "sound")).name,
+        grader_version=chosen.version,
         given=options.given,
         **{field.name: getattr(resolved, field.name) for field in fields(ModelSettings)}
         | {"prompts_sha256": model.prompts_sha256(puzzle_set.puzzles[:limit])},

@@ -15,20 +15,29 @@
 
 import asyncio
 import dataclasses
+import glob
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 from tclue.bench.costs.cost import Usage
-from tclue.bench.records import Response, RunConfig, add_cost, iter_responses, read_config
+from tclue.bench.records import (
+    Response,
+    RunConfig,
+    add_cost,
+    iter_responses,
+    read_config,
+    wrong_grade,
+)
 from tclue.errors import UserError
 from tclue.journal import Journal, locked, replace
+from tclue.puzzle.puzzle import Puzzle
 from tclue.secrets import masker
 from tclue.strict import CountOrZero, parse
 
@@ -47,17 +56,36 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         ) from None
 
 
+def existing_folder(results: Path, config: RunConfig) -> Path:
+    """The folder that a run has, or will have. In format 1 the same run had another name."""
+    folder = results / config.run_name
+    if not folder.exists():
+        name = config.run_name.rpartition("--")[0]
+        for older in sorted(results.glob(f"{glob.escape(name)}--*")):
+            with suppress(UserError):
+                found = read_config(older)
+                if found.format == 1 and found.run_name == config.run_name:
+                    return older
+    return folder
+
+
 class RunFolder:
     """A run folder that is open for writing: a context manager that holds the folder's lock."""
 
-    def __init__(self, results: Path, config: RunConfig) -> None:
+    def __init__(
+        self, results: Path, config: RunConfig, puzzles: Sequence[Puzzle] | None = None
+    ) -> None:
         """Create the folder of a configuration, or open the existing one.
 
-        Raises UserError, and changes nothing, if another process writes the folder, if it has
-        another format or another run, or if it cannot be read or written.
+        A folder of format 1 gets the name that it would have now. `puzzles` are those of the run;
+        early records are completed from them. Raises UserError, and changes nothing, if another
+        process writes the folder, if it has another format or another run, or if it cannot be read
+        or written.
         """
-        self.path = results / config.run_name
+        self.path, self._puzzles = results / config.run_name, puzzles
         with _one_line_errors(self.path):
+            if (existing := existing_folder(results, config)) != self.path:
+                existing.rename(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
             self._folder = locked(
                 self.path,
@@ -83,7 +111,8 @@ class RunFolder:
         else:
             self.write_json("run.json", config.to_dict())
             self.config = config
-        # keys of the responses that did not fail
+        # name and version of the graders of the responses that did not fail, and their keys
+        self.graders: set[tuple[str, int]] = set()
         self.done: set[str] = set()
         # puzzle and sample of the requests that `in_flight.jsonl` has, without a record so far
         self._in_flight: set[tuple[str, int]] = set()
@@ -107,7 +136,13 @@ class RunFolder:
         # puzzle -> the dearest response
         self.dearest_usd: dict[str, float] = {}
         self._records = 0
-        self._count(iter_responses(self.path, texts=False))
+        self._count(self.responses())
+
+    def responses(self, *, texts: bool = False) -> Iterator[Response]:
+        """The recorded responses, also those whose grades contradict themselves."""
+        return iter_responses(
+            self.path, self.config, texts=texts, grades=False, puzzles=self._puzzles
+        )
 
     def _recover(self) -> list[Response]:
         """Record the requests that were in flight when an earlier process ended; returns them."""
@@ -118,7 +153,7 @@ class RunFolder:
         known = parse(CountOrZero, before, where)
         lost = {r.pair: r for r in (parse(Response, line, where) for line in lines)}
         # Lines that a killed process has moved already are among the later records.
-        for response in islice(iter_responses(self.path, texts=False), known, None):
+        for response in islice(self.responses(), known, None):
             lost.pop(response.pair, None)
         moved = [response for response in lost.values() if response.at_most_usd]
         _, failed = self._journal.append([self._line(response) for response in moved])
@@ -132,6 +167,9 @@ class RunFolder:
             self._records += 1
             if response.scored:
                 self.done.add(response.key)
+                if response.grade and wrong_grade(response.grade):
+                    self.graders.add(("edited", 0))
+                self.graders.add((response.grader, response.grader_version))
             self.spent_usd = add_cost(self.spent_usd, response)
             if response.cost_usd:
                 dearest_usd = self.dearest_usd.get(response.puzzle, 0.0)

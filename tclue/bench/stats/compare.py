@@ -99,10 +99,11 @@ def _check_comparable(first: RunConfig, second: RunConfig) -> None:
             f"the runs have different puzzles, {sets[0]} and {sets[1]}: expected two runs on the "
             "same puzzle file"
         )
-    if first.grader != second.grader:
+    graders = [f"{each.grader} (version {each.grader_version})" for each in (first, second)]
+    if graders[0] != graders[1]:
         raise UserError(
-            f"the runs were graded by {first.grader} and by {second.grader}: expected the same "
-            "grader; `tclue bench --grader` with a run's options grades it again without requests"
+            f"the runs were graded by {graders[0]} and by {graders[1]}: expected the same grader; "
+            "`tclue regrade RUN` grades a run's texts again without requests"
         )
 
 

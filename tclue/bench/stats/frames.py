@@ -24,6 +24,7 @@ COLUMNS = {
     "reasoning": "string",
     "puzzle_set": "string",
     "grader": "string",
+    "grader_version": "Int64",
     "temperature": "float64",
     "puzzle": "string",
     "num_clues": "Int64",

@@ -52,7 +52,7 @@ def read_tally(folder: Path, book: PriceBook | None = None) -> Tally:
         return repriced(response.usage, entry.prices) if entry else None
 
     config = read_config(folder)
-    responses = iter_responses(folder, texts=False)
+    responses = iter_responses(folder, config, texts=False)
     return tally(config, checked(folder, config, responses), reprice if book else None)
 
 
@@ -66,7 +66,7 @@ def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> I
     letters: dict[str, list[str]] = {}
     for number, response in enumerate(responses, 1):
         where = f"{folder / 'responses.jsonl'}, line {number}"
-        if wrong := _wrong(response, config.samples, config.grader):
+        if wrong := _wrong(response, config):
             raise UserError(f"{where}: {wrong}")
         pairs.add(response.pair)
         if len(pairs) > asked:
@@ -79,17 +79,18 @@ def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> I
         yield response
 
 
-def _wrong(response: Response, samples: int, grader: str) -> str | None:
+def _wrong(response: Response, config: RunConfig) -> str | None:
     """What is wrong with a line, and what is expected; None if nothing is."""
-    grade = response.grade
-    if response.sample >= samples:
-        return f"sample is {response.sample}: expected 0 to {samples - 1}"
+    if response.sample >= config.samples:
+        return f"sample is {response.sample}: expected 0 to {config.samples - 1}"
     if not response.scored:
         return None
-    if grade is None:
+    if response.grade is None:
         return f"the outcome is {response.outcome}, and there is no grade: expected one"
-    if not set(grade.right) <= grade.answers.keys():
-        return f"right is {list(grade.right)!r}: expected letters of its answers"
-    if response.grader != grader:
-        return f"graded by {response.grader}: expected {grader}, as run.json says"
+    graders = [f"{each.grader} (version {each.grader_version})" for each in (response, config)]
+    if graders[0] != graders[1]:
+        return (
+            f"graded by {graders[0]}: expected {graders[1]}, as run.json says; `tclue regrade RUN` "
+            "grades all texts again"
+        )
     return None

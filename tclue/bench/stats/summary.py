@@ -8,7 +8,7 @@ describes all of it.
 
 Failed requests are never scored. They are counted, and a run with too many is incomplete.
 
-Records are read one at a time and without texts (`iter_responses(folder, texts=False)`), which are
+Records are read one at a time and without texts (`iter_responses` with `texts=False`), which are
 most of the data, so a large run fits into memory too.
 """
 
@@ -137,6 +137,7 @@ class Summary:
     variant: str
     puzzle_set: str
     grader: str
+    grader_version: int
     # puzzles with a scored response, and all puzzles of the run
     puzzles: int
     puzzles_asked: int
@@ -215,6 +216,7 @@ def summary(run: Tally) -> Summary:
         variant=config.variant,
         puzzle_set=config.puzzle_set,
         grader=config.grader,
+        grader_version=config.grader_version,
         puzzles=len(by_puzzle),
         puzzles_asked=config.puzzles,
         samples=config.samples,

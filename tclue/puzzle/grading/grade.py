@@ -58,6 +58,8 @@ class Grader:
     """A way to read the answers of a text, and to grade them."""
 
     name: str
+    # the number of its rules: a grader that reads a text in another way has a higher one
+    version: int
     # letter -> the option that was read, or None
     read: Callable[[Puzzle, str], dict[str, str | None]]
 
@@ -89,8 +91,8 @@ def published_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
 
 
 GRADERS = {
-    "sound": Grader("sound", final_answers),
-    "published": Grader("published", published_answers),
+    "sound": Grader("sound", 1, final_answers),
+    "published": Grader("published", 1, published_answers),
 }
 
 

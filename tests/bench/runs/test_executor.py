@@ -37,6 +37,7 @@ from tclue.bench.options import BenchOptions
 from tclue.bench.records import Run, read_run
 from tclue.bench.runs import executor
 from tclue.bench.runs.executor import RunExecutor
+from tclue.bench.runs.regrade import regrade
 from tclue.bench.runs.run import StopError, configuration, run_models
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.runs.run_progress import RunProgress
@@ -170,7 +171,7 @@ def test_an_error_that_nobody_expects_lets_the_others_finish(
         return called
 
     if where == "grading":
-        monkeypatch.setattr(executor, "regrade", first(executor.regrade))
+        monkeypatch.setattr(executor, "regrade", first(regrade))
     if where == "record":
         monkeypatch.setattr(RunFolder, "_line", first(RunFolder._line))
     progress = Advancing() if where == "progress" else Silent()

@@ -162,7 +162,7 @@ def test_runs_that_cannot_be_compared(two: tuple[Path, Path]) -> None:
     failed = write_run(results, "failed", [Answer(outcome="failed")])
     for bad, complaint in (
         (other, "different puzzles, test (abababab) and easy-test (cdcdcdcd)"),
-        (graded, "graded by sound and by published"),
+        (graded, "graded by sound (version 1) and by published (version 1)"),
         (failed, "expected a puzzle to which both have a scored response"),
         (results / "nowhere", "with such a name: expected one of "),
     ):

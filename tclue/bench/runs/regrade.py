@@ -1,0 +1,220 @@
+"""Grades stored texts again: `tclue regrade RUN`, and what `tclue leaderboard --check` looks at.
+
+No model is asked. A run can be graded again if its puzzles are at hand: a shipped or fetched set,
+or the user's own file.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tclue.bench.costs.cost import cost_parts
+from tclue.bench.models.failures import ending
+from tclue.bench.records import FORMAT, Response, RunConfig, iter_responses, read_config
+from tclue.bench.runs.run_folder import RunFolder
+from tclue.bench.stats.intervals import Estimate
+from tclue.bench.stats.run_numbers import read_numbers
+from tclue.bench.stats.summary import Summary, summarize
+from tclue.errors import UserError
+from tclue.puzzle.grading.grade import Grader, grader
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import find_recorded, load_set
+from tclue.text import counted
+
+MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """What changed in a run that was graded again."""
+
+    run: str
+    grader: str
+    grader_version: int
+    responses: int
+    # responses of which the grade or the outcome changed
+    changed: int
+    # accuracy before (None if the old grades could not be read) and after
+    before: Estimate | None
+    after: Estimate | None
+
+
+def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grader) -> Response:
+    """A response with the grade of a grader and the prices of a configuration."""
+    parts = cost_parts(config.prices, response.usage, response.compute_s)
+    cost_usd = sum(parts.values()) if parts is not None else None
+    priced = replace(
+        response,
+        cost_usd=cost_usd,
+        cost_parts=parts,
+        grader=grader.name,
+        grader_version=grader.version,
+    )
+    if not response.scored:
+        return priced
+    grade, outcome = grader.grade(puzzle, response.text), response.outcome
+    if outcome != "refused":
+        outcome = "answered" if grade.answered else "unparsed"
+        if ending(response.finish_reason) == "truncated":
+            outcome = "truncated"
+    return replace(priced, outcome=outcome, grade=grade)
+
+
+def write_summary(folder: RunFolder) -> Summary:
+    """Compute the summary of an open run, and write it."""
+    responses = iter_responses(folder.path, folder.config, texts=False)
+    summary = summarize(folder.config, responses)
+    folder.write_json("summary.json", asdict(summary))
+    return summary
+
+
+def regrade_all(folder: RunFolder, config: RunConfig, puzzles: Mapping[str, Puzzle]) -> int:
+    """Rewrite an open run with the prices and the grader of a configuration.
+
+    Returns the number of responses with another grade or outcome. Raises UserError if a response is
+    of a puzzle that is not among `puzzles`.
+    """
+    new_grader, changed = grader(config.grader), 0
+
+    def updated() -> Iterator[Response]:
+        nonlocal changed
+        for old in folder.responses(texts=True):
+            if old.puzzle not in puzzles:
+                raise UserError(
+                    f"{folder.path / 'responses.jsonl'}: {old.puzzle} is not a puzzle of "
+                    f"{config.puzzle_set}: remove its lines"
+                )
+            new = regrade(old, config, puzzles[old.puzzle], new_grader)
+            changed += (old.grade, old.outcome) != (new.grade, new.outcome)
+            yield new
+
+    folder.rewrite(replace(config, format=FORMAT), updated())
+    return changed
+
+
+def run_puzzles(config: RunConfig, source: str | None = None) -> dict[str, Puzzle]:
+    """id -> puzzle, of a run, by default of the set that its records name.
+
+    Raises UserError if the set is not at hand, or if `source` is another set or file.
+    """
+    found = load_set(source) if source else find_recorded(config.puzzle_set, config.puzzle_sha256)
+    if found is None:
+        raise UserError(
+            f"{config.run_name}: its puzzles, {config.puzzle_set}, are not at hand: expected "
+            "--puzzles FILE"
+        )
+    if found.sha256 != config.puzzle_sha256:
+        raise UserError(
+            f"--puzzles {source}: not the puzzles of {config.run_name}: expected a file with the "
+            f"SHA-256 {config.puzzle_sha256}"
+        )
+    return {puzzle.id: puzzle for puzzle in found.puzzles}
+
+
+def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = None) -> Regraded:
+    """Grade a run's texts again with the current version of its grader, or with another grader.
+
+    `puzzles` is a puzzle file or set, if it is not the one of that name in the records. Raises
+    UserError if the puzzles are not those of the run, or if another process writes the run.
+    """
+    config = read_config(folder)
+    new_grader = grader(name or config.grader)
+    by_id = run_puzzles(config, puzzles)
+    try:
+        before = read_numbers(folder).summary.accuracy
+    except UserError:
+        before = None  # for example, grades that contradict themselves
+    with RunFolder(folder.parent, config, list(by_id.values())) as opened:
+        updated = replace(opened.config, grader=new_grader.name, grader_version=new_grader.version)
+        changed = regrade_all(opened, updated, by_id)
+        after = write_summary(opened)
+    return Regraded(
+        opened.path.name,
+        new_grader.name,
+        new_grader.version,
+        after.responses,
+        changed,
+        before,
+        after.accuracy,
+    )
+
+
+@dataclass(frozen=True)
+class GradesChecked:
+    """What grading the texts of runs again has shown."""
+
+    texts: int
+    # one line for each record that differs, or for a run by another version of its grader
+    differences: tuple[str, ...]
+    # one line for each run that cannot be graded again, because its puzzles are not at hand
+    unchecked: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The lines for a person, of which there are a few at most."""
+        more = len(self.differences) - MOST_SHOWN
+        return [
+            *self.differences[:MOST_SHOWN],
+            *([f"and {more:,} more records that differ"] if more > 0 else []),
+            *(f"not graded again: {why}" for why in self.unchecked),
+            f"{counted(self.texts, 'text')} graded again: {len(self.differences):,} differ",
+        ]
+
+
+def check_grades(folders: Iterable[Path]) -> GradesChecked:
+    """Grade and price the texts of runs again, and compare the result with their records.
+
+    Raises UserError if a run cannot be read.
+    """
+    texts, found, unchecked = 0, [], []
+    for folder in folders:
+        config = read_config(folder)
+        try:
+            puzzles = run_puzzles(config)
+        except UserError as error:
+            unchecked.append(str(error))
+            continue
+        for differs in _differences(folder, config, puzzles):
+            texts += 1
+            if differs:
+                found.append(f"{folder.name}{differs}")
+    return GradesChecked(texts, tuple(found), tuple(unchecked))
+
+
+def _differences(
+    folder: Path, config: RunConfig, puzzles: Mapping[str, Puzzle]
+) -> Iterator[str | None]:
+    """For each response, what differs if it is graded and priced again; None if nothing does."""
+    now, key = grader(config.grader), config.response_key()
+    if now.version != config.grader_version:
+        yield (
+            f": graded by version {config.grader_version} of the grader {now.name}, and this is "
+            f"version {now.version}: `tclue regrade {folder.name}` grades it again"
+        )
+        return
+    for number, old in enumerate(iter_responses(folder, config), 1):
+        differs: str | None = f"{old.puzzle} is not a puzzle of {config.puzzle_set}"
+        if puzzle := puzzles.get(old.puzzle):
+            new = regrade(old, config, puzzle, now)
+            new = replace(new, num_clues=puzzle.num_clues, difficulty=puzzle.difficulty)
+            differs = _difference(old, new, key(puzzle.prompt, old.sample))
+        yield differs and f", line {number} of responses.jsonl: {differs}"
+
+
+def _difference(old: Response, new: Response, key: str) -> str | None:
+    """The first field of a record that is not what its text and its usage give."""
+    if old.key and old.key != key:
+        return f"the key is {old.key}: its settings, prompt and sample give {key}"
+    for name in ("outcome", "num_clues", "difficulty"):
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now and was is not None:
+            return f"{name} is {was}: expected {now}"
+    if old.grade != new.grade:
+        for name, was in vars(old.grade).items() if old.grade else ():
+            if was != (now := getattr(new.grade, name)):
+                return f"{name} is {was}: the text gives {now}"
+        return "it has a grade: expected none" if old.grade else "it has no grade: expected one"
+    was, now = old.cost_usd, new.cost_usd
+    if was is None or now is None or not math.isclose(was, now, rel_tol=1e-9):
+        return None if was == now else f"cost_usd is {was}: usage and prices give {now}"
+    return None
