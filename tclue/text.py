@@ -36,9 +36,10 @@ def screen(text: str, terminal: bool) -> str:
     return re.sub(hidden, lambda found: found[1] or clean(found[0]), text)
 
 
-def shortened(text: str, most: int = _LONGEST_LINE) -> str:
-    """The text, or its beginning and its end if it has more than so many characters."""
-    return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[-(most // 3) :]}"
+def shortened(text: str) -> str:
+    """The text, or the beginning and the end of it, and of words that are longer than any path."""
+    ends = f"{text[:2000]} ... {text[-1000:]}" if len(text) > _LONGEST_LINE else text
+    return re.sub(r"(\S{160})\S{160,}(\S{80})", r"\1...\2", ends)
 
 
 def counted(count: int, noun: str) -> str:

@@ -143,7 +143,7 @@ class ReplyReader:
         self._event_lines += 1
         if not line:
             event = b"\n".join(self._event)
-            if not self._read_event(event) and event.lstrip().startswith(b"{"):
+            if event and not self._read_event(event) and event.lstrip().startswith(b"{"):
                 self.reply.error = {"message": "a part of the reply cannot be read"}
         elif not line.startswith(b"data:"):
             return
