@@ -166,8 +166,12 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text. Raises UserError, which begins with `where`, if it is invalid."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        # From bytes, Python would guess an encoding, such as UTF-32 for a line of zeros.
+        plain = text if isinstance(text, str) else text.decode("utf-8-sig", "surrogatepass")
+        return json.loads(plain)
+    except RecursionError:
+        raise UserError(f"{where}: nested too deeply: expected JSON with few levels") from None
+    except ValueError as error:
         raise UserError(f"{where}: not JSON: {error}") from None
 
 

@@ -21,22 +21,16 @@ def deep(start: str = "[", end: str = "]", inner: str = "", depth: int = 100_000
     return (start * depth + inner + end * depth).encode()
 
 
-def bomb(start: bytes = b'{"choices": [{"message": {"content": "') -> bytes:
-    """The beginning of a reply whose text goes on for 300 MB."""
-    return start + bytes(300 * MIB).replace(b"\0", b"a")
+def bomb(wbits: int = 31, start: bytes = b'{"choices": [{"message": {"content": "') -> bytes:
+    """300 kB that become 300 MB: gzip, or with 15 deflate, with -15 deflate without a header."""
+    packer = zlib.compressobj(1, wbits=wbits)
+    parts = [packer.compress(start), *(packer.compress(b"a" * MIB) for _ in range(300))]
+    return b"".join([*parts, packer.flush()])
 
 
-def gzipped(data: bytes, members: int = 1) -> bytes:
-    """Compressed, in several members if need be."""
-    size = -(-len(data) // members)
-    parts = (data[i : i + size] for i in range(0, len(data), size))
-    return b"".join(gzip.compress(part, mtime=0) for part in parts)
-
-
-def raw_deflate(data: bytes) -> bytes:
-    """Deflate without zlib's header, as some servers send it."""
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return packer.compress(data) + packer.flush()
+def members(start: bytes = b'{"choices": [{"message": {"content": "') -> bytes:
+    """The same as gzip, in many members."""
+    return gzip.compress(start) + 300 * gzip.compress(b"a" * MIB)
 
 
 def event(content: str = "a" * 20) -> bytes:

@@ -36,6 +36,7 @@ MAX_BYTES = 1 << 24  # of a body, of an event of a stream, and of all text (in c
 MAX_STREAM = 1 << 28
 MAX_LINES = 1000  # of an event; litellm takes quadratic time for these
 _LINE = 64  # bytes that a line of a stream counts in addition, because empty ones take time too
+_LONGEST_NAME = 400  # characters of a model's name, of a finish reason and of the like
 _MAX_PIECES = 100_000  # of text that are kept apart, each of which takes 50 bytes more than it has
 # What a stream of server-sent events can begin with (https://html.spec.whatwg.org, 9.2.6).
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -302,10 +303,21 @@ def _text_of(value: Any) -> str:
 
 def _add(reply: Reply, usage: Any, **texts: Any) -> None:
     """Add the usage and the texts that an event has. Later values replace earlier ones."""
-    reply.usage = merge_usage(reply.usage, _table(usage))
+    reply.usage = merge_usage(reply.usage, _table(_shallow(usage)))
     for name, text in texts.items():
         if isinstance(text, str) and text:
-            setattr(reply, name, text)
+            setattr(reply, name, text if name == "refusal" else text[:_LONGEST_NAME])
+
+
+def _shallow(value: Any, levels: int = 8) -> Any:
+    """A usage without what is nested deeper, because no reader of records would take that."""
+    if isinstance(value, dict | list) and not levels:
+        return None
+    if isinstance(value, list):
+        return [_shallow(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {name: _shallow(item, levels - 1) for name, item in value.items()}
+    return value
 
 
 def _first(choices: Any) -> dict[str, Any]:

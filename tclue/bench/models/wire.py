@@ -31,6 +31,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -221,6 +222,13 @@ class _CapturedStream(httpx.AsyncByteStream):
             await self._inner.aclose()
 
 
+async def _send(send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Send a request; the headers of its reply stay bytes, of which httpx takes any."""
+    response = await send(*args, **kwargs)
+    response._cache["headers"] = httpx.Headers(list(response.raw_headers))
+    return response
+
+
 def install() -> None:
     """Capture in all transports that litellm makes from now on. A second call does nothing."""
     import litellm
@@ -231,7 +239,9 @@ def install() -> None:
         return
 
     def capturing(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
-        inner = create_transport(*args, **kwargs)
+        inner: Any = create_transport(*args, **kwargs)
+        if send := getattr(inner, "_make_aiohttp_request", None):
+            inner._make_aiohttp_request = partial(_send, send)
         return inner and CapturingTransport(inner)
 
     capturing.capturing = True  # type: ignore[attr-defined]
