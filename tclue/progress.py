@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from tclue.text import counted
+from tclue.text import clean, counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -30,8 +30,9 @@ class Progress:
         out: TextIO | None = None,
     ) -> None:
         """Begin with `done` pieces, by default those of the first report; `keep` the last state."""
-        self._name, self._total, self._keep, self._out = name, total, keep, out or sys.stderr
-        self._first, self._done, self._text = done, done or 0, text
+        self._name, self._total, self._keep = clean(name), total, keep
+        self._out, self._first = out or sys.stderr, done
+        self._done, self._text = done or 0, clean(text)
         self._start_s = self._shown_s = time.monotonic()
         self._bar: Bar | None = None
         if self._out.isatty() and os.environ.get("TERM") != "dumb":
@@ -50,19 +51,19 @@ class Progress:
                 transient=not keep,
             )
             self._task = self._bar.add_task(
-                escape(name), completed=self._done, total=total, text=escape(text)
+                escape(self._name), completed=self._done, total=total, text=escape(self._text)
             )
             self._bar.start()
 
     def show(self, done: int, text: str, *, at_once: bool = False) -> None:
         """Show the state from now on, if it is time for that or if it must be seen at once."""
-        self._done, self._text = done, text
+        self._done, self._text = done, clean(text)
         if self._first is None:
             self._first = done  # work that an earlier run did says nothing about the pace of this
         if self._bar:
             from rich.markup import escape
 
-            self._bar.update(self._task, completed=done, text=escape(text))
+            self._bar.update(self._task, completed=done, text=escape(self._text))
         elif at_once or time.monotonic() - self._shown_s >= SECONDS_BETWEEN_LINES:
             self._line()
 

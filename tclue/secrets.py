@@ -5,7 +5,8 @@
   turned off.
 * The value of a key is masked in every record and in everything that the command line writes to a
   screen or a log, including tracebacks. `mask` does that, and `guard` applies it to both output
-  streams. `clean` also masks text that looks like a key, because providers repeat parts of keys.
+  streams. `error_line` also masks text that looks like a key, because providers repeat parts of
+  keys.
 """
 
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from tclue.errors import UserError
+from tclue.text import clean, screen
 
 # Only variables with such names are read from a `.env` file.
 _KEY_NAME = re.compile(r"_(API_KEY|KEY|TOKEN)$|^AWS_ACCESS_KEY_ID$")
@@ -70,22 +72,27 @@ def mask(text: str) -> str:
     return masker()(text)
 
 
-def clean(text: str) -> str:
-    """An error message on one short line, without anything that looks like a key."""
+def error_line(text: str) -> str:
+    """A message from outside on one short line, without anything that looks like a key."""
     if len(text) > 100_000:  # then the last word may be a part of a key
         text = (text[:100_000].rsplit(None, 1) or [""])[0]
-    line = " ".join(_KEY_LIKE.sub("[key]", mask(text)).split()) or "no message"
+    line = clean(" ".join(_KEY_LIKE.sub("[key]", mask(text)).split())) or "no message"
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
 
 
 class _Masked:
-    """An output stream that masks keys."""
+    """An output stream that masks keys, and passes no commands to a screen.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    What is written to a file or a pipe by way of standard output is data, and stays as it is.
+    """
+
+    def __init__(self, stream: TextIO, data: bool) -> None:
+        self._stream, self._terminal = stream, stream.isatty()
+        self._data = data and not self._terminal
 
     def write(self, text: str) -> int:
-        self._stream.write(mask(text))
+        masked = mask(text)
+        self._stream.write(masked if self._data else screen(masked, self._terminal))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -97,8 +104,8 @@ class _Masked:
 
 
 def guard() -> None:
-    """Mask keys in everything that this process writes to standard output and standard error."""
+    """Mask keys, and commands to a screen, in what this process writes to its two outputs."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _Masked):
-            setattr(sys, name, cast("TextIO", _Masked(stream)))
+            setattr(sys, name, cast("TextIO", _Masked(stream, name == "stdout")))

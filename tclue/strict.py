@@ -80,7 +80,10 @@ LARGEST = 10**12
 Count = Annotated[int, Interval(ge=1, le=LARGEST)]
 Several = Annotated[int, Interval(ge=2, le=LARGEST)]
 CountOrZero = Annotated[int, Interval(ge=0, le=LARGEST)]
-Seed = Annotated[int, Ge(0)]
+# Providers and file formats take 64 bits. A record may have a larger seed, from before this limit.
+LARGEST_SEED = 2**63 - 1
+Seed = Annotated[int, Interval(ge=0, le=LARGEST_SEED)]
+RecordedSeed = Annotated[int, Ge(0)]
 Positive = Annotated[float, Interval(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Interval(ge=0, le=LARGEST)]
 AsWritten = Annotated[float, _Validator("WrapValidator", _as_written)]
@@ -102,10 +105,10 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "fields with values",
     "dataclass_type": "fields with values",
-    "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "{ge:g} or more",
-    "less_than": "a number below {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le}",
     "too_short": "{min_length} or more values",
     "too_long": "a list of {max_length} values",
 }
@@ -163,15 +166,19 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text. Raises UserError, which begins with `where`, if it is invalid."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        # From bytes, Python would guess an encoding, such as UTF-32 for a line of zeros.
+        plain = text if isinstance(text, str) else text.decode("utf-8-sig", "surrogatepass")
+        return json.loads(plain)
+    except RecursionError:
+        raise UserError(f"{where}: nested too deeply: expected JSON with few levels") from None
+    except ValueError as error:
         raise UserError(f"{where}: not JSON: {error}") from None
 
 
 def near(word: str, names: Iterable[str]) -> str:
     """A hint for an unknown word: the most similar known word, or all of them."""
     names = list(names)
-    similar = difflib.get_close_matches(word, names, 1)
+    similar = difflib.get_close_matches(word[:100], names, 1)
     return f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(names)}"
 
 
@@ -206,7 +213,8 @@ def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
     elif fault_type == "too_few":
         expected = f"expected a list of {len(get_args(_kind_at(kind, path)))} values"
     elif fault_type in _EXPECTED:
-        expected = f"expected {_EXPECTED[fault_type].format(**fault.get('ctx', {}))}"
+        limits = {k: v if v == LARGEST_SEED else f"{v:g}" for k, v in fault.get("ctx", {}).items()}
+        expected = f"expected {_EXPECTED[fault_type].format(**limits)}"
     else:
         expected = fault["msg"]
     shown = json.dumps(_unwrapped(fault["input"]), default=str, ensure_ascii=False)

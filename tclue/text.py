@@ -2,17 +2,44 @@
 
 import re
 from decimal import Decimal
+from itertools import groupby
+from unicodedata import category
 
-# Control characters, halves of characters, and those that turn the direction of writing around.
-_UNSHOWABLE = re.compile(
-    "[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-    "|[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
+_MOST_MARKS = 4  # on one character; with hundreds they cover the lines around it
+_LONGEST_LINE = 4000  # characters of an error, which may list a whole board
+# Colours and movements of the cursor, which progress bars need in a terminal.
+_COMMAND = r"\x1b\[[\d;?]*[A-Za-z]|\r"
 
 
 def clean(text: str) -> str:
-    """The text on one line, with what no screen or file format can show replaced."""
-    return _UNSHOWABLE.sub("\ufffd", text)
+    """The text on one line, with what no screen or file format can show replaced.
+
+    That is every character of Unicode's categories C and Zl and Zp: control and escape characters,
+    those without a width or that turn the direction of writing around, halves of characters,
+    private and unassigned ones. Of many marks on one character only the first are kept.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = []
+    for is_mark, group in groupby(text, lambda c: category(c) in ("Mn", "Me")):
+        characters = list(group)[: _MOST_MARKS if is_mark else None]
+        kept += ["\ufffd" if category(c) in _UNSHOWABLE else c for c in characters]
+    return "".join(kept)
+
+
+_UNSHOWABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def screen(text: str, terminal: bool) -> str:
+    """Lines of text without what could command a screen, except what moves a progress bar there."""
+    hidden = rf"({_COMMAND})|[^\n\t -~]+" if terminal else r"()[^\n\t -~]+"
+    return re.sub(hidden, lambda found: found[1] or clean(found[0]), text)
+
+
+def shortened(text: str) -> str:
+    """The text, or the beginning and the end of it, and of words that are longer than any path."""
+    ends = f"{text[:2000]} ... {text[-1000:]}" if len(text) > _LONGEST_LINE else text
+    return re.sub(r"(\S{160})\S{160,}(\S{80})", r"\1...\2", ends)
 
 
 def counted(count: int, noun: str) -> str:

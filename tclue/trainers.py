@@ -9,6 +9,7 @@ has the best and the last step, and the settings with which `tclue.bench_trainin
 A missing field has its default in `TrainingRunManifest`.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,12 @@ from typing import Any, Literal, Protocol
 
 from tclue.errors import UserError
 from tclue.strict import OPEN, STRICT, AsWritten, read, read_json
+from tclue.text import clean
 
 GROUP = "tclue.trainers"
 DEFAULT = "grpo"
+# Names that are devices in Windows, in any folder.
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,21 @@ class TrainRequest:
     # name of the run, and the folder in which runs are
     run: str | None = None
     runs: Path = Path("runs")
+
+    def __post_init__(self) -> None:
+        """Raise UserError if the name of the run cannot be that of a folder everywhere."""
+        if self.run is not None:
+            check_run_name(self.run)
+
+
+def check_run_name(name: str) -> None:
+    """Raise UserError if a run's name is no name of a folder, or no part of a model's name."""
+    plain = re.fullmatch(r"[^\s./\\,:-]([^/\\,:]*[^\s/\\,:])?", name) and clean(name) == name
+    if not plain or len(os.fsencode(name)) > 200 or _DEVICE.fullmatch(name):
+        raise UserError(
+            f"--run {name[:80]!r}: expected a name of 1 to 200 bytes without / \\ , or :, that "
+            "begins with neither a dot nor a hyphen, and that is no device's"
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,18 @@ from urllib.parse import urlsplit
 
 from tclue.config_files import read_toml
 from tclue.errors import UserError
-from tclue.strict import STRICT, Count, NotNegative, Positive, Seed, Several, Text, check, read
+from tclue.strict import (
+    LARGEST_SEED,
+    STRICT,
+    Count,
+    NotNegative,
+    Positive,
+    RecordedSeed,
+    Several,
+    Text,
+    check,
+    read,
+)
 
 # Options that are no settings of a run.
 _NOT_SETTINGS = (
@@ -39,7 +50,7 @@ def option(default: Any, group: Group, text: str, *, rare: bool = False) -> Any:
 class RecordedOptions:
     """Options that `run.json` records as they were resolved; None where the model decides."""
 
-    seed: Seed | None = option(
+    seed: RecordedSeed | None = option(
         None, "models", "Local: 0 by default. Hosted: sent only if you give it."
     )
     temperature: NotNegative | None = option(
@@ -108,6 +119,11 @@ class BenchOptions(RecordedOptions):
     def __post_init__(self) -> None:
         """Raise UserError, naming the flag, for an invalid value."""
         check(self, flag)
+        if self.seed is not None and self.seed + self.samples - 1 > LARGEST_SEED:
+            raise UserError(
+                f"--seed is {self.seed}: expected at most {LARGEST_SEED}, also when the number of "
+                "each sample is added"
+            )
         if (self.price_in is None) != (self.price_out is None):
             raise UserError("--price-in and --price-out: expected both, or neither")
         if self.api_base is not None:

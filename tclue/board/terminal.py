@@ -71,10 +71,15 @@ def _console() -> Console:
     return _Console(highlight=False, width=width, height=100)
 
 
-def show_text(text: str, console: Console | None = None, style: str | None = None) -> None:
-    """Lines of text without markup: wrapped at words in a terminal, whole in a pipe."""
+def show_text(
+    text: str, console: Console | None = None, style: str | None = None, *, data: bool = False
+) -> None:
+    """Lines of text without markup: wrapped at words in a terminal, whole in a pipe.
+
+    A pipe gets `data` as they are.
+    """
     console = console or _console()
-    if console.is_terminal:
+    if console.is_terminal or not data:
         text = "\n".join(map(clean, text.split("\n")))
     console.print(text, markup=False, soft_wrap=not console.is_terminal, style=style)
 
@@ -113,7 +118,7 @@ def _show_table(
 def show_puzzle(puzzle: Puzzle, measured: Difficulty, effort: Effort, solution: bool) -> None:
     """The prompt, and below it how hard it is; in a pipe, line by line as they are."""
     console = _console()
-    show_text(puzzle.prompt, console)
+    show_text(puzzle.prompt, console, data=True)
     console.print("─" * min(console.width, _WIDE))
     result = "answers every question" if measured.solved else "leaves questions open"
     show_text(

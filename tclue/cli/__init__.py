@@ -20,7 +20,7 @@ from tclue.cli.puzzles import check, generate, grade, puzzles, show, solve
 from tclue.cli.showing import compare, leaderboard, list_results, lm_eval, regrade
 from tclue.errors import UserError
 from tclue.secrets import guard
-from tclue.text import clean
+from tclue.text import clean, shortened
 
 
 class _Commands(click.Group):
@@ -80,6 +80,11 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("tclue-plain", _plain)
 
 
+def _line(message: str) -> str:
+    """A message on one line that a person reads to its end."""
+    return clean(shortened(message))
+
+
 def main() -> NoReturn:
     """Run the command; an error becomes one line and an exit code."""
     # A stream that the caller has closed is None.
@@ -99,10 +104,10 @@ def main() -> NoReturn:
         path = (
             error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "tclue"
         )
-        print(f"{path}: {error.format_message()} (see {path} --help)", file=sys.stderr)
+        print(f"{path}: {_line(error.format_message())} (see {path} --help)", file=sys.stderr)
         sys.exit(2)
     except UserError as error:
-        print(f"tclue: {clean(str(error))}", file=sys.stderr)
+        print(f"tclue: {_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         # The reader of the output has closed it. Print nothing, not even when Python exits.
@@ -111,7 +116,8 @@ def main() -> NoReturn:
     except OSError as error:
         # Most often standard output goes to a file on a full disk.
         why = error.strerror or " ".join(str(error).split())  # libraries set no strerror
-        print(f"tclue: {error.filename or 'output'}: {why}", file=sys.stderr)
+        where = _line(str(error.filename or "output"))
+        print(f"tclue: {where}: {_line(why)}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort) as error:
         # click turns Ctrl-C into its own exception, Abort.

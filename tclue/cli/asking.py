@@ -88,7 +88,7 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     if chosen.dry_run:
         bills = dry_run(models.split(","), chosen)
         priced = [*(f"{bill.variant}: {bill.prices}" for bill in bills), *bill_lines(bills)]
-        emit(as_json, bills, lambda: click.echo("\n".join(priced)), "nothing was sent")
+        emit(as_json, bills, lambda: terminal.show_text("\n".join(priced)), "nothing was sent")
         return
     try:
         summaries = run_models(models.split(","), chosen)

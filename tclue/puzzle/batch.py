@@ -20,6 +20,7 @@ from tclue.errors import UserError
 from tclue.journal import replace
 from tclue.puzzle.draw import GenerationSettings
 from tclue.puzzle.puzzle import house_line, published_list, read_puzzles
+from tclue.strict import LARGEST_SEED
 
 # Seeds per task of a worker: few, so that progress is shown often and an interrupt loses little.
 _CHUNK = 4
@@ -43,8 +44,9 @@ class Batch:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise UserError(f"-n is {self.count}: expected 1 or more puzzles")
-        if self.seed < 0:
-            raise UserError(f"--seed is {self.seed}: expected 0 or more")
+        if not 0 <= self.seed <= LARGEST_SEED - self.count:
+            last = LARGEST_SEED - self.count
+            raise UserError(f"--seed is {self.seed}: expected 0 to {last}")
         if self.jobs < 1:
             raise UserError(f"-j is {self.jobs}: expected 1 or more processes")
 

@@ -10,7 +10,7 @@ import pytest
 from places import ROOT
 
 from tclue.errors import UserError
-from tclue.secrets import clean, load_env, mask
+from tclue.secrets import error_line, load_env, mask
 
 SECRET = 'pl"anted\\é-0123456789'
 
@@ -50,7 +50,7 @@ def test_values_of_keys_are_masked_in_every_form() -> None:
     os.environ |= {"ODD_API_KEY": SECRET, "LONGER_KEY": f"{SECRET}-and-more", "SHORT_KEY": "none"}
     text = f"{SECRET} {json.dumps(SECRET)} {SECRET!r} {SECRET}-and-more none"
     assert mask(text) == "[ODD_API_KEY] \"[ODD_API_KEY]\" '[ODD_API_KEY]' [LONGER_KEY] none"
-    assert "planted" not in clean(f"no, {SECRET}")
+    assert "planted" not in error_line(f"no, {SECRET}")
 
 
 @pytest.mark.server

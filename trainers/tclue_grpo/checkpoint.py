@@ -21,6 +21,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import re
@@ -40,7 +41,7 @@ from torch import Tensor
 
 from tclue.errors import UserError
 from tclue.journal import replace, sync
-from tclue.strict import STRICT, read, read_json
+from tclue.strict import STRICT, CountOrZero, read, read_json
 from tclue.trainers import checkpoints
 from tclue_grpo.distributed import (
     all_gather,
@@ -66,15 +67,15 @@ class State:
 
     __pydantic_config__ = STRICT
 
-    iteration: int
+    iteration: CountOrZero
     # puzzle seeds used so far, and the difficulty of the puzzles
-    position: int
+    position: CountOrZero
     difficulty: str
     # the factor on the learning rate, and how often the run was rolled back
     rate_factor: float = 1.0
     rollbacks: int = 0
     # bytes of metrics.jsonl; a resume cuts off everything after them, which was measured later
-    metrics_bytes: int = 0
+    metrics_bytes: CountOrZero = 0
     # seconds of training so far, in all sessions
     trained_s: float = 0.0
     # the guard's memory (`Guard.state`)
@@ -208,7 +209,7 @@ def _read_kept(path: Path) -> dict[str, Any]:
     """The contents of `kept.json`."""
     try:
         return dict(json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UserError(
             f"{path}: expected a JSON object: remove the file, and it is created again"
         ) from None
@@ -235,7 +236,13 @@ def restore(folder: Path, optimizer: Optimizer) -> State:
     """
     state = read_state(folder)
     restore_optimizer(optimizer, folder / STATE.parent)
-    _restore_rng(read_json(folder / STATE)["rng"])
+    try:
+        _restore_rng(read_json(folder / STATE)["rng"])
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise UserError(
+            f"{folder / STATE}: rng cannot be restored ({error}): remove {folder.name}, and the "
+            "same command resumes from the checkpoint before it"
+        ) from None
     return state
 
 
@@ -248,6 +255,8 @@ def _rng_states() -> dict[str, Any]:
 
 def _restore_rng(states: Mapping[str, Any]) -> None:
     version, numbers, gauss = states["python"]
+    if not (gauss is None or (isinstance(gauss, float) and math.isfinite(gauss))):
+        raise ValueError("the next normal number is none")  # Python would return it as it is
     random.setstate((version, tuple(numbers), gauss))
     torch.set_rng_state(torch.tensor(list(bytes.fromhex(states["torch"])), dtype=torch.uint8))
 

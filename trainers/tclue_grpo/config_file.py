@@ -9,14 +9,13 @@
 import inspect
 import json
 import textwrap
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tclue.config_files import merged, read_toml
+from tclue.config_files import merged, parse_toml, read_toml
 from tclue.errors import UserError
 from tclue.journal import replace
 from tclue.puzzle import draw
@@ -141,8 +140,8 @@ def _parsed(now: Any, text: str) -> Any:
     if isinstance(now, tuple) and not text.startswith("["):
         return [_parsed(None, part.strip()) for part in text.split(",") if part.strip()]
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
         return text
     return text if isinstance(now, str) and not isinstance(value, str) else value
 

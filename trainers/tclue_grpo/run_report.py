@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from tclue.bench.stats.intervals import Estimate
 from tclue.progress import SECONDS_BETWEEN_LINES
-from tclue.text import money
+from tclue.text import clean, money
 from tclue_grpo import diagnose_reward, metrics, plots
 from tclue_grpo.metrics import Metrics
 
@@ -98,7 +98,7 @@ class View:
         self, name: str, total: int, *, hour_usd: float = 0.0, out: TextIO | None = None
     ) -> None:
         """`total` is the number of iterations; `hour_usd` is the machine's price, 0 if unknown."""
-        self._name, self._total, self._hour_usd = name, total, hour_usd
+        self._name, self._total, self._hour_usd = clean(name), total, hour_usd
         self._out = out or sys.stderr
         self._live: Any = None
         # seconds of each stage in this session; of all training, and of earlier sessions

@@ -13,7 +13,13 @@ from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue.trainers import PresetLine, TrainedRun, TrainingPlan, TrainRequest
+from tclue.trainers import (
+    PresetLine,
+    TrainedRun,
+    TrainingPlan,
+    TrainRequest,
+    check_run_name,
+)
 from tclue_grpo import config_file, plan
 from tclue_grpo.config import Config
 from tclue_grpo.metrics import SINKS, missing_package
@@ -154,8 +160,7 @@ def resolve(request: TrainRequest, machine: Machine) -> tuple[str, Config, str |
     config = config_file.load(preset, request.config, request.settings, request.seed)
     stem = request.config.stem if request.config else preset
     name = request.run or f"{stem}-seed{config.train.seed}"
-    if Path(name).name != name or name == "..":
-        raise UserError(f"--run {name}: expected a name without / and other than ..")
+    check_run_name(name)
     return name, config, preset
 
 

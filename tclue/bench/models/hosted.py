@@ -36,9 +36,10 @@ from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.bench.models.replies import Reply, add_event
 from tclue.config_files import merged
 from tclue.errors import UserError
-from tclue.secrets import clean
+from tclue.secrets import error_line
 
 CONNECT_S = 30.0
+_LONGEST_USAGE = 1 << 16  # bytes
 _PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
 _TERMS = ("stream", "stream_options", "service_tier", "max_price")
@@ -109,7 +110,7 @@ class HostedModel(Model):
             except Exception as raised:  # litellm's types differ by provider; see `failures`
                 error = raised
         latency_s = time.perf_counter() - start
-        captured.reading.finish()
+        captured.finish()
         read = captured.reading.recognized
         if not read and captured.status and given.finish_reason is None:
             error = error or ValueError("no event has a known form")
@@ -124,7 +125,9 @@ class HostedModel(Model):
         # Only Gemini's own form counts thoughts apart, where a completion of 0 can be right.
         apart = "thoughtsTokenCount" in reply.usage
         has_text = bool(reply.text or (reply.reasoning and not apart))
-        counts = read_usage(reply.usage, complete=ended, has_text=has_text, service_tier=tier)
+        # Longer than any usage, so it counts nothing; it would be in every record.
+        known = reply.usage if len(json.dumps(reply.usage)) <= _LONGEST_USAGE else {}
+        counts = read_usage(known, complete=ended, has_text=has_text, service_tier=tier)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
     async def _send(self, request: Request, captured: wire.CapturedReply) -> tuple[Reply, Any]:
@@ -198,11 +201,13 @@ class HostedModel(Model):
             message = f"{status}: a redirect without a target, or one too many"
             failure = Failure("stop", "the server redirects without end: check --api-base")
         elif status is not None and status >= 400:
-            body = body or json.dumps(reply.error or {})
+            body = body or captured.given_up or json.dumps(reply.error or {})
             failure = failures.of_status(status, captured.headers, body, time.time(), latency_s)
             words = failures.error_text(reply.error) if reply.error else _plain(body)
             # Some providers repeat the status as their own code.
             message = f"{status}: {words.removeprefix(f'{status}: ')}"
+        elif captured.given_up:
+            failure, message = MAYBE_PAID, captured.given_up
         elif error is None or reading.recognized:
             return None
         elif status is not None:
@@ -219,7 +224,7 @@ class HostedModel(Model):
         if failure.kind == "refused":
             return Completion(refused=True, finish_reason="content_filter", latency_s=latency_s)
         return Completion(
-            error=clean(message), failure=failure, latency_s=latency_s, model_id=reply.model_id
+            error=error_line(message), failure=failure, latency_s=latency_s, model_id=reply.model_id
         )
 
 
@@ -228,7 +233,8 @@ def _in_words(error: BaseException) -> str:
     chain = list(failures.causes(error))
     # A library's error says more than the system's, which caused it.
     first = next((c for c in reversed(chain) if type(c).__module__ != "builtins"), chain[-1])
-    text = str(first) or str(error)
+    # The text of some of aiohttp's errors has several lines; the second says what is wrong.
+    text = getattr(first, "message", None) or str(first) or str(error)
     text = text.split("Traceback (most recent call last)")[0].strip().split("\n")[0]
     while matched := _OF_LITELLM.match(text):
         text = text[matched.end() :]
@@ -284,6 +290,10 @@ async def _litellm_reply(response: Any, captured: wire.CapturedReply) -> tuple[R
             add_event(reply, json.loads(response.model_dump_json()))
         return reply, getattr(response, "usage", None)
     async for chunk in response:
+        # litellm keeps all chunks, 5 kB each, and copies the whole text at each. The first chunk
+        # and the last ones have the usage, from which it computes its price.
+        del response.chunks[1:-8]
+        response.response_uptil_now = ""
         usage = getattr(chunk, "usage", None) or usage
         if not captured.reading.recognized:
             add_event(reply, json.loads(chunk.model_dump_json()))
@@ -315,12 +325,12 @@ def _completion(
         reasoning, text = block.groups()
     error = None  # why it cannot be used
     if reply.error is not None:
-        error = clean(failures.error_text(reply.error))
+        error = error_line(failures.error_text(reply.error))
     elif finish_reason is None and streamed:  # a whole reply of a self-hosted server may have none
         cut_off = "the reply was cut off: it has no finish reason"
         error = str(raised) if isinstance(raised, TimeoutError) else cut_off
     elif end == "broken" and not refused:
-        error = f"the provider broke off: the finish reason is {clean(str(finish_reason))}"
+        error = f"the provider broke off: the finish reason is {error_line(str(finish_reason))}"
     elif not (text or reasoning or refused or end == "truncated") and (
         # If tokens were billed, the model itself wrote no text, so the reply is scored.
         finish_reason is None or not usage.completion_tokens

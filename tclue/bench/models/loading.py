@@ -45,7 +45,11 @@ def check_folder(name: str, folder: Path) -> None:
         )
     # transformers ignores it if it is not JSON, and with it the tokens that end a text.
     if (path := folder / "generation_config.json").exists():
-        read_json(path)
+        data = read_json(path)
+        ends = data.get("eos_token_id") if isinstance(data, dict) else [None]
+        for token in ends if isinstance(ends, list) else [ends or 0]:
+            if not isinstance(token, int):
+                raise UserError(f"{path}: expected eos_token_id to be a number, or a list of these")
 
 
 def load_tokenizer(name: str, source: str | Path) -> Any:

@@ -29,7 +29,15 @@ from typing import Any
 
 from tclue.bench.costs.usage import merge_usage
 
-MAX_BYTES = 1 << 26  # of a reply that is not streamed; a hundred times the longest text of a model
+# Limits of a reply, after which it is given up. A model's longest output is 128,000 tokens, some
+# 600,000 characters, each of at most 12 bytes in JSON. In a stream each token is an event of 300 to
+# 700 bytes. Not more, because hostile JSON takes 24 times as much memory when it is parsed.
+MAX_BYTES = 1 << 24  # of a body, of an event of a stream, and of all text (in characters)
+MAX_STREAM = 1 << 28
+MAX_LINES = 1000  # of an event; litellm takes quadratic time for these
+_LINE = 64  # bytes that a line of a stream counts in addition, because empty ones take time too
+_LONGEST_NAME = 400  # characters of a model's name, of a finish reason and of the like
+_MAX_PIECES = 100_000  # of text that are kept apart, each of which takes 50 bytes more than it has
 # What a stream of server-sent events can begin with (https://html.spec.whatwg.org, 9.2.6).
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 # The fields of a message, or of its parts, that hold reasoning. The first that is there is read,
@@ -71,6 +79,10 @@ class Reply:
         return "".join(self.thoughts)
 
 
+class TooLargeError(Exception):
+    """A reply exceeds a limit."""
+
+
 class ReplyReader:
     """Reads a body as it arrives. Of a stream only the reply is kept, not the events."""
 
@@ -80,64 +92,86 @@ class ReplyReader:
         self.recognized = False
         # whether the body consists of server-sent events; None until the first bytes show it
         self.streamed: bool | None = None
+        # of a stream, the parts of the last line, which may be incomplete
         self._chunks: list[bytes] = []
-        self._size = 0
-        # the last line, which may be incomplete, and the lines of an event that has more than one
-        self._rest = self._event = b""
+        self._size = self._characters = 0
+        # the lines of an unfinished event that are not JSON by themselves; its bytes and lines
+        self._event: list[bytes] = []
+        self._event_size = self._event_lines = 0
 
     def body(self) -> bytes:
-        """A body that is not a stream, as far as it is kept."""
-        return b"".join(self._chunks)
+        """A body that is not a stream."""
+        return b"" if self.streamed else b"".join(self._chunks)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        if not self.streamed:
-            self._size += len(chunk)
-            if self._size <= MAX_BYTES:
-                self._chunks.append(chunk)
-            if self.streamed is False:
-                return
-            start = self.body().lstrip(b"\xef\xbb\xbf \t\r\n")
-            if not any(name.startswith(start[: len(name)]) for name in _EVENT_FIELDS):
-                self.streamed = False
-            if not start.startswith(_EVENT_FIELDS):
-                return
-            self.streamed, chunk = True, start
+        """Take the next bytes. Raises TooLargeError, which names the limit."""
+        self._size += len(chunk)
+        if self._size > MAX_BYTES and not self.streamed:
+            raise TooLargeError(f"the reply is longer than {MAX_BYTES >> 20} MiB")
+        if self._size > MAX_STREAM:
+            raise TooLargeError(f"the streamed reply is longer than {MAX_STREAM >> 20} MiB")
+        if self.streamed is None:
+            chunk = (self.body() + chunk).lstrip(b"\xef\xbb\xbf \t\r\n")
             self._chunks.clear()
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+            if chunk.startswith(_EVENT_FIELDS):
+                self.streamed = True
+            elif not any(name.startswith(chunk[: len(name)]) for name in _EVENT_FIELDS):
+                self.streamed = False
+        if not self.streamed:
+            self._chunks.append(chunk)
+            return
+        first, *lines = chunk.split(b"\n")
+        self._size += _LINE * len(lines)
+        self._chunks.append(first)
         for line in lines:
-            self._read_line(line.strip())
+            self._read_line(b"".join(self._chunks).strip())
+            self._chunks = [line]
+        self._event_size += len(chunk)
+        if self._event_size > MAX_BYTES or self._event_lines > MAX_LINES:
+            limits = f"{MAX_BYTES >> 20} MiB or {MAX_LINES:,} lines"
+            raise TooLargeError(f"an event of the streamed reply is longer than {limits}")
 
     def finish(self) -> None:
-        """Read what is left when no more bytes come."""
+        """Read what is left when no more bytes come. Raises TooLargeError, like `feed`."""
         if self.streamed:
-            self._read_line(self._rest.strip())
+            self._read_line(b"".join(self._chunks).strip())
+            self._read_event(b"\n".join(self._event))
+            self._chunks.clear()
         else:
             self._read_event(self.body())
-        self._rest = b""
 
     def _read_line(self, line: bytes) -> None:
-        if not line.startswith(b"data:"):
-            if not line and self._event.lstrip().startswith(b"{"):
+        self._event_lines += 1
+        if not line:
+            event = b"\n".join(self._event)
+            if event and not self._read_event(event) and event.lstrip().startswith(b"{"):
                 self.reply.error = {"message": "a part of the reply cannot be read"}
-            if not line:
-                self._event = b""
+        elif not line.startswith(b"data:"):
             return
-        # An event may have several lines. Some servers do not separate events by an empty line.
-        event = b"\n".join(filter(None, (self._event, line[5:])))
-        known = self._read_event(line[5:]) or self._read_event(event)
-        self._event = b"" if known else event
+        # Some servers do not separate events by an empty line.
+        elif not self._read_event(line[5:]):
+            self._event.append(line[5:])
+            return
+        self._event, self._event_size, self._event_lines = [], 0, 0
 
     def _read_event(self, text: bytes) -> bool:
         """Add JSON to the reply; False if it is invalid or incomplete."""
+        pieces = self.reply.texts, self.reply.thoughts
+        before = [len(each) for each in pieces]
         try:
             plain = text.decode("utf-8-sig", "replace")
             parsed = json.loads(plain, parse_constant=_finite, parse_float=_finite, strict=False)
+            for event in parsed if isinstance(parsed, list) else [parsed]:
+                if isinstance(event, dict):
+                    self.recognized |= add_event(self.reply, event)
         except (ValueError, RecursionError):
             return False
-        for event in parsed if isinstance(parsed, list) else [parsed]:
-            if isinstance(event, dict):
-                self.recognized |= add_event(self.reply, event)
+        for each, start in zip(pieces, before, strict=True):
+            self._characters += sum(map(len, each[start:]))
+            if len(each) > _MAX_PIECES:
+                each[:] = ["".join(each)]
+        if self._characters > MAX_BYTES:
+            raise TooLargeError(f"the text is longer than {MAX_BYTES:,} characters")
         return True
 
 
@@ -269,10 +303,21 @@ def _text_of(value: Any) -> str:
 
 def _add(reply: Reply, usage: Any, **texts: Any) -> None:
     """Add the usage and the texts that an event has. Later values replace earlier ones."""
-    reply.usage = merge_usage(reply.usage, _table(usage))
+    reply.usage = merge_usage(reply.usage, _table(_shallow(usage)))
     for name, text in texts.items():
         if isinstance(text, str) and text:
-            setattr(reply, name, text)
+            setattr(reply, name, text if name == "refusal" else text[:_LONGEST_NAME])
+
+
+def _shallow(value: Any, levels: int = 8) -> Any:
+    """A usage without what is nested deeper, because no reader of records would take that."""
+    if isinstance(value, dict | list) and not levels:
+        return None
+    if isinstance(value, list):
+        return [_shallow(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {name: _shallow(item, levels - 1) for name, item in value.items()}
+    return value
 
 
 def _first(choices: Any) -> dict[str, Any]:

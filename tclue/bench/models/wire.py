@@ -19,7 +19,9 @@ bytes, which `replies` reads.
 * A redirect to another origin is refused, because the HTTP clients would send it the provider's key
   (only the `Authorization` header is dropped, and not `x-api-key`, `x-goog-api-key` or `api-key`).
 * `Capture.check` sees the body of a request before it is sent, and can refuse it.
-* Only the response headers listed here are kept, and no key. Bytes are passed on as they arrive.
+* Only the response headers listed here are kept, and no key. Bytes are passed on as they arrive,
+  but decompressed here, in small pieces: httpx would inflate 300 kB to 300 MB at once. A reply that
+  exceeds a limit of `replies` is given up, and its connection is closed.
 """
 
 import asyncio
@@ -29,17 +31,17 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
 
-from tclue.bench.models.replies import ReplyReader
+from tclue.bench.models.replies import MAX_STREAM, ReplyReader, TooLargeError
 
 MAX_ERROR_BYTES = 1 << 16  # after which no more of an error is read
+_PIECE = 1 << 16  # bytes that are decompressed at once
 REDIRECTS = (301, 302, 303, 307, 308)
-KEPT_HEADERS = frozenset(
-    ("content-type", "content-encoding", "retry-after", "retry-after-ms", "x-gemini-service-tier")
-)
+KEPT_HEADERS = frozenset(("content-type", "retry-after", "retry-after-ms", "x-gemini-service-tier"))
 
 
 def nothing(*_: Any) -> None:
@@ -62,10 +64,12 @@ class CapturedReply:
     reading: ReplyReader = field(default_factory=ReplyReader)
     # the bytes of the reply; `aclose` reads the rest of a stream that litellm gave up
     stream: httpx.AsyncByteStream | None = None
-    # why the request was not sent
+    # why the request was not sent, and why its reply was given up
     refused: str | None = None
+    given_up: str | None = None
     _origin: str | None = None
-    _inflate: Any = None
+    _inflater: "_Inflater | None" = None
+    _size: int = 0
 
     def _begin_request(self, request: httpx.Request) -> None:
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
@@ -77,22 +81,69 @@ class CapturedReply:
         if self.refused:
             raise RuntimeError(self.refused)
         self._origin, self.sent, self.status, self.headers = origin, True, None, {}
-        self.reading = ReplyReader()
+        self.reading, self.given_up, self._size = ReplyReader(), None, 0
 
     def _begin_reply(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = {k: v for k, v in response.headers.items() if k in KEPT_HEADERS}
-        # Some servers compress although they are asked not to.
-        packed = self.headers.get("content-encoding") in ("gzip", "deflate")
-        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if packed else None
+        # Some servers compress although they are asked not to. httpx does not see that.
+        encoding = response.headers.pop("content-encoding", "").strip().lower() or "identity"
+        response.headers.pop("content-length", None)
+        self._inflater = _Inflater() if encoding in ("gzip", "deflate") else None
+        if not self._inflater and encoding != "identity":
+            self.given_up = f"the reply is compressed by {encoding[:20]}, which nobody asked for"
         self.when_heard()
 
-    def _add_chunk(self, chunk: bytes) -> None:
+    def _add_chunk(self, chunk: bytes) -> Iterator[bytes]:
+        """Read a chunk, and pass it on, in pieces and without compression."""
         self.when_heard()
+        self._size += len(chunk)
+        if self._size > MAX_STREAM:  # compressed, it may be nothing
+            self.given_up = f"the reply is longer than {MAX_STREAM >> 20} MiB"
+        if not self.given_up:
+            try:
+                for piece in self._inflater.pieces(chunk) if self._inflater else [chunk]:
+                    self.reading.feed(piece)
+                    yield piece
+            except TooLargeError as error:
+                self.given_up = str(error)
+            except zlib.error:
+                self.given_up = "the reply cannot be decompressed"
+        if self.given_up:
+            raise RuntimeError(self.given_up)
+
+    def finish(self) -> None:
+        """Read what is left when no more bytes come."""
         try:
-            self.reading.feed(self._inflate.decompress(chunk) if self._inflate else chunk)
-        except zlib.error:
-            self._inflate = None  # litellm reports that it cannot be read
+            if not self.given_up:
+                self.reading.finish()
+        except TooLargeError as error:
+            self.given_up = str(error)
+
+
+class _Inflater:
+    """Decompresses gzip, of one member or several, and deflate, with zlib's header or without."""
+
+    def __init__(self) -> None:
+        self._stream, self._begun = zlib.decompressobj(zlib.MAX_WBITS | 32), False
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        piece = b""
+        while chunk or len(piece) == _PIECE:  # zlib may hold more after a whole piece
+            if self._stream.eof:
+                if not b"\x1f\x8b".startswith(chunk[:2]):
+                    return  # as gzip does, ignore what is behind the last member
+                self._stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            try:
+                piece = self._stream.decompress(chunk, _PIECE)
+            except zlib.error:
+                if self._begun:
+                    raise
+                self._stream, self._begun = zlib.decompressobj(-zlib.MAX_WBITS), True
+                continue
+            self._begun = True
+            chunk = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            yield piece
 
 
 def _json(request: httpx.Request) -> dict[str, Any]:
@@ -149,18 +200,19 @@ class _CapturedStream(httpx.AsyncByteStream):
         self._chunks = aiter(inner)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, failed = 0, (self._captured.status or 0) >= 400
+        size, failed = 0, (self._captured.status or 0) >= 300
         async for chunk in self._chunks:
-            self._captured._add_chunk(chunk)
-            yield chunk
-            size += len(chunk)
-            # litellm searches the body of an error for minutes if it is long.
-            if failed and size > MAX_ERROR_BYTES:
-                return
+            for piece in self._captured._add_chunk(chunk):
+                yield piece
+                size += len(piece)
+                # litellm searches the body of an error for minutes if it is long.
+                if failed and size > MAX_ERROR_BYTES:
+                    return
 
     async def aclose(self) -> None:
         reading, task = self._captured.reading, asyncio.current_task()
-        failed, ended = (self._captured.status or 0) >= 400, reading.reply.finish_reason
+        failed = (self._captured.status or 0) >= 300 or self._captured.given_up
+        ended = reading.reply.finish_reason
         try:
             # litellm stops at an event that it cannot read. The rest is paid for, and is read here.
             if reading.streamed and not (failed or ended or (task and task.cancelling())):
@@ -168,6 +220,13 @@ class _CapturedStream(httpx.AsyncByteStream):
                     pass
         finally:
             await self._inner.aclose()
+
+
+async def _send(send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Send a request; the headers of its reply stay bytes, of which httpx takes any."""
+    response = await send(*args, **kwargs)
+    response._cache["headers"] = httpx.Headers(list(response.raw_headers))
+    return response
 
 
 def install() -> None:
@@ -180,7 +239,9 @@ def install() -> None:
         return
 
     def capturing(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport | None:
-        inner = create_transport(*args, **kwargs)
+        inner: Any = create_transport(*args, **kwargs)
+        if send := getattr(inner, "_make_aiohttp_request", None):
+            inner._make_aiohttp_request = partial(_send, send)
         return inner and CapturingTransport(inner)
 
     capturing.capturing = True  # type: ignore[attr-defined]

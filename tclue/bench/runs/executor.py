@@ -40,7 +40,7 @@ from tclue.bench.runs.throttle import Throttle, TimeShares
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue.secrets import clean
+from tclue.secrets import error_line
 
 TRIES = 6
 FIRST_PAUSE_S = 2.0
@@ -180,7 +180,7 @@ class RunExecutor:
         """Stop after an unexpected exception. Returns a text for records."""
         self._fault = self._fault or error
         self._throttle.close()
-        return clean(f"internal error: {error!r}")
+        return error_line(f"internal error: {error!r}")
 
     async def _run_batch_with_retries(self, batch: Sequence[Request]) -> None:
         """Send a batch until each of its requests has an outcome, or the run is stopped."""

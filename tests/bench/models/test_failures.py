@@ -23,7 +23,7 @@ from tclue.bench.models.failures import (
     of_exception,
     of_status,
 )
-from tclue.secrets import clean
+from tclue.secrets import error_line
 
 NOW_S = 1_800_000_000.0
 
@@ -152,7 +152,7 @@ FIELDS = st.sampled_from(["message", "metadata", "code", "type", "raw"])
 
 @given(st.dictionaries(FIELDS, JSON) | JSON)
 def test_an_error_object_is_always_a_text(error: Any) -> None:
-    clean(error_text(error))
+    error_line(error_text(error))
 
 
 def test_what_is_deep_or_long_or_a_circle_is_read() -> None:
@@ -167,8 +167,8 @@ def test_what_is_deep_or_long_or_a_circle_is_read() -> None:
     assert of_exception(first, sent=True).kind == "maybe-paid"
     long = "sk-0123456789 " * 4_000_000
     assert of_status(500, {}, long, NOW_S).kind == "again"
-    assert "0123456789" not in clean(long)
-    assert clean(" ") == "no message"  # an error is never empty, which would be none
+    assert "0123456789" not in error_line(long)
+    assert error_line(" ") == "no message"  # an error is never empty, which would be none
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.bench.runs.throttle import Throttle
 from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
-from tclue.secrets import clean
+from tclue.secrets import error_line
 
 
 @pytest.fixture(autouse=True)
@@ -637,7 +637,7 @@ def test_errors_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
         "https://me:word@host/v1 http://host/?key=abc123 plain-looking-value "
         "hf_abcdefghijkl\nnext   line " + "x" * 999
     )
-    cleaned = clean(dirty)
+    cleaned = error_line(dirty)
     for secret in ("abcdef1234", "12345678", "me:word", "abc123", "plain-looking", "hf_abc"):
         assert secret not in cleaned
     assert "\n" not in cleaned
