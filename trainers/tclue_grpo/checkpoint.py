@@ -39,7 +39,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclue.errors import UserError
-from tclue.journal import replace, sync
+from tclue.journal import remove_drafts, replace, sync
 from tclue.strict import STRICT, read, read_json
 from tclue.trainers import checkpoints
 from tclue_grpo.distributed import (
@@ -103,6 +103,7 @@ class Checkpoints:
             for path in run.iterdir():
                 if _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
+            remove_drafts(run)
             path = run / KEPT
             previous = _read_kept(path) if path.exists() else {}
             _check_base(path, previous, manifest)
@@ -208,7 +209,7 @@ def _read_kept(path: Path) -> dict[str, Any]:
     """The contents of `kept.json`."""
     try:
         return dict(json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UserError(
             f"{path}: expected a JSON object: remove the file, and it is created again"
         ) from None
