@@ -3,11 +3,11 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tclue.errors import UserError
+from tclue.journal import replace
 
 
 def user_file(name: str, given: Path | None) -> Path | None:
@@ -61,14 +61,10 @@ def cache_folder() -> Path:
 
 def write_cached(path: Path, data: bytes) -> None:
     """Write a file to the cache completely or not at all. Raises UserError if that fails."""
-    draft = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        draft.replace(path)
+        replace(path, [data])
     except OSError as error:
-        with suppress(OSError):  # the draft may not exist
-            draft.unlink()
         raise UserError(
             f"{path}: cannot be written: {error.strerror}; set XDG_CACHE_HOME to another folder"
         ) from None

@@ -8,28 +8,45 @@
   fails, the lines before it are kept, and the file ends with the last of them. If an fsync fails,
   all of its lines count as not written, because the system may have dropped them, and another fsync
   would not report that (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
+* Before and after each write the open file is compared with the one that its path names. If they
+  differ, or another program has changed the size, the write has failed. What was written to a file
+  that is removed or replaced can still be read through the descriptor, and `rescue` saves it. An
+  edit that keeps the file and its size is not noticed.
+* Nothing is written through a symbolic link: a journal refuses it, `replace` replaces it.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
+import secrets
+import stat
+import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from tclue.errors import UserError
 
 _BLOCK = 1 << 16
+_DRAFT = ".new"  # the end of a draft's name
 
 
 class Journal:
-    """A file that is opened for appending. Raises OSError if it cannot be opened."""
+    """A file that is opened for appending."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, length: int | None = None) -> None:
+        """Open or create a file, and keep the complete lines of its first `length` bytes.
+
+        Raises OSError if it cannot be opened, or if it is a symbolic link.
+        """
         self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        if length is not None and length < os.fstat(self._descriptor).st_size:
+            os.ftruncate(self._descriptor, length)
         self._end = _last_line_end(self._descriptor)
         os.ftruncate(self._descriptor, self._end)
         self._lock = threading.Lock()
@@ -37,6 +54,28 @@ class Journal:
         self._writer = ThreadPoolExecutor(1)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        # lines that could not be written, and whose task no longer waits for them
+        self._unwritten: list[bytes] = []
+
+    @property
+    def length(self) -> int:
+        """The number of bytes that were written."""
+        return self._end
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the path no longer names the open file."""
+        return not same(self._descriptor, self._path)
+
+    def change(self) -> OSError | None:
+        """What others did to the file while it was open, as an error; None if nothing."""
+        if self.orphaned:
+            what = "removed or replaced"
+        elif (size := os.fstat(self._descriptor).st_size) != self._end:
+            what = f"changed by another program, from {self._end} bytes to {size},"
+        else:
+            return None
+        return OSError(errno.ESTALE, f"the file was {what} while this command was writing it")
 
     def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
         """Write lines, each with a line break at its end.
@@ -45,6 +84,8 @@ class Journal:
         """
         data = b"".join(lines)
         with self._lock:
+            if changed := self.change():
+                return 0, changed
             written, failed = 0, None
             try:
                 while written < len(data):
@@ -62,6 +103,13 @@ class Journal:
                 with suppress(OSError):  # only the first error is reported
                     os.ftruncate(self._descriptor, self._end)
             self._end += written
+            # It may have been removed just before the write, and the write succeeds nevertheless.
+            if changed := self.change():
+                self._end -= written
+                with suppress(OSError):
+                    if os.fstat(self._descriptor).st_size == self._end + written:
+                        os.ftruncate(self._descriptor, self._end)
+                return 0, failed or changed
         return data.count(b"\n", 0, written), failed
 
     async def add(self, line: bytes) -> None:
@@ -80,9 +128,9 @@ class Journal:
                 loop = asyncio.get_running_loop()
                 done, failed = await loop.run_in_executor(self._writer, self.append, lines)
                 for number, (_, future) in enumerate(group):
-                    if future.done():
-                        continue  # the task that added it was cancelled
-                    if number < done:
+                    if future.done():  # the task that added it was cancelled
+                        self._unwritten += lines[number : number + 1] if number >= done else ()
+                    elif number < done:
                         future.set_result(None)
                     else:
                         future.set_exception(failed or OSError("not written"))
@@ -90,25 +138,76 @@ class Journal:
             self._flushing = None
 
     def replace(self, lines: Iterable[bytes]) -> None:
-        """Replace all lines by other ones in one step."""
+        """Replace all lines by other ones in one step. Raises OSError if that fails."""
+        if changed := self.change():
+            raise changed
         replace(self._path, lines)
         os.close(self._descriptor)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND)
+        self._descriptor = _open(self._path, os.O_RDWR | os.O_APPEND)
         self._end = os.fstat(self._descriptor).st_size
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that were written and that the open file still holds, wherever it is."""
+        left = self._end
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            for line in file:
+                left -= len(line)
+                if left < 0:  # another program has appended it
+                    return
+                yield line
+
+    def drain(self) -> list[bytes]:
+        """Write the lines that are left; returns those that could not be written."""
+        self._writer.shutdown()
+        lines, self._queue = [line for line, _ in self._queue], []
+        done, _ = self.append(lines)
+        return self._unwritten + lines[done:]
+
+    def rescue(self, lines: Sequence[bytes], name: str, places: Iterable[Path]) -> tuple[Path, int]:
+        """Save lines that could not be written, and those of a file that its path no longer names.
+
+        They go into a new file in the first of the places that has room. Its name begins with
+        `name` and cannot be guessed, and only this user can read it. Returns its path and its
+        number of lines. Raises OSError if no place has room.
+        """
+        failed = OSError("there is no place")
+        for place in places:
+            path = None
+            try:
+                descriptor, path = tempfile.mkstemp(".jsonl", name, place)
+                earlier = self.lines() if self.orphaned else ()
+                with os.fdopen(descriptor, "wb") as file:
+                    count = sum(file.write(line) > 0 for line in chain(earlier, lines))
+                    file.flush()
+                    os.fsync(descriptor)
+                sync(place)
+                return Path(path), count
+            except OSError as error:
+                failed = error
+                if path:
+                    Path(path).unlink()
+        raise failed
 
     def close(self) -> None:
         """Write the lines that are left, and close the file."""
-        self._writer.shutdown()
-        queue, self._queue = self._queue, []
-        self.append([line for line, _ in queue])
+        self.drain()
         os.close(self._descriptor)
 
 
 def replace(path: Path, parts: Iterable[bytes]) -> None:
-    """Replace the content of a file in one step: a reader sees the old bytes or the new ones."""
-    draft = path.with_name(f"{path.name}.new")
+    """Replace the content of a file in one step: a reader sees the old bytes or the new ones.
+
+    The file keeps its permissions. A symbolic link is not followed, but replaced by the file.
+    """
+    # A name that nobody can guess, so that several processes can replace the same file.
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}{_DRAFT}")
     try:
-        with draft.open("wb") as file:
+        with open(_open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            with suppress(FileNotFoundError):
+                old, new = os.lstat(path).st_mode, os.fstat(file.fileno()).st_mode
+                if stat.S_ISREG(old) and old != new:
+                    os.fchmod(file.fileno(), stat.S_IMODE(old))
             for part in parts:
                 file.write(part)
             file.flush()
@@ -119,6 +218,12 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a killed `replace` left behind, in a folder that only this process writes."""
+    for draft in folder.glob(f"*.{'[0-9a-f]' * 16}{_DRAFT}"):
+        draft.unlink(missing_ok=True)
 
 
 def locked(folder: Path, busy_reason: str, advice: str) -> int:
@@ -136,7 +241,18 @@ def locked(folder: Path, busy_reason: str, advice: str) -> int:
         busy = isinstance(error, BlockingIOError)
         reason = busy_reason if busy else f"cannot be locked: {error.strerror}: {advice}"
         raise UserError(f"{folder}: {reason}") from None
+    if not same(descriptor, folder):  # since it was opened
+        os.close(descriptor)
+        raise UserError(f"{folder}: was removed or replaced just now: run the command again")
     return descriptor
+
+
+def same(descriptor: int, path: Path) -> bool:
+    """Whether a path still names the file or the folder that is open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def sync(path: Path) -> None:
@@ -146,6 +262,16 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a file, and no symbolic link. Returns the descriptor."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            error.strerror = "it is a symbolic link: put the file itself here"
+        raise
 
 
 def _last_line_end(descriptor: int) -> int:

@@ -28,6 +28,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tclue.errors import UserError
+from tclue.journal import replace
 from tclue.puzzle.grading.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.puzzle import band as band_of
@@ -132,7 +133,7 @@ def register() -> str:
                 )
         for stub, text in stale.items():
             place.mkdir(exist_ok=True)
-            stub.write_text(text, encoding="utf-8")
+            replace(stub, [text.encode()])
     except OSError as error:
         raise UserError(
             f"{place}: cannot be written: {error.strerror}; use `tclue lm-eval --tasks "

@@ -25,6 +25,7 @@ from tclue.board.notes import notes
 from tclue.board.published_figures import PICTURE, Published, read_published
 from tclue.board.rows import LeftOut, RankedSet, Row, read_sets, request_settings
 from tclue.errors import UserError
+from tclue.journal import replace
 from tclue.text import clean, counted
 
 # The format of `board.json`.
@@ -84,11 +85,11 @@ def write(board: Board, board_dir: Path, results_dir: Path) -> None:
     try:
         board_dir.mkdir(parents=True, exist_ok=True)
         for name, content in texts(board, _way(board_dir, results_dir)).items():
-            (board_dir / name).write_bytes(content)
+            replace(board_dir / name, [content])
         for name in _stale_pictures(board, board_dir):
             chart = board.charts[name.removesuffix(".svg").removesuffix("-dark")]
             theme = DARK if name.endswith("-dark.svg") else LIGHT
-            (board_dir / name).write_bytes(chart.draw(theme))
+            replace(board_dir / name, [chart.draw(theme)])
         for path in _left_behind(board, board_dir):
             path.unlink()
     except OSError as error:

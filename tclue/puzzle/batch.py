@@ -17,7 +17,7 @@ from threading import Thread
 from typing import Literal
 
 from tclue.errors import UserError
-from tclue.journal import replace
+from tclue.journal import replace, sync
 from tclue.puzzle.draw import GenerationSettings
 from tclue.puzzle.puzzle import house_line, published_list, read_puzzles
 from tclue.strict import LARGEST_SEED
@@ -123,6 +123,7 @@ def write(
                 file.flush()
                 done += 1
                 advance(done)
+        sync(partial)
         if shape == "published":
             replace(path, [published_list(read_puzzles(partial)).encode()])
             partial.unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from board_runs import Answer, ranked_sets, write_run
+from commands import refused, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -577,3 +578,14 @@ def test_settings_of_matplotlib_change_no_picture() -> None:
     before = chart.draw(LIGHT)
     with matplotlib.rc_context({"savefig.transparent": True, "font.size": 30, "text.usetex": True}):
         assert chart.draw(LIGHT) == before
+
+
+def test_a_board_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    assert run(tmp_path, "leaderboard", "--results", "r", "--board", "b").returncode == 0
+    page = tmp_path / "b" / "README.md"
+    page.write_bytes(b"an older page")
+    before = {path.name: path.read_bytes() for path in page.parent.iterdir()}
+    done = run(tmp_path, "leaderboard", "--results", "r", "--board", "b", max_file_bytes=100)
+    assert "the board cannot be written: File too large" in refused(done)
+    assert {path.name: path.read_bytes() for path in page.parent.iterdir()} == before

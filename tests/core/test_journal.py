@@ -3,14 +3,18 @@
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-from tclue.journal import Journal
+from tclue.errors import UserError
+from tclue.journal import Journal, locked, remove_drafts, replace
 
 LINES = [f'{{"line": {i}}}\n'.encode() for i in range(200)]
 
@@ -182,3 +186,160 @@ def test_nobody_waits_for_ever_on_a_broken_disk(
 
     with pytest.raises(OSError, match="Input/output error"):
         asyncio.run(run())
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def moved(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def replaced(path: Path) -> None:
+    path.with_name("other").write_bytes(path.read_bytes())
+    path.with_name("other").replace(path)
+
+
+def folder_moved(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+
+
+def shortened(path: Path) -> None:
+    os.truncate(path, 5)
+
+
+def lengthened(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"of another\n")
+
+
+CHANGES = [removed, moved, replaced, folder_moved, shortened, lengthened]
+UNNAMED = CHANGES[:4]
+
+
+def a_journal(tmp_path: Path, lines: list[bytes]) -> tuple[Journal, Path]:
+    path = tmp_path / "folder" / "lines"
+    path.parent.mkdir()
+    journal = Journal(path)
+    assert journal.append(lines) == (len(lines), None)
+    return journal, path
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_others_change_cannot_be_written(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    journal, path = a_journal(tmp_path, LINES[:3])
+    change(path)
+    before = path.read_bytes() if path.exists() else None
+    done, failed = journal.append(LINES[3:5])
+    assert done == 0
+    what = (
+        "removed or replaced" if change in UNNAMED else "changed by another program, from 36 bytes"
+    )
+    assert what in str(failed)
+    assert (path.read_bytes() if path.exists() else None) == before
+    saved, count = journal.rescue(LINES[3:5], "rescued-", [tmp_path / "missing", tmp_path])
+    assert saved.parent == tmp_path
+    assert saved.stat().st_mode & 0o777 == 0o600
+    # What the path no longer holds is saved, too.
+    expected = LINES[:5] if change in UNNAMED else LINES[3:5]
+    assert (saved.read_bytes(), count) == (b"".join(expected), len(expected))
+    journal.close()
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_written_while_others_change_the_file_counts_as_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    journal, path = a_journal(tmp_path, LINES[:3])
+    real, changes = os.fsync, iter([change])
+
+    def fsync(descriptor: int) -> None:
+        for each in changes:  # after the check and the write, once
+            each(path)
+        real(descriptor)
+
+    monkeypatch.setattr("tclue.journal.os.fsync", fsync)
+    done, failed = journal.append(LINES[3:5])
+    assert (done, failed and failed.errno) == (0, errno.ESTALE)
+    saved, count = journal.rescue(LINES[3:5], "rescued-", [tmp_path])
+    assert count == (5 if change in UNNAMED else 2)
+    assert saved.read_bytes().endswith(b"".join(LINES[3:5]))
+
+
+def test_a_file_that_comes_back_is_written_again(tmp_path: Path) -> None:
+    journal, path = a_journal(tmp_path, LINES[:3])
+    moved(path)
+    assert journal.append(LINES[3:5])[0] == 0
+    path.with_name("elsewhere").rename(path)
+    assert journal.append(LINES[3:5]) == (2, None)
+    assert list(journal.lines()) == LINES[:5]
+
+
+def test_lines_of_cancelled_tasks_that_cannot_be_written_are_not_forgotten(tmp_path: Path) -> None:
+    journal, path = a_journal(tmp_path, LINES[:1])
+    removed(path)
+
+    async def run() -> None:
+        task = asyncio.create_task(journal.add(LINES[1]))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(OSError, match="removed or replaced"):
+            await journal.add(LINES[2])
+
+    asyncio.run(run())
+    assert journal.drain() == [LINES[1]]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    target, path = tmp_path / "target", tmp_path / "lines"
+    target.write_bytes(LINES[0])
+    path.symlink_to(target)
+    with pytest.raises(OSError, match="it is a symbolic link: put the file itself here"):
+        Journal(path)
+    replace(path, LINES[1:2])
+    assert (target.read_bytes(), path.read_bytes()) == (LINES[0], LINES[1])
+    assert not path.is_symlink()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    replace(path, [b"new"])
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", mode)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from tclue.journal import replace\n"
+        "replace(Path(sys.argv[1]), iter(lambda: os.kill(os.getpid(), 9), 0))"
+    )
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    (tmp_path / "mine.new").touch()
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert path.read_bytes() == b"old"
+    remove_drafts(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "mine.new"]
+
+
+def test_a_folder_that_is_replaced_while_it_is_locked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def flock(*_: object) -> None:
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+
+    monkeypatch.setattr("tclue.journal.fcntl.flock", flock)
+    with pytest.raises(UserError, match="folder: was removed or replaced just now"):
+        locked(folder, "busy", "advice")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,3 +119,72 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     assert [(e.step, e.value) for e in events.Scalars("accuracy")] == [(1, 0.5), (2, 1.0)]
     assert events.Tags()["scalars"] == ["accuracy", "timings/sample_s"]
     assert json.dumps(events.Tags()["images"]) == "[]"
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced", "folder removed"])
+def test_metrics_that_are_removed_are_saved_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = tmp_path / "a run"
+    run.mkdir()
+    metrics = Metrics(run)
+    metrics.write(1, {"accuracy": 0.5})
+    if change == "replaced":
+        (run / "other").write_bytes(b'{"iteration": 1}\n')
+        (run / "other").replace(run / "metrics.jsonl")
+    elif change == "removed":
+        (run / "metrics.jsonl").unlink()
+    else:
+        run.rename(tmp_path / "moved")
+    length = metrics.length
+    with pytest.raises(UserError, match="was removed or replaced") as error:
+        metrics.write(2, {"accuracy": 0.6})
+    metrics.close()  # it has been reported
+    assert metrics.length == length  # not of the file that lies there now
+    advice = re.search(r"run `([^`]+)` first, and the same command resumes", str(error.value))
+    assert advice, error.value
+    subprocess.run(["sh", "-ec", advice[1]], check=True)
+    assert [line["accuracy"] for line in read(run)] == [0.5, 0.6]
+
+
+def test_metrics_that_are_removed_at_the_end_are_noticed(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path)
+    metrics.write(1, {"accuracy": 0.5})
+    (tmp_path / "metrics.jsonl").unlink()
+    with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be written: the file was removed"):
+        metrics.close()
+    (saved,) = tmp_path.glob("rescued-metrics-*.jsonl")
+    assert b'"accuracy": 0.5' in saved.read_bytes()
+
+
+def test_metrics_that_are_edited_in_place(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path)
+    metrics.write(1, {"accuracy": 0.5})
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b"of another\n")
+    with pytest.raises(UserError, match=r"changed by another program, from \d+ bytes to \d+"):
+        metrics.write(2, {"accuracy": 0.6})
+    metrics.close()
+    assert not list(tmp_path.glob("rescued-*"))
+
+
+def test_metrics_behind_a_link_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "target").touch()
+    (tmp_path / "metrics.jsonl").symlink_to("target")
+    with pytest.raises(UserError, match="it is a symbolic link: put the file itself here"):
+        Metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\0" * 4096, b"{", b"7", b"[1]", b"\xff", b'{"a": "' + b"x" * 10_000_000, b"[" * 100_000],
+    ids=["zeros", "torn", "number", "list", "not UTF-8", "10 MB", "deep"],
+)
+def test_a_damaged_line_is_one_short_line(tmp_path: Path, line: bytes) -> None:
+    write(tmp_path, range(1, 3))
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 3: expected a JSON obj") as error:
+        read(tmp_path)
+    assert len(str(error.value)) < 300

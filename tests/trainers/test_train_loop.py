@@ -202,3 +202,31 @@ def test_an_alarm_goes_back_to_the_best_step_where_that_is_configured(tmp_path: 
     assert re.search(r"back to step \d+, at 0.5 times the learning rate", err)
     rates = [line["rate"] for line in lines(tmp_path) if "rate" in line]
     assert rates[-1] < 0.6 * max(rates)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["rm runs/*/metrics.jsonl", "sed -i s/a/a/ runs/*/m*", "mv runs moved"]
+)
+def test_a_run_whose_metrics_are_removed_ends_and_its_metrics_are_saved(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    process = start(tmp_path)
+    metrics = tmp_path / "runs" / "tiny-seed1" / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True)
+    _, err = process.communicate(timeout=HUNG_S)
+    assert process.returncode == 2, err
+    assert "Traceback" not in err
+    advice = re.search(r"All lines are in \S+: run `([^`]+)` first", err.splitlines()[-1])
+    assert advice, err
+    subprocess.run(["sh", "-ec", advice[1]], cwd=tmp_path, check=True)
+    saved = lines(tmp_path)
+    assert len(saved) >= 2
+    assert saved == lines(uninterrupted)[: len(saved)]
+    train(tmp_path)
+    assert lines(tmp_path) == lines(uninterrupted)

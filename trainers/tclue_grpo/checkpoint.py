@@ -40,7 +40,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclue.errors import UserError
-from tclue.journal import replace, sync
+from tclue.journal import remove_drafts, replace, sync
 from tclue.strict import STRICT, CountOrZero, read, read_json
 from tclue.trainers import checkpoints
 from tclue_grpo.distributed import (
@@ -104,6 +104,7 @@ class Checkpoints:
             for path in run.iterdir():
                 if _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
+            remove_drafts(run)
             path = run / KEPT
             previous = _read_kept(path) if path.exists() else {}
             _check_base(path, previous, manifest)

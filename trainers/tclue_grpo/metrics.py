@@ -5,6 +5,7 @@
   clock: the other numbers of a run that was killed and resumed are identical to those of a run
   that was not.
 * A line is on the disk when `write` returns. A resume cuts off lines newer than its checkpoint.
+  If the file is removed or replaced during the run, the run ends and saves its lines elsewhere.
 * A number that is not finite is written as null, because JSON has no such numbers.
 * A sink is imported when it is configured. It receives numbers only; it reads API keys from the
   environment itself, and they are never written.
@@ -13,7 +14,8 @@
 import importlib
 import json
 import math
-import os
+import shlex
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,42 +52,71 @@ class Metrics:
                 f"{self.path}: has {size} bytes, and {length} when its checkpoint was written: "
                 "restore the file, or start another run"
             )
-        if size:
-            os.truncate(self.path, length)
-        self._journal = Journal(self.path)
+        try:
+            self._journal = Journal(self.path, length)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+        self._failed = False
 
     @property
     def length(self) -> int:
-        """The size of the file in bytes, for a checkpoint."""
-        return self.path.stat().st_size
+        """The number of bytes that were written, for a checkpoint."""
+        return self._journal.length
 
     def write(self, iteration: int, numbers: Mapping[str, Any]) -> None:
         """Append a line. Raises UserError if it cannot be written."""
         line = json.dumps(_finite({"iteration": iteration, **numbers}), allow_nan=False)
-        _, error = self._journal.append([line.encode() + b"\n"])
-        if error:
-            raise UserError(
-                f"{self.path}: cannot be written: {error.strerror}. Earlier lines are complete. "
-                "Correct the cause, and the same command resumes from the last checkpoint"
-            )
+        self._append(line.encode() + b"\n")
         flat = dict(_flat(numbers))
         for sink in self._sinks:
             sink.log(iteration, flat)
 
+    def _append(self, *lines: bytes) -> None:
+        _, error = self._journal.append(lines)
+        if error is None:
+            return
+        self._failed = True
+        kept = "Correct the cause"
+        if self._journal.orphaned:
+            try:
+                places = (self.path.parent, Path(tempfile.gettempdir()), self.path.parent.parent)
+                saved, _ = self._journal.rescue(lines, "rescued-metrics-", places)
+                move = f"mv {shlex.quote(str(saved))} {shlex.quote(str(self.path))}"
+                folder = shlex.quote(str(self.path.parent))
+                kept = f"All lines are in {saved}: run `mkdir -p {folder} && {move}` first"
+            except OSError:
+                kept = "Its lines cannot be saved elsewhere. Restore the file"
+        raise UserError(
+            f"{self.path}: cannot be written: {error.strerror}. {kept}, and the same command "
+            "resumes from the last checkpoint"
+        )
+
     def close(self) -> None:
-        """Close the file and the sinks."""
-        self._journal.close()
-        for sink in self._sinks:
-            sink.close()
+        """Close the file and the sinks. Raises UserError if the lines are no longer in the file."""
+        try:
+            if not self._failed:
+                self._append()
+        finally:
+            self._journal.close()
+            for sink in self._sinks:
+                sink.close()
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """A run's complete lines, in order; none if there is no file."""
+    """A run's complete lines, in order; none if there is no file. UserError if one is damaged."""
     path = run / FILE
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    lines = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            lines.append(dict(json.loads(line)))
+        except (ValueError, TypeError, RecursionError):
+            raise UserError(
+                f"{path}, line {number}: expected a JSON object: restore the file, or start "
+                "another run"
+            ) from None
+    return lines
 
 
 def iterations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

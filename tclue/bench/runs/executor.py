@@ -117,8 +117,7 @@ class RunExecutor:
         self.errors: Counter[str] = Counter()
         # why the remaining requests are not sent
         self._stopped: str | None = None
-        # responses that could not be written, and the error
-        self._unwritten: list[Response] = []
+        # the error if a response could not be written
         self._write_error: UserError | None = None
 
     @property
@@ -158,7 +157,7 @@ class RunExecutor:
             timer.cancel()
             self._progress.stop()
         if self._write_error:
-            raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
+            raise self._write_error
         if self._fault:
             self._fault.add_note(RESUME)  # shown below a traceback
             raise self._fault
@@ -324,7 +323,6 @@ class RunExecutor:
         except UserError as error:
             # It is raised after the requests in flight have ended, because they are paid for.
             self._write_error = self._write_error or error
-            self._unwritten.append(response)
             self._throttle.close()
             return spent_usd(response)
         self._progress.advance(response)

@@ -6,6 +6,9 @@
   the process is killed, the next one records the requests in flight as failed, with that amount. A
   clean end removes the file. Its first line is the number of records that are older than all its
   requests.
+* What cannot be written is saved in `rescued-*.jsonl`, with the lines of a `responses.jsonl` that
+  was removed or replaced: in this folder, or elsewhere. If such a file is in this folder, the next
+  process adds its lines to `responses.jsonl`, except those that are there, and removes it.
 * Only one process at a time can write a run, because it locks the folder.
 * `responses.jsonl` is only appended to, with one exception: if other prices or another grader
   change its lines, a new file replaces it in one step.
@@ -15,13 +18,16 @@
 
 import asyncio
 import dataclasses
+import errno
 import glob
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -36,10 +42,11 @@ from tclue.bench.records import (
     wrong_grade,
 )
 from tclue.errors import UserError
-from tclue.journal import Journal, locked, replace
+from tclue.journal import Journal, locked, remove_drafts, replace, same
 from tclue.puzzle.puzzle import Puzzle
 from tclue.secrets import masker
 from tclue.strict import CountOrZero, parse
+from tclue.text import counted
 
 _USAGE = tuple(f.name for f in fields(Usage))
 
@@ -50,10 +57,9 @@ def _one_line_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror}. All earlier records are complete; "
-            "correct this, and the same command resumes"
-        ) from None
+        kept = ". All earlier records are complete; correct this, and the same command resumes"
+        told = "" if error.errno == errno.ESTALE else kept  # others changed the files
+        raise UserError(f"{path}: cannot be written: {error.strerror}{told}") from None
 
 
 def existing_folder(results: Path, config: RunConfig) -> Path:
@@ -100,6 +106,7 @@ class RunFolder:
 
     def _open(self, config: RunConfig) -> None:
         self._mask = masker()
+        self._rescued_name = f"rescued-{self.path.name[-8:]}-"
         self._file = self.path / "responses.jsonl"
         if (self.path / "run.json").exists() or self._file.exists():
             self.config = read_config(self.path)
@@ -127,6 +134,11 @@ class RunFolder:
             )
         with _one_line_errors(self._file):
             self._journal = Journal(self._file)
+            # lines that could not be written
+            self._unwritten: list[bytes] = []
+            remove_drafts(self.path)
+            if self._take_up():
+                self._start_count()
             self._count(self._recover())
             os.fsync(self._folder)
 
@@ -143,6 +155,23 @@ class RunFolder:
         return iter_responses(
             self.path, self.config, texts=texts, grades=False, puzzles=self._puzzles
         )
+
+    def _take_up(self) -> bool:
+        """Add the lines of rescued files that are not here yet. Returns whether there were any."""
+        rescued = sorted(self.path.glob("rescued-*.jsonl"))
+        known = {sha256(line).digest() for line in self._journal.lines()} if rescued else set()
+        for path in rescued:
+            if not path.name.startswith(self._rescued_name):
+                raise UserError(f"{path}: it is of another run: move it into that run's folder")
+            lines = [line + b"\n" for line in path.read_bytes().split(b"\n") if line]
+            for number, line in enumerate(lines, 1):
+                parse(Response, line, f"{path}, line {number}")
+            new = [line for line in lines if sha256(line).digest() not in known]
+            _, failed = self._journal.append(new)
+            if failed:
+                raise failed
+            path.unlink()
+        return bool(rescued)
 
     def _recover(self) -> list[Response]:
         """Record the requests that were in flight when an earlier process ended; returns them."""
@@ -178,13 +207,28 @@ class RunFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        self._unwritten += self._journal.drain()
+        reason, rescued = self._rescue()
         self._journal.close()
+        ours = same(self._folder, self.path)
+        if ours and not (self.path / "run.json").exists():  # others have removed it
+            with suppress(UserError):
+                self.write_json("run.json", self.config.to_dict())
         if self._in_flight_journal:
             self._in_flight_journal.close()
-            if not self._in_flight:
-                self._in_flight_file.unlink()
+            if ours and not self._in_flight:
+                self._in_flight_file.unlink(missing_ok=True)
         os.close(self._folder)
+        if not rescued:
+            return
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            error.add_note(rescued)  # shown below the traceback
+            return
+        told = (
+            error if isinstance(error, UserError) else f"{self._file}: cannot be written: {reason}"
+        )
+        raise UserError(f"{told}. {rescued}") from error
 
     async def set_aside(self, responses: Sequence[Response]) -> None:
         """Write the records of requests that are about to be sent, should their replies be lost.
@@ -206,29 +250,50 @@ class RunFolder:
     async def record(self, response: Response) -> None:
         """Write a response, together with those that arrive at the same time.
 
-        It is on the disk when this returns. Raises UserError if it cannot be written; all earlier
-        records are kept.
+        It is on the disk when this returns. Raises UserError if it cannot be written. It is then
+        written, or saved elsewhere, when the folder is closed, whose error says where it is.
         """
+        line = self._line(response)
         with _one_line_errors(self._file):
-            await self._journal.add(self._line(response))
+            try:
+                await self._journal.add(line)
+            except OSError:
+                self._unwritten.append(line)
+                raise
         self._in_flight.discard(response.pair)
         self._count([response])
 
-    def rescue(self, responses: Sequence[Response]) -> str:
-        """Write responses after an error, here or in the system's folder for temporary files.
+    def _rescue(self) -> tuple[str | None, str]:
+        """Write what could not be written, here or elsewhere.
 
-        Returns a sentence for the error message; "" if all could be written here.
+        Returns why it cannot be written here, and a sentence on where it is; empty if it is here.
         """
-        lines = [self._line(response) for response in responses]
-        done, failed = self._journal.append(lines)
+        done, failed = self._journal.append(self._unwritten)
         if failed is None:
-            return ""
-        path = Path(tempfile.gettempdir()) / f"{self.path.name}-{os.getpid()}.jsonl"
+            return "", ""
+        lines, lost, told = self._unwritten[done:], 0, ""
         try:
-            replace(path, lines[done:])
+            # Earlier lines of a file that was emptied or edited in place are nowhere any more.
+            lost = max(0, self._records - sum(1 for _ in self._journal.lines()))
+            path, count = self._journal.rescue(lines, self._rescued_name, self._places())
+            told = f"{counted(count, 'response')} are in {path}"
+            if path.parent != self.path.resolve():
+                folder, file = shlex.quote(str(self.path)), shlex.quote(str(path))
+                told += f": run `mkdir -p {folder} && mv {file} {folder}/` first"
+            told += ", and the same command adds them to the run"
         except OSError:
-            return f". {len(lines) - done} more responses could not be written and are lost"
-        return f". {len(lines) - done} more responses are in {path}: append it to that file first"
+            lost += len(lines)
+        if lost:
+            told += f"{told and '; '}{counted(lost, 'response')} cannot be saved and are lost"
+        return failed.strerror, told
+
+    def _places(self) -> Iterator[Path]:
+        """The folders for what cannot be written, the best first."""
+        if same(self._folder, self.path):
+            yield self.path.resolve()
+        with suppress(OSError):  # there may be none
+            yield Path(tempfile.gettempdir())
+        yield from (self.path.parent, Path())
 
     def rewrite(self, config: RunConfig, responses: Iterable[Response]) -> None:
         """Replace the configuration and all responses."""
@@ -247,6 +312,8 @@ class RunFolder:
         """Write one of the folder's small files completely or not at all."""
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         with _one_line_errors(self.path / name):
+            if not same(self._folder, self.path):
+                raise OSError(errno.ESTALE, "its folder was removed or replaced")
             replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
 
     def _line(self, response: Response) -> bytes:

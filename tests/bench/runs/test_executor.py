@@ -423,15 +423,17 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
 
     monkeypatch.setattr("tclue.journal.Journal.append", full)
     model = Scripted(always(Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
-    with pytest.raises(UserError, match=r"No space left on device.* more responses are in"):
+    with pytest.raises(UserError, match=r"No space left on device.*\. 4 responses are in"):
         ask_all(model, path, tmp_path / "r")
     monkeypatch.undo()
     assert model.requests_sent == 4  # no more is sent
-    (saved,) = tmp_path.glob("scripted--*.jsonl")
+    assert list(tmp_path.glob("r/*/rescued-*.jsonl"))
+    # As the message says: the same command adds them.
+    ask_all(model, path, tmp_path / "r")
     (folder,) = (tmp_path / "r").iterdir()
-    # As the message says: append it, and the same command resumes.
-    (folder / "responses.jsonl").write_bytes(saved.read_bytes())
-    assert len({response.pair for response in read_run(folder).responses}) == 4
+    assert not list(folder.glob("rescued-*"))
+    assert model.requests_sent == 8
+    assert len({response.pair for response in read_run(folder).responses}) == 8
 
 
 @pytest.mark.slow
