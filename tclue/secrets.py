@@ -8,6 +8,7 @@
   streams. `clean` also masks text that looks like a key, because providers repeat parts of keys.
 """
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from tclue.errors import UserError
+from tclue.config_files import read_text
 
 # Only variables with such names are read from a `.env` file.
 _KEY_NAME = re.compile(r"_(API_KEY|KEY|TOKEN)$|^AWS_ACCESS_KEY_ID$")
@@ -38,12 +39,7 @@ def load_env(path: Path = Path(".env")) -> None:
         return
     from dotenv import dotenv_values
 
-    try:
-        values = dotenv_values(path)
-    except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"{path}: cannot be read: expected lines such as NAME_API_KEY=..."
-        ) from None
+    values = dotenv_values(stream=io.StringIO(read_text(path)))
     for name, value in values.items():
         if value and _KEY_NAME.search(name) and not os.environ.get(name):
             os.environ[name] = value
