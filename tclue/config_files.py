@@ -1,5 +1,6 @@
-"""The user's own files: TOML files that extend the shipped ones, and the cache."""
+"""The user's own files: texts, TOML files that extend the shipped ones, and the cache."""
 
+import codecs
 import os
 import tomllib
 from collections.abc import Mapping
@@ -19,12 +20,33 @@ def user_file(name: str, given: Path | None) -> Path | None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises UserError if it cannot be read."""
+    """The text of a file, as `decode` gives it. Raises UserError if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # a name can have characters that no path may have
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{path}: cannot be read: {reason}") from None
+    return decode(data, str(path))
+
+
+def decode(data: bytes, where: str) -> str:
+    """UTF-8 text as `plain` gives it. Raises UserError, which begins with `where`, if it is not."""
+    reason = "not UTF-8 text"
+    # UTF-16 begins with one of its marks, or one of its first two bytes is 0.
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or data[:2].count(0) == 1:
+        reason += ", but UTF-16: expected the file saved as UTF-8"
+    else:
+        with suppress(UnicodeDecodeError):
+            return plain(data.decode())
+    raise UserError(f"{where}: cannot be read: {reason}")
+
+
+def plain(text: str) -> str:
+    """The text without a byte order mark, and with line feeds alone as line breaks.
+
+    So a text that passed through another system's editor is the same text.
+    """
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@
   keys.
 """
 
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from tclue.errors import UserError
+from tclue.config_files import read_text
 from tclue.text import clean, screen
 
 # Only variables with such names are read from a `.env` file.
@@ -40,12 +41,7 @@ def load_env(path: Path = Path(".env")) -> None:
         return
     from dotenv import dotenv_values
 
-    try:
-        values = dotenv_values(path)
-    except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"{path}: cannot be read: expected lines such as NAME_API_KEY=..."
-        ) from None
+    values = dotenv_values(stream=io.StringIO(read_text(path)))
     for name, value in values.items():
         if value and _KEY_NAME.search(name) and not os.environ.get(name):
             os.environ[name] = value

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from rich.columns import Columns
@@ -19,6 +18,7 @@ from rich.text import Text
 from tclue.bench.models.listing import ModelListing
 from tclue.bench.results import RunListing
 from tclue.bench.stats.compare import Comparison
+from tclue.bench.stats.graded import GradeSummary
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
@@ -207,12 +207,14 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
     _show_table(console, ("claim", "holds for", "of"), rows)
 
 
-def show_grades(graded: Sequence[Graded], grader: str) -> None:
-    """Each response's grade, and the means."""
+def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) -> None:
+    """Each response's grade, the means, and what is missing."""
     console = _console()
     rows = []
     for response in graded:
         puzzle, grade = response.puzzle, response.grade
+        if grade is None:
+            continue
         answers = " ".join(
             letter if puzzle.solution[letter] == answer else f"[dim]{letter.lower()}[/dim]"
             for letter, answer in grade.answers.items()
@@ -221,13 +223,19 @@ def show_grades(graded: Sequence[Graded], grader: str) -> None:
         solved = "yes" if grade.solved else ""
         rows.append((_escape(puzzle.id), f"{grade.accuracy:.3f}", solved, answers))
     _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
-    if graded:
-        console.print(
-            f"{counted(len(graded), 'response')}, grader {grader}: mean accuracy "
-            f"{fmean(response.grade.accuracy for response in graded):.3f}, solved "
-            f"{fmean(response.grade.solved for response in graded):.3f} (answers: a capital is "
-            "right, a small letter wrong)"
-        )
+    console.print("(answers: a capital is right, a small letter wrong)")
+    console.print(
+        f"{counted(summary.responses, 'response')} to {counted(summary.puzzles, 'puzzle')}, grader "
+        f"{grader}: accuracy {_interval(summary.accuracy)}, solved {_interval(summary.solved)} "
+        "(95% intervals, clustered by puzzle)"
+    )
+    for count, noun, what in (
+        (summary.responses_without_text, "response", "without a text, scored 0"),
+        (summary.puzzles_without_response, "puzzle", "without a response, not scored"),
+        (summary.failed, "failed request", "not scored"),
+    ):
+        if count:
+            console.print(f"{counted(count, noun)} {what}")
 
 
 def show_summaries(summaries: Sequence[Summary]) -> None:

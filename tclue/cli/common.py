@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tclue.bench.options import flag
+from tclue.config_files import decode
 from tclue.errors import UserError
 
 if TYPE_CHECKING:
@@ -127,9 +128,11 @@ def pick(source: str, which: str) -> Puzzle:
     from tclue.puzzle.puzzle import Puzzle
 
     if source == "-":
-        if sys.stdin.isatty():
+        if sys.stdin and sys.stdin.isatty():
             click.echo("reading a prompt from standard input; Ctrl-D ends it", err=True)
-        if not (text := sys.stdin.read()).strip():
+        # Bytes, because the text would depend on the locale. A closed stream is None.
+        text = decode(sys.stdin.buffer.read() if sys.stdin else b"", "standard input")
+        if not text.strip():
             raise UserError("standard input is empty: expected the prompt of a puzzle")
         if text.lstrip()[0] in "[{":
             raise UserError("standard input is a puzzle file: expected /dev/stdin in place of -")

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -304,26 +305,34 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
 def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     """Grade responses that were made elsewhere.
 
-    RESPONSES is a file with lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...}.
-    --json prints a line for each response, in the order of the file.
+    RESPONSES is a file with lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...},
+    with null for a response that is missing; or the responses.jsonl of a run. A response without a
+    text scores 0. Puzzles without a response and failed requests are counted and not scored. The
+    means are over puzzles, with 95% intervals. --json prints a line for each scored response, in
+    the order of the file, and then {"summary": ...}.
 
     \b
     tclue grade test responses.jsonl
     tclue grade val.json responses.jsonl --grader published --json
     """
+    from tclue.bench.stats.graded import summarize_grades
     from tclue.board import terminal
     from tclue.puzzle.grading.grade import grade_file
     from tclue.puzzle.grading.grade import grader as find_grader
 
-    graded = list(grade_file(read_source(puzzles), responses, find_grader(grader)))
+    asked = read_source(puzzles)
+    graded = grade_file(asked, responses, find_grader(grader))
+    summary = summarize_grades(asked, graded)
     if not as_json:
-        terminal.show_grades(graded, grader)
+        terminal.show_grades(graded, summary, grader)
         return
     for response in graded:
-        record = {
-            "id": response.puzzle.id,
-            "accuracy": response.grade.accuracy,
-            "solved": response.grade.solved,
-            "answers": response.grade.answers,
-        }
-        click.echo(json.dumps(record))
+        if found := response.grade:
+            record = {
+                "id": response.puzzle.id,
+                "accuracy": found.accuracy,
+                "solved": found.solved,
+                "answers": found.answers,
+            }
+            click.echo(json.dumps(record))
+    click.echo(json.dumps({"summary": asdict(summary)}))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from tclue.config_files import read_text
+from tclue.config_files import plain, read_text
+from tclue.errors import UserError
 from tclue.puzzle import prompt as prompts
 from tclue.puzzle.statements import Case, Statement
 from tclue.puzzle.wording import Edition, Question, wording
@@ -43,7 +44,10 @@ def prompt_hash(prompt: str) -> str:
 
 @dataclass(frozen=True)
 class Puzzle:
-    """One puzzle. Raises PuzzleError if the solution does not fit the prompt's questions."""
+    """One puzzle. Raises PuzzleError if the solution does not fit the prompt's questions.
+
+    The prompt is stored as `plain` gives it, so its line breaks do not change the puzzle's id.
+    """
 
     prompt: str
     # letter -> answer; empty if it is unknown
@@ -56,6 +60,7 @@ class Puzzle:
         # JSON, and standard input that is not UTF-8, can give a text that no UTF-8 file can hold.
         if re.search("[\ud800-\udfff]", self.prompt):
             raise PuzzleError("the prompt has an unpaired surrogate: expected UTF-8 text")
+        object.__setattr__(self, "prompt", plain(self.prompt))
         if not self.id:
             object.__setattr__(self, "id", f"p-{prompt_hash(self.prompt)[:12]}")
         if self.solution:
@@ -86,23 +91,26 @@ class Puzzle:
 
     @classmethod
     def from_dict(cls, data: Any) -> Puzzle:
-        """Read one puzzle of a puzzle file, house or published.
+        """Read one puzzle of a puzzle file, house or published. A null is a missing field.
 
         Raises PuzzleError if a field is missing or does not fit the prompt.
         """
         if not isinstance(data, dict) or not isinstance(data.get("prompt"), str):
             raise PuzzleError('expected an object with a text "prompt"')
-        solution = data.get("solution", {})
+        data = {name: value for name, value in data.items() if value is not None}
+        solution, own_id = data.get("solution", {}), data.get("id", "")
         if not isinstance(solution, dict) or not all(
             isinstance(part, str) for pair in solution.items() for part in pair
         ):
             raise PuzzleError('"solution": expected an object from letter to answer')
+        if isinstance(own_id, bool) or not isinstance(own_id, str | int):
+            raise PuzzleError('"id": expected a text')
         puzzle = cls(
             prompt=data["prompt"],
             solution=solution,
-            id=str(data.get("id") or ""),
+            id=str(own_id),
             seed=data.get("seed"),
-            difficulty=None if data.get("difficulty") is None else str(data["difficulty"]),
+            difficulty=str(data["difficulty"]) if "difficulty" in data else None,
         )
         # This also reads the prompt, so an error in it is reported with its place in the file.
         if (stated := data.get("num_clues", puzzle.num_clues)) != puzzle.num_clues:
@@ -166,36 +174,51 @@ class Puzzle:
         return {k: question.answer(case, self.world) for k, question in self.questions.items()}
 
 
+def read_records(path: Path, noun: str) -> Iterator[tuple[int, str, Any]]:
+    """The values of a file of JSON Lines, or of one JSON list: number, place in the file, value.
+
+    Raises UserError, which names the file and the line (or the `noun` of that number in the list),
+    if it is not JSON, and if there is no value.
+    """
+    text, found = read_text(path), False
+    if text.lstrip().startswith("["):
+        for number, value in enumerate(parse_json(text, str(path)), 1):
+            found = True
+            yield number, f"{path}, {noun} {number}", value
+    else:
+        for number, line in enumerate(text.split("\n"), 1):
+            # Files that were joined can each have had a byte order mark.
+            if line := line.removeprefix("\ufeff").strip():
+                found, where = True, f"{path}, line {number}"
+                yield number, where, parse_json(line, where)
+    if not found:
+        raise UserError(f"{path}: it holds no {noun}: expected JSON Lines, one {noun} per line")
+
+
 def read_puzzles(path: Path) -> list[Puzzle]:
     """All puzzles of a file of JSON Lines, or of a published JSON list.
 
-    Raises UserError, which names the file and the line (or the place in the list).
+    A file may hold a prompt more than once. Each copy is a separate puzzle, with its number in the
+    file added to its id. Raises UserError, which names the file and the line (or the place in the
+    list), also if two puzzles with different prompts have the same id.
     """
-    text = read_text(path)
-    if text.lstrip().startswith("["):
-        place, records = "puzzle", list(enumerate(parse_json(text, str(path)), 1))
-    else:
-        place = "line"
-        records = [
-            (number, parse_json(line, f"{path}, line {number}"))
-            for number, line in enumerate(text.split("\n"), 1)
-            if line.strip()
-        ]
-    if not records:
-        raise PuzzleError(f"{path}: it holds no puzzle: expected JSON Lines, one puzzle per line")
-    puzzles: list[Puzzle] = []
-    ids: set[str] = set()
-    for number, record in records:
+    puzzles: dict[str, Puzzle] = {}
+    places: dict[str, str] = {}
+    for number, where, record in read_records(path, "puzzle"):
         try:
             puzzle = Puzzle.from_dict(record)
         except PuzzleError as error:
-            raise PuzzleError(f"{path}, {place} {number}: {error}") from None
-        if puzzle.id in ids:
-            # A file may hold a prompt more than once. Each copy is a separate puzzle.
+            raise PuzzleError(f"{where}: {error}") from None
+        if puzzle.id in puzzles and puzzles[puzzle.id].prompt == puzzle.prompt:
             puzzle = replace(puzzle, id=f"{puzzle.id}-{number}")
-        ids.add(puzzle.id)
-        puzzles.append(puzzle)
-    return puzzles
+        if puzzle.id in puzzles:
+            first = places[puzzle.id].removeprefix(f"{path}, ")
+            raise PuzzleError(
+                f"{where}: its id {puzzle.id} is that of {first}, which has another prompt: "
+                "expected different ids, or none"
+            )
+        puzzles[puzzle.id], places[puzzle.id] = puzzle, where
+    return list(puzzles.values())
 
 
 def house_line(puzzle: Puzzle) -> str:

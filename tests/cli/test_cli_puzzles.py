@@ -7,14 +7,17 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_support import bench, gold, write_puzzles
 from commands import call, environment, refused, run
 from places import ROOT
 from worlds import BARE, ONE_TIME, published_path
 
+from tclue.bench.stats.intervals import mean_interval, rate_interval
 from tclue.puzzle import prompt
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import Puzzle, house_line, published_list, read_puzzles
@@ -256,12 +259,13 @@ def test_grade_gives_one_line_for_each_response(folder: Path) -> None:
     (folder / "responses.jsonl").write_text("".join(lines), encoding="utf-8")
     done = run(folder, "grade", "easy.jsonl", "responses.jsonl", "--json")
     assert done.returncode == 0, done.stderr
-    graded = [json.loads(line) for line in done.stdout.splitlines()]
+    *graded, summary = [json.loads(line) for line in done.stdout.splitlines()]
     assert [grade["id"] for grade in graded] == [EASY[i].id for i in (2, 0, 2, 1)]
     assert [grade["accuracy"] for grade in graded] == [1, 1, 1, 0]
     assert [grade["solved"] for grade in graded] == [True, True, True, False]
     assert graded[0]["answers"] == dict(EASY[2].solution)
     assert set(graded[0]) == {"id", "accuracy", "solved", "answers"}
+    assert set(summary) == {"summary"}
     assert call(folder, "grade", "easy.jsonl", "responses.jsonl").returncode == 0
     strict = call(
         folder, "grade", "easy.jsonl", "responses.jsonl", "--grader", "published", "--json"
@@ -269,6 +273,50 @@ def test_grade_gives_one_line_for_each_response(folder: Path) -> None:
     times = sum(answer in EASY[2].world.times for answer in EASY[2].solution.values())
     expected = 1 - times / len(EASY[2].solution)
     assert json.loads(strict.stdout.splitlines()[0])["accuracy"] == pytest.approx(expected)
+
+
+def test_grade_averages_by_puzzle_and_counts_what_has_no_text(folder: Path) -> None:
+    """Two right responses to one puzzle, none to the third, and null to the second."""
+    right = response(EASY[0])
+    null = json.dumps({"id": EASY[1].id, "response": None})
+    (folder / "responses.jsonl").write_text(right + right + null, encoding="utf-8")
+    done = call(folder, "grade", "easy.jsonl", "responses.jsonl", "--json")
+    summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+    assert summary == {
+        # By puzzle the mean is 1/2, by response it would be 2/3.
+        "accuracy": vars(mean_interval([1.0, 0.0])),
+        "solved": vars(rate_interval([1.0, 0.0])),
+        "puzzles": 2,
+        "puzzles_without_response": 1,
+        "responses": 3,
+        "responses_without_text": 1,
+        "failed": 0,
+    }
+    shown = call(folder, "grade", "easy.jsonl", "responses.jsonl").stdout
+    assert "3 responses to 2 puzzles, grader sound: accuracy 0.500 [0.000, 1.000]" in shown
+    assert "1 response without a text, scored 0" in shown
+    assert "1 puzzle without a response, not scored" in shown
+    assert "failed" not in shown
+
+
+def test_grade_reads_the_responses_of_a_run_as_the_run_counts_them(tmp_path: Path) -> None:
+    """The first attempt that did not fail counts, and failed requests are not scored."""
+    file, puzzles = write_puzzles(tmp_path, 3)
+    summary = bench("random", file, tmp_path / "results", samples=2)
+    (path,) = (tmp_path / "results").glob("*/responses.jsonl")
+    first, *others = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    failed = json.dumps({**json.loads(first), "outcome": "failed", "grade": None, "text": ""})
+    later = json.dumps({**json.loads(first), "text": gold(puzzles)(puzzles[0].prompt)})
+    lost = json.dumps({**json.loads(failed), "sample": 2})
+    text = "\n".join([failed, first, *others, later, lost])
+    path.write_text(text, encoding="utf-8")
+    done = call(tmp_path, "grade", file.name, str(path), "--json")
+    found = json.loads(done.stdout.splitlines()[-1])["summary"]
+    assert summary.accuracy
+    assert summary.solved
+    assert found["accuracy"] == asdict(summary.accuracy)
+    assert found["solved"] == asdict(summary.solved)
+    assert (found["puzzles"], found["responses"], found["failed"]) == (3, 6, 1)
 
 
 # Bad input: one line, exit code 2, no traceback
@@ -302,6 +350,21 @@ BAD: list[tuple[list[str], str, str]] = [
     (["grade", "easy.jsonl", "unknown"], "", 'unknown, line 1: expected the "id" of a puzzle'),
     (["grade", "easy.jsonl", "mute"], "", 'mute, line 1: expected an object with a text "resp'),
     (["grade", "easy.jsonl", "torn"], "", "torn, line 1: expected an object with a text"),
+    (["grade", "easy.jsonl", "empty"], "", "empty: it holds no response: expected JSON Lines"),
+    (["grade", "easy.jsonl", "number"], "", 'number, line 1: expected an object with a text "resp'),
+    (["grade", "easy.jsonl", "parts"], "", 'parts, response 1: expected an object with a text "re'),
+    (["grade", "easy.jsonl", "comma"], "", "comma, line 1: not JSON: Extra data"),
+    (["grade", "easy.jsonl", "cut"], "", "cut, line 2: not JSON: Unterminated string"),
+    (["check", "number"], "", 'number, line 1: expected an object with a text "prompt"'),
+    (["check", "nothing"], "", "nothing: it holds no puzzle: expected JSON Lines"),
+    (
+        ["check", "same-id"],
+        "",
+        "same-id, line 2: its id easy-7 is that of line 1, which",
+    ),
+    (["check", "same-id.json"], "", "same-id.json, puzzle 2: its id easy-7 is that of puzzle 1"),
+    (["check", "same-copy"], "", "same-copy, line 3: its id easy-7-3 is that of line 1"),
+    (["check", "list-id"], "", 'list-id, line 1: "id": expected a text'),
 ]
 
 
@@ -322,6 +385,15 @@ def bad_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "clue": json.dumps({"prompt": EASY[0].prompt.replace("Clues:\n- ", "Clues:\n- Ann and ")}),
         "unknown": '{"id": "nobody", "response": "A. Ann"}\n',
         "mute": f'{{"id": "{EASY[0].id}"}}\n',
+        "number": "5\n",
+        "nothing": "[]",
+        "parts": json.dumps([{"id": EASY[0].id, "response": ["A. Ann"]}]),
+        "comma": response(EASY[0]).strip() + ",\n",
+        "cut": response(EASY[0]) + response(EASY[0])[:40],
+        "same-id": line + house_line(replace(EASY[1], id=EASY[0].id)),
+        "same-id.json": json.dumps([p.to_dict() | {"id": "easy-7"} for p in EASY]),
+        "same-copy": house_line(replace(EASY[1], id="easy-7-3")) + line + line,
+        "list-id": json.dumps(EASY[0].to_dict() | {"id": [1]}),
     }.items():
         (folder / name).write_text(data, encoding="utf-8")
     (folder / "bytes").write_bytes(b"\xff\xfe\x00")

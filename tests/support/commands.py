@@ -66,7 +66,7 @@ def call(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Completed
     working_folder = Path.cwd()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["tclue", *arguments])
-        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         os.chdir(folder)
         try:
             main()

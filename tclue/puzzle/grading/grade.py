@@ -16,20 +16,20 @@ time is ever right, and it does not see an answer that is emphasized.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from tclue.config_files import read_text
+from tclue.config_files import plain
 from tclue.errors import UserError
 from tclue.puzzle.grading.answer_blocks import final_answers
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Puzzle, read_records
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue.puzzle.world import PuzzleError
-from tclue.strict import Share, parse_json
+from tclue.strict import Share
 
 
 @dataclass(frozen=True)
@@ -105,21 +105,25 @@ def grader(name: str) -> Grader:
 
 @dataclass(frozen=True)
 class Graded:
-    """The grade of one line of a response file."""
+    """The grade of one response of a response file."""
 
-    line: int
     puzzle: Puzzle
-    grade: Grade
+    # None if the request failed: there is nothing to score
+    grade: Grade | None
+    # whether there is more than white space
+    has_text: bool
 
 
-def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> Iterator[Graded]:
-    """Grade every line of a response file, in order (`tclue grade PUZZLES RESPONSES.jsonl`).
+def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Graded]:
+    """Grade each response of a file, in order (`tclue grade PUZZLES RESPONSES.jsonl`).
 
-    A response is a line `{"id": …, "response": …}` or `{"prompt": …, "response": …}`. Several lines
-    may answer the same puzzle, and the puzzle file may contain a puzzle more than once.
+    A response is a line `{"id": …, "response": …}` or `{"prompt": …, "response": …}`, with a null
+    if there is none, which is graded like an empty text. Several lines may answer the same puzzle,
+    and the puzzle file may contain a puzzle more than once. Lines of a run's own `responses.jsonl`
+    are read too. Of a run's attempts at a request the first that did not fail counts.
     Raises UserError, which names the line, if a line is invalid or its puzzle is not in `puzzles`.
     """
-    by_id: dict[str, Puzzle] = {}
+    by_id = {puzzle.id: puzzle for puzzle in puzzles}
     by_prompt: dict[str, Puzzle] = {}
     for puzzle in puzzles:
         first = by_prompt.setdefault(puzzle.prompt, puzzle)
@@ -127,17 +131,20 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> Iterato
             raise UserError(
                 f"{first.id} and {puzzle.id} have the same prompt: expected the same solution"
             )
-        by_id.setdefault(puzzle.id, puzzle)
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        record = parse_json(line, where)
-        if not isinstance(record, dict) or not isinstance(record.get("response"), str):
-            raise UserError(f'{where}: expected an object with a text "response"')
-        key, known = ("id", by_id) if "id" in record else ("prompt", by_prompt)
-        value = record.get(key)
-        matched_puzzle = known.get(value) if isinstance(value, str) else None
-        if matched_puzzle is None:
+    chosen: dict[Any, Graded] = {}
+    for number, where, record in read_records(path, "response"):
+        is_run = isinstance(record, dict) and "outcome" in record and "response" not in record
+        field = "text" if is_run else "response"
+        if not isinstance(record, dict) or not isinstance(record.get(field, 0), str | None):
+            raise UserError(f'{where}: expected an object with a text "{field}"')
+        key = "puzzle" if is_run else "id" if record.get("id") is not None else "prompt"
+        name = record.get(key)
+        known = by_prompt.get(plain(str(name))) if key == "prompt" else by_id.get(str(name))
+        if known is None:
             raise UserError(f'{where}: expected the "{key}" of a puzzle in the puzzle file')
-        yield Graded(number, matched_puzzle, grader.grade(matched_puzzle, record["response"]))
+        text = record[field] or ""
+        grade = None if is_run and record["outcome"] == "failed" else grader.grade(known, text)
+        request = (known.id, str(record.get("sample"))) if is_run else number
+        if request not in chosen or chosen[request].grade is None:
+            chosen[request] = Graded(known, grade, bool(text.strip()))
+    return list(chosen.values())

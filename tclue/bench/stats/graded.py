@@ -1,0 +1,46 @@
+"""The summary of texts that were made elsewhere (`tclue grade`), with the intervals of runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
+from tclue.puzzle.grading.grade import Grade, Graded
+from tclue.puzzle.puzzle import Puzzle
+
+
+@dataclass(frozen=True)
+class GradeSummary:
+    """The numbers of a response file. The means are over puzzles, each the mean of its responses.
+
+    They are None if no response can be scored.
+    """
+
+    accuracy: Estimate | None
+    solved: Estimate | None
+    # puzzles with a scored response, and those of the puzzle file that have none
+    puzzles: int
+    puzzles_without_response: int
+    # scored responses, and those among them without a text, which score 0
+    responses: int
+    responses_without_text: int
+    # requests of a run that failed, which are not scored
+    failed: int
+
+
+def summarize_grades(puzzles: Sequence[Puzzle], graded: Sequence[Graded]) -> GradeSummary:
+    """The summary of the grades of a response file to these puzzles."""
+    by_puzzle: dict[str, list[Grade]] = {}
+    for response in graded:
+        if response.grade:
+            by_puzzle.setdefault(response.puzzle.id, []).append(response.grade)
+    # A response that names its prompt answers every copy of that prompt.
+    answered = {response.puzzle.prompt for response in graded if response.grade}
+    return GradeSummary(
+        mean_interval([mean(each.accuracy for each in grades) for grades in by_puzzle.values()]),
+        rate_interval([mean(each.solved for each in grades) for grades in by_puzzle.values()]),
+        len(by_puzzle),
+        sum(puzzle.prompt not in answered for puzzle in puzzles),
+        sum(map(len, by_puzzle.values())),
+        sum(bool(response.grade) and not response.has_text for response in graded),
+        sum(response.grade is None for response in graded),
+    )
