@@ -229,7 +229,7 @@ def summary(run: Tally) -> Summary:
         solved=solved,
         main_accuracy=main_accuracy,
         main_solved=main_solved,
-        at_k=tuple(at_k(by_puzzle, k) for k in sizes(config.samples)),
+        at_k=at_k(by_puzzle, sizes(config.samples)),
         by_difficulty=_by_difficulty(by_puzzle),
         prompt_tokens=known_mean([usage.prompt_tokens for usage in usages]),
         cached_tokens=known_mean([usage.cached_tokens for usage in usages]),
