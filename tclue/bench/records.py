@@ -11,9 +11,8 @@
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,8 +50,6 @@ _FIRST = (
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
 # Fields that `run.json` has only if they have a value.
 _OPTIONAL = ("trained", "terms", "sent", "prompts_sha256")
-# Fields of a response that have few different values.
-_WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "provider", "difficulty")
 _NO_RAW: Mapping[str, Any] = {}
 # Arguments that change how a reply is sent, and not what it says.
 _TRANSPORT = ("stream", "stream_options", "timeout")
@@ -225,13 +222,20 @@ def read_run(folder: Path, *, texts: bool = True) -> Run:
     return Run(read_config(folder), tuple(iter_responses(folder, texts=texts)))
 
 
-def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
-    """Iterate over the responses of a run folder, as `read_run` reads them."""
+def iter_responses(
+    folder: Path, *, texts: bool = True, digest: "hashlib._Hash | None" = None
+) -> Iterator[Response]:
+    """Iterate over the responses of a run folder, as `read_run` reads them.
+
+    `digest` is updated with the bytes of each line, also with those of an incomplete last one.
+    """
     path = folder / "responses.jsonl"
     if not path.exists():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if digest:
+                digest.update(line)
             if not line.endswith(b"\n"):
                 return
             try:
@@ -243,12 +247,13 @@ def iter_responses(folder: Path, *, texts: bool = True) -> Iterator[Response]:
 
 
 def _without_texts(response: Response) -> Response:
-    """A response without its texts, which take most of the memory, and with its words interned."""
-    words: dict[str, Any] = {
-        name: sys.intern(word) for name in _WORDS if (word := getattr(response, name)) is not None
-    }
-    usage = replace(response.usage, raw=_NO_RAW)
-    return replace(response, text="", reasoning=None, usage=usage, **words)
+    """A response that was just read, without its texts, which take most of the memory.
+
+    A new one, because its attributes take less memory than those of one that pydantic made, which
+    shares its short texts with the others already.
+    """
+    object.__setattr__(response.usage, "raw", _NO_RAW)
+    return Response(**(vars(response) | {"text": "", "reasoning": None}))
 
 
 def spent_usd(response: Response) -> float:

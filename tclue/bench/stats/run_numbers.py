@@ -3,15 +3,18 @@
 A record that no run writes is refused, with its file and line.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tclue.bench.costs.cost import repriced
-from tclue.bench.costs.price_book import PriceBook
+from tclue.bench.costs.price_book import Entry, PriceBook
 from tclue.bench.records import Response, RunConfig, iter_responses, read_config
+from tclue.bench.stats.cached import entry_name, load, save
 from tclue.bench.stats.summary import Scores, Summary, Tally, puzzle_scores, summary, tally
 from tclue.errors import UserError
+from tclue.strict import STRICT
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,36 @@ class RunNumbers:
     day: str | None
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What the cache holds of a run."""
+
+    __pydantic_config__ = STRICT
+
+    summary: Summary
+    scores: Mapping[str, Scores]
+    day: str | None
+
+
 def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     """The numbers of a run folder; with a price book, responses are priced by it too.
 
-    Raises UserError, naming the file and the line, if no run writes such records.
+    They come from the cache if it has those of the same records, prices and program. Raises
+    UserError, naming the file and the line, if no run writes such records.
     """
-    return numbers(read_tally(folder, book))
+    config = read_config(folder)
+    entry = _entry(config, book)
+
+    def name(records: "hashlib._Hash") -> str:
+        return entry_name(folder.name, config.to_dict(), repr(entry), records.hexdigest())
+
+    if kept := load(_Kept, name(_records_digest(folder))):
+        return RunNumbers(config, kept.summary, kept.scores, kept.day)
+    # The file may grow meanwhile: the name is that of the bytes which the numbers are from.
+    digest = hashlib.sha256()
+    found = numbers(_tally(folder, config, entry, digest))
+    save(name(digest), _Kept(found.summary, found.scores, found.day))
+    return found
 
 
 def numbers(run: Tally) -> RunNumbers:
@@ -44,16 +71,31 @@ def read_tally(folder: Path, book: PriceBook | None = None) -> Tally:
 
     Raises UserError, naming the file and the line, if no run writes such records.
     """
-
-    def reprice(config: RunConfig, response: Response) -> float | None:
-        # The price book has no price for a user's own server.
-        hosted = config.request.get("model") if not config.api_base else None
-        entry = book.find(hosted) if book and hosted else None
-        return repriced(response.usage, entry.prices) if entry else None
-
     config = read_config(folder)
-    responses = iter_responses(folder, texts=False)
-    return tally(config, checked(folder, config, responses), reprice if book else None)
+    return _tally(folder, config, _entry(config, book))
+
+
+def _tally(
+    folder: Path, config: RunConfig, entry: Entry | None, digest: "hashlib._Hash | None" = None
+) -> Tally:
+    responses = iter_responses(folder, texts=False, digest=digest)
+    prices = entry.prices if entry else None
+    reprice = (lambda response: repriced(response.usage, prices)) if prices else None
+    return tally(config, checked(folder, config, responses), reprice)
+
+
+def _entry(config: RunConfig, book: PriceBook | None) -> Entry | None:
+    """The book's entry for a run's model; it has no price for a user's own server."""
+    hosted = config.request.get("model") if not config.api_base else None
+    return book.find(hosted) if book and hosted else None
+
+
+def _records_digest(folder: Path) -> "hashlib._Hash":
+    try:
+        with (folder / "responses.jsonl").open("rb") as file:
+            return hashlib.file_digest(file, "sha256")
+    except FileNotFoundError:
+        return hashlib.sha256()  # a run without responses so far
 
 
 def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:

@@ -35,7 +35,7 @@ from tclue.bench.stats.intervals import (
 from tclue.puzzle.puzzle import BANDS, band
 
 # US dollars that a response would cost at other prices than its run's; None if unknown.
-Reprice = Callable[[RunConfig, Response], float | None]
+Reprice = Callable[[Response], float | None]
 # Share of the requested responses that may be failed or missing in a complete run.
 MAX_LOST = 0.02
 
@@ -88,7 +88,7 @@ def tally(
         if previous is None or not previous.scored:
             chosen[response.pair] = response
     final = tuple(chosen[pair] for pair in sorted(chosen))
-    repriced = [reprice(config, each) for each in final if each.scored] if reprice else []
+    repriced = [reprice(each) for each in final if each.scored] if reprice else []
     return Tally(
         config,
         final,
