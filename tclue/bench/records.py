@@ -247,12 +247,9 @@ def iter_responses(
 
 
 def _without_texts(response: Response) -> Response:
-    """A response that was just read, without its texts, which take most of the memory.
-
-    A new one, because its attributes take less memory than those of one that pydantic made, which
-    shares its short texts with the others already.
-    """
+    """A response that was just read, without its texts, which take most of the memory."""
     object.__setattr__(response.usage, "raw", _NO_RAW)
+    # A new one, because pydantic's takes more memory. Short texts are shared by pydantic already.
     return Response(**(vars(response) | {"text": "", "reasoning": None}))
 
 

@@ -20,26 +20,19 @@ from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import combinations
 from operator import mul
-from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tclue.bench.records import Response
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
 from tclue.puzzle.grading.grade import Grade
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 MOST_CHOICES = 100
 # The answer of one response to one question, None if it names no option; and whether it is right.
 Vote = tuple[str | None, bool]
-
-
-class Voted(NamedTuple):
-    """The accuracy and the solved rate of a vote, from 0 to 1."""
-
-    accuracy: float
-    solved: float
+# The accuracy and the solved rate of a vote, from 0 to 1.
+Voted = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -80,8 +73,8 @@ def _at_k(graded: list[list[Grade]], votes: list[dict[int, Voted]], k: int) -> A
         pass_solved=rate_interval(
             [pass_at(len(grades), sum(grade.solved for grade in grades), k) for grades in enough]
         ),
-        consensus_accuracy=mean_interval([each.accuracy for each in voted]),
-        consensus_solved=rate_interval([each.solved for each in voted], coins=1),
+        consensus_accuracy=mean_interval([accuracy for accuracy, _ in voted]),
+        consensus_solved=rate_interval([all_right for _, all_right in voted], coins=1),
     )
 
 
@@ -102,8 +95,6 @@ def consensus(ballots: Sequence[Sequence[Vote]], ks: Sequence[int]) -> dict[int,
     choice, as in the tests, took nine tenths of the time of a large board. Samples are bits of
     words, because counting bits is quick and, unlike a product of matrices, starts no threads.
     """
-    import numpy as np
-
     named, named_right = _namers(ballots)
     chosen = _members(len(ballots), tuple(ks))[:, None, None]
     # how often each answer is named [choice, letter, answer]
@@ -116,18 +107,13 @@ def consensus(ballots: Sequence[Sequence[Vote]], ks: Sequence[int]) -> dict[int,
     # The sums of the upper and of the lower bits are exact, so only their sum is rounded.
     upper = (shares * 2**26).round() / 2**26
     accuracy = (upper.sum(-1) + (shares - upper).sum(-1)) / len(named)
-    scores, start = {}, 0
-    for k in ks:
-        end = start + min(math.comb(len(ballots), k), MOST_CHOICES)
-        scores[k] = Voted(mean(accuracy[start:end].tolist()), mean(solved[start:end].tolist()))
-        start = end
-    return scores
+    sizes = [min(math.comb(len(ballots), k), MOST_CHOICES) for k in ks]
+    parts = [np.split(scores, np.cumsum(sizes)) for scores in (accuracy, solved)]
+    return {k: (mean(a.tolist()), mean(s.tolist())) for k, a, s in zip(ks, *parts, strict=False)}
 
 
-def _namers(ballots: Sequence[Sequence[Vote]]) -> "NDArray[np.uint64]":
+def _namers(ballots: Sequence[Sequence[Vote]]) -> NDArray[np.uint64]:
     """The samples with an answer, and those of them that are right: [2, letter, answer, word]."""
-    import numpy as np
-
     # letter -> answer -> its number
     numbers: list[dict[str, int]] = [{} for _ in ballots[0]]
     votes = [
@@ -136,8 +122,8 @@ def _namers(ballots: Sequence[Sequence[Vote]]) -> "NDArray[np.uint64]":
         for letter, (answer, is_right) in enumerate(votes)
         if answer is not None
     ]
-    most = max(1, *map(len, numbers))
-    flags = _no_samples(2, len(numbers), most, samples=len(ballots))
+    words = -(-len(ballots) // 64)
+    flags = np.zeros((2, len(numbers), max(1, *map(len, numbers)), 64 * words), bool)
     letter, answer, sample, is_right = np.array(votes, np.intp).reshape(-1, 4).T
     flags[0, letter, answer, sample] = True
     flags[1, letter, answer, sample] = is_right
@@ -145,22 +131,13 @@ def _namers(ballots: Sequence[Sequence[Vote]]) -> "NDArray[np.uint64]":
 
 
 @lru_cache
-def _members(n: int, ks: tuple[int, ...]) -> "NDArray[np.uint64]":
+def _members(n: int, ks: tuple[int, ...]) -> NDArray[np.uint64]:
     """The samples of each choice of each k, in turn: [choice, word]."""
-    import numpy as np
-
     drawn = [choice for k in ks for choice in choices(n, k)]
-    flags = _no_samples(len(drawn), samples=n)
+    flags = np.zeros((len(drawn), -(-n // 64) * 64), bool)
     for row, choice in zip(flags, drawn, strict=True):
         row[list(choice)] = True
     return np.packbits(flags, axis=-1).view(np.uint64)
-
-
-def _no_samples(*shape: int, samples: int) -> "NDArray[np.bool_]":
-    """A flag for each sample, [..., sample], with room for whole words of 64."""
-    import numpy as np
-
-    return np.zeros((*shape, -(-samples // 64) * 64), bool)
 
 
 @lru_cache

@@ -1,12 +1,11 @@
-"""Results that took long to compute, as files in the user's cache folder.
+"""Values that took long to compute, as files in the user's cache folder.
 
-* The name of an entry is a digest of everything that its value was computed from: the caller's
-  inputs, the program's own files and the version of Python. So an entry is never out of date, and
-  the folder can be deleted at any time.
-* An entry begins with a digest of its name and its value. An entry that is damaged, that was made
-  for another name or that has another format counts as missing. Its value is JSON, read strictly.
-* The folder keeps the entries that were used last. A cache that cannot be read or written is no
-  error, because everything in it can be computed again.
+* The name of an entry is a digest of all that its value was computed from: the caller's inputs, the
+  program's own files and the version of Python. So it is never out of date.
+* An entry begins with a digest of its name and its value, which is JSON and is read strictly. An
+  entry that is damaged, or was made for another name, counts as missing.
+* The entries that were used last are kept. A cache that cannot be read or written is no error,
+  because everything in it can be computed again.
 """
 
 import hashlib
@@ -23,11 +22,10 @@ from tclue.config_files import cache_folder, write_cached
 from tclue.errors import UserError
 from tclue.strict import parse
 
-# The entries that are kept, of about 20 kB each.
-MOST = 2000
+MOST = 2000  # entries, of about 10 kB each
 _FORMAT = 1
 _T = TypeVar("_T")
-# What may be wrong with a cache. Without a home folder, `Path.home` raises RuntimeError.
+# Without a home folder, `Path.home` raises RuntimeError.
 _ERRORS = (OSError, RuntimeError, UserError, ValueError)
 
 
@@ -58,18 +56,22 @@ def load(kind: type[_T], name: str) -> _T | None:
         digest, _, value = path.read_bytes().partition(b"\n")
         if digest == _digest(name, value):
             found = parse(kind, value, str(path))
-            with suppress(OSError):  # the entry may belong to another user
+            with suppress(OSError):  # the file may be another user's
                 os.utime(path)  # it was used
             return found
     return None
 
 
 def save(name: str, value: Any) -> None:
-    """Keep a dataclass as the value of an entry, if that is possible."""
+    """Keep a dataclass as the value of an entry, if possible, and not too many of them."""
     with suppress(*_ERRORS):
-        text = json.dumps(asdict(value), ensure_ascii=False, allow_nan=False).encode()
-        write_cached(_path(name), _digest(name, text) + b"\n" + text)
-        _remove_oldest(_path(name).parent)
+        text = json.dumps(asdict(value), allow_nan=False).encode()
+        path = _path(name)
+        write_cached(path, _digest(name, text) + b"\n" + text)
+        if len(entries := list(path.parent.iterdir())) > MOST:
+            entries.sort(key=lambda entry: entry.stat().st_mtime)
+            for entry in entries[: -MOST * 3 // 4]:
+                entry.unlink(missing_ok=True)
 
 
 def _path(name: str) -> Path:
@@ -78,12 +80,3 @@ def _path(name: str) -> Path:
 
 def _digest(name: str, value: bytes) -> bytes:
     return hashlib.sha256(name.encode() + value).hexdigest().encode()
-
-
-def _remove_oldest(folder: Path) -> None:
-    """Remove a quarter of the entries if there are too many."""
-    if len(entries := list(folder.iterdir())) > MOST:
-        entries.sort(key=lambda entry: entry.stat().st_mtime)
-        for entry in entries[: len(entries) - MOST * 3 // 4]:
-            with suppress(OSError):  # another process may have removed it
-                entry.unlink()

@@ -21,22 +21,13 @@ from tclue.strict import STRICT
 class RunNumbers:
     """What a run's records say, without its responses."""
 
+    __pydantic_config__ = STRICT
+
     config: RunConfig
     summary: Summary
     # puzzle -> its means over samples
     scores: Mapping[str, Scores]
     # the day of the last scored response (UTC); None if the records do not say
-    day: str | None
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What the cache holds of a run."""
-
-    __pydantic_config__ = STRICT
-
-    summary: Summary
-    scores: Mapping[str, Scores]
     day: str | None
 
 
@@ -46,18 +37,17 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     They come from the cache if it has those of the same records, prices and program. Raises
     UserError, naming the file and the line, if no run writes such records.
     """
-    config = read_config(folder)
-    entry = _entry(config, book)
 
-    def name(records: "hashlib._Hash") -> str:
-        return entry_name(folder.name, config.to_dict(), repr(entry), records.hexdigest())
+    def name(config: RunConfig, records: "hashlib._Hash") -> str:
+        price = repr(_entry(config, book))
+        return entry_name(folder.name, config.to_dict(), price, records.hexdigest())
 
-    if kept := load(_Kept, name(_records_digest(folder))):
-        return RunNumbers(config, kept.summary, kept.scores, kept.day)
+    if kept := load(RunNumbers, name(read_config(folder), _records_digest(folder))):
+        return kept
     # The file may grow meanwhile: the name is that of the bytes which the numbers are from.
     digest = hashlib.sha256()
-    found = numbers(_tally(folder, config, entry, digest))
-    save(name(digest), _Kept(found.summary, found.scores, found.day))
+    found = numbers(read_tally(folder, book, digest))
+    save(name(found.config, digest), found)
     return found
 
 
@@ -66,21 +56,17 @@ def numbers(run: Tally) -> RunNumbers:
     return RunNumbers(run.config, summary(run), puzzle_scores(run), run.day)
 
 
-def read_tally(folder: Path, book: PriceBook | None = None) -> Tally:
+def read_tally(
+    folder: Path, book: PriceBook | None = None, digest: "hashlib._Hash | None" = None
+) -> Tally:
     """Read and check a run's records, and keep what its numbers are computed from.
 
     Raises UserError, naming the file and the line, if no run writes such records.
     """
     config = read_config(folder)
-    return _tally(folder, config, _entry(config, book))
-
-
-def _tally(
-    folder: Path, config: RunConfig, entry: Entry | None, digest: "hashlib._Hash | None" = None
-) -> Tally:
-    responses = iter_responses(folder, texts=False, digest=digest)
-    prices = entry.prices if entry else None
+    prices = entry.prices if (entry := _entry(config, book)) else None
     reprice = (lambda response: repriced(response.usage, prices)) if prices else None
+    responses = iter_responses(folder, texts=False, digest=digest)
     return tally(config, checked(folder, config, responses), reprice)
 
 
@@ -91,11 +77,11 @@ def _entry(config: RunConfig, book: PriceBook | None) -> Entry | None:
 
 
 def _records_digest(folder: Path) -> "hashlib._Hash":
-    try:
-        with (folder / "responses.jsonl").open("rb") as file:
-            return hashlib.file_digest(file, "sha256")
-    except FileNotFoundError:
+    path = folder / "responses.jsonl"
+    if not path.exists():
         return hashlib.sha256()  # a run without responses so far
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256")
 
 
 def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:

@@ -191,11 +191,9 @@ class Summary:
     notes: tuple[str, ...]
 
 
-def summarize(
-    config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
-) -> Summary:
+def summarize(config: RunConfig, responses: Iterable[Response]) -> Summary:
     """The summary of a run's records."""
-    return summary(tally(config, responses, reprice))
+    return summary(tally(config, responses))
 
 
 def summary(run: Tally) -> Summary:

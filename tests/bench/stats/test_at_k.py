@@ -136,7 +136,7 @@ def test_consensus_is_its_plain_definition_to_the_last_bit(
 ) -> None:
     ks = sizes(len(ballots))
     counted = consensus(ballots, ks)
-    assert {k: tuple(counted[k]) for k in ks} == {k: plain_consensus(ballots, k) for k in ks}
+    assert counted == {k: plain_consensus(ballots, k) for k in ks}
 
 
 def test_a_tie_is_shared_and_silence_has_no_vote() -> None:
@@ -144,7 +144,7 @@ def test_a_tie_is_shared_and_silence_has_no_vote() -> None:
 
     def shared(*votes: Vote) -> float:
         all_of_them = len(votes)
-        return consensus([[each] for each in votes], [all_of_them])[all_of_them].accuracy
+        return consensus([[each] for each in votes], [all_of_them])[all_of_them][0]
 
     assert shared(x, y) == shared(y, x) == 0.5
     assert shared(x, silent, silent) == 1.0
