@@ -59,6 +59,18 @@ def _day_stands_still() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_numbers_are_kept() -> Iterator[None]:
+    """Numbers of runs are computed in every test, and none are left in the user's cache."""
+
+    def no_folder() -> Path:
+        raise OSError("a test without a cache")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tclue.bench.stats.cached.cache_folder", no_folder)
+        yield
+
+
 @pytest.fixture
 def on_day(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Sets the day for a test that is about a certain one, whatever day the others have."""

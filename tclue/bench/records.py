@@ -12,9 +12,8 @@ import hashlib
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -59,8 +58,6 @@ _FIRST = (
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
 # Fields that `run.json` has only if they have a value.
 _OPTIONAL = ("trained", "terms", "sent", "prompts_sha256")
-# Fields of a response that have few different values.
-_WORDS = ("puzzle", "outcome", "grader", "finish_reason", "model_id", "provider", "difficulty")
 _NO_RAW: Mapping[str, Any] = {}
 # Arguments that change how a reply is sent, and not what it says.
 _TRANSPORT = ("stream", "stream_options", "timeout")
@@ -260,11 +257,13 @@ def iter_responses(
     texts: bool = True,
     grades: bool = True,
     puzzles: Sequence[Puzzle] | None = None,
+    digest: "hashlib._Hash | None" = None,
 ) -> Iterator[Response]:
     """Iterate over the responses of a run folder, as `read_run` reads them.
 
     `grades=False` accepts grades that contradict themselves, to grade the texts again. `puzzles`
     are those of the run. Only early formats need them, and only for a user's own file.
+    `digest` is updated with the bytes of each line, also with those of an incomplete last one.
     """
     path = folder / "responses.jsonl"
     if not path.exists():
@@ -278,6 +277,8 @@ def iter_responses(
     )
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if digest:
+                digest.update(line)
             if not line.endswith(b"\n"):
                 return
             where = f"{path}, line {number}"
@@ -327,12 +328,10 @@ def _possible_main_accuracies(right: int, total: int) -> set[float | None]:
 
 
 def _without_texts(response: Response) -> Response:
-    """A response without its texts, which take most of the memory, and with its words interned."""
-    words: dict[str, Any] = {
-        name: sys.intern(word) for name in _WORDS if (word := getattr(response, name)) is not None
-    }
-    usage = replace(response.usage, raw=_NO_RAW)
-    return replace(response, text="", reasoning=None, usage=usage, **words)
+    """A response that was just read, without its texts, which take most of the memory."""
+    object.__setattr__(response.usage, "raw", _NO_RAW)
+    # A new one, because pydantic's takes more memory. Short texts are shared by pydantic already.
+    return Response(**(vars(response) | {"text": "", "reasoning": None}))
 
 
 def spent_usd(response: Response) -> float:

@@ -7,6 +7,7 @@ tokens, seconds, dollars) and the comparison of two runs, with 95% intervals.
   one cluster.
 * `at_k` has avg@k, pass@k and consensus@k over the samples of each puzzle.
 * `summary` keeps the responses of a run without their texts, and computes `summary.json`.
+* `run_numbers` checks the records of a run and returns its numbers, which `cached` keeps.
 * `compare` compares two runs, puzzle by puzzle.
 * `frames` returns the responses as a pandas frame.
 

@@ -15,11 +15,14 @@
 
 import math
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import combinations
+from operator import mul
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tclue.bench.records import Response
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
@@ -28,6 +31,8 @@ from tclue.puzzle.grading.grade import Grade
 MOST_CHOICES = 100
 # The answer of one response to one question, None if it names no option; and whether it is right.
 Vote = tuple[str | None, bool]
+# The accuracy and the solved rate of a vote, from 0 to 1.
+Voted = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -48,20 +53,28 @@ def sizes(samples: int) -> list[int]:
     return [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
 
 
-def at_k(by_puzzle: Sequence[Sequence[Response]], k: int) -> AtK:
-    """The scores of k samples. `by_puzzle` has the scored responses of each puzzle."""
-    enough = [responses for responses in by_puzzle if len(responses) >= k]
-    graded = [[each.grade for each in responses if each.grade] for responses in enough]
-    votes = [consensus([ballot(grade) for grade in grades], k) for grades in graded]
+def at_k(by_puzzle: Sequence[Sequence[Response]], ks: Sequence[int]) -> tuple[AtK, ...]:
+    """The scores of k samples, for each k. `by_puzzle` has the scored responses of each puzzle."""
+    graded = [[each.grade for each in responses if each.grade] for responses in by_puzzle]
+    votes = [
+        consensus([ballot(grade) for grade in grades], [k for k in ks if k <= len(grades)])
+        for grades in graded
+    ]
+    return tuple(_at_k(graded, votes, k) for k in ks)
+
+
+def _at_k(graded: list[list[Grade]], votes: list[dict[int, Voted]], k: int) -> AtK:
+    enough = [grades for grades in graded if len(grades) >= k]
+    voted = [each[k] for each in votes if k in each]
     return AtK(
         k=k,
         puzzles=len(enough),
-        avg_accuracy=mean_interval([mean(grade.accuracy for grade in grades) for grades in graded]),
+        avg_accuracy=mean_interval([mean(grade.accuracy for grade in grades) for grades in enough]),
         pass_solved=rate_interval(
-            [pass_at(len(grades), sum(grade.solved for grade in grades), k) for grades in graded]
+            [pass_at(len(grades), sum(grade.solved for grade in grades), k) for grades in enough]
         ),
-        consensus_accuracy=mean_interval([accuracy for accuracy, _ in votes]),
-        consensus_solved=rate_interval([all_right for _, all_right in votes], coins=1),
+        consensus_accuracy=mean_interval([accuracy for accuracy, _ in voted]),
+        consensus_solved=rate_interval([all_right for _, all_right in voted], coins=1),
     )
 
 
@@ -75,27 +88,56 @@ def pass_at(n: int, c: int, k: int) -> float:
     return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
-    """Accuracy and solved rate of the vote of k of a puzzle's samples, averaged over the choices.
+def consensus(ballots: Sequence[Sequence[Vote]], ks: Sequence[int]) -> dict[int, Voted]:
+    """k -> the scores of the vote of k of a puzzle's samples, averaged over the choices.
 
-    `ballots` has the votes [sample][letter].
+    `ballots` has the votes [sample][letter]. All choices of all k are counted at once: choice by
+    choice, as in the tests, took nine tenths of the time of a large board. Samples are bits of
+    words, because counting bits is quick and, unlike a product of matrices, starts no threads.
     """
-    columns = list(zip(*ballots, strict=True))
-    accuracies, solved = [], []
-    for choice in choices(len(ballots), k):
-        shares = [vote([column[i] for i in choice]) for column in columns]
-        accuracies.append(mean(shares))
-        solved.append(math.prod(shares))
-    return mean(accuracies), mean(solved)
+    named, named_right = _namers(ballots)
+    chosen = _members(len(ballots), tuple(ks))[:, None, None]
+    # how often each answer is named [choice, letter, answer]
+    counts = np.bitwise_count(chosen & named).sum(-1)
+    leading = (counts == counts.max(-1, keepdims=True)) & (counts > 0)
+    is_right = (leading & (chosen & named_right).any(-1)).any(-1)
+    # the probability that the answer with most votes is right, if ties are broken at random
+    shares = is_right / leading.sum(-1).clip(1)
+    solved = reduce(mul, shares.T)
+    # The sums of the upper and of the lower bits are exact, so only their sum is rounded.
+    upper = (shares * 2**26).round() / 2**26
+    accuracy = (upper.sum(-1) + (shares - upper).sum(-1)) / len(named)
+    sizes = [min(math.comb(len(ballots), k), MOST_CHOICES) for k in ks]
+    parts = [np.split(scores, np.cumsum(sizes)) for scores in (accuracy, solved)]
+    return {k: (mean(a.tolist()), mean(s.tolist())) for k, a, s in zip(ks, *parts, strict=False)}
 
 
-def vote(votes: Sequence[Vote]) -> float:
-    """The probability that the answer with most votes is right, if ties are broken at random."""
-    counts = Counter(answer for answer, _ in votes if answer is not None)
-    highest = max(counts.values(), default=0)
-    leading = {answer for answer, count in counts.items() if count == highest}
-    right = any(is_right and answer in leading for answer, is_right in votes)
-    return right / len(leading) if leading else 0.0
+def _namers(ballots: Sequence[Sequence[Vote]]) -> NDArray[np.uint64]:
+    """The samples with an answer, and those of them that are right: [2, letter, answer, word]."""
+    # letter -> answer -> its number
+    numbers: list[dict[str, int]] = [{} for _ in ballots[0]]
+    votes = [
+        (letter, numbers[letter].setdefault(answer, len(numbers[letter])), sample, is_right)
+        for sample, votes in enumerate(ballots)
+        for letter, (answer, is_right) in enumerate(votes)
+        if answer is not None
+    ]
+    words = -(-len(ballots) // 64)
+    flags = np.zeros((2, len(numbers), max(1, *map(len, numbers)), 64 * words), bool)
+    letter, answer, sample, is_right = np.array(votes, np.intp).reshape(-1, 4).T
+    flags[0, letter, answer, sample] = True
+    flags[1, letter, answer, sample] = is_right
+    return np.packbits(flags, axis=-1).view(np.uint64)
+
+
+@lru_cache
+def _members(n: int, ks: tuple[int, ...]) -> NDArray[np.uint64]:
+    """The samples of each choice of each k, in turn: [choice, word]."""
+    drawn = [choice for k in ks for choice in choices(n, k)]
+    flags = np.zeros((len(drawn), -(-n // 64) * 64), bool)
+    for row, choice in zip(flags, drawn, strict=True):
+        row[list(choice)] = True
+    return np.packbits(flags, axis=-1).view(np.uint64)
 
 
 @lru_cache

@@ -3,20 +3,25 @@
 A record that no run writes is refused, with its file and line.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tclue.bench.costs.cost import repriced
-from tclue.bench.costs.price_book import PriceBook
+from tclue.bench.costs.price_book import Entry, PriceBook
 from tclue.bench.records import Response, RunConfig, iter_responses, read_config
+from tclue.bench.stats.cached import entry_name, load, save
 from tclue.bench.stats.summary import Scores, Summary, Tally, puzzle_scores, summary, tally
 from tclue.errors import UserError
+from tclue.strict import STRICT
 
 
 @dataclass(frozen=True)
 class RunNumbers:
     """What a run's records say, without its responses."""
+
+    __pydantic_config__ = STRICT
 
     config: RunConfig
     summary: Summary
@@ -29,9 +34,21 @@ class RunNumbers:
 def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     """The numbers of a run folder; with a price book, responses are priced by it too.
 
-    Raises UserError, naming the file and the line, if no run writes such records.
+    They come from the cache if it has those of the same records, prices and program. Raises
+    UserError, naming the file and the line, if no run writes such records.
     """
-    return numbers(read_tally(folder, book))
+
+    def name(config: RunConfig, records: "hashlib._Hash") -> str:
+        price = repr(_entry(config, book))
+        return entry_name(folder.name, config.to_dict(), price, records.hexdigest())
+
+    if kept := load(RunNumbers, name(read_config(folder), _records_digest(folder))):
+        return kept
+    # The file may grow meanwhile: the name is that of the bytes which the numbers are from.
+    digest = hashlib.sha256()
+    found = numbers(read_tally(folder, book, digest))
+    save(name(found.config, digest), found)
+    return found
 
 
 def numbers(run: Tally) -> RunNumbers:
@@ -39,21 +56,32 @@ def numbers(run: Tally) -> RunNumbers:
     return RunNumbers(run.config, summary(run), puzzle_scores(run), run.day)
 
 
-def read_tally(folder: Path, book: PriceBook | None = None) -> Tally:
+def read_tally(
+    folder: Path, book: PriceBook | None = None, digest: "hashlib._Hash | None" = None
+) -> Tally:
     """Read and check a run's records, and keep what its numbers are computed from.
 
     Raises UserError, naming the file and the line, if no run writes such records.
     """
-
-    def reprice(config: RunConfig, response: Response) -> float | None:
-        # The price book has no price for a user's own server.
-        hosted = config.request.get("model") if not config.api_base else None
-        entry = book.find(hosted) if book and hosted else None
-        return repriced(response.usage, entry.prices) if entry else None
-
     config = read_config(folder)
-    responses = iter_responses(folder, config, texts=False)
-    return tally(config, checked(folder, config, responses), reprice if book else None)
+    prices = entry.prices if (entry := _entry(config, book)) else None
+    reprice = (lambda response: repriced(response.usage, prices)) if prices else None
+    responses = iter_responses(folder, config, texts=False, digest=digest)
+    return tally(config, checked(folder, config, responses), reprice)
+
+
+def _entry(config: RunConfig, book: PriceBook | None) -> Entry | None:
+    """The book's entry for a run's model; it has no price for a user's own server."""
+    hosted = config.request.get("model") if not config.api_base else None
+    return book.find(hosted) if book and hosted else None
+
+
+def _records_digest(folder: Path) -> "hashlib._Hash":
+    path = folder / "responses.jsonl"
+    if not path.exists():
+        return hashlib.sha256()  # a run without responses so far
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256")
 
 
 def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:

@@ -35,7 +35,7 @@ from tclue.bench.stats.intervals import (
 from tclue.puzzle.puzzle import BANDS, band
 
 # US dollars that a response would cost at other prices than its run's; None if unknown.
-Reprice = Callable[[RunConfig, Response], float | None]
+Reprice = Callable[[Response], float | None]
 # Share of the requested responses that may be failed or missing in a complete run.
 MAX_LOST = 0.02
 
@@ -88,7 +88,7 @@ def tally(
         if previous is None or not previous.scored:
             chosen[response.pair] = response
     final = tuple(chosen[pair] for pair in sorted(chosen))
-    repriced = [reprice(config, each) for each in final if each.scored] if reprice else []
+    repriced = [reprice(each) for each in final if each.scored] if reprice else []
     return Tally(
         config,
         final,
@@ -192,11 +192,9 @@ class Summary:
     notes: tuple[str, ...]
 
 
-def summarize(
-    config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
-) -> Summary:
+def summarize(config: RunConfig, responses: Iterable[Response]) -> Summary:
     """The summary of a run's records."""
-    return summary(tally(config, responses, reprice))
+    return summary(tally(config, responses))
 
 
 def summary(run: Tally) -> Summary:
@@ -231,7 +229,7 @@ def summary(run: Tally) -> Summary:
         solved=solved,
         main_accuracy=main_accuracy,
         main_solved=main_solved,
-        at_k=tuple(at_k(by_puzzle, k) for k in sizes(config.samples)),
+        at_k=at_k(by_puzzle, sizes(config.samples)),
         by_difficulty=_by_difficulty(by_puzzle),
         prompt_tokens=known_mean([usage.prompt_tokens for usage in usages]),
         cached_tokens=known_mean([usage.cached_tokens for usage in usages]),

@@ -1,6 +1,9 @@
 """Several samples: pass@k and consensus@k by their definitions, on every choice of samples."""
 
+import math
 import random
+from collections import Counter
+from collections.abc import Sequence
 from itertools import combinations, permutations
 from statistics import fmean
 
@@ -12,14 +15,15 @@ from tclue.bench.costs.cost import Usage
 from tclue.bench.records import Response
 from tclue.bench.stats.at_k import (
     MOST_CHOICES,
+    Vote,
     at_k,
     ballot,
     choices,
     consensus,
     pass_at,
     sizes,
-    vote,
 )
+from tclue.bench.stats.intervals import mean
 from tclue.puzzle.grading.grade import Grade
 
 
@@ -81,7 +85,7 @@ def test_consensus_at_k_is_a_vote_of_every_k_with_every_order_of_a_tie(
         for share in alone:
             product *= share
         solved.append(product)
-    vote = consensus([ballot(sample.grade) for sample in marks if sample.grade], k)
+    vote = consensus([ballot(sample.grade) for sample in marks if sample.grade], [k])[k]
     assert vote == pytest.approx((fmean(expected), fmean(solved)))
 
 
@@ -91,12 +95,61 @@ def winner(votes: list[str], order: tuple[str, ...]) -> str | None:
     return max(counts, key=lambda answer: counts[answer]) if counts else None
 
 
+def vote(votes: Sequence[Vote]) -> float:
+    """The probability that the answer with most votes is right, if ties are broken at random."""
+    counts = Counter(answer for answer, _ in votes if answer is not None)
+    highest = max(counts.values(), default=0)
+    leading = {answer for answer, count in counts.items() if count == highest}
+    right = any(is_right and answer in leading for answer, is_right in votes)
+    return right / len(leading) if leading else 0.0
+
+
+def plain_consensus(ballots: Sequence[Sequence[Vote]], k: int) -> tuple[float, float]:
+    """The definition, choice by choice and letter by letter."""
+    columns = list(zip(*ballots, strict=True))
+    chosen = choices(len(ballots), k)
+    shares = [[vote([column[i] for i in choice]) for column in columns] for choice in chosen]
+    return mean(map(mean, shares)), mean(map(math.prod, shares))
+
+
+# Also more than two choices that tie, and more samples than the 64 bits of a word.
+many_ballots = st.builds(
+    lambda seed, samples, letters, answers, silent: [
+        [
+            (None if rng.random() < silent else str(rng.randrange(answers)), rng.random() < 0.4)
+            for _ in range(letters)
+        ]
+        for rng in [random.Random(seed)]
+        for _ in range(samples)
+    ],
+    st.integers(0, 2**32),
+    st.integers(1, 12) | st.sampled_from([63, 64, 65, 130]),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.sampled_from([0.0, 0.2, 1.0]),
+)
+
+
+@given(many_ballots)
+def test_consensus_is_its_plain_definition_to_the_last_bit(
+    ballots: list[list[Vote]],
+) -> None:
+    ks = sizes(len(ballots))
+    counted = consensus(ballots, ks)
+    assert counted == {k: plain_consensus(ballots, k) for k in ks}
+
+
 def test_a_tie_is_shared_and_silence_has_no_vote() -> None:
     x, y, silent = ("x", True), ("y", False), (None, False)
-    assert vote([x, y]) == vote([y, x]) == 0.5
-    assert vote([x, silent, silent]) == 1.0
-    assert vote([y, y, x]) == 0.0
-    assert vote([silent]) == 0.0
+
+    def shared(*votes: Vote) -> float:
+        all_of_them = len(votes)
+        return consensus([[each] for each in votes], [all_of_them])[all_of_them][0]
+
+    assert shared(x, y) == shared(y, x) == 0.5
+    assert shared(x, silent, silent) == 1.0
+    assert shared(y, y, x) == 0.0
+    assert shared(silent) == 0.0
 
 
 @given(st.lists(ballots.map(lambda samples: [answers[0] for answers in samples]), max_size=5))
@@ -105,7 +158,7 @@ def test_one_sample_is_accuracy_solved_and_its_own_consensus(puzzles: list[list[
         [mark(i, j, answer, "x") for j, answer in enumerate(samples)]
         for i, samples in enumerate(puzzles)
     ]
-    at_1 = at_k(by_puzzle, 1)
+    (at_1,) = at_k(by_puzzle, [1])
     assert at_1.puzzles == len(puzzles)
     if puzzles:
         assert at_1.avg_accuracy is not None
@@ -117,11 +170,11 @@ def test_one_sample_is_accuracy_solved_and_its_own_consensus(puzzles: list[list[
 
 def test_puzzles_with_too_few_samples_are_left_out() -> None:
     by_puzzle = [[mark(0, 0, "x", "x")], [mark(1, 0, "y", "x"), mark(1, 1, "x", "x")]]
-    at_2 = at_k(by_puzzle, 2)
+    at_2, at_3 = at_k(by_puzzle, [2, 3])
     assert at_2.puzzles == 1
     assert at_2.pass_solved is not None
     assert at_2.pass_solved.value == 1.0
-    assert at_k(by_puzzle, 3).pass_solved is None
+    assert at_3.pass_solved is None
 
 
 def test_the_k_are_powers_of_two_and_the_samples() -> None:
