@@ -34,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +60,24 @@ GROUP = 512  # records that share an fsync
 
 # Runs
 
+shipped_book = cache(lambda: read_book(SHIPPED))
+shipped_set = cache(load_set)
+
 
 def write_board_runs(results: Path, runs: int) -> None:
-    """Write the runs that are not there yet; the shapes take turns."""
+    """Write the runs that are not there yet."""
     for number in range(runs):
-        puzzles, samples = SHAPES[number % len(SHAPES)]
-        puzzle_set = load_set(puzzles)
-        config = board_config(number, puzzle_set, samples)
+        config, puzzle_set = board_config(number)
         if not (results / config.run_name / "summary.json").exists():
             write(results, config, puzzle_set, number)
 
 
-def board_config(number: int, puzzle_set: PuzzleSet, samples: int) -> RunConfig:
-    """The configuration of a hosted model's run."""
-    entry = read_book(SHIPPED).find(MODEL)
+def board_config(number: int) -> tuple[RunConfig, PuzzleSet]:
+    """The configuration of a hosted model's run, and its puzzles; the shapes take turns."""
+    puzzles, samples = SHAPES[number % len(SHAPES)]
+    entry, puzzle_set = shipped_book().find(MODEL), shipped_set(puzzles)
     assert entry
-    return RunConfig(
+    config = RunConfig(
         variant=f"model-{number:03}",
         model=MODEL,
         puzzle_set=puzzle_set.name,
@@ -88,11 +91,15 @@ def board_config(number: int, puzzle_set: PuzzleSet, samples: int) -> RunConfig:
         served_as=("gpt-5-mini",),
         given=(),
     )
+    return config, puzzle_set
 
 
 def write_finished_run(results: Path, samples: int) -> str:
     """Write a complete run of `random` on `easy-test`; returns its name."""
-    options, puzzle_set = BenchOptions(puzzles="easy-test", samples=samples), load_set("easy-test")
+    options, puzzle_set = (
+        BenchOptions(puzzles="easy-test", samples=samples),
+        shipped_set("easy-test"),
+    )
     (model,) = resolve_all("random", options)
     config = configuration("random", model, options, puzzle_set)
     if not (results / config.run_name / "summary.json").exists():
@@ -168,12 +175,12 @@ def response(
 # Measurements
 
 
-def measured(arguments: list[str], cache: Path) -> dict[str, float]:
+def measured(arguments: list[str], cache_home: Path) -> dict[str, float]:
     """CPU seconds and peak bytes of this program with arguments, in a process of its own."""
     with tempfile.NamedTemporaryFile() as report:
         done = subprocess.run(
             [sys.executable, __file__, "--child", report.name, *arguments],
-            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+            env=os.environ | {"XDG_CACHE_HOME": str(cache_home)},
             capture_output=True,
             text=True,
             check=False,
@@ -231,8 +238,7 @@ def board(folder: Path, all_runs: Path, runs: int) -> dict[str, Any]:
         results = part / "results"
         results.mkdir()
         for number in range(runs):
-            puzzles, samples = SHAPES[number % len(SHAPES)]
-            run = board_config(number, load_set(puzzles), samples).run_name
+            run = board_config(number)[0].run_name
             (results / run).symlink_to(all_runs / run)
         command = ["leaderboard", "--results", str(results), "--board"]
         listing = ["results", "--results", str(results)]
@@ -256,12 +262,12 @@ def start(folder: Path, samples: int) -> dict[str, Any]:
     command = ["bench", "--models", "random", "--puzzles", "easy-test"]
     command += ["--samples", str(samples), "--results", str(results)]
     before = (results / run / "responses.jsonl").read_bytes()
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as home:
         figures = {
             "responses": samples * 256,
             "bytes": len(before),
-            "json": measured(["json", str(results)], Path(cache)),
-            "start": measured(command, Path(cache)),
+            "json": measured(["json", str(results)], Path(home)),
+            "start": measured(command, Path(home)),
         }
     if (results / run / "responses.jsonl").read_bytes() != before:
         raise AssertionError("the run was not complete")
