@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from places import PYTHONPATH, SCRIPTS
@@ -265,6 +266,34 @@ def test_what_is_not_a_checkpoint_is_told_in_one_line(quick: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be read"):
         restore(quick / "other" / "step-000001", Weights())
+
+
+@pytest.mark.parametrize(
+    "rng",
+    [
+        *(None, [], {}, {"python": None}, {"python": [3, [1], None], "torch": ""}),
+        {"python": [3, [0.5] * 625, None]},
+        {"python": [3, [10**30] * 625, None]},
+        {"python": [9, [1] * 625, None]},
+        {"torch": "00"},
+        {"torch": "00" * 5056},
+        {"torch": "xx"},
+        {"torch": 5},
+        {"gauss": "x"},
+        {"gauss": float("nan")},
+    ],
+)
+def test_a_damaged_random_state_is_one_line(quick: Path, rng: Any) -> None:
+    save_on(quick, 1)
+    path = quick / "step-000001" / STATE
+    state = json.loads(path.read_text())
+    if isinstance(rng, dict) and "gauss" in rng:
+        state["rng"]["python"][2] = rng["gauss"]
+    else:
+        state["rng"] = state["rng"] | rng if isinstance(rng, dict) and rng else rng
+    path.write_text(json.dumps(state))
+    with pytest.raises(UserError, match=r"rng cannot be restored.*remove step-000001"):
+        restore(path.parent.parent, Weights())
 
 
 def test_a_folder_that_the_trainer_did_not_write_is_no_checkpoint(tmp_path: Path) -> None:
