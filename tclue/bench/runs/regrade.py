@@ -15,7 +15,7 @@ from tclue.bench.records import FORMAT, Response, RunConfig, iter_responses, rea
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.run_numbers import read_numbers
-from tclue.bench.stats.summary import Summary, summarize
+from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
@@ -63,8 +63,7 @@ def regrade(response: Response, config: RunConfig, puzzle: Puzzle, grader: Grade
 
 def write_summary(folder: RunFolder) -> Summary:
     """Compute the summary of an open run, and write it."""
-    responses = iter_responses(folder.path, folder.config, texts=False)
-    summary = summarize(folder.config, responses)
+    summary = read_numbers(folder.path).summary
     folder.write_json("summary.json", asdict(summary))
     return summary
 

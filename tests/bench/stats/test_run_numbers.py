@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from board_runs import Answer, write_run
@@ -17,6 +18,7 @@ from places import ROOT
 
 from tclue.bench import records
 from tclue.bench.costs.price_book import SHIPPED, PriceBook, read_book
+from tclue.bench.records import RunConfig
 from tclue.bench.results import list_runs
 from tclue.bench.stats import cached, run_numbers
 from tclue.bench.stats.run_numbers import RunNumbers, read_numbers
@@ -39,9 +41,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter:
     calls: list[Path] = []
     parsing = records.iter_responses
 
-    def counting(folder: Path, **options: object) -> object:
+    def counting(folder: Path, config: RunConfig, **options: Any) -> object:
         calls.append(folder)
-        return parsing(folder, **options)  # type: ignore[arg-type]
+        return parsing(folder, config, **options)
 
     def since() -> int:
         number = len(calls)
