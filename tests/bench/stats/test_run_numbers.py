@@ -111,13 +111,13 @@ def accuracy(numbers: RunNumbers) -> float:
 def test_one_edited_byte_gives_the_new_number(reads: Counter, folder: Path) -> None:
     before = read_numbers(folder)
     stamp = (folder / "responses.jsonl").stat()
-    edit(folder, '"accuracy": 0.0', '"accuracy": 0.5')
+    edit(folder, '"cost_usd": 0.01', '"cost_usd": 0.02')
     # Neither the size nor the time of the file says so.
     os.utime(folder / "responses.jsonl", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     after = read_numbers(folder)
-    assert accuracy(after) > accuracy(before)
+    assert (after.summary.cost_usd or 0.0) > (before.summary.cost_usd or 0.0)
     assert reads() == 2
-    edit(folder, '"accuracy": 0.5', '"accuracy": 0.0')
+    edit(folder, '"cost_usd": 0.02', '"cost_usd": 0.01')
     assert read_numbers(folder) == before
     assert reads() == 0
 
