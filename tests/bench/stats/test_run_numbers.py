@@ -102,11 +102,6 @@ def test_a_board_from_the_cache_has_the_same_bytes(reads: Counter, tmp_path: Pat
     assert first == second
 
 
-def accuracy(numbers: RunNumbers) -> float:
-    assert numbers.summary.accuracy
-    return numbers.summary.accuracy.value
-
-
 @pytest.mark.usefixtures("cache")
 def test_one_edited_byte_gives_the_new_number(reads: Counter, folder: Path) -> None:
     before = read_numbers(folder)
