@@ -41,7 +41,7 @@ def main() -> None:
     """Fork a server for each caller, until this process is killed."""
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     # What is imported on the way is imported here, and not by each server.
     HFEngine(load(TINY), set(), 2).sample([SamplingRequest([1, 2], 2, seed=0)])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -70,7 +70,7 @@ def main() -> None:
 
 def load(weights: Path) -> Any:
     """The model of a checkpoint."""
-    return AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
 
 
 def serve(weights: Path, port: int) -> None:
