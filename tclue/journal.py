@@ -24,7 +24,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -54,6 +54,8 @@ class Journal:
         self._writer = ThreadPoolExecutor(1)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        # the write whose end `_flush` has not seen yet, and its lines
+        self._job: tuple[Future[tuple[int, OSError | None]], list[bytes]] | None = None
         # lines that could not be written, and whose task no longer waits for them
         self._unwritten: list[bytes] = []
 
@@ -125,8 +127,9 @@ class Journal:
             while self._queue:
                 group, self._queue = self._queue, []
                 lines = [line for line, _ in group]
-                loop = asyncio.get_running_loop()
-                done, failed = await loop.run_in_executor(self._writer, self.append, lines)
+                self._job = self._writer.submit(self.append, lines), lines
+                done, failed = await asyncio.wrap_future(self._job[0])
+                self._job = None
                 for number, (_, future) in enumerate(group):
                     if future.done():  # the task that added it was cancelled
                         self._unwritten += lines[number : number + 1] if number >= done else ()
@@ -161,6 +164,9 @@ class Journal:
         """Write the lines that are left; returns those that could not be written."""
         self._writer.shutdown()
         lines, self._queue = [line for line, _ in self._queue], []
+        if self._job:  # the tasks were cancelled meanwhile
+            job, group = self._job
+            lines, self._job = group[0 if job.cancelled() else job.result()[0] :] + lines, None
         done, _ = self.append(lines)
         return self._unwritten + lines[done:]
 

@@ -429,3 +429,52 @@ def test_absurd_numbers_are_refused_in_one_line(
     with pytest.raises(UserError, match=r"expected at most 1e\+12") as error:
         read_run(folder)
     assert "\n" not in str(error.value)
+
+
+def test_rescued_responses_are_added_once(finished: tuple[Path, Path, Path]) -> None:
+    puzzles, results, folder = finished
+    file = folder / "responses.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    rescued = folder / f"rescued-{folder.name[-8:]}-x.jsonl"
+    for grader in ("sound", "published"):  # another grader changes the lines
+        rescued.write_bytes(b"".join(lines))
+        file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+        bench("random", puzzles, results, grader=grader)
+        assert not rescued.exists()
+        assert len(the_run(results).responses) == len(lines)
+    rescued.write_bytes(b"".join(lines))  # again, although all are there
+    bench("random", puzzles, results)
+    assert len(the_run(results).responses) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("rescued-00000000-x.jsonl", b"", "it is of another run: move it into that run's folder"),
+        ("rescued-{}-x.jsonl", b'{"puzzle": 1', r"rescued-\w+-x\.jsonl, line 1: "),
+    ],
+)
+def test_a_rescued_file_that_is_not_of_the_run_is_refused(
+    finished: tuple[Path, Path, Path], name: str, text: bytes, told: str
+) -> None:
+    puzzles, results, folder = finished
+    rescued = folder / name.format(folder.name[-8:])
+    rescued.write_bytes(text)
+    with pytest.raises(UserError, match=told):
+        bench("random", puzzles, results)
+    assert rescued.read_bytes() == text
+
+
+def test_what_can_be_saved_nowhere_is_counted(
+    finished: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, results, folder = finished
+    count = len(the_run(results).responses)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tclue.journal.tempfile.mkstemp", full)
+    with pytest.raises(UserError, match=rf"was removed or replaced .*\. Lost: {count} responses$"):  # noqa: SIM117
+        with RunFolder(results, config(results)):
+            (folder / "responses.jsonl").unlink()

@@ -343,3 +343,31 @@ def test_a_folder_that_is_replaced_while_it_is_locked_is_refused(
     monkeypatch.setattr("tclue.journal.fcntl.flock", flock)
     with pytest.raises(UserError, match="folder: was removed or replaced just now"):
         locked(folder, "busy", "advice")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_write_that_fails_when_nobody_waits_any_more_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    journal, path = a_journal(tmp_path, LINES[:1])
+    removed(path)
+    real, begun, go_on = Journal.append, threading.Event(), threading.Event()
+
+    def late(self: Journal, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
+        begun.set()
+        go_on.wait(300)
+        return real(self, lines)
+
+    monkeypatch.setattr(Journal, "append", late)
+
+    async def run() -> list[bytes]:
+        task = asyncio.create_task(journal.add(LINES[1]))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        if waits:
+            await asyncio.sleep(0)
+        go_on.set()
+        return journal.drain()  # before the loop sees that the write has ended
+
+    assert asyncio.run(run()) == [LINES[1]]

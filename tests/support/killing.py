@@ -172,6 +172,8 @@ class Plan:
     torn: float = 0.25
     # seconds for a reply
     latency_s: float = 0.01
+    # whether replies are streamed
+    stream: bool = False
 
     @property
     def asked(self) -> int:
@@ -279,7 +281,8 @@ class Killer:
             "--concurrency": self._plan.slots,
             "--results": results,
         }
-        return ["bench", *(str(word) for option in options.items() for word in option)]
+        streamed = ["--stream"] * self._plan.stream
+        return ["bench", *streamed, *(str(word) for option in options.items() for word in option)]
 
     def _start_and_kill(self, commands: Commands, server: Server) -> int:
         """Start the command, and kill it at a random moment unless it ends; returns its code."""

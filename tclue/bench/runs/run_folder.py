@@ -27,7 +27,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -159,17 +158,23 @@ class RunFolder:
     def _take_up(self) -> bool:
         """Add the lines of rescued files that are not here yet. Returns whether there were any."""
         rescued = sorted(self.path.glob("rescued-*.jsonl"))
-        known = {sha256(line).digest() for line in self._journal.lines()} if rescued else set()
+
+        # Not the whole line: other prices or another grader may have changed it since.
+        def identity(response: Response) -> tuple[object, ...]:
+            return response.pair, response.at, response.latency_s, response.error
+
+        known = set(map(identity, iter_responses(self.path, texts=False) if rescued else ()))
         for path in rescued:
             if not path.name.startswith(self._rescued_name):
                 raise UserError(f"{path}: it is of another run: move it into that run's folder")
-            lines = [line + b"\n" for line in path.read_bytes().split(b"\n") if line]
-            for number, line in enumerate(lines, 1):
-                parse(Response, line, f"{path}, line {number}")
-            new = [line for line in lines if sha256(line).digest() not in known]
-            _, failed = self._journal.append(new)
+            new = {}
+            for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+                if line:
+                    new[identity(parse(Response, line, f"{path}, line {number}"))] = line + b"\n"
+            _, failed = self._journal.append([new[each] for each in new if each not in known])
             if failed:
                 raise failed
+            known |= new.keys()
             path.unlink()
         return bool(rescued)
 
@@ -223,12 +228,12 @@ class RunFolder:
         if not rescued:
             return
         if isinstance(error, Exception) and not isinstance(error, UserError):
-            error.add_note(rescued)  # shown below the traceback
+            error.add_note(rescued.removeprefix(". "))  # shown below the traceback
             return
         told = (
             error if isinstance(error, UserError) else f"{self._file}: cannot be written: {reason}"
         )
-        raise UserError(f"{told}. {rescued}") from error
+        raise UserError(f"{told}{rescued}") from error
 
     async def set_aside(self, responses: Sequence[Response]) -> None:
         """Write the records of requests that are about to be sent, should their replies be lost.
@@ -276,16 +281,14 @@ class RunFolder:
             # Earlier lines of a file that was emptied or edited in place are nowhere any more.
             lost = max(0, self._records - sum(1 for _ in self._journal.lines()))
             path, count = self._journal.rescue(lines, self._rescued_name, self._places())
-            told = f"{counted(count, 'response')} are in {path}"
+            told = f". Saved in {path}: {counted(count, 'response')}. "
             if path.parent != self.path.resolve():
                 folder, file = shlex.quote(str(self.path)), shlex.quote(str(path))
-                told += f": run `mkdir -p {folder} && mv {file} {folder}/` first"
-            told += ", and the same command adds them to the run"
+                told += f"Run `mkdir -p {folder} && mv {file} {folder}/` first. "
+            told += "The same command adds them to the run"
         except OSError:
-            lost += len(lines)
-        if lost:
-            told += f"{told and '; '}{counted(lost, 'response')} cannot be saved and are lost"
-        return failed.strerror, told
+            lost = len(lines) + (self._records if self._journal.orphaned else lost)
+        return failed.strerror, told + (f". Lost: {counted(lost, 'response')}" if lost else "")
 
     def _places(self) -> Iterator[Path]:
         """The folders for what cannot be written, the best first."""

@@ -423,7 +423,7 @@ def test_a_full_disk_loses_nothing_that_was_on_its_way(
 
     monkeypatch.setattr("tclue.journal.Journal.append", full)
     model = Scripted(always(Completion(text="A. x", finish_reason="stop", usage=Usage(1, 1))))
-    with pytest.raises(UserError, match=r"No space left on device.*\. 4 responses are in"):
+    with pytest.raises(UserError, match=r"No space left on device.*: 4 responses\. The same"):
         ask_all(model, path, tmp_path / "r")
     monkeypatch.undo()
     assert model.requests_sent == 4  # no more is sent
