@@ -163,7 +163,7 @@ class RunFolder:
         def identity(response: Response) -> tuple[object, ...]:
             return response.pair, response.at, response.latency_s, response.error
 
-        known = set(map(identity, iter_responses(self.path, texts=False) if rescued else ()))
+        known = set(map(identity, self.responses() if rescued else ()))
         for path in rescued:
             if not path.name.startswith(self._rescued_name):
                 raise UserError(f"{path}: it is of another run: move it into that run's folder")
