@@ -166,10 +166,12 @@ def check_grades(folders: Iterable[Path]) -> GradesChecked:
     Raises UserError if a run cannot be read.
     """
     texts, found, unchecked = 0, [], []
+    sets: dict[str, Mapping[str, Puzzle]] = {}  # to read each puzzle file once
     for folder in folders:
         config = read_config(folder)
         try:
-            puzzles = run_puzzles(config)
+            puzzles = sets.get(config.puzzle_sha256) or run_puzzles(config)
+            sets[config.puzzle_sha256] = puzzles
         except UserError as error:
             unchecked.append(str(error))
             continue
