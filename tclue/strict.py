@@ -213,7 +213,10 @@ def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
     elif fault_type == "too_few":
         expected = f"expected a list of {len(get_args(_kind_at(kind, path)))} values"
     elif fault_type in _EXPECTED:
-        limits = {k: v if v == LARGEST_SEED else f"{v:g}" for k, v in fault.get("ctx", {}).items()}
+        limits = {
+            name: f"{limit:g}" if isinstance(limit, float) or limit == LARGEST else limit
+            for name, limit in fault.get("ctx", {}).items()
+        }
         expected = f"expected {_EXPECTED[fault_type].format(**limits)}"
     else:
         expected = fault["msg"]
