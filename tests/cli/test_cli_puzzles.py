@@ -290,7 +290,7 @@ BAD: list[tuple[list[str], str, str]] = [
     (["check", "empty"], "", "empty: it holds no puzzle"),
     (["check", "torn"], "", "torn, line 2: not JSON: Unterminated string"),
     (["check", "list"], "", "list: not JSON: Expecting ',' delimiter"),
-    (["check", "deep"], "", "deep: not JSON: maximum recursion depth"),
+    (["check", "deep"], "", "deep: nested too deeply: expected JSON"),
     (["check", "half"], "", "half, line 1: the prompt has an unpaired surrogate"),
     (["check", "other"], "", 'other, line 1: expected an object with a text "prompt"'),
     (["check", "clue"], "", "made of the listed names"),
