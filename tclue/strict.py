@@ -214,7 +214,7 @@ def _describe_error(error: ValidationError, kind: Any, *outer: str) -> str:
         expected = f"expected a list of {len(get_args(_kind_at(kind, path)))} values"
     elif fault_type in _EXPECTED:
         limits = {
-            name: f"{limit:g}" if isinstance(limit, int | float) and limit < LARGEST_SEED else limit
+            name: f"{limit:g}" if isinstance(limit, float) or limit == LARGEST else limit
             for name, limit in fault.get("ctx", {}).items()
         }
         expected = f"expected {_EXPECTED[fault_type].format(**limits)}"

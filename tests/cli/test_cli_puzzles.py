@@ -326,7 +326,7 @@ BAD: list[tuple[list[str], str, str]] = [
     (["generate", "-n", "0"], "", "-n is 0: expected 1 or more"),
     (["generate", "-n", "-5", "-o", "out"], "", "-n is -5: expected 1 or more"),
     (["generate", "-j", "-1"], "", "-j is -1: expected 1 or more"),
-    (["generate", "--seed", "-1"], "", "--seed is -1: expected 0 to "),
+    (["generate", "--seed", "-1"], "", "--seed is -1: expected 0 to 92"),
     (["generate", "--difficulty", "hardest"], "", "'hardest' is unknown: expected one of easy"),
     (["generate", "--suspects", "1"], "", "suspects is 1: expected 2 or more"),
     (["generate", "--move-probability", "2"], "", "move_probability is 2.0: expected at most 1"),
