@@ -258,13 +258,11 @@ def iter_responses(
     texts: bool = True,
     grades: bool = True,
     puzzles: Mapping[str, Puzzle] | None = None,
-    digest: "hashlib._Hash | None" = None,
 ) -> Iterator[Response]:
     """Iterate over the responses of a run folder, as `read_run` reads them.
 
     `grades=False` accepts grades that contradict themselves, to grade the texts again. `puzzles`
     are those of the run by their ids. Only early formats need them, and only for a user's own file.
-    `digest` is updated with the bytes of each line, also with those of an incomplete last one.
     """
     path = folder / "responses.jsonl"
     if not path.exists():
@@ -272,8 +270,6 @@ def iter_responses(
     known = cache(lambda: puzzles or run_puzzles(config))
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if digest:
-                digest.update(line)
             if not line.endswith(b"\n"):
                 return
             where = f"{path}, line {number}"
