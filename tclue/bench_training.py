@@ -19,12 +19,13 @@ from typing import Any
 from tclue.bench.models.local import PREFIX
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.options import BenchOptions
+from tclue.bench.records import Run, read_run
 from tclue.bench.runs.run import run_models
 from tclue.bench.runs.run_progress import RunProgress
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.intervals import known_mean
-from tclue.bench.stats.run_numbers import numbers, read_tally
-from tclue.bench.stats.summary import Summary, Tally
+from tclue.bench.stats.run_numbers import read_numbers
+from tclue.bench.stats.summary import Summary
 from tclue.board import leaderboard
 from tclue.errors import UserError
 from tclue.trainers import ResponsePrice, TrainingRunManifest, read_manifest
@@ -176,10 +177,10 @@ def _check_base(manifest: TrainingRunManifest, options: BenchOptions) -> None:
 
 
 def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
-    before, after = (read_tally(results / summary.run) for summary in (base, trained))
-    difference = compare(numbers(after), numbers(before)).accuracy
-    base_share, base_accuracy = _in_format(before)
-    trained_share, trained_accuracy = _in_format(after)
+    before, after = (results / summary.run for summary in (base, trained))
+    difference = compare(read_numbers(after), read_numbers(before)).accuracy
+    base_share, base_accuracy = _in_format(read_run(before, texts=False))
+    trained_share, trained_accuracy = _in_format(read_run(after, texts=False))
     return GainOverBase(
         base_accuracy=difference.second,
         trained_accuracy=difference.first,
@@ -197,8 +198,8 @@ def _gain(results: Path, base: Summary, trained: Summary) -> GainOverBase:
     )
 
 
-def _in_format(run: Tally) -> tuple[float, float | None]:
+def _in_format(run: Run) -> tuple[float, float | None]:
     """The share of scored responses that answer every question, and the mean accuracy of these."""
-    grades = [response.grade for response in run.scored if response.grade]
+    grades = [response.grade for response in run.final() if response.grade]
     in_format = [grade for grade in grades if None not in grade.answers.values()]
     return len(in_format) / len(grades), known_mean([grade.accuracy for grade in in_format])

@@ -4,13 +4,12 @@ Early records lack the letters that are right, the accuracy on the main question
 that follows from the puzzle and the text, so an early record is graded again while it is read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.splits import find_recorded
 
 BUILT_IN = ("random", "solver")
 
@@ -38,37 +37,19 @@ def is_early(record: Any) -> bool:
     return isinstance(grade, dict) and not {"right", "main_accuracy"} <= grade.keys()
 
 
-class Completer:
-    """Fills in early records of one run."""
+def completed(
+    record: Mapping[str, Any],
+    puzzles: Mapping[str, Puzzle],
+    grader: Grader,
+    key: Callable[[str, int], str],
+    where: str,
+) -> dict[str, Any]:
+    """An early record with its grade and its key. Raises UserError if that is impossible.
 
-    def __init__(
-        self,
-        puzzle_set: str,
-        sha256: str,
-        grader: Grader,
-        key: Callable[[str, int], str],
-        puzzles: Sequence[Puzzle] | None = None,
-    ) -> None:
-        """`puzzles` are those of the run; by default they are looked up by name and SHA-256."""
-        self._set, self._sha256, self._puzzles = puzzle_set, sha256, puzzles
-        self._grader, self._key = grader, key
-        self._by_id: dict[str, Puzzle] | None = None
-
-    def complete(self, record: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The record with its grade and its key. Raises UserError if its puzzle is not at hand."""
-        if self._by_id is None:
-            self._by_id = {puzzle.id: puzzle for puzzle in self._puzzles or self._look_up(where)}
-        puzzle = self._by_id.get(str(record.get("puzzle")))
-        text, sample = record.get("text"), record.get("sample")
-        if puzzle is None or not isinstance(text, str) or not isinstance(sample, int):
-            raise UserError(f"{where}: expected a text for a puzzle of {self._set}")
-        grade = vars(self._grader.grade(puzzle, text))
-        return {**record, "grade": grade, "key": self._key(puzzle.prompt, sample)}
-
-    def _look_up(self, where: str) -> Sequence[Puzzle]:
-        if found := find_recorded(self._set, self._sha256):
-            return found.puzzles
-        raise UserError(
-            f"{where}: a record of an early format, which is completed from its puzzle, and the "
-            f"puzzles {self._set} are not at hand: run `tclue regrade RUN --puzzles FILE`"
-        )
+    `puzzles` are those of the run, by their ids.
+    """
+    puzzle = puzzles.get(str(record.get("puzzle")))
+    text, sample = record.get("text"), record.get("sample")
+    if puzzle is None or not isinstance(text, str) or not isinstance(sample, int):
+        raise UserError(f"{where}: expected a text for a puzzle of this run")
+    return {**record, "grade": vars(grader.grade(puzzle, text)), "key": key(puzzle.prompt, sample)}

@@ -12,18 +12,19 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from tclue.bench.costs.cost import Usage
 from tclue.bench.models.model import ModelSettings
-from tclue.bench.older_formats import Completer, config_of_format_1, is_early
+from tclue.bench.older_formats import completed, config_of_format_1, is_early
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade, grader
 from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import find_recorded, load_set
 from tclue.strict import (
     STRICT,
     Count,
@@ -256,34 +257,24 @@ def iter_responses(
     *,
     texts: bool = True,
     grades: bool = True,
-    puzzles: Sequence[Puzzle] | None = None,
-    digest: "hashlib._Hash | None" = None,
+    puzzles: Mapping[str, Puzzle] | None = None,
 ) -> Iterator[Response]:
     """Iterate over the responses of a run folder, as `read_run` reads them.
 
     `grades=False` accepts grades that contradict themselves, to grade the texts again. `puzzles`
-    are those of the run. Only early formats need them, and only for a user's own file.
-    `digest` is updated with the bytes of each line, also with those of an incomplete last one.
+    are those of the run by their ids. Only early formats need them, and only for a user's own file.
     """
     path = folder / "responses.jsonl"
     if not path.exists():
         return
-    completer = Completer(
-        config.puzzle_set,
-        config.puzzle_sha256,
-        grader(config.grader),
-        config.response_key(),
-        puzzles,
-    )
+    known = cache(lambda: puzzles or run_puzzles(config))
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if digest:
-                digest.update(line)
             if not line.endswith(b"\n"):
                 return
             where = f"{path}, line {number}"
             try:
-                response = _read_line(line, where, completer)
+                response = _read_line(line, where, config, known)
                 if grades and response.grade and (wrong := wrong_grade(response.grade)):
                     raise UserError(f"{where}: {wrong}")
             except UserError as error:
@@ -292,13 +283,36 @@ def iter_responses(
             yield response if texts else _without_texts(response)
 
 
-def _read_line(line: bytes, where: str, completer: Completer) -> Response:
+def run_puzzles(config: RunConfig, source: str | None = None) -> dict[str, Puzzle]:
+    """id -> puzzle, of a run, by default of the set that its records name.
+
+    Raises UserError if the set is not at hand, or if `source` is another set or file.
+    """
+    found = load_set(source) if source else find_recorded(config.puzzle_set, config.puzzle_sha256)
+    if found is None:
+        raise UserError(
+            f"{config.run_name}: its puzzles, {config.puzzle_set}, are not at hand: run "
+            "`tclue regrade RUN --puzzles FILE`"
+        )
+    if found.sha256 != config.puzzle_sha256:
+        raise UserError(
+            f"--puzzles {source}: not the puzzles of {config.run_name}: expected a file with the "
+            f"SHA-256 {config.puzzle_sha256}"
+        )
+    return {puzzle.id: puzzle for puzzle in found.puzzles}
+
+
+def _read_line(
+    line: bytes, where: str, config: RunConfig, puzzles: Callable[[], Mapping[str, Puzzle]]
+) -> Response:
     try:
         return parse(Response, line, where)
     except UserError:
         if not is_early(record := parse_json(line, where)):
             raise
-        return read(Response, completer.complete(record, where), where)
+        key = config.response_key()
+        record = completed(record, puzzles(), grader(config.grader), key, where)
+        return read(Response, record, where)
 
 
 def wrong_grade(grade: Grade) -> str | None:

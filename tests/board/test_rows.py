@@ -15,7 +15,8 @@ from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.records import RunConfig
 from tclue.bench.stats.intervals import Estimate
-from tclue.bench.stats.summary import Scores, summarize
+from tclue.bench.stats.summary import Scores, tally
+from tclue.bench.stats.summary import summary as summary_of
 from tclue.board.leaderboard import paths
 from tclue.board.rows import Row, ranked
 from tclue.errors import UserError
@@ -121,7 +122,7 @@ CONFIG = RunConfig(
 def row(number: int, accuracy: float, cost_usd: float | None, failed: int, missing: int) -> Row:
     config = replace(CONFIG, variant=f"m{number}")
     summary = replace(
-        summarize(config, []),
+        summary_of(tally(config, [])),
         responses=100 - failed - missing,
         accuracy=Estimate(accuracy, accuracy, accuracy),
         cost_usd=cost_usd,

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from tclue.bench.costs.cost import cost_parts
 from tclue.bench.models.failures import ending
-from tclue.bench.records import FORMAT, Response, RunConfig, iter_responses, read_config
+from tclue.bench.records import (
+    FORMAT,
+    Response,
+    RunConfig,
+    iter_responses,
+    read_config,
+    run_puzzles,
+)
 from tclue.bench.runs.run_folder import RunFolder
 from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.run_numbers import read_numbers
@@ -19,7 +26,6 @@ from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.splits import find_recorded, load_set
 from tclue.text import counted
 
 MOST_SHOWN = 5
@@ -68,47 +74,28 @@ def write_summary(folder: RunFolder) -> Summary:
     return summary
 
 
-def regrade_all(folder: RunFolder, config: RunConfig, puzzles: Mapping[str, Puzzle]) -> int:
+def regrade_all(folder: RunFolder, config: RunConfig) -> int:
     """Rewrite an open run with the prices and the grader of a configuration.
 
     Returns the number of responses with another grade or outcome. Raises UserError if a response is
-    of a puzzle that is not among `puzzles`.
+    of a puzzle that is not among those with which the run was opened.
     """
     new_grader, changed = grader(config.grader), 0
 
     def updated() -> Iterator[Response]:
         nonlocal changed
         for old in folder.responses(texts=True):
-            if old.puzzle not in puzzles:
+            if old.puzzle not in folder.puzzles:
                 raise UserError(
                     f"{folder.path / 'responses.jsonl'}: {old.puzzle} is not a puzzle of "
                     f"{config.puzzle_set}: remove its lines"
                 )
-            new = regrade(old, config, puzzles[old.puzzle], new_grader)
+            new = regrade(old, config, folder.puzzles[old.puzzle], new_grader)
             changed += (old.grade, old.outcome) != (new.grade, new.outcome)
             yield new
 
     folder.rewrite(replace(config, format=FORMAT), updated())
     return changed
-
-
-def run_puzzles(config: RunConfig, source: str | None = None) -> dict[str, Puzzle]:
-    """id -> puzzle, of a run, by default of the set that its records name.
-
-    Raises UserError if the set is not at hand, or if `source` is another set or file.
-    """
-    found = load_set(source) if source else find_recorded(config.puzzle_set, config.puzzle_sha256)
-    if found is None:
-        raise UserError(
-            f"{config.run_name}: its puzzles, {config.puzzle_set}, are not at hand: expected "
-            "--puzzles FILE"
-        )
-    if found.sha256 != config.puzzle_sha256:
-        raise UserError(
-            f"--puzzles {source}: not the puzzles of {config.run_name}: expected a file with the "
-            f"SHA-256 {config.puzzle_sha256}"
-        )
-    return {puzzle.id: puzzle for puzzle in found.puzzles}
 
 
 def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = None) -> Regraded:
@@ -119,14 +106,14 @@ def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = Non
     """
     config = read_config(folder)
     new_grader = grader(name or config.grader)
-    by_id = run_puzzles(config, puzzles)
+    asked = run_puzzles(config, puzzles)
     try:
         before = read_numbers(folder).summary.accuracy
     except UserError:
         before = None  # for example, grades that contradict themselves
-    with RunFolder(folder.parent, config, list(by_id.values())) as opened:
+    with RunFolder(folder.parent, config, asked) as opened:
         updated = replace(opened.config, grader=new_grader.name, grader_version=new_grader.version)
-        changed = regrade_all(opened, updated, by_id)
+        changed = regrade_all(opened, updated)
         after = write_summary(opened)
     return Regraded(
         opened.path.name,

@@ -125,6 +125,7 @@ class _Command:
         progress: RunProgress | None,
     ) -> None:
         self._runs, self._puzzles, self._options = runs, puzzles, options
+        self._by_id = {puzzle.id: puzzle for puzzle in puzzles}
         self._progress = progress or RunProgress(sys.stderr)
         self._budget = self._make_budget()
         self._executor: RunExecutor | None = None
@@ -140,7 +141,7 @@ class _Command:
         for _, config in self._runs:
             folder, prices = existing_folder(self._options.results, config), config.prices
             if (folder / "run.json").exists():
-                with RunFolder(self._options.results, config, self._puzzles) as opened:
+                with RunFolder(self._options.results, config, self._by_id) as opened:
                     prices = _recounted(opened.config, config).prices
                     spent += sum(map(spent_usd, opened.responses()))
             if not prices.known:
@@ -169,7 +170,7 @@ class _Command:
         stops: list[str] = []
         with self._interrupt_handler():
             for model, config in self._runs:
-                with RunFolder(self._options.results, config, self._puzzles) as folder:
+                with RunFolder(self._options.results, config, self._by_id) as folder:
                     summary, stop = await self._run(model, config, folder, deadline_s)
                 if self.interrupted:
                     return summaries
@@ -184,7 +185,7 @@ class _Command:
         self, model: Model, config: RunConfig, folder: RunFolder, deadline_s: float
     ) -> tuple[Summary, str | None]:
         """Run one model. Returns its summary, and the reason if it stopped early, else None."""
-        _recount(folder, config, self._puzzles)
+        _recount(folder, config)
         puzzles, samples = self._puzzles[: self._pilot], 1 if self._pilot else None
         executor = RunExecutor(
             model, folder, puzzles, self._progress, self._budget, deadline_s, samples
@@ -256,12 +257,12 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
     return replace(recorded, grader=name, grader_version=grader(name).version)
 
 
-def _recount(folder: RunFolder, config: RunConfig, puzzles: Sequence[Puzzle]) -> None:
+def _recount(folder: RunFolder, config: RunConfig) -> None:
     """Bring an existing run to today's format and grader, and to the prices given now, if any."""
     updated, now = _recounted(folder.config, config), folder.config
     by_other_grader = folder.graders - {(updated.grader, updated.grader_version)}
     if by_other_grader or updated.prices != now.prices or now.format == 1:
-        regrade_all(folder, updated, {puzzle.id: puzzle for puzzle in puzzles})
+        regrade_all(folder, updated)
     elif (updated.grader_version, now.format) != (now.grader_version, FORMAT):
         folder.amend(grader_version=updated.grader_version, format=FORMAT)
 

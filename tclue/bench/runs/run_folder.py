@@ -78,16 +78,16 @@ class RunFolder:
     """A run folder that is open for writing: a context manager that holds the folder's lock."""
 
     def __init__(
-        self, results: Path, config: RunConfig, puzzles: Sequence[Puzzle] | None = None
+        self, results: Path, config: RunConfig, puzzles: Mapping[str, Puzzle] | None = None
     ) -> None:
         """Create the folder of a configuration, or open the existing one.
 
-        A folder of format 1 gets the name that it would have now. `puzzles` are those of the run;
-        early records are completed from them. Raises UserError, and changes nothing, if another
-        process writes the folder, if it has another format or another run, or if it cannot be read
-        or written.
+        A folder of format 1 gets the name that it would have now. `puzzles` are those of the run by
+        their ids; early records are completed from them. Raises UserError, and changes nothing, if
+        another process writes the folder, if it has another format or another run, or if it cannot
+        be read or written.
         """
-        self.path, self._puzzles = results / config.run_name, puzzles
+        self.path, self.puzzles = results / config.run_name, puzzles or {}
         with _one_line_errors(self.path):
             if (existing := existing_folder(results, config)) != self.path:
                 existing.rename(self.path)
@@ -152,7 +152,7 @@ class RunFolder:
     def responses(self, *, texts: bool = False) -> Iterator[Response]:
         """The recorded responses, also those whose grades contradict themselves."""
         return iter_responses(
-            self.path, self.config, texts=texts, grades=False, puzzles=self._puzzles
+            self.path, self.config, texts=texts, grades=False, puzzles=self.puzzles
         )
 
     def _take_up(self) -> bool:

@@ -12,11 +12,14 @@
 """
 
 import math
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 CONFIDENCE = 0.95
+# of at least one value; the sum is exact, so their order has no influence
+mean = statistics.fmean
 
 
 @dataclass(frozen=True)
@@ -28,27 +31,10 @@ class Estimate:
     high: float
 
 
-def mean(values: Iterable[float]) -> float:
-    """The mean of at least one value. It does not depend on their order."""
-    values = list(values)
-    return math.fsum(values) / len(values)
-
-
 def known_mean(values: Sequence[float | None]) -> float | None:
     """The mean; None if there is no value, or if one is unknown."""
     known = [value for value in values if value is not None]
     return mean(known) if known and len(known) == len(values) else None
-
-
-def quantile(values: Sequence[float], share: float) -> float | None:
-    """The quantile of values at a share, by linear interpolation; None without values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:

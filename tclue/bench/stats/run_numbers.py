@@ -12,7 +12,7 @@ from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import Entry, PriceBook
 from tclue.bench.records import Response, RunConfig, iter_responses, read_config
 from tclue.bench.stats.cached import entry_name, load, save
-from tclue.bench.stats.summary import Scores, Summary, Tally, puzzle_scores, summary, tally
+from tclue.bench.stats.summary import Scores, Summary, scores, summary, tally
 from tclue.errors import UserError
 from tclue.strict import STRICT
 
@@ -37,51 +37,35 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     They come from the cache if it has those of the same records, prices and program. Raises
     UserError, naming the file and the line, if no run writes such records.
     """
-
-    def name(config: RunConfig, records: "hashlib._Hash") -> str:
-        price = repr(_entry(config, book))
-        return entry_name(folder.name, config.to_dict(), price, records.hexdigest())
-
-    if kept := load(RunNumbers, name(read_config(folder), _records_digest(folder))):
+    name = _entry_name(folder, config := read_config(folder), book)
+    if kept := load(RunNumbers, name):
         return kept
-    # The file may grow meanwhile: the name is that of the bytes which the numbers are from.
-    digest = hashlib.sha256()
-    found = numbers(read_tally(folder, book, digest))
-    save(name(found.config, digest), found)
+    prices = entry.prices if (entry := _entry(config, book)) else None
+    reprice = (lambda response: repriced(response.usage, prices)) if prices else None
+    responses = iter_responses(folder, config, texts=False)
+    run = tally(config, checked(folder, config, responses), reprice)
+    by_puzzle = {puzzle: scores(responses) for puzzle, responses in run.by_puzzle().items()}
+    found = RunNumbers(config, summary(run), by_puzzle, run.day)
+    # Records that change while they are read are not kept, because it is unknown what was read.
+    if _entry_name(folder, read_config(folder), book) == name:
+        save(name, found)
     return found
 
 
-def numbers(run: Tally) -> RunNumbers:
-    """The numbers of a run from its tally."""
-    return RunNumbers(run.config, summary(run), puzzle_scores(run), run.day)
-
-
-def read_tally(
-    folder: Path, book: PriceBook | None = None, digest: "hashlib._Hash | None" = None
-) -> Tally:
-    """Read and check a run's records, and keep what its numbers are computed from.
-
-    Raises UserError, naming the file and the line, if no run writes such records.
-    """
-    config = read_config(folder)
-    prices = entry.prices if (entry := _entry(config, book)) else None
-    reprice = (lambda response: repriced(response.usage, prices)) if prices else None
-    responses = iter_responses(folder, config, texts=False, digest=digest)
-    return tally(config, checked(folder, config, responses), reprice)
+def _entry_name(folder: Path, config: RunConfig, book: PriceBook | None) -> str:
+    """The name in the cache of the numbers that these records and prices give."""
+    path, records = folder / "responses.jsonl", hashlib.sha256()
+    if path.exists():  # a run may have no responses so far
+        with path.open("rb") as file:
+            records = hashlib.file_digest(file, "sha256")
+    price = repr(_entry(config, book))
+    return entry_name(folder.name, config.to_dict(), price, records.hexdigest())
 
 
 def _entry(config: RunConfig, book: PriceBook | None) -> Entry | None:
     """The book's entry for a run's model; it has no price for a user's own server."""
     hosted = config.request.get("model") if not config.api_base else None
     return book.find(hosted) if book and hosted else None
-
-
-def _records_digest(folder: Path) -> "hashlib._Hash":
-    path = folder / "responses.jsonl"
-    if not path.exists():
-        return hashlib.sha256()  # a run without responses so far
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256")
 
 
 def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> Iterator[Response]:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple, get_args
 
+import numpy as np
+
 from tclue.bench.costs.cost import Usage, agreement
 from tclue.bench.models.registry import is_served_as
 from tclue.bench.records import Outcome, Response, RunConfig
@@ -29,7 +31,6 @@ from tclue.bench.stats.intervals import (
     known_mean,
     mean,
     mean_interval,
-    quantile,
     rate_interval,
 )
 from tclue.puzzle.puzzle import BANDS, band
@@ -105,11 +106,6 @@ class Scores(NamedTuple):
 
     accuracy: float
     solved: float
-
-
-def puzzle_scores(tally: Tally) -> Mapping[str, Scores]:
-    """puzzle -> the means over its scored samples."""
-    return {puzzle: scores(responses) for puzzle, responses in tally.by_puzzle().items()}
 
 
 def scores(responses: Iterable[Response]) -> Scores:
@@ -192,11 +188,6 @@ class Summary:
     notes: tuple[str, ...]
 
 
-def summarize(config: RunConfig, responses: Iterable[Response]) -> Summary:
-    """The summary of a run's records."""
-    return summary(tally(config, responses))
-
-
 def summary(run: Tally) -> Summary:
     """The summary of a run from its tally."""
     config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
@@ -208,6 +199,8 @@ def summary(run: Tally) -> Summary:
     accuracy, solved = _estimates(by_puzzle)
     main_accuracy, main_solved = _main_estimates(by_puzzle)
     cost_usd = known_mean([each.cost_usd for each in scored])
+    seconds = [each.latency_s for each in scored]
+    median_s, p95_s = np.quantile(seconds, (0.5, 0.95)).tolist() if seconds else (None, None)
     ids = Counter(sorted(each.model_id for each in scored if each.model_id))
     return Summary(
         run=config.run_name,
@@ -236,8 +229,8 @@ def summary(run: Tally) -> Summary:
         completion_tokens=known_mean([usage.completion_tokens for usage in usages]),
         reasoning_tokens=known_mean([usage.reasoning_tokens for usage in usages]),
         answer_tokens=known_mean([_answer_tokens(usage) for usage in usages]),
-        latency_median_s=quantile([each.latency_s for each in scored], 0.5),
-        latency_p95_s=quantile([each.latency_s for each in scored], 0.95),
+        latency_median_s=median_s,
+        latency_p95_s=p95_s,
         cost_usd=cost_usd,
         total_cost_usd=None if cost_usd is None else cost_usd * len(scored) + run.failed_usd,
         unpriced=sum(each.cost_usd is None for each in scored),

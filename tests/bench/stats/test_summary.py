@@ -1,12 +1,11 @@
 """Statistics: intervals against known values, their coverage, and the order of records."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-import numpy
 import pytest
 from bench_support import bench, the_run, write_puzzles
 from board_runs import Answer, write_run
@@ -15,17 +14,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.records import Response, read_run
+from tclue.bench.records import Response, RunConfig, read_run
 from tclue.bench.stats.intervals import (
     Estimate,
     known_mean,
     mean_interval,
-    quantile,
     rate_interval,
     t_inside,
     t_quantile,
 )
-from tclue.bench.stats.summary import Summary, summarize
+from tclue.bench.stats.summary import Summary, tally
+from tclue.bench.stats.summary import summary as summary_of
 from tclue.board import terminal
 from tclue.puzzle.puzzle import band
 from tclue.puzzle.wording import MAIN_TOPICS as MAIN
@@ -54,12 +53,6 @@ def test_t_as_in_the_tables(freedom: int, table: float) -> None:
 @given(st.floats(0, 50), st.integers(1, 400))
 def test_t_as_scipy_has_it(t: float, freedom: int) -> None:
     assert t_inside(t, freedom) == pytest.approx(1 - 2 * stats.t.sf(t, freedom), abs=1e-9)
-
-
-@given(st.lists(st.floats(0, 1e4), min_size=1, max_size=30), st.sampled_from([0.0, 0.5, 0.95, 1.0]))
-def test_quantiles_as_numpy_has_them(values: list[float], share: float) -> None:
-    assert quantile(values, share) == pytest.approx(float(numpy.quantile(values, share)))
-    assert quantile([], share) is None
 
 
 def test_t_nears_the_normal_quantile() -> None:
@@ -118,6 +111,10 @@ def test_an_unknown_value_makes_the_mean_unknown() -> None:
     assert known_mean([]) is None
 
 
+def summarized(config: RunConfig, responses: Iterable[Response]) -> Summary:
+    return summary_of(tally(config, responses))
+
+
 def test_more_samples_of_the_same_are_no_new_evidence(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -127,9 +124,9 @@ def test_more_samples_of_the_same_are_no_new_evidence(
     run = the_run(folder / "results")
     once = [response for response in run.responses if response.sample == 0]
     config = replace(run.config, samples=1)
-    single = summarize(config, once)
+    single = summarized(config, once)
     again = [replace(response, sample=1) for response in once]
-    double = summarize(run.config, [*once, *again])
+    double = summarized(run.config, [*once, *again])
     assert (double.puzzles, double.responses) == (5, 10)
     assert double.accuracy == single.accuracy
     assert double.solved == single.solved
@@ -144,7 +141,7 @@ def test_a_summary_does_not_depend_on_the_order_of_records(
     run = the_run(folder / "results")
     shuffled = list(run.responses)
     random.Random(1).shuffle(shuffled)
-    assert summarize(run.config, shuffled) == summarize(run.config, run.responses)
+    assert summarized(run.config, shuffled) == summarized(run.config, run.responses)
 
 
 def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -155,7 +152,7 @@ def test_failures_are_counted_and_not_scored(tmp_path_factory: pytest.TempPathFa
     first, second, *rest = run.responses
     failed = replace(first, outcome="failed", grade=None, cost_usd=None, error="no reply")
     retried = replace(second, outcome="failed", grade=None, cost_usd=None, error="no reply")
-    summary = summarize(run.config, [failed, retried, second, *rest[:1]])
+    summary = summarized(run.config, [failed, retried, second, *rest[:1]])
     assert (summary.puzzles, summary.responses, summary.missing, summary.failed_attempts) == (
         2,
         2,
@@ -177,10 +174,10 @@ def test_what_failed_and_was_paid_for_is_in_the_bill(
     first, second = run.responses
     # A reply without any text, say: it says what it cost, and was asked for again.
     empty = replace(second, outcome="failed", grade=None, cost_usd=0.125, error="no text")
-    summary = summarize(run.config, [first, empty, second])
+    summary = summarized(run.config, [first, empty, second])
     assert (summary.cost_usd, summary.total_cost_usd) == (0.375, 0.875)
     unpriced = replace(empty, cost_usd=None, at_most_usd=0.0625)
-    terminal.show_summaries([summarize(run.config, [first, empty, unpriced, second])])
+    terminal.show_summaries([summarized(run.config, [first, empty, unpriced, second])])
     output = capsys.readouterr().out
     assert "model: $0.88 in all" in output
     assert "model: at most $0.062 more, for requests whose cost is unknown" in output
@@ -190,7 +187,7 @@ def summed(folder: Path) -> Summary:
     """A run's summary, of records that come one at a time."""
     run = read_run(folder)
     records: Iterator[Response] = iter(run.responses)
-    return summarize(run.config, records)
+    return summarized(run.config, records)
 
 
 def test_the_main_questions_alone(tmp_path: Path) -> None:
@@ -206,7 +203,7 @@ def test_the_main_questions_alone(tmp_path: Path) -> None:
         rights = [[answers[k] == solution[k] for k in main] for answers in answer_sets]
         shares.append(fmean(fmean(right) for right in rights))
         solved.append(fmean(all(right) for right in rights))
-    summary = summarize(run.config, run.responses)
+    summary = summarized(run.config, run.responses)
     assert summary.main_accuracy == mean_interval(shares)
     assert summary.main_solved == rate_interval(solved)
     assert summary.main_accuracy != summary.accuracy
@@ -215,7 +212,7 @@ def test_the_main_questions_alone(tmp_path: Path) -> None:
 def test_by_difficulty(tmp_path: Path) -> None:
     puzzles, loaded = write_puzzles(tmp_path, 6)
     bench("solver", puzzles, tmp_path / "results")
-    summary = summarize(
+    summary = summarized(
         the_run(tmp_path / "results").config, the_run(tmp_path / "results").responses
     )
     assert [(g.split, g.name, g.puzzles) for g in summary.by_difficulty] == [
