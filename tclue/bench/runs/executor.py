@@ -156,6 +156,7 @@ class RunExecutor:
         finally:
             timer.cancel()
             self._progress.stop()
+            await self._model.aclose()
         if self._write_error:
             raise UserError(f"{self._write_error}{self._folder.rescue(self._unwritten)}")
         if self._fault:
