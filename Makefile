@@ -1,17 +1,18 @@
-# You need Python 3.11 or newer, git and make. Everything is installed into .venv in this folder. Two
-# targets create another environment: `make check-package` creates .venv-package, and `make test-vllm`
-# .venv-vllm (2.5 GB; Linux on x86-64).
+# You need Python 3.11 or newer, git and make. Everything is installed into .venv in this folder. Three
+# targets create another environment: `make check-package` creates .venv-package, `make audit` .venv-audit,
+# and `make test-vllm` .venv-vllm (2.5 GB; Linux on x86-64).
 #
 #   make demo
 #   make quick
 #   PYTHON=python3.12 make test             another interpreter
 #   TORCH=torch==2.13.0 make test           another build of torch, here with CUDA
+#   LOCK=no make test                       the newest versions that pyproject.toml allows
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo quick test check-package test-wheel test-vllm soak prove lint board install
+.PHONY: help demo quick test check-package test-wheel test-vllm soak prove lint board install lock audit
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -52,8 +53,14 @@ lint: $(INSTALLED)  ## style and types
 board: $(INSTALLED)  ## leaderboards/, from what is in results/
 	$(BIN)/tclue leaderboard
 
-install: $(INSTALLED)  ## the environment that the others use
+install: $(INSTALLED)  ## the environment that the others use, from requirements/*.lock
 
-$(INSTALLED): pyproject.toml scripts/install.sh scripts/install_torch.sh
+lock:  ## writes requirements/*.lock anew, where pyproject.toml asks for it; UPGRADE=1 for the newest
+	scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+audit:  ## known vulnerabilities of the locked packages; says so if the service cannot be reached
+	scripts/audit.py
+
+$(INSTALLED): pyproject.toml $(wildcard requirements/*.lock) scripts/install.sh scripts/install_torch.sh
 	scripts/install.sh $(VENV)
 	touch $@

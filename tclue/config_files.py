@@ -43,10 +43,7 @@ def decode(data: bytes, where: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without a byte order mark, and with line feeds alone as line breaks.
-
-    So a text that passed through another system's editor is the same text.
-    """
+    """The text without a byte order mark, and with line feeds alone as line breaks."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -175,10 +175,9 @@ class Puzzle:
 
 
 def read_records(path: Path, noun: str) -> Iterator[tuple[int, str, Any]]:
-    """The values of a file of JSON Lines, or of one JSON list: number, place in the file, value.
+    """The values of a file of JSON Lines or of one JSON list: number, place in the file, value.
 
-    Raises UserError, which names the file and the line (or the `noun` of that number in the list),
-    if it is not JSON, and if there is no value.
+    Raises UserError, which names the place, if it is not JSON, and if there is no value.
     """
     text, found = read_text(path), False
     if text.lstrip().startswith("["):
@@ -200,7 +199,7 @@ def read_puzzles(path: Path) -> list[Puzzle]:
 
     A file may hold a prompt more than once. Each copy is a separate puzzle, with its number in the
     file added to its id. Raises UserError, which names the file and the line (or the place in the
-    list), also if two puzzles with different prompts have the same id.
+    list), also for an id with two prompts.
     """
     puzzles: dict[str, Puzzle] = {}
     places: dict[str, str] = {}

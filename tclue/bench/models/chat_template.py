@@ -24,8 +24,9 @@ from typing import Any
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
-# transformers' warnings that a checkpoint may be read wrongly; `loading` checks its weights.
-_TOLD = re.compile("incorrect regex pattern|rope_parameters|quantization type")
+# Warnings that nobody needs: `loading` reports weights itself, and torchao's kernels are not used.
+_KNOWN = re.compile(" LOAD REPORT|^Skipping import of cpp extensions")
+_told: set[str] = set()  # the warnings since something was last loaded
 _TAGS = "(?i:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
 _CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
 # Patterns of the marks that open and close reasoning.
@@ -165,17 +166,23 @@ def check_hub_name(name: str, shown_name: str) -> None:
         )
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    text, told = record.getMessage(), len(_told)
+    _told.add(text)
+    return len(_told) > told and not _KNOWN.search(text)
+
+
 def import_transformers_quietly() -> Any:
-    """Import transformers, without its progress bars and most of its warnings."""
+    """Import transformers, without its progress bars, and with each of its warnings once."""
     # Otherwise a thread asks the hub to convert weights that are not safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    # transformers imports torchao if it is installed, which warns if its kernels do not fit torch.
-    logging.getLogger("torchao").setLevel(logging.ERROR)
+    logging.getLogger("torchao").addFilter(_is_news)  # transformers imports it if it is there
     import transformers
 
     logs: Any = transformers.logging
     logs.set_verbosity_warning()
+    _told.clear()
     for handler in logs.get_logger("transformers").handlers:
-        handler.filters = [lambda record: bool(_TOLD.search(record.getMessage()))]
+        handler.addFilter(_is_news)
     logs.disable_progress_bar()
     return transformers

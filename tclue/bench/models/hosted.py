@@ -9,12 +9,11 @@
   and invents what a reply leaves out. Only if nothing of a known form was captured, as for
   providers with a protocol of their own, litellm's objects are read, by the same code.
 * `failures` decides of which kind a failed request is.
-* litellm sends nothing but these requests, reads no `.env` file, and logs nothing.
+* litellm sends nothing but these requests, and reads no `.env` file.
 """
 
 import asyncio
 import json
-import logging
 import math
 import os
 import re
@@ -57,9 +56,13 @@ def load_litellm() -> ModuleType:
     os.environ["REPEATED_STREAMING_CHUNK_LIMIT"] = "1000000000"
     # Without aiohttp nothing is captured, and redirects to other hosts are not refused.
     os.environ.pop("DISABLE_AIOHTTP_TRANSPORT", None)
-    # Its warnings are about its internals, and its errors are recorded.
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"pydantic\.main")
+    # pydantic says that it cannot protect litellm's dictionaries, which nobody changes.
+    warnings.filterwarnings(
+        "ignore",
+        r"Items? .* on TypedDict class '\w+' (is|are) using the `ReadOnly` qualifier",
+        UserWarning,
+        r"pydantic\._internal\._generate_schema",
+    )
     try:
         import litellm
     except ImportError:
@@ -99,6 +102,10 @@ class HostedModel(Model):
         """Send each request once."""
         for request in batch:
             yield request, await self._complete_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await wire.close()
 
     async def _complete_request(self, request: Request) -> Completion:
         start, error, usage, given = time.perf_counter(), None, None, Reply()

@@ -136,6 +136,9 @@ class Model:
     def open(self) -> None:
         """Load what requests need, such as weights. Raises UserError if that fails."""
 
+    async def aclose(self) -> None:
+        """Close what the requests have left open. More requests may follow."""
+
     def prompts_sha256(self, puzzles: Sequence[Puzzle]) -> str | None:  # noqa: ARG002
         """A hash of the prompts of puzzles as they are sent; None if they are sent unchanged."""
         return None

@@ -28,11 +28,12 @@ import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 
@@ -174,6 +175,7 @@ class CapturingTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
+        _transports.add(self)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; its reply is captured while it is read."""
@@ -227,6 +229,20 @@ async def _send(send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     response = await send(*args, **kwargs)
     response._cache["headers"] = httpx.Headers(list(response.raw_headers))
     return response
+
+
+_transports: WeakSet[CapturingTransport] = WeakSet()
+
+
+async def close() -> None:
+    """Close all connections; a later request opens new ones.
+
+    litellm would close them when Python exits, when their event loop is no longer there, and only
+    those that its cache knows.
+    """
+    for transport in list(_transports):
+        with suppress(RuntimeError):  # one of an event loop that is closed
+            await transport.aclose()
 
 
 def install() -> None:

@@ -156,6 +156,7 @@ class RunExecutor:
         finally:
             timer.cancel()
             self._progress.stop()
+            await self._model.aclose()
         if self._write_error:
             raise self._write_error
         if self._fault:

@@ -1,5 +1,6 @@
 """The summary of texts that were made elsewhere (`tclue grade`), with the intervals of runs."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,29 +11,27 @@ from tclue.puzzle.puzzle import Puzzle
 
 @dataclass(frozen=True)
 class GradeSummary:
-    """The numbers of a response file. The means are over puzzles, each the mean of its responses.
+    """The numbers of a response file."""
 
-    They are None if no response can be scored.
-    """
-
+    # over puzzles, each the mean of its responses; None if nothing was scored
     accuracy: Estimate | None
     solved: Estimate | None
-    # puzzles with a scored response, and those of the puzzle file that have none
+    # puzzles with a scored response, and those of the puzzle file without one
     puzzles: int
     puzzles_without_response: int
-    # scored responses, and those among them without a text, which score 0
+    # scored responses, and those of them without a text
     responses: int
     responses_without_text: int
-    # requests of a run that failed, which are not scored
+    # requests of a run that failed
     failed: int
 
 
 def summarize_grades(puzzles: Sequence[Puzzle], graded: Sequence[Graded]) -> GradeSummary:
     """The summary of the grades of a response file to these puzzles."""
-    by_puzzle: dict[str, list[Grade]] = {}
+    by_puzzle: defaultdict[str, list[Grade]] = defaultdict(list)
     for response in graded:
         if response.grade:
-            by_puzzle.setdefault(response.puzzle.id, []).append(response.grade)
+            by_puzzle[response.puzzle.id].append(response.grade)
     # A response that names its prompt answers every copy of that prompt.
     answered = {response.puzzle.prompt for response in graded if response.grade}
     return GradeSummary(
