@@ -115,8 +115,8 @@ def test_the_bill_stays_below_the_limit(tmp_path: Path, kind: str) -> None:
         assert "--max-cost 12 is not enough" in str(stopped.value)
         assert billed.usd > 4.0
     seen_usd = billed.usd - billed.unseen_usd
-    # Requests may be in flight when a reply first shows a higher ratio, and that of a shorter prompt
-    # is a little higher. Which reply is the first depends on the load of the machine.
+    # Requests may be in flight when a reply first shows a higher ratio, and that of a shorter
+    # prompt is a little higher. Which reply is the first depends on the load of the machine.
     highest = max(billed.ratios)
     assert seen_usd <= 12.0 * (highest / min(billed.ratios) if min(billed.ratios) > 1 else 1.0)
     assert counted(tmp_path / "r") >= seen_usd - 1e-9
