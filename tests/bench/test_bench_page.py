@@ -95,7 +95,7 @@ def test_how_a_reply_came_is_read_from_its_bytes(tmp_path: Path, asked: bool) ->
     whole["choices"][0]["finish_reason"] = None
     answers = {"answered": Answer(whole), "failed": stream({"content": text}, finish=None)}
     for outcome, answer in answers.items():
-        with serving(lambda _, answer=answer: answer) as server:
+        with serving(in_turn(answer)) as server:
             bench("m@none", path, tmp_path / outcome, api_base=server.url, stream=asked)
         assert ("stream" in server.bodies[0]) == asked
         assert the_run(tmp_path / outcome).responses[0].outcome == outcome
