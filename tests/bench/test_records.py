@@ -59,7 +59,7 @@ def test_the_name_changes_with_what_shapes_responses_and_with_nothing_else(
     base = config(finished[1])
     same = [
         replace(base, concurrency=7),
-        replace(base, timeout_s=1.0),
+        replace(base, timeout_s=1.0, silence_timeout_s=1.0),
         replace(base, prices=replace(base.prices, source="unknown")),
         replace(base, grader="published"),
         replace(base, commit="0" * 40, versions={}, given=("seed",)),
@@ -331,7 +331,8 @@ def test_keys_hang_on_what_shapes_a_response_and_on_nothing_else(
     key = base.response_key()("a prompt", 0)
     same = [
         replace(base, samples=9, limit=3, puzzle_set="other", puzzle_sha256="0" * 64),
-        replace(base, grader="published", timeout_s=1.0, concurrency=1, stream=True),
+        replace(base, grader="published", concurrency=1, stream=True),
+        replace(base, timeout_s=1.0, silence_timeout_s=1.0),
         replace(base, request={**base.request, "stream": True, "stream_options": {"x": 1}}),
     ]
     others = [

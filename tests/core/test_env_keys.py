@@ -27,6 +27,7 @@ def test_a_file_gives_the_keys_that_the_environment_lacks(tmp_path: Path) -> Non
     path = tmp_path / ".env"
     path.write_text(
         "# mine\nexport ONE_API_KEY='first key'\nTWO_TOKEN=second\nOPENAI_API_KEY=of-the-file\n"
+        "THREE_KEY=third\nAWS_ACCESS_KEY_ID=fourth\nAWS_REGION=x\nKEY_FILE=x\n"
         "EMPTY_API_KEY=\nHTTPS_PROXY=http://elsewhere\nPATH=/nowhere\n"
     )
     os.environ["OPENAI_API_KEY"] = "of-the-environment"
@@ -34,9 +35,11 @@ def test_a_file_gives_the_keys_that_the_environment_lacks(tmp_path: Path) -> Non
     load_env(path)
     assert os.environ["ONE_API_KEY"] == "first key"
     assert os.environ["TWO_TOKEN"] == "second"
+    assert os.environ["THREE_KEY"] == "third"
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "fourth"
     assert os.environ["OPENAI_API_KEY"] == "of-the-environment"
     assert os.environ["PATH"] == before
-    assert not {"EMPTY_API_KEY", "HTTPS_PROXY"} & set(os.environ)
+    assert not {"EMPTY_API_KEY", "HTTPS_PROXY", "AWS_REGION", "KEY_FILE"} & set(os.environ)
 
 
 def test_no_file_is_none_and_rubbish_is_one_line(tmp_path: Path) -> None:

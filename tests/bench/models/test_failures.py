@@ -100,6 +100,7 @@ def test_what_stops_a_model(status: int, body: Any, failure: Any) -> None:
         (529, {}, error("Overloaded", type="overloaded_error"), None, True),
         (408, {}, error(""), None, False),
         (409, {}, error(""), None, False),
+        (425, {}, error(""), None, False),
         (500, {}, error(""), None, False),
         (502, {}, "<html>Bad Gateway</html>", None, False),
     ],
@@ -125,8 +126,8 @@ def test_too_long_a_wait_stops_the_model() -> None:
 def test_a_late_5xx_may_be_paid(status: int) -> None:
     # A proxy sends 504 and 524 when a server has worked for too long.
     at_once = "maybe-paid" if status in (504, 524) else "again"
-    assert of_status(status, {}, "", NOW_S, 1.0).kind == at_once
-    assert of_status(status, {}, "", NOW_S, 11.0).kind == "maybe-paid"
+    assert of_status(status, {}, "", NOW_S, 9.9).kind == at_once
+    assert of_status(status, {}, "", NOW_S, 10.1).kind == "maybe-paid"
     assert of_status(429, {}, "", NOW_S, 11.0).kind == "again"
 
 

@@ -19,7 +19,7 @@ from bench_support import (
 
 from tclue.bench.costs.cost import Prices, Usage
 from tclue.bench.models.model import ResolvedModel
-from tclue.bench.runs.budget import SAFETY_FACTOR, Budget, Ceiling
+from tclue.bench.runs.budget import Budget, Ceiling
 from tclue.bench.runs.run import BenchOptions, StopError, run_models
 from tclue.errors import UserError
 
@@ -93,9 +93,9 @@ def test_the_most_that_a_request_may_cost() -> None:
     assert unknown.max_usd("x") is None
     assert unknown.count_cost("x", 0.25) == 1.0
     assert unknown.count_cost("x", 0.1) == 1.0
-    assert unknown.max_usd("x") == 0.25 * SAFETY_FACTOR
+    assert unknown.max_usd("x") == 2 * 0.25
     assert unknown.count_cost("x", 0.5) == 2.0
-    assert unknown.max_usd("x") == 0.5 * SAFETY_FACTOR
+    assert unknown.max_usd("x") == 2 * 0.5
     assert (
         Ceiling(Prices("free", ""), ResolvedModel(variant="m", prices=prices)).max_usd("x") == 0.0
     )
