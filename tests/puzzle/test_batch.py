@@ -227,7 +227,7 @@ def test_reproving_changes_no_byte(full_output: bytes) -> None:
     [
         ({"count": 0}, "-n is 0: expected 1 or more puzzles"),
         ({"count": -2}, "-n is -2"),
-        ({"seed": -1}, "--seed is -1: expected 0 or more"),
+        ({"seed": -1}, "--seed is -1: expected 0 to 92233"),
         ({"jobs": 0}, "-j is 0: expected 1 or more processes"),
     ],
 )
