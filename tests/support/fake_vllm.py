@@ -1,12 +1,14 @@
 """A small server with vLLM's endpoints, which a wrapper script runs like `python -m vllm...`.
 
-Every token is 5, with the log-probability `level` of model.safetensors. A file in the folder
+Every token is 5, with the log-probability `level` of model.safetensors. A stream sends three tokens
+in each event. A file in the folder
 FAKE_VLLM is a fault: `die` ends the process at the next completion, `stale` makes reloads keep the
 old weights, and `bare` leaves out log-probabilities.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -44,7 +46,7 @@ def main() -> None:
     async def reset(_: web.Request) -> web.Response:
         return web.json_response({"success": True})
 
-    async def complete(request: web.Request) -> web.Response:
+    async def complete(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         if (FAULTS / "die").exists():
             (FAULTS / "die").unlink()
@@ -59,6 +61,20 @@ def main() -> None:
         }
         if (FAULTS / "bare").exists():
             choice["logprobs"] = None
+        if body.get("stream"):
+            reply = web.StreamResponse()
+            await reply.prepare(request)
+            for start in range(0, count, 3):
+                size = min(3, count - start)
+                event = {
+                    "index": 0,
+                    "token_ids": [5] * size,
+                    "logprobs": {"token_logprobs": [state["level"]] * size},
+                    "finish_reason": "length" if start + size == count else None,
+                }
+                await reply.write(b"data: " + json.dumps({"choices": [event]}).encode() + b"\n\n")
+            await reply.write(b"data: [DONE]\n\n")
+            return reply
         return web.json_response({"choices": [{**choice, "index": i} for i in range(body["n"])]})
 
     app = web.Application()

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,10 +24,11 @@ from tclue.bench.models.local import TINY  # noqa: E402
 from tclue.errors import UserError  # noqa: E402
 from tclue_grpo.build import tensor_parallel_size  # noqa: E402
 from tclue_grpo.engine_vllm import VLLMEngine  # noqa: E402
+from tclue_grpo.engines import WatchedRow  # noqa: E402
 from tclue_grpo.losses import TokenStats  # noqa: E402
 from tclue_grpo.packing import Pack  # noqa: E402
 from tclue_grpo.policy import Policy  # noqa: E402
-from tclue_grpo.rollout import SamplingRequest  # noqa: E402
+from tclue_grpo.rollout import Sample, SamplingRequest  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -81,6 +84,28 @@ def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: 
     (tmp_path / "broken").touch()
     with pytest.raises(UserError, match=r"failed twice.*500.*vllm\.log"):
         engine.sample(REQUESTS)
+
+
+@pytest.mark.server
+def test_degenerate_responses_are_stopped_and_others_are_not(python: Path, tmp_path: Path) -> None:
+    # The average of equal log-probabilities of -4 is -4 * (1 - 0.5^n): below -3.2 after 3 tokens.
+    make_row = partial(WatchedRow, alpha=0.5, threshold=-3.2)
+    settings = {"python": python, "max_tokens": 8, "log": tmp_path / "vllm.log"}
+    with closing(VLLMEngine({3}, **settings, make_row=make_row)) as engine:
+        engine.sync(Level(tmp_path, -4.0))
+        stopped = engine.sample(REQUESTS)
+        engine.sync(Level(tmp_path, -1.0))
+        whole = engine.sample(REQUESTS)
+    expected = Sample([5] * 3, [-4.0] * 3, "degenerate")
+    assert stopped == [[expected] * 2, [expected] * 3]
+    assert whole[1] == [Sample([5] * 8, [-1.0] * 8, "length")] * 3
+
+
+def test_a_response_that_ends_by_itself_is_not_degenerate() -> None:
+    row = WatchedRow(0, 8, alpha=0.5, threshold=-3.2)
+    for token in (5, 5, 3):
+        row.extend(token, -4.0, {3})
+    assert (row.finish, row.average) == ("stop", -3.5)
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from tclue_grpo.config import Config, ModelConfig
 from tclue_grpo.data import Puzzles, in_tiny_training_set
 from tclue_grpo.distributed import is_rank_zero, world_size
 from tclue_grpo.engine_hf import HFEngine
-from tclue_grpo.engines import Degeneration, Engine, PerRankEngine, RankZeroEngine, WatchedRow
+from tclue_grpo.engines import Engine, PerRankEngine, RankZeroEngine, WatchedRow
 from tclue_grpo.hf_files import fetch
 from tclue_grpo.lora import Reference, add_adapters
 from tclue_grpo.master_weights import make_optimizer
@@ -189,11 +189,9 @@ def make_engine(
     """The engine that the configuration names; with `auto`, vLLM if there is a GPU."""
     rollout = config.rollout
     ends = end_tokens(generation_settings(str(policy.base)), tokenizer)
-    degeneration = (
-        Degeneration(rollout.degenerate_alpha, rollout.degenerate_threshold)
-        if rollout.stop_degenerate
-        else None
-    )
+    alpha, threshold = rollout.degenerate_alpha, rollout.degenerate_threshold
+    watched = partial(WatchedRow, alpha=alpha, threshold=threshold)
+    make_row = watched if rollout.stop_degenerate else None
     distributed = world_size() > 1
     local_gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed else 1
     if uses_vllm(config, on_gpu):
@@ -214,7 +212,7 @@ def make_engine(
                 gpu_memory=rollout.vllm_memory,
                 gpus=tensor_parallel_size(str(policy.base), local_gpus) if on_gpu else 1,
             ),
-            degeneration=degeneration,
+            make_row=make_row,
             log=log,
         )
         return RankZeroEngine(server) if distributed else server
@@ -224,7 +222,7 @@ def make_engine(
         max_tokens=rollout.max_tokens,
         temperature=rollout.temperature,
         max_rows=rollout.max_rows,
-        make_row=partial(WatchedRow, watch=degeneration) if degeneration else DecodingRow,
+        make_row=make_row or DecodingRow,
     )
     return PerRankEngine(engine) if distributed else engine
 

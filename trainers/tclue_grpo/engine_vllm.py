@@ -22,7 +22,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ import torch
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.engines import Degeneration, SampledPolicy
+from tclue_grpo.engines import SampledPolicy, WatchedRow
 from tclue_grpo.hf_files import write_untied
 from tclue_grpo.packing import Pack, pack_groups
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample, SamplingRequest
@@ -61,12 +61,13 @@ class VLLMEngine:
         max_tokens: int,
         temperature: float = 1.0,
         settings: ServerSettings | None = None,
-        degeneration: Degeneration | None = None,
+        make_row: Callable[[int, int], WatchedRow] | None = None,
         log: Path | None = None,
     ) -> None:
+        """`make_row` makes the empty response that tells when one degenerates; None stops none."""
         self._ends, self._python = ends, python
         self._max_tokens, self._temperature = max_tokens, temperature
-        self._settings, self._degeneration = settings or ServerSettings(), degeneration
+        self._settings, self._make_row = settings or ServerSettings(), make_row
         self.log = log or new_log()
         self.server: Server | None = None
         # gap between the log-probabilities of server and policy at the last check; nats
@@ -247,7 +248,7 @@ class VLLMEngine:
         request: SamplingRequest,
         samples: dict[tuple[int, int], Sample],
     ) -> None:
-        if self._degeneration is None:
+        if self._make_row is None:
             answer = await self._post(session, "/v1/completions", self._body(request))
             group = self._samples(answer)
             if len(group) != request.n:
@@ -263,11 +264,9 @@ class VLLMEngine:
 
     async def _stream(self, session: aiohttp.ClientSession, request: SamplingRequest) -> Sample:
         """Stream one response, and stop it as soon as it is degenerate."""
-        degeneration = self._degeneration
-        assert degeneration
+        assert self._make_row
+        row = self._make_row(0, self._max_tokens)
         body = self._body(request) | {"stream": True}
-        ids: list[int] = []
-        logprobs: list[float] = []
         finish: str | None = None
         try:
             async with session.post("/v1/completions", json=body) as reply:
@@ -278,17 +277,15 @@ class VLLMEngine:
                     if not event or event == "[DONE]":
                         continue
                     (choice,) = _choices(json.loads(event))
-                    new_ids, new_logprobs = _tokens(choice)
-                    ids += new_ids
-                    logprobs += new_logprobs
+                    for token, logprob in zip(*_tokens(choice), strict=True):
+                        row.extend(token, logprob, self._ends)
+                        if row.finish == "degenerate":
+                            reply.close()  # vLLM drops a request whose connection is closed
+                            return Sample(row.ids, row.logprobs, "degenerate")
                     finish = choice.get("finish_reason") or finish
-                    length = degeneration.cut_length(logprobs)
-                    if length and not (length == len(ids) and finish == "stop"):
-                        reply.close()  # vLLM drops a request whose connection is closed
-                        return Sample(ids[:length], logprobs[:length], "degenerate")
         except (aiohttp.ClientError, OSError) as error:
             raise _DiedError(f"/v1/completions: {error or type(error).__name__}") from error
-        return _sample(ids, logprobs, finish)
+        return _sample(row.ids, row.logprobs, finish)
 
     def _body(self, request: SamplingRequest) -> dict[str, Any]:
         assert self.server

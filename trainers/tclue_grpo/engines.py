@@ -13,8 +13,7 @@ Both implementations can stop degenerate responses before the token limit
 """
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,40 +140,23 @@ def _broadcast_pack(pack: Pack | None) -> Pack | None:
     return broadcast_from_rank_zero(lambda: pack)
 
 
-@dataclass(frozen=True)
-class Degeneration:
-    """Stops a response when the moving average of its log-probabilities is too low.
+@dataclass
+class WatchedRow(DecodingRow):
+    """A response that is stopped when the moving average of its log-probabilities is too low.
 
     The average starts at 0, so a response gets at least some hundred tokens.
     """
 
     # weight of the previous average at each token
     alpha: float = 0.992
-    # nats
+    # nats, as the average is
     threshold: float = -3.0
-
-    def update_average(self, average: float, logprob: float) -> float:
-        """The moving average after another token."""
-        return self.alpha * average + (1 - self.alpha) * logprob
-
-    def cut_length(self, logprobs: Sequence[float]) -> int | None:
-        """The number of tokens after which the average is first below the threshold, or None."""
-        averages = islice(accumulate(logprobs, self.update_average, initial=0.0), 1, None)
-        return next((n for n, average in enumerate(averages, 1) if average < self.threshold), None)
-
-
-@dataclass
-class WatchedRow(DecodingRow):
-    """A response during decoding, which is stopped when it degenerates."""
-
-    watch: Degeneration = field(default_factory=Degeneration)
-    # moving average of the log-probabilities
     average: float = 0.0
 
     def extend(self, token: int, logprob: float | None, ends: Container[int]) -> None:
         """Add a token, and stop the response if it has degenerated."""
         super().extend(token, logprob, ends)
         assert logprob is not None
-        self.average = self.watch.update_average(self.average, logprob)
-        if self.finish != "stop" and self.average < self.watch.threshold:
+        self.average = self.alpha * self.average + (1 - self.alpha) * logprob
+        if self.finish != "stop" and self.average < self.threshold:
             self.finish = "degenerate"
