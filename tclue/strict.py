@@ -171,6 +171,10 @@ def parse_json(text: str | bytes, where: str) -> Any:
         return json.loads(plain)
     except RecursionError:
         raise UserError(f"{where}: nested too deeply: expected JSON with few levels") from None
+    except json.JSONDecodeError as error:
+        # The place may name a line already, so a single line is not numbered.
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise UserError(f"{where}: not JSON: {error.msg} ({line}column {error.colno})") from None
     except ValueError as error:
         raise UserError(f"{where}: not JSON: {error}") from None
 

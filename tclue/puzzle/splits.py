@@ -98,6 +98,8 @@ def load_set(name: str) -> PuzzleSet:
             f"{name}: no such puzzle file: expected a file, or one of the sets "
             f"{', '.join((*SPLITS, *TRAIN_RANGES, *PUBLISHED))}"
         )
+    if not path.is_file():
+        raise UserError(f"{name}: a pipe or a folder: expected a file, which is read twice")
     return _read_set(path.stem, path)
 
 
