@@ -32,9 +32,10 @@ import torch
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.engines import SampledPolicy, WatchedRow
+from tclue_grpo.engines import WatchedRow
 from tclue_grpo.hf_files import write_untied
 from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample, SamplingRequest
 from tclue_grpo.vllm_server import Server, ServerSettings, new_log, scratch_folder
 
@@ -74,10 +75,10 @@ class VLLMEngine:
         self.gap: float | None = None
         self._scratch = scratch_folder()
         self._weights, self._syncs, self._cache_tokens = Path(), 0, 0
-        self._policy: SampledPolicy | None = None
+        self._policy: Policy | None = None
         self._unchecked = False
 
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Sample from these weights from now on."""
         start = time.perf_counter()
         self._syncs += 1
