@@ -27,8 +27,9 @@ from tclue.puzzle.splits import load_set
 from tclue_grpo import config_file
 from tclue_grpo.build import build
 from tclue_grpo.config import Config
-from tclue_grpo.engines import Engine, SampledPolicy
+from tclue_grpo.engines import Engine
 from tclue_grpo.loop import validate
+from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Sample, SamplingRequest
 from tclue_grpo.step import TrainState, iterate
 
@@ -44,7 +45,7 @@ class Noisy:
         self._engine, self._nats = engine, nats
         self._rng = random.Random(1)
 
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         self._engine.sync(policy)
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:

@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 tests/scripts/sharded_step.py BACKEND FOLDER
 
 Without torchrun, it is the same step in one process. Process 0 writes the loss, the gradients,
-their norm, and the weights after an optimizer step to FOLDER.
+their norm, the weights after an optimizer step, and the log-probabilities that an engine of process
+0 gets from the policy to FOLDER.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,9 +24,30 @@ from tclue.bench.models.local import TINY
 from tclue_grpo import distributed, launch, packing
 from tclue_grpo.build import build_policy
 from tclue_grpo.config import ModelConfig, UpdateConfig
+from tclue_grpo.engines import RankZeroEngine
 from tclue_grpo.lora import Reference
 from tclue_grpo.master_weights import make_optimizer
-from tclue_grpo.packing import pack_groups
+from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.policy import Policy
+from tclue_grpo.rollout import Sample, SamplingRequest
+
+
+class Scoring:
+    """An engine whose samples are a pack's targets, with the policy's log-probabilities."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+
+    def sync(self, policy: Policy) -> None:
+        assert policy.hf_state()
+        self.policy = policy
+
+    def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
+        scores = [self.policy.score(self.pack) for _ in requests]
+        return [[Sample([], score.tolist(), "stop")] for score in scores]
+
+    def close(self) -> None:
+        pass
 
 
 def main(backend: str, folder: Path) -> None:
@@ -68,9 +91,13 @@ def main(backend: str, folder: Path) -> None:
             (policy(pack).logprobs * pack.mask).sum() for pack in packing.packs_of_this_rank(batch)
         ]
         base = sum(distributed.all_gather(float(torch.stack(base_sums).sum())))
+    engine = RankZeroEngine(Scoring(batch[0]) if distributed.is_rank_zero() else None)
+    engine.sync(policy)
+    samples = engine.sample([SamplingRequest([], 1, seed) for seed in range(2)])
+    scored = sum(logprob for (sample,) in samples for logprob in sample.logprobs)
     policy.save(folder)
     if distributed.is_rank_zero():
-        numbers = {"loss": loss, "norm": norm, "base": base}
+        numbers = {"loss": loss, "norm": norm, "base": base, "scored": scored}
         (folder / "numbers.json").write_text(json.dumps(numbers))
         save_file(gradients, folder / "gradients.tensors")
     if "RANK" in os.environ:

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from tclue.errors import UserError
-from tclue_grpo.config import LogConfig
+from tclue_grpo.config import Config, LogConfig
 from tclue_grpo.metrics import (
+    SINKS,
     Metrics,
     Sink,
     iterations,
@@ -22,6 +23,7 @@ from tclue_grpo.metrics import (
     sinks,
     validations,
 )
+from tclue_grpo.trainer import preflight
 
 
 def write(run: Path, numbers: range, length: int = 0) -> int:
@@ -71,13 +73,11 @@ def test_lines_of_iterations_and_validations(tmp_path: Path) -> None:
     assert closed == [True]
 
 
-def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("tensorboard", "wandb", "trackio"):
-        module = "torch.utils.tensorboard" if name == "tensorboard" else name
-        monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(UserError, match=rf"run `pip install {name}`, or set log.{name} to"):
-            sinks(tmp_path, {}, LogConfig(**{name: True}))  # type: ignore[arg-type]
-    assert sinks(tmp_path, {}, LogConfig()) == []
+@pytest.mark.parametrize("name", SINKS)
+def test_a_package_that_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=rf"run `pip install {name}`, or set log.{name} to"):
+        preflight(Config(log=LogConfig(**{name: True})))  # type: ignore[arg-type]
 
 
 def test_a_tracker_gets_numbers_and_the_configuration(
@@ -94,6 +94,7 @@ def test_a_tracker_gets_numbers_and_the_configuration(
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     monkeypatch.setenv("WANDB_API_KEY", "secret-key")
+    assert sinks(tmp_path, {}, LogConfig()) == []
     (sink,) = sinks(tmp_path / "tiny-seed1", {"seed": 1}, LogConfig(wandb=True, project="p"))
     sink.log(3, {"reward": 0.5})
     sink.close()

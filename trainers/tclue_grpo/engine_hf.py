@@ -17,8 +17,8 @@ from torch import Tensor
 
 from tclue.bench.models.decode import DecodingRow, decode
 from tclue.bench.models.memory import kv_cache_capacity_tokens
-from tclue_grpo.engines import SampledPolicy
 from tclue_grpo.hf_files import load_weights
+from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Finish, Sample, SamplingRequest
 
 # Finished rows are removed from the batch once they are more than this share of it.
@@ -39,7 +39,7 @@ class HFEngine:
     # makes an empty response from the index of its prompt and `max_tokens`
     make_row: Callable[[int, int], DecodingRow] = DecodingRow
 
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Load the policy's weights, unless the policy uses this very module."""
         if getattr(policy, "module", None) is self.module:
             return

@@ -32,9 +32,10 @@ import torch
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade
 from tclue.puzzle.puzzle import Puzzle
-from tclue_grpo.engines import SampledPolicy, WatchedRow
+from tclue_grpo.engines import WatchedRow
 from tclue_grpo.hf_files import write_untied
 from tclue_grpo.packing import Pack, pack_groups
+from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Finish, GradedSample, Group, Sample, SamplingRequest
 from tclue_grpo.vllm_server import Server, ServerSettings, new_log, scratch_folder
 
@@ -70,14 +71,12 @@ class VLLMEngine:
         self._settings, self._make_row = settings or ServerSettings(), make_row
         self.log = log or new_log()
         self.server: Server | None = None
-        # gap between the log-probabilities of server and policy at the last check; nats
-        self.gap: float | None = None
         self._scratch = scratch_folder()
         self._weights, self._syncs, self._cache_tokens = Path(), 0, 0
-        self._policy: SampledPolicy | None = None
+        self._policy: Policy | None = None
         self._unchecked = False
 
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Sample from these weights from now on."""
         start = time.perf_counter()
         self._syncs += 1
@@ -198,14 +197,12 @@ class VLLMEngine:
         logprobs = policy.score(check_pack(prompt, sample))
         gaps = (logprobs - torch.tensor(sample.logprobs)).abs()
         exact = policy.dtype == torch.float32 and self._settings.precision == "float32"
-        self.gap = float(gaps.max() if exact else gaps.mean())
+        gap = float(gaps.max() if exact else gaps.mean())
         limit = FP32_GAP if exact else BF16_GAP
-        logger.info("vLLM: gap to the policy %.2g nats", self.gap)
-        if self.gap < limit:
+        logger.info("vLLM: gap to the policy %.2g nats", gap)
+        if gap < limit:
             return ""
-        return (
-            f"log-probabilities differ from the policy's by {self.gap:.3g} nats, more than {limit}"
-        )
+        return f"log-probabilities differ from the policy's by {gap:.3g} nats, more than {limit}"
 
     async def _sample_short(self, prompt: list[int]) -> Sample:
         async with self._session() as session:

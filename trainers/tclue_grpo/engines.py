@@ -14,7 +14,6 @@ Both implementations can stop degenerate responses before the token limit
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -24,29 +23,14 @@ from torch import Tensor
 from tclue.bench.models.decode import DecodingRow
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, rank, world_size
 from tclue_grpo.packing import Pack
+from tclue_grpo.policy import Policy
 from tclue_grpo.rollout import Sample, SamplingRequest
-
-
-class SampledPolicy(Protocol):
-    """The part of a policy that an engine needs."""
-
-    base: Path
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of its weights."""
-
-    def hf_state(self) -> dict[str, Tensor]:
-        """Its weights under their Hugging Face names."""
-
-    def score(self, pack: Pack) -> Tensor:
-        """[target] Its log-probabilities of a pack's targets, on the CPU; nats."""
 
 
 class Engine(Protocol):
     """Samples responses from the policy's weights."""
 
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Sample from these weights from now on."""
 
     def sample(self, requests: Sequence[SamplingRequest]) -> list[list[Sample]]:
@@ -64,7 +48,7 @@ class PerRankEngine:
         self._engine = engine
 
     @torch.no_grad()
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Sample from these weights from now on; process 0 broadcasts them."""
         self._engine.sync(policy)
         for weight in self._engine.module.parameters():
@@ -86,9 +70,9 @@ class RankZeroEngine:
     def __init__(self, engine: Engine | None) -> None:
         """`engine` is None in all processes but process 0."""
         self._engine = engine
-        self._policy: SampledPolicy | None = None
+        self._policy: Policy | None = None
 
-    def sync(self, policy: SampledPolicy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Sample from these weights from now on."""
         self._policy = policy
         proxy = ScoringProxy(policy)
@@ -112,17 +96,12 @@ class RankZeroEngine:
             self._engine.close()
 
 
-class ScoringProxy:
+class ScoringProxy(Policy):
     """The policy for the engine of process 0: scoring a pack involves all processes."""
 
-    def __init__(self, policy: SampledPolicy) -> None:
-        self._policy, self.base = policy, Path(policy.base)
-        self._state = policy.hf_state()
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the weights."""
-        return self._policy.dtype
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy.base, policy.temperature, policy.chunk)
+        self._policy, self._state = policy, policy.hf_state()
 
     def hf_state(self) -> dict[str, Tensor]:
         """The weights, which can be taken only once; this frees them."""

@@ -38,9 +38,9 @@ from tclue_grpo.config import Config
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
 from tclue_grpo.guard import Alarm, Guard
 from tclue_grpo.model_size import resolve_base
-from tclue_grpo.rollout import Numbers, describe, grade_samples, requests_for
+from tclue_grpo.rollout import Numbers, describe
 from tclue_grpo.run_report import RunReport, Validation
-from tclue_grpo.step import TrainState, iterate
+from tclue_grpo.step import TrainState, iterate, sample
 
 # the message for a user who did not wait for the iteration to end
 RESUME_HINT = "; the same command resumes from the last checkpoint"
@@ -82,9 +82,7 @@ def validate(state: TrainState, puzzles: Sequence[Puzzle], samples: int) -> Vali
     the weights alone.
     """
     state.engine.sync(state.policy)
-    requests = requests_for(state.tokenizer, puzzles, samples, seed=0, iteration=-1)
-    sampled = state.engine.sample(requests)
-    groups = grade_samples(state.tokenizer, state.grader, puzzles, requests, sampled)
+    groups = sample(state, puzzles, samples, seed=0, iteration=-1)
     accuracies = [mean(response.grade.accuracy for response in group.responses) for group in groups]
     accuracy, summary = mean_interval(accuracies), describe(groups)
     assert accuracy is not None

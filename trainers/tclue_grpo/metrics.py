@@ -147,15 +147,8 @@ def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
 
 
 def sinks(run: Path, config: Mapping[str, Any], options: LogConfig) -> list[Sink]:
-    """The sinks that the section `log` enables. Raises UserError if a package is missing."""
-    enabled = []
-    for name in SINKS:
-        if getattr(options, name):
-            try:
-                enabled.append(_sink(name, run, config, options.project))
-            except ImportError:
-                raise missing_package(name) from None
-    return enabled
+    """The sinks that the section `log` enables; `trainer.preflight` refuses missing packages."""
+    return [_sink(name, run, config, options.project) for name in SINKS if getattr(options, name)]
 
 
 def _sink(name: str, run: Path, config: Mapping[str, Any], project: str) -> Sink:
@@ -173,11 +166,3 @@ def _sink(name: str, run: Path, config: Mapping[str, Any], project: str) -> Sink
             writer.add_scalar(name, value, step)
 
     return Sink(log, writer.close)
-
-
-def missing_package(package: str) -> UserError:
-    """The error for a sink whose package is missing."""
-    return UserError(
-        f"log.{package} is true, and the package {package} is not installed: "
-        f"run `pip install {package}`, or set log.{package} to false"
-    )

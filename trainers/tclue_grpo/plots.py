@@ -15,9 +15,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import linear_regression
 from typing import TYPE_CHECKING, Any
 
-from tclue.bench.stats.intervals import mean
 from tclue.board.drawing import DARK, LIGHT, Theme, digest, heading, sheet, svg
 from tclue.journal import replace
 from tclue.text import counted
@@ -73,10 +73,8 @@ def power_law(points: Sequence[MeasuredPoint]) -> Fit | None:
     usable = [(math.log(m.iteration), math.log(m.value)) for m in points if _has_logarithm(m)]
     if len(usable) < FEWEST_FOR_FIT:
         return None
-    x0, y0 = mean(x for x, _ in usable), mean(y for _, y in usable)
-    slope = math.fsum((x - x0) * (y - y0) for x, y in usable)
-    slope /= math.fsum((x - x0) ** 2 for x, _ in usable)
-    return Fit(math.exp(y0 - slope * x0), slope)
+    slope, intercept = linear_regression(*zip(*usable, strict=True))
+    return Fit(math.exp(intercept), slope)
 
 
 def draw(folder: Path, lines: Sequence[Mapping[str, Any]], *, singly: bool = False) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tclue.bench.models.chat_template import Thinking, prompt_ids, seed_of
 from tclue.bench.stats.intervals import mean
-from tclue.puzzle.grading.grade import Grade, Grader
+from tclue.puzzle.grading.grade import Grade, grader
 from tclue.puzzle.puzzle import Puzzle
 
 # Numbers that describe an iteration, by name: a line of metrics.jsonl.
@@ -72,19 +72,18 @@ class Group:
 
 def grade_samples(
     tokenizer: Any,
-    grader: Grader,
     puzzles: Sequence[Puzzle],
     requests: Sequence[SamplingRequest],
     samples: Sequence[Sequence[Sample]],
 ) -> list[Group]:
     """The groups of some puzzles: each sample decoded to text, without reasoning, and graded."""
-    groups, thinking = [], Thinking(tokenizer)
+    groups, thinking, sound = [], Thinking(tokenizer), grader("sound")
     for puzzle, request, group_samples in zip(puzzles, requests, samples, strict=True):
         groups.append(group := Group(puzzle, request.prompt))
         inside = thinking.begins_inside(puzzle)
         for sample in group_samples:
             text, _ = thinking.split(sample.ids, inside=inside)
-            group.responses.append(GradedSample(sample, text, grader.grade(puzzle, text)))
+            group.responses.append(GradedSample(sample, text, sound.grade(puzzle, text)))
     return groups
 
 

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from tclue.bench.stats.intervals import mean
-from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
 from tclue_grpo.config import Config, UpdateConfig
 from tclue_grpo.data import Puzzles
@@ -88,7 +87,6 @@ class TrainState:
     iteration: int = 0
     # factor on the learning rate: below 1 after a rollback
     rate_factor: float = 1.0
-    grader: Grader = field(default_factory=lambda: grader("sound"))
     # seconds of each stage of the iteration
     timings: Numbers = field(default_factory=dict)
 
@@ -118,7 +116,7 @@ def iterate(state: TrainState) -> Numbers:
 
 def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
     """Sample groups until enough have spread or the rounds are used up; those with and without."""
-    config = state.config
+    config, seed = state.config, state.config.train.seed
     kept, dropped = list[Group](), list[Group]()
     # With a fixed set of puzzles, a refill would bring the same puzzles and the same responses.
     for _ in range(1 if config.data.puzzles else 1 + config.rollout.refill_rounds):
@@ -127,9 +125,10 @@ def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
             break
         with state.timed("puzzles_s"):
             puzzles = broadcast_from_rank_zero(partial(state.puzzles.take, missing))
-        groups = sample(state, puzzles)
+        size = config.rollout.responses_per_puzzle
+        groups = sample(state, puzzles, size, seed, state.iteration)
         if config.reward.shuffle:
-            shuffle_rewards(groups, config.train.seed + state.iteration)
+            shuffle_rewards(groups, seed + state.iteration)
         for group in groups:
             values = advantages([r.reward for r in group.responses], config.advantage.divide_by_std)
             for response, value in zip(group.responses, values, strict=True):
@@ -139,16 +138,17 @@ def collect(state: TrainState) -> tuple[list[Group], list[Group]]:
     return kept, dropped
 
 
-def sample(state: TrainState, puzzles: Sequence[Puzzle]) -> list[Group]:
-    """Sample and grade a group of responses for each puzzle, with rewards."""
+def sample(
+    state: TrainState, puzzles: Sequence[Puzzle], count: int, seed: int, iteration: int
+) -> list[Group]:
+    """Sample and grade a group of `count` responses for each puzzle, with rewards."""
     config, tokenizer = state.config, state.tokenizer
     with state.timed("sample_s"):
-        count, seed = config.rollout.responses_per_puzzle, config.train.seed
-        requests = requests_for(tokenizer, puzzles, count, seed, state.iteration)
+        requests = requests_for(tokenizer, puzzles, count, seed, iteration)
         samples = state.engine.sample(requests)
     with state.timed("grade_s"):
         limit = config.rollout.max_tokens
-        groups = grade_samples(tokenizer, state.grader, puzzles, requests, samples)
+        groups = grade_samples(tokenizer, puzzles, requests, samples)
         for group in groups:
             for response in group.responses:
                 response.reward = reward_of(group, response, config.reward, limit)

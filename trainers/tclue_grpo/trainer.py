@@ -22,7 +22,7 @@ from tclue.trainers import (
 )
 from tclue_grpo import config_file, plan
 from tclue_grpo.config import Config
-from tclue_grpo.metrics import SINKS, missing_package
+from tclue_grpo.metrics import SINKS
 from tclue_grpo.model_size import resolve_base, shape_of
 from tclue_grpo.plan import Machine, this_machine
 
@@ -94,7 +94,10 @@ def preflight(config: Config, *, on_gpu: bool = False) -> None:
         )
     for name in SINKS:
         if getattr(config.log, name) and find_spec(name) is None:
-            raise missing_package(name)
+            raise UserError(
+                f"log.{name} is true, and the package {name} is not installed: "
+                f"run `pip install {name}`, or set log.{name} to false"
+            )
     if plan.uses_vllm(config, on_gpu):
         from tclue_grpo.vllm_server import find_python
 

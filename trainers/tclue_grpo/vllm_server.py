@@ -37,6 +37,7 @@ from pathlib import Path
 from tclue.errors import UserError
 
 GRACE_S = 10.0  # from SIGTERM to SIGKILL
+START_S = 600.0  # a start takes 40 to 60 s, many times that on an overloaded machine
 MODEL = "policy"  # the model's name in requests
 
 NOT_INHERITED = {
@@ -72,11 +73,6 @@ class ServerSettings:
     gpu_memory: float = 0.3
     # the number of GPUs that the weights are split over (tensor parallelism)
     gpus: int = 1
-    # on a CPU: threads, and memory for keys and values
-    threads: int = 2
-    kv_cache_gib: int = 1
-    # the start takes 40 to 60 s, many times that on an overloaded machine
-    start_limit_s: float = 600.0
 
     @property
     def precision(self) -> str:
@@ -113,12 +109,12 @@ class ServerSettings:
         }
         on_cpu = {
             "TORCHDYNAMO_DISABLE": "1",
-            "OMP_NUM_THREADS": str(self.threads),
+            "OMP_NUM_THREADS": "2",
             # On two cores that were also busy with other work, spinning at barriers took 2.7 times
             # the processor time for the same tokens.
             "OMP_WAIT_POLICY": "passive",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # pinned threads starve on shared cores
-            "VLLM_CPU_KVCACHE_SPACE": str(self.kv_cache_gib),
+            "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, for keys and values
         }
         return inherited | common | ({} if self.on_gpu else on_cpu)
 
@@ -165,7 +161,6 @@ class Server:
         self.model, self.log = MODEL, log
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"  # without "/v1"
-        start = time.monotonic()
         watchdog = [sys.executable, "-I", "-S", "-c", WATCHDOG, str(os.getpid())]
         self._watchdog = subprocess.Popen(
             [*watchdog, str(scratch or "")], stdin=subprocess.DEVNULL, process_group=0
@@ -187,12 +182,10 @@ class Server:
                     cwd=python.parent.parent,
                     process_group=self._watchdog.pid,
                 )
-            self._wait(settings.start_limit_s)
+            self._wait()
         except BaseException:
             self.close()
             raise
-        # from starting the process to the first healthy answer
-        self.start_s = time.monotonic() - start
 
     @property
     def pid(self) -> int:
@@ -212,15 +205,15 @@ class Server:
         if process is not None:
             process.wait()
 
-    def _wait(self, limit_s: float) -> None:
+    def _wait(self) -> None:
         """Wait until /health answers; raise UserError if it does not."""
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + START_S
         while not is_healthy(self.url):
             code = self._process.poll()
             if code is None and time.monotonic() < deadline:
                 time.sleep(0.5)
                 continue
-            problem = f"no answer in {limit_s:.0f} s" if code is None else f"ended with code {code}"
+            problem = f"no answer in {START_S:.0f} s" if code is None else f"ended with code {code}"
             raise UserError(f"vLLM did not start: {problem}: see {self.log}{last_error(self.log)}")
 
 
