@@ -260,7 +260,9 @@ def test_a_secret_in_a_text_is_masked(
     (first, *_) = the_run(results).responses
     with RunFolder(results, config(results)) as opened:
         asyncio.run(opened.record(replace(first, text=f"your key is {KEY}", model_id=KEY)))
+        opened.amend(sent={"url": f"http://localhost/{KEY}"})
     assert KEY not in (folder / "responses.jsonl").read_text()
+    assert "http://localhost/[SOME_API_KEY]" in (folder / "run.json").read_text()
     assert read_run(folder).responses[-1].text == "your key is [SOME_API_KEY]"
 
 

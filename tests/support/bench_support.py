@@ -188,6 +188,12 @@ def serving(behave: Callable[[dict[str, Any]], Answer]) -> Iterator[Server]:
         server.server_close()
 
 
+def in_turn(*answers: Answer) -> Callable[[dict[str, Any]], Answer]:
+    """A server that gives these replies in turn, and then good ones."""
+    left = list(answers)
+    return lambda _: left.pop(0) if left else Answer(completion("A. x"))
+
+
 def gold(puzzles: list[Puzzle]) -> Callable[[str], str]:
     """prompt -> its right answers in the answer format."""
     texts = {p.prompt: "\n".join(f"{k}. {v}" for k, v in p.solution.items()) for p in puzzles}
