@@ -16,13 +16,21 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from tclue.bench.costs.cost import Prices, today
 from tclue.bench.costs.price_book import litellm_entry, prices_for, terms
-from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel
+from tclue.bench.models.model import (
+    DEFAULT_SEED,
+    BuiltinModel,
+    Model,
+    ResolvedModel,
+    proved_answers,
+    random_answers,
+)
 from tclue.bench.models.reasoning import ModelCapabilities, ReasoningPlan, plan
 from tclue.bench.models.registry import (
     Alias,
@@ -72,9 +80,10 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     if options.registry:
         load(options.registry)  # a file that is named is read, even if no model needs it
     if name == "random":
-        return [RandomModel(options.seed)]
+        seed = options.seed or DEFAULT_SEED
+        return [BuiltinModel("random", partial(random_answers, seed=seed), seed)]
     if name == "solver":
-        return [SolverModel()]
+        return [BuiltinModel("solver", proved_answers)]
     if name.startswith(("hf:", "train:")) or name == "tiny":
         from tclue.bench.models.local import TINY, LocalModel, TrainedModel
 
