@@ -11,7 +11,7 @@ Of a picture, the digest of its data is the same (see `drawing`).
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,14 +84,16 @@ def write(board: Board, board_dir: Path, results_dir: Path) -> None:
     """
     try:
         board_dir.mkdir(parents=True, exist_ok=True)
-        for name, content in texts(board, _way(board_dir, results_dir)).items():
-            replace(board_dir / name, [content])
-        for name in _stale_pictures(board, board_dir):
-            chart = board.charts[name.removesuffix(".svg").removesuffix("-dark")]
-            theme = DARK if name.endswith("-dark.svg") else LIGHT
-            replace(board_dir / name, [chart.draw(theme)])
-        for path in _left_behind(board, board_dir):
-            path.unlink()
+        contents, pictures = texts(board, _way(board_dir, results_dir)), picture_names(board)
+        for name in _wrong(board, board_dir, contents):
+            path = board_dir / name
+            if name in contents:
+                replace(path, [contents[name]])
+            elif name in pictures:
+                chart = board.charts[name.removesuffix(".svg").removesuffix("-dark")]
+                replace(path, [chart.draw(DARK if name.endswith("-dark.svg") else LIGHT)])
+            else:
+                path.unlink()
     except OSError as error:
         raise UserError(f"{board_dir}: the board cannot be written: {error.strerror}") from None
 
@@ -101,14 +103,21 @@ def check(board: Board, board_dir: Path, results_dir: Path) -> list[str]:
 
     A file that is missing counts, and so does a picture that an earlier board left behind.
     """
-    expected = texts(board, _way(board_dir, results_dir))
-    wrong = [
-        name
-        for name, content in expected.items()
-        if not (path := board_dir / name).is_file() or path.read_bytes() != content
-    ]
-    left = [path.name for path in _left_behind(board, board_dir)]
-    return sorted([*wrong, *_stale_pictures(board, board_dir), *left])
+    return _wrong(board, board_dir, texts(board, _way(board_dir, results_dir)))
+
+
+def _wrong(board: Board, board_dir: Path, contents: Mapping[str, bytes]) -> list[str]:
+    pictures, wrong = picture_names(board), []
+    for name in sorted({*contents, *pictures, *(path.name for path in board_dir.glob("*.svg"))}):
+        found = path.read_bytes() if (path := board_dir / name).is_file() else None
+        if name in contents:
+            differs = found != contents[name]
+        elif name in pictures:
+            differs = found is None or data_digest(found) != pictures[name]
+        else:
+            differs = found is not None and is_of_a_board(found)
+        wrong += [name] if differs else []
+    return wrong
 
 
 def _way(board_dir: Path, results_dir: Path) -> str:
@@ -123,20 +132,6 @@ def picture_names(board: Board) -> dict[str, str]:
         for stem, chart in board.charts.items()
         for theme in ("", "-dark")
     }
-
-
-def _stale_pictures(board: Board, board_dir: Path) -> list[str]:
-    return [
-        name
-        for name, digest in picture_names(board).items()
-        if not (path := board_dir / name).is_file() or data_digest(path.read_bytes()) != digest
-    ]
-
-
-def _left_behind(board: Board, board_dir: Path) -> list[Path]:
-    expected = picture_names(board)
-    others = [path for path in sorted(board_dir.glob("*.svg")) if path.name not in expected]
-    return [path for path in others if path.is_file() and is_of_a_board(path.read_bytes())]
 
 
 def _json(board: Board) -> str:

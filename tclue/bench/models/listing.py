@@ -112,12 +112,12 @@ def _alias(name: str, facts: Alias, keys: tuple[str, ...], price: Prices) -> Mod
     host = facts.hosts[0]
     model = resolve.registered_capabilities(name, facts, host)
     settings = [parse_setting(text) for text in facts.variants] or [None]
-    plans = [plan(model, setting, BenchOptions()) for setting in settings]
+    plans = [plan(model, setting, BenchOptions(), price) for setting in settings]
     is_set = any(map(os.environ.get, keys)) if keys else None
     return ModelListing(
         name,
         facts.about,
-        tuple(VariantListing(variant.name, variant.label, variant.notes) for variant in plans),
+        tuple(VariantListing(each.model or name, each.variant, each.notes) for each in plans),
         facts.weights,
         tuple(host.litellm for host in facts.hosts),
         price,

@@ -7,7 +7,7 @@ are free.
 
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,16 +158,19 @@ def answer_lines(answers: Mapping[str, str]) -> str:
 
 
 class BuiltinModel(Model):
-    """A model whose answers this package computes."""
+    """A model whose answers this package computes: letter -> answer, empty if there are none."""
 
-    def __init__(self, variant: str, seed: int | None) -> None:
+    def __init__(
+        self, variant: str, answers: Callable[[Request], Mapping[str, str]], seed: int | None = None
+    ) -> None:
         self.resolved = ResolvedModel(variant=variant, prices=Prices("free", today()), seed=seed)
+        self._answers = answers
 
     async def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Compute each answer."""
         for request in batch:
             start = time.perf_counter()
-            answers = self.answers(request)
+            answers = self._answers(request)
             completion = Completion(
                 text=answer_lines(answers),
                 finish_reason="stop",
@@ -177,35 +180,19 @@ class BuiltinModel(Model):
             )
             yield request, completion
 
-    def answers(self, request: Request) -> Mapping[str, str]:
-        """letter -> answer; empty if there is none."""
-        raise NotImplementedError
 
-
-class RandomModel(BuiltinModel):
+def random_answers(request: Request, seed: int) -> Mapping[str, str]:
     """Chance: a legal option for each letter, drawn uniformly."""
-
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__("random", DEFAULT_SEED if seed is None else seed)
-
-    def answers(self, request: Request) -> Mapping[str, str]:
-        """Draw each answer."""
-        rng = random.Random(f"{self.resolved.seed}/{request.puzzle.id}/{request.sample}")
-        return {
-            letter: options[int(rng.random() * len(options))]
-            for letter, options in request.puzzle.options.items()
-        }
+    rng = random.Random(f"{seed}/{request.puzzle.id}/{request.sample}")
+    return {
+        letter: options[int(rng.random() * len(options))]
+        for letter, options in request.puzzle.options.items()
+    }
 
 
-class SolverModel(BuiltinModel):
+def proved_answers(request: Request) -> Mapping[str, str]:
     """The upper bound: the answers that the clues prove."""
+    from tclue.puzzle.sat import prove
 
-    def __init__(self) -> None:
-        super().__init__("solver", None)
-
-    def answers(self, request: Request) -> Mapping[str, str]:
-        """Prove each answer."""
-        from tclue.puzzle.sat import prove
-
-        proof = prove(request.puzzle, scope="answers")
-        return request.puzzle.answers(proof.cases[0]) if proof.verdict == "unique" else {}
+    proof = prove(request.puzzle, scope="answers")
+    return request.puzzle.answers(proof.cases[0]) if proof.verdict == "unique" else {}

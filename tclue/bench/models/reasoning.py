@@ -1,6 +1,6 @@
 """From a reasoning setting to the request for a provider, checked before it is sent.
 
-    plan(model, Setting("16k", 16_000), BenchOptions())
+    plan(model, Setting("16k", 16_000), BenchOptions(), prices)
 
 * A budget and `ANSWER_TOKENS` for the answer must fit into the model's output limit. A budget that
   fits only without the answer is made smaller, and the variant's label says so. A budget that does
@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tclue.bench.costs.cost import Prices
+from tclue.bench.models.model import ResolvedModel
 from tclue.bench.models.registry import Lift, Off, Reasoning, Setting, Temperature
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
@@ -59,21 +61,6 @@ class ModelCapabilities:
 
 
 @dataclass(frozen=True)
-class ReasoningPlan:
-    """The request of a variant, with its name and label."""
-
-    # the name that selects this variant, its label, and its setting
-    name: str
-    label: str
-    setting: str | None
-    # litellm's arguments
-    request: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    # most tokens that a response can have; None if unknown
-    max_output_tokens: int | None = None
-
-
-@dataclass(frozen=True)
 class _Choice:
     """The meaning of a setting: litellm's arguments, and what follows from a budget."""
 
@@ -86,9 +73,12 @@ class _Choice:
     notes: tuple[str, ...] = ()
 
 
-def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOptions) -> ReasoningPlan:
-    """The request for a model with a setting. None leaves the setting to the provider.
+def plan(
+    model: ModelCapabilities, setting: Setting | None, options: BenchOptions, prices: Prices
+) -> ResolvedModel:
+    """The request for a model with a setting, without its route and what follows from that.
 
+    A setting of None leaves it to the provider.
     Raises UserError if the model has no such setting, or does not allow the budget, the limit or
     the temperature.
     """
@@ -119,13 +109,18 @@ def plan(model: ModelCapabilities, setting: Setting | None, options: BenchOption
         # Otherwise a stream does not report its tokens.
         "stream_options": {"include_usage": True} if stream else None,
     }
-    return ReasoningPlan(
-        name,
-        f"{name} ({', '.join(choice.shown)})" if choice.shown else name,
-        setting.text if setting else None,
-        {key: value for key, value in request.items() if value is not None},
-        notes,
-        most_tokens,
+    return ResolvedModel(
+        variant=f"{name} ({', '.join(choice.shown)})" if choice.shown else name,
+        model=name,
+        prices=prices,
+        seed=options.seed,
+        temperature=options.temperature,
+        max_tokens=total,
+        stream=stream,
+        request={key: value for key, value in request.items() if value is not None},
+        reasoning=setting.text if setting else None,
+        notes=notes,
+        max_output_tokens=most_tokens,
     )
 
 

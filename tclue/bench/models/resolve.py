@@ -16,14 +16,22 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from tclue.bench.costs.cost import Prices, today
+from tclue.bench.costs.cost import today
 from tclue.bench.costs.price_book import litellm_entry, prices_for, terms
-from tclue.bench.models.model import Model, RandomModel, ResolvedModel, SolverModel
-from tclue.bench.models.reasoning import ModelCapabilities, ReasoningPlan, plan
+from tclue.bench.models.model import (
+    DEFAULT_SEED,
+    BuiltinModel,
+    Model,
+    ResolvedModel,
+    proved_answers,
+    random_answers,
+)
+from tclue.bench.models.reasoning import ModelCapabilities, plan
 from tclue.bench.models.registry import (
     Alias,
     Host,
@@ -72,9 +80,10 @@ def resolve_all(name: str, options: BenchOptions) -> list[Model]:
     if options.registry:
         load(options.registry)  # a file that is named is read, even if no model needs it
     if name == "random":
-        return [RandomModel(options.seed)]
+        seed = options.seed or DEFAULT_SEED
+        return [BuiltinModel("random", partial(random_answers, seed=seed), seed)]
     if name == "solver":
-        return [SolverModel()]
+        return [BuiltinModel("solver", proved_answers)]
     if name.startswith(("hf:", "train:")) or name == "tiny":
         from tclue.bench.models.local import TINY, LocalModel, TrainedModel
 
@@ -129,11 +138,11 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
         missing = [variable for variable in needed if variable.endswith("_KEY")]
         if missing and not options.keyless:
             raise _missing_key_error(match.name, missing)
-    plans = [plan(model, setting, options) for setting in match.settings]
+    priced = prices_for(route, provider, options, litellm)
+    plans = [plan(model, setting, options, priced) for setting in match.settings]
     supported = litellm.get_supported_openai_params(model_id, custom_llm_provider=provider)
     if options.seed is not None and supported and "seed" not in supported:
         raise UserError(f"{match.name}: {provider} accepts no seed: leave --seed out")
-    priced = prices_for(route, provider, options, litellm)
     asked = {} if options.api_base else terms(provider, priced)
     base = options.api_base and _base_url(options.api_base, provider)
     used = next(filter(os.environ.get, variables), None)
@@ -143,8 +152,8 @@ def _hosted_models(match: RegistryMatch, registry: Registry, options: BenchOptio
     advice = f"the key is not accepted: correct {used}" if used else None
     if key == NO_KEY:
         advice = f"the server wants a key: set {OWN_KEY}"
-    resolved = (_resolved(each, route, match, served_as, priced, options) for each in plans)
-    resolved = (replace(each, terms=asked, key_advice=advice) for each in resolved)
+    known = (replace(p, served_as=served_as, terms=asked, key_advice=advice) for p in plans)
+    resolved = [_resolved(each, route, match, options) for each in known]
     return [HostedModel(route, each, key, base) for each in resolved]
 
 
@@ -211,37 +220,25 @@ def provider_of(litellm: ModuleType, route: str, options: BenchOptions) -> tuple
 
 
 def _resolved(
-    chosen: ReasoningPlan,
-    routed: str,
-    found: RegistryMatch,
-    served_as: tuple[str, ...],
-    priced: Prices,
-    options: BenchOptions,
+    planned: ResolvedModel, route: str, match: RegistryMatch, options: BenchOptions
 ) -> ResolvedModel:
     concurrency = options.concurrency or IN_FLIGHT
-    notes, facts = chosen.notes, found.facts
+    notes, facts = planned.notes, match.facts
     if facts and facts.retired and not options.api_base:
         notes += (f"served until {facts.retired.on}, then retired",)
-    own_server = routed != (found.host.litellm if found.host else routed)
-    return ResolvedModel(
-        variant=f"{chosen.label} (self-hosted)" if own_server else chosen.label,
-        model=f"{chosen.name}={found.server_name}" if found.server_name else chosen.name,
-        prices=priced,
+    own_server = route != (match.host.litellm if match.host else route)
+    return replace(
+        planned,
+        variant=f"{planned.variant} (self-hosted)" if own_server else planned.variant,
+        model=f"{planned.model}={match.server_name}" if match.server_name else planned.model,
         slots=concurrency,
-        seed=options.seed,
-        temperature=options.temperature,
-        max_tokens=chosen.request.get("max_tokens"),
         concurrency=concurrency,
         timeout_s=options.timeout_s
-        or SILENCE_S + (chosen.max_output_tokens or UNKNOWN_LIMIT) / SLOWEST_TOKENS_PER_S,
+        or SILENCE_S + (planned.max_output_tokens or UNKNOWN_LIMIT) / SLOWEST_TOKENS_PER_S,
         silence_timeout_s=options.silence_timeout_s or SILENCE_S,
-        stream="stream" in chosen.request,
         api_base=options.api_base,
-        request={"model": routed, **chosen.request},
-        reasoning=chosen.setting,
+        request={"model": route, **planned.request},
         notes=notes,
-        served_as=served_as,
-        max_output_tokens=chosen.max_output_tokens,
         packages=("litellm", "openai"),
     )
 

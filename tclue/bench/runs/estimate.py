@@ -149,13 +149,9 @@ def estimate(model: Model, config: RunConfig, puzzles: Sequence[Puzzle], results
 
 def total(bills: Sequence[Bill]) -> Bill:
     """The sum of all bills; unknown if one is."""
-    requests = sum(bill.requests for bill in bills)
-    usd = total_usd(bill.usd for bill in bills)
-    low, high = (
-        total_usd(bill.low_usd for bill in bills),
-        total_usd(bill.high_usd for bill in bills),
-    )
-    return Bill("in all", requests, usd, low, high, "")
+    amounts = [(bill.usd, bill.low_usd, bill.high_usd) for bill in bills]
+    usd, low_usd, high_usd = map(total_usd, zip(*amounts, strict=True))
+    return Bill("in all", sum(bill.requests for bill in bills), usd, low_usd, high_usd, "")
 
 
 def likely_tokens(prompt: str) -> int:

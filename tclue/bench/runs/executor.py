@@ -107,7 +107,7 @@ class RunExecutor:
         self._reached, self._answered = False, bool(folder.done)
         self._first_failures: Counter[tuple[str, str]] = Counter()
         self._busy_since_s: float | None = None
-        # an unexpected exception; it is raised when the others have ended
+        # the first error, of writing or unexpected
         self._fault: Exception | None = None
         # for GPUs that are paid by the hour: the time shares, and each request's seconds so far
         shared = self._config.prices.source == "gpu-hour"
@@ -117,8 +117,6 @@ class RunExecutor:
         self.errors: Counter[str] = Counter()
         # why the remaining requests are not sent
         self._stopped: str | None = None
-        # the error if a response could not be written
-        self._write_error: UserError | None = None
 
     @property
     def in_flight(self) -> int:
@@ -157,10 +155,9 @@ class RunExecutor:
             timer.cancel()
             self._progress.stop()
             await self._model.aclose()
-        if self._write_error:
-            raise self._write_error
         if self._fault:
-            self._fault.add_note(RESUME)  # shown below a traceback
+            if not isinstance(self._fault, UserError):
+                self._fault.add_note(RESUME)  # shown below a traceback
             raise self._fault
         return self._stopped or (NO_ANSWER if self.errors and not self._answered else None)
 
@@ -174,10 +171,13 @@ class RunExecutor:
                 # Without this, a model that never awaits would block the other workers and Ctrl-C.
                 await asyncio.sleep(0)
         except Exception as error:  # the task group would cancel the other workers
-            self._note(error)
+            self._fail(error)
 
-    def _note(self, error: Exception) -> str:
-        """Stop after an unexpected exception. Returns a text for records."""
+    def _fail(self, error: Exception) -> str:
+        """Stop, and raise the error after the requests in flight, which are paid for.
+
+        Returns a text for records.
+        """
         self._fault = self._fault or error
         self._throttle.close()
         return error_line(f"internal error: {error!r}")
@@ -261,7 +261,7 @@ class RunExecutor:
             except Exception as error:
                 why = "given up at --total-timeout"
                 if not (isinstance(error, TimeoutError) and self._time_is_up()):
-                    why = self._note(error)
+                    why = self._fail(error)
                 if self._config.prices.source not in ("free", "hour"):
                     waited_s = self._loop.time() - start_s
                     given_up = Completion(error=why, failure=MAYBE_PAID, latency_s=waited_s)
@@ -296,8 +296,7 @@ class RunExecutor:
         try:
             await self._folder.set_aside(lines)
         except UserError as error:
-            self._write_error = self._write_error or error
-            self._throttle.close()
+            self._fail(error)
             return False
         return True
 
@@ -309,7 +308,7 @@ class RunExecutor:
         try:
             response = self._response(request, completion)
         except Exception as error:  # the reply is paid for, so its text and its bound are kept
-            why = self._note(error)
+            why = self._fail(error)
             completion = Completion(text=completion.text, error=why, failure=MAYBE_PAID)
             response = self._response(request, completion)
         maybe_paid = completion.failure is not None and completion.failure.kind == "maybe-paid"
@@ -322,9 +321,7 @@ class RunExecutor:
                 self._folder.amend(sent=self._model.sent)
             await self._folder.record(response)
         except UserError as error:
-            # It is raised after the requests in flight have ended, because they are paid for.
-            self._write_error = self._write_error or error
-            self._throttle.close()
+            self._fail(error)
             return spent_usd(response)
         self._progress.advance(response)
         if completion.error:

@@ -23,7 +23,6 @@ from tclue.errors import UserError
 from tclue.strict import parse
 
 MOST = 2000  # entries, of about 10 kB each
-_FORMAT = 1
 _T = TypeVar("_T")
 # Without a home folder, `Path.home` raises RuntimeError.
 _ERRORS = (OSError, RuntimeError, UserError, ValueError)
@@ -45,7 +44,7 @@ _PROGRAM = _program()
 
 def entry_name(*inputs: Any) -> str:
     """The name of the entry whose value is computed from these inputs, which JSON can hold."""
-    text = json.dumps([_FORMAT, _PROGRAM, *inputs], sort_keys=True)
+    text = json.dumps([_PROGRAM, *inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -264,11 +264,8 @@ def _main_estimates(by_puzzle: list[list[Response]]) -> tuple[Estimate | None, E
         [a for r in responses if r.grade and (a := r.grade.main_accuracy) is not None]
         for responses in by_puzzle
     ]
-    mains = [accuracies for accuracies in mains if accuracies]
-    return (
-        mean_interval([mean(accuracies) for accuracies in mains]),
-        rate_interval([mean(float(a == 1) for a in accuracies) for accuracies in mains]),
-    )
+    all_right = [mean(a == 1 for a in accuracies) for accuracies in mains if accuracies]
+    return mean_interval([mean(each) for each in mains if each]), rate_interval(all_right)
 
 
 def _by_difficulty(by_puzzle: list[list[Response]]) -> tuple[DifficultyGroup, ...]:

@@ -8,13 +8,10 @@ from typing import Any
 import pytest
 from bench_support import Answer, serving
 
+from tclue.bench.costs.cost import Prices
 from tclue.bench.models import hosted, resolve
-from tclue.bench.models.reasoning import (
-    ANSWER_TOKENS,
-    ModelCapabilities,
-    ReasoningPlan,
-    plan,
-)
+from tclue.bench.models.model import ResolvedModel
+from tclue.bench.models.reasoning import ANSWER_TOKENS, ModelCapabilities, plan
 from tclue.bench.models.registry import Lift, Reasoning, load, parse_setting
 from tclue.bench.options import BenchOptions
 from tclue.errors import UserError
@@ -34,10 +31,10 @@ SERVER = ModelCapabilities(
 )
 
 
-def planned(model: ModelCapabilities, text: str | None, **limits: Any) -> ReasoningPlan:
+def planned(model: ModelCapabilities, text: str | None, **limits: Any) -> ResolvedModel:
     setting = parse_setting(text) if text else None
     assert (setting is None) == (text is None)
-    return plan(model, setting, BenchOptions(**limits))
+    return plan(model, setting, BenchOptions(**limits), Prices("unknown", ""))
 
 
 def thinking(budget: int) -> dict[str, Any]:
@@ -46,34 +43,34 @@ def thinking(budget: int) -> dict[str, Any]:
 
 def test_a_budget_leaves_room_for_the_answer() -> None:
     chosen = planned(CLAUDE, "16k")
-    assert (chosen.name, chosen.label, chosen.notes) == ("claude-x@16k", "claude-x@16k", ())
+    assert (chosen.model, chosen.variant, chosen.notes) == ("claude-x@16k", "claude-x@16k", ())
     assert chosen.request == {"max_tokens": 20_000, "thinking": thinking(16_000)}
     assert ("stream" in chosen.request, chosen.max_output_tokens) == (False, 20_000)
 
 
 def test_a_budget_as_large_as_the_limit_is_made_smaller_and_shown_so() -> None:
     chosen = planned(CLAUDE, "64k")
-    assert (chosen.name, chosen.label) == ("claude-x@64k", "claude-x@64k (60k sent)")
+    assert (chosen.model, chosen.variant) == ("claude-x@64k", "claude-x@64k (60k sent)")
     assert chosen.request["thinking"] == thinking(64_000 - ANSWER_TOKENS)
     assert chosen.request["max_tokens"] == chosen.max_output_tokens == 64_000
     assert chosen.request["stream_options"] == {"include_usage": True}
     assert chosen.request["stream"]
     assert "60000, not 64000" in chosen.notes[0]
     # The last one that fits, and the first that does not.
-    assert planned(CLAUDE, "60k").label == "claude-x@60k"
-    assert planned(CLAUDE, "60001").label == "claude-x@60001 (60k sent)"
+    assert planned(CLAUDE, "60k").variant == "claude-x@60k"
+    assert planned(CLAUDE, "60001").variant == "claude-x@60001 (60k sent)"
 
 
 def test_a_header_lifts_a_limit_only_where_that_is_needed() -> None:
     model = replace(CLAUDE, lift=Lift("anthropic-beta", "output-128k", 128_000))
     chosen = planned(model, "64k")
-    assert chosen.label == "claude-x@64k"
+    assert chosen.variant == "claude-x@64k"
     assert chosen.request["max_tokens"] == 68_000
     assert chosen.request["extra_headers"] == {"anthropic-beta": "output-128k"}
     assert "anthropic-beta: output-128k" in chosen.notes[0]
     assert "extra_headers" not in planned(model, "16k").request
     assert "extra_headers" in planned(model, "none", max_tokens=65_000).request
-    assert planned(model, "128k").label == "claude-x@128k (124k sent)"
+    assert planned(model, "128k").variant == "claude-x@128k (124k sent)"
 
 
 @pytest.mark.parametrize(
@@ -126,19 +123,19 @@ def test_temperature_as_the_provider_demands() -> None:
 )
 def test_budgets_where_only_effort_is_known(text: str, level: str) -> None:
     chosen = planned(EFFORT, text)
-    assert chosen.label == f"o9@{text} (effort {level})"
+    assert chosen.variant == f"o9@{text} (effort {level})"
     assert chosen.request["reasoning_effort"] == level
     assert chosen.request["max_tokens"] == int(text[:-1]) * 1000 + ANSWER_TOKENS
     assert "there are no budgets here" in chosen.notes[0]
     many_levels = replace(EFFORT, reasoning=Reasoning("effort", ("low", "high", "xhigh", "max")))
-    assert planned(many_levels, "64k").label == "o9@64k (effort xhigh)"
-    assert planned(many_levels, "96k").label == "o9@96k (effort xhigh)"
-    assert planned(many_levels, "98k").label == "o9@98k (96k sent, effort xhigh)"
+    assert planned(many_levels, "64k").variant == "o9@64k (effort xhigh)"
+    assert planned(many_levels, "96k").variant == "o9@96k (effort xhigh)"
+    assert planned(many_levels, "98k").variant == "o9@98k (96k sent, effort xhigh)"
 
 
 def test_budgets_where_only_on_and_off_are_known() -> None:
     chosen = planned(SWITCH, "16k")
-    assert (chosen.label, chosen.request["thinking"]) == ("ds@16k (on)", {"type": "enabled"})
+    assert (chosen.variant, chosen.request["thinking"]) == ("ds@16k (on)", {"type": "enabled"})
     assert chosen.request["max_tokens"] == 20_000
     assert "the output limit is not known" in chosen.notes[0]
     assert "there are no budgets here" in chosen.notes[1]

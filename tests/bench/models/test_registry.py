@@ -28,6 +28,7 @@ from bench_support import (
 from commands import call, refused
 from places import ROOT
 
+from tclue.bench.costs.cost import Prices
 from tclue.bench.models import hosted, resolve
 from tclue.bench.models.listing import list_models
 from tclue.bench.models.reasoning import plan
@@ -88,7 +89,7 @@ def test_the_shipped_aliases_hold() -> None:
                 assert host.max_output_tokens == listed["max_output_tokens"], host
             model = resolve.registered_capabilities(alias, facts, host)
             for text in facts.variants:
-                assert plan(model, parse_setting(text), BenchOptions()).request
+                assert plan(model, parse_setting(text), BenchOptions(), Prices("free", "")).request
 
 
 def test_the_settings_of_a_name() -> None:
@@ -152,7 +153,10 @@ def test_the_registry_in_the_documentation_is_one(tmp_path: Path) -> None:
     path = user_registry(tmp_path, text.split("```toml\n")[1].split("```")[0])
     facts = load(path).models["mine"]
     model = resolve.registered_capabilities("mine", facts, facts.hosts[0])
-    assert [plan(model, parse_setting(v), BenchOptions()).label for v in facts.variants] == [
+    assert [
+        plan(model, parse_setting(v), BenchOptions(), Prices("free", "")).variant
+        for v in facts.variants
+    ] == [
         "mine@none",
         "mine@on",
     ]

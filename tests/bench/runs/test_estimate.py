@@ -27,7 +27,7 @@ from bench_support import (
 from commands import call
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.model import RandomModel, ResolvedModel
+from tclue.bench.models.model import Model, ResolvedModel
 from tclue.bench.records import RunConfig
 from tclue.bench.runs.estimate import Bill, estimate, likely_tokens, projected, total
 from tclue.bench.runs.run import BenchOptions, StopError, configuration, dry_run, run_models
@@ -132,12 +132,10 @@ def test_a_run_that_is_taken_up_is_billed_for_its_rest(
     assert len(endpoint.bodies) == 3
 
 
-def hosted(
-    name: str, prices: Prices, **resolved: Any
-) -> tuple[RandomModel, RunConfig, Sequence[Puzzle]]:
+def hosted(name: str, prices: Prices, **resolved: Any) -> tuple[Model, RunConfig, Sequence[Puzzle]]:
     """A model that is asked 64 puzzles, without asking it."""
     puzzle_set = load_set("easy-test")
-    named = RandomModel()
+    named = Model()
     named.resolved = ResolvedModel(variant=name, prices=prices, **resolved)
     config = configuration(name, named, BenchOptions(limit=64), puzzle_set)
     return named, config, puzzle_set.puzzles[:64]

@@ -11,7 +11,7 @@ import pytest
 from bench_support import Silent, bench, the_run, write_puzzles
 from places import ROOT
 
-from tclue.bench.models.model import RandomModel, Request
+from tclue.bench.models.model import Request, random_answers
 from tclue.bench.records import read_run
 from tclue.bench.runs.executor import missing
 from tclue.bench.runs.run import BenchOptions, run_models
@@ -96,19 +96,17 @@ def test_chance_is_legal_and_hangs_on_nothing_but_seed_puzzle_and_sample(tmp_pat
     by_pair = {response.pair: response.text for response in the_run(tmp_path / "r").responses}
     for puzzle in reversed(puzzles):
         for sample in (2, 0, 1):
-            answers = RandomModel(0).answers(Request(puzzle, sample))
+            answers = random_answers(Request(puzzle, sample), 0)
             assert all(answers[k] in options for k, options in puzzle.options.items())
             written = "\n".join(f"{k}. {v}" for k, v in answers.items())
             assert by_pair[puzzle.id, sample] == written
     assert len(set(by_pair.values())) == 18
-    assert RandomModel(1).answers(Request(puzzles[0], 0)) != RandomModel(0).answers(
-        Request(puzzles[0], 0)
-    )
+    assert random_answers(Request(puzzles[0], 0), 1) != random_answers(Request(puzzles[0], 0), 0)
 
 
 def test_chance_is_even(tmp_path: Path) -> None:
     _, (puzzle,) = write_puzzles(tmp_path, 1)
-    drawn = [RandomModel(0).answers(Request(puzzle, sample))["A"] for sample in range(3000)]
+    drawn = [random_answers(Request(puzzle, sample), 0)["A"] for sample in range(3000)]
     for option in puzzle.options["A"]:
         expected = 3000 / len(puzzle.options["A"])
         assert abs(drawn.count(option) - expected) < 5 * expected**0.5

@@ -140,10 +140,8 @@ def test_other_settings_prices_or_program_are_not_served(
     assert reads() == 1
     monkeypatch.setattr(cached, "_PROGRAM", "0" * 64)
     read_numbers(folder)
-    monkeypatch.setattr(cached, "_FORMAT", 0)
-    read_numbers(folder)
-    assert reads() == 2
-    assert len(list(cache.iterdir())) == 6
+    assert reads() == 1
+    assert len(list(cache.iterdir())) == 5
 
 
 def test_the_program_is_all_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
