@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bench_support import (
 )
 
 from tclue.bench.costs.cost import Prices
-from tclue.bench.models.model import Completion, RandomModel, Request
+from tclue.bench.models.model import BuiltinModel, Completion, Request, random_answers
 from tclue.bench.options import BenchOptions
 from tclue.bench.runs.budget import Budget
 from tclue.bench.runs.executor import RunExecutor
@@ -149,7 +150,7 @@ def test_a_response_is_on_the_disk_before_the_next_request_is_sent(
     assert seen == [(0, 0), (1, 0), (2, 0), (3, 0)]
 
 
-def run_by_the_hour(tmp_path: Path, model: RandomModel, budget: Budget) -> None:
+def run_by_the_hour(tmp_path: Path, model: BuiltinModel, budget: Budget) -> None:
     """Run a model of this process as one whose machine is paid by the hour."""
     path, _ = write_puzzles(tmp_path, 4)
     prices = Prices("gpu-hour", "", hour_usd=0.01)
@@ -166,19 +167,19 @@ def run_by_the_hour(tmp_path: Path, model: RandomModel, budget: Budget) -> None:
 
 
 def test_local_models_write_no_file_of_requests_in_flight(tmp_path: Path) -> None:
-    class Local(RandomModel):
+    class Local(BuiltinModel):
         def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
             assert not list(tmp_path.glob("r/*/in_flight.jsonl*"))
             return super().complete(batch)
 
-    run_by_the_hour(tmp_path, Local(0), Budget(1.0))
+    run_by_the_hour(tmp_path, Local("random", partial(random_answers, seed=0), 0), Budget(1.0))
 
 
 def test_where_the_hour_is_paid_for_the_first_request_goes_alone(tmp_path: Path) -> None:
     in_flight, at_start, budget = [0], list[int](), Budget(1.0)
     reserved: list[float] = []
 
-    class Local(RandomModel):
+    class Local(BuiltinModel):
         async def complete(
             self, batch: Sequence[Request]
         ) -> AsyncIterator[tuple[Request, Completion]]:
@@ -191,7 +192,7 @@ def test_where_the_hour_is_paid_for_the_first_request_goes_alone(tmp_path: Path)
                 in_flight[0] -= 1
                 yield each
 
-    run_by_the_hour(tmp_path, Local(0), budget)
+    run_by_the_hour(tmp_path, Local("random", partial(random_answers, seed=0), 0), budget)
     assert (at_start[0], reserved[0]) == (1, 1.0)
     assert max(at_start[1:]) > 1
     first, *_ = the_run(tmp_path / "r").responses
