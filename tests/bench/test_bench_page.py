@@ -228,13 +228,19 @@ def test_the_bytes_of_a_reply_put_the_end_of_the_silence_off(
 ) -> None:
     ends: list[float] = []
 
-    class Timeout(asyncio.Timeout):
-        def reschedule(self, when: float | None) -> None:
+    def timeout(_: float | None) -> asyncio.Timeout:
+        timer = asyncio.timeout(None)
+        reschedule = timer.reschedule
+
+        def noted(when: float | None) -> None:
             if when is not None:
                 ends.append(when)
-            super().reschedule(when)
+            reschedule(when)
 
-    patched = SimpleNamespace(**vars(asyncio) | {"timeout": Timeout})
+        vars(timer)["reschedule"] = noted
+        return timer
+
+    patched = SimpleNamespace(**vars(asyncio) | {"timeout": timeout})
     monkeypatch.setattr("tclue.bench.models.hosted.asyncio", patched)
     path, _ = write_puzzles(tmp_path, 1)
     with serving(lambda _: stream({"content": "A. x"})) as server:
