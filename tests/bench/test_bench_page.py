@@ -1,9 +1,11 @@
 """Promises of docs/reference/bench.md that no other test holds: outcomes, retries, pace."""
 
+import asyncio
 import io
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -218,6 +220,34 @@ def test_the_progress_shows_how_many_may_be_in_flight_once_that_has_changed() ->
     progress.pace(3)
     progress.stop()
     assert out.getvalue().splitlines() == ["m: 0/9, $0", "m: 0/9, $0, 3 at once"]
+
+
+@pytest.mark.server
+def test_the_bytes_of_a_reply_put_the_end_of_the_silence_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[float] = []
+
+    def timeout(_: float | None) -> asyncio.Timeout:
+        timer = asyncio.timeout(None)
+        reschedule = timer.reschedule
+
+        def noted(when: float | None) -> None:
+            if when is not None:
+                ends.append(when)
+            reschedule(when)
+
+        vars(timer)["reschedule"] = noted
+        return timer
+
+    patched = SimpleNamespace(**vars(asyncio) | {"timeout": timeout})
+    monkeypatch.setattr("tclue.bench.models.hosted.asyncio", patched)
+    path, _ = write_puzzles(tmp_path, 1)
+    with serving(lambda _: stream({"content": "A. x"})) as server:
+        bench("m", path, tmp_path / "r", api_base=server.url)
+    # At the start, at the headers, and at what follows them.
+    assert len(ends) >= 3
+    assert all(sooner < later for sooner, later in pairwise(ends))
 
 
 @pytest.mark.parametrize(("max_tokens", "timeout_s"), [(None, 13_700.0), (5000, 1400.0)])
