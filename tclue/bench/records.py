@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -200,6 +201,12 @@ class Run:
             if response.pair not in chosen or not chosen[response.pair].scored:
                 chosen[response.pair] = response
         return [chosen[pair] for pair in sorted(chosen)]
+
+    def by_puzzle(self) -> dict[str, list[Response]]:
+        """puzzle -> its scored responses in the order of the samples; only puzzles with any."""
+        scored = (response for response in self.final() if response.scored)
+        groups = groupby(scored, key=lambda response: response.puzzle)
+        return {puzzle: list(responses) for puzzle, responses in groups}
 
 
 def slug(name: str) -> str:

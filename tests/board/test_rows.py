@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import CheckpointOrigin
-from tclue.bench.records import RunConfig
+from tclue.bench.records import Run, RunConfig
 from tclue.bench.stats.intervals import Estimate
-from tclue.bench.stats.summary import Scores, tally
+from tclue.bench.stats.summary import Scores
 from tclue.bench.stats.summary import summary as summary_of
 from tclue.board.leaderboard import paths
 from tclue.board.rows import Row, ranked
@@ -122,7 +122,7 @@ CONFIG = RunConfig(
 def row(number: int, accuracy: float, cost_usd: float | None, failed: int, missing: int) -> Row:
     config = replace(CONFIG, variant=f"m{number}")
     summary = replace(
-        summary_of(tally(config, [])),
+        summary_of(Run(config, ())),
         responses=100 - failed - missing,
         accuracy=Estimate(accuracy, accuracy, accuracy),
         cost_usd=cost_usd,

@@ -4,15 +4,15 @@ A record that no run writes is refused, with its file and line.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclue.bench.costs.cost import repriced
 from tclue.bench.costs.price_book import Entry, PriceBook
-from tclue.bench.records import Response, RunConfig, iter_responses, read_config
+from tclue.bench.records import Response, Run, RunConfig, iter_responses, read_config
 from tclue.bench.stats.cached import entry_name, load, save
-from tclue.bench.stats.summary import Scores, Summary, scores, summary, tally
+from tclue.bench.stats.summary import Scores, Summary, scores, summary
 from tclue.errors import UserError
 from tclue.strict import STRICT
 
@@ -41,11 +41,14 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     if kept := load(RunNumbers, name):
         return kept
     prices = entry.prices if (entry := _entry(config, book)) else None
-    reprice = (lambda response: repriced(response.usage, prices)) if prices else None
-    responses = iter_responses(folder, config, texts=False)
-    run = tally(config, checked(folder, config, responses), reprice)
+    run = Run(config, tuple(checked(folder, config, iter_responses(folder, config, texts=False))))
     by_puzzle = {puzzle: scores(responses) for puzzle, responses in run.by_puzzle().items()}
-    found = RunNumbers(config, summary(run), by_puzzle, run.day)
+    days = [
+        day[0]
+        for response in run.responses
+        if response.scored and (day := re.match(r"\d{4}-\d\d-\d\d", response.at or ""))
+    ]
+    found = RunNumbers(config, summary(run, prices), by_puzzle, max(days, default=None))
     # Records that change while they are read are not kept, because it is unknown what was read.
     if _entry_name(folder, read_config(folder), book) == name:
         save(name, found)

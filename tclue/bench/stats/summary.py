@@ -8,23 +8,21 @@ describes all of it.
 
 Failed requests are never scored. They are counted, and a run with too many is incomplete.
 
-Records are read one at a time and without texts (`iter_responses` with `texts=False`), which are
-most of the data, so a large run fits into memory too.
+Records are read without texts (`iter_responses` with `texts=False`), which are most of the data, so
+a large run fits into memory too.
 """
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple, get_args
 
 import numpy as np
 
-from tclue.bench.costs.cost import Usage, agreement
+from tclue.bench.costs.cost import Prices, Usage, agreement, repriced
 from tclue.bench.models.registry import is_served_as
-from tclue.bench.records import Outcome, Response, RunConfig
+from tclue.bench.records import Outcome, Response, Run
 from tclue.bench.stats.at_k import AtK, at_k, sizes
 from tclue.bench.stats.intervals import (
     Estimate,
@@ -35,70 +33,8 @@ from tclue.bench.stats.intervals import (
 )
 from tclue.puzzle.puzzle import BANDS, band
 
-# US dollars that a response would cost at other prices than its run's; None if unknown.
-Reprice = Callable[[Response], float | None]
 # Share of the requested responses that may be failed or missing in a complete run.
 MAX_LOST = 0.02
-
-
-@dataclass(frozen=True)
-class Tally:
-    """The numbers of a run, from which its summary, comparisons and row on the board follow."""
-
-    config: RunConfig
-    # one for each pair of puzzle and sample with a record, sorted: the first that did not fail, or
-    # the last if all failed
-    responses: tuple[Response, ...]
-    # attempts that failed, even if a later attempt succeeded
-    failed_attempts: int
-    # the known cost of failed attempts in US dollars
-    failed_usd: float
-    # most US dollars that the attempts of unknown cost may have cost; most of them failed
-    at_most_usd: float
-    # mean US dollars of a scored response at other prices; None if one is unknown
-    repriced_usd: float | None
-    # the day of the last scored response (UTC); None where the records do not say
-    day: str | None = None
-
-    @property
-    def scored(self) -> list[Response]:
-        """The responses that count for accuracy."""
-        return [response for response in self.responses if response.scored]
-
-    def by_puzzle(self) -> dict[str, list[Response]]:
-        """puzzle -> its scored responses in the order of the samples; only puzzles with any."""
-        groups = groupby(self.scored, key=lambda response: response.puzzle)
-        return {puzzle: list(responses) for puzzle, responses in groups}
-
-
-def tally(
-    config: RunConfig, responses: Iterable[Response], reprice: Reprice | None = None
-) -> Tally:
-    """Tally the records of a run. The order matters only for attempts at the same pair."""
-    chosen: dict[tuple[str, int], Response] = {}
-    failed, failed_usd, at_most, day = 0, [], [], ""
-    for response in responses:
-        if response.scored and (at := re.match(r"\d{4}-\d\d-\d\d", response.at or "")):
-            day = max(day, at[0])
-        if not response.scored:
-            failed += 1
-            failed_usd.append(response.cost_usd or 0.0)
-        if response.cost_usd is None and response.at_most_usd:
-            at_most.append(response.at_most_usd)
-        previous = chosen.get(response.pair)
-        if previous is None or not previous.scored:
-            chosen[response.pair] = response
-    final = tuple(chosen[pair] for pair in sorted(chosen))
-    repriced = [reprice(each) for each in final if each.scored] if reprice else []
-    return Tally(
-        config,
-        final,
-        failed,
-        math.fsum(failed_usd),
-        math.fsum(at_most),
-        known_mean(repriced),
-        day or None,
-    )
 
 
 class Scores(NamedTuple):
@@ -188,13 +124,16 @@ class Summary:
     notes: tuple[str, ...]
 
 
-def summary(run: Tally) -> Summary:
-    """The summary of a run from its tally."""
-    config, scored, by_puzzle = run.config, run.scored, list(run.by_puzzle().values())
-    counts = Counter(response.outcome for response in run.responses)
+def summary(run: Run, prices: Prices | None = None) -> Summary:
+    """The summary of a run; its responses are also priced by `prices`, if there are any."""
+    config, final, by_puzzle = run.config, run.final(), list(run.by_puzzle().values())
+    scored = [response for responses in by_puzzle for response in responses]
+    failed = [response for response in run.responses if not response.scored]
+    of_unknown_cost = [each for each in run.responses if each.cost_usd is None]
+    failed_usd = math.fsum(response.cost_usd or 0.0 for response in failed)
+    counts = Counter(response.outcome for response in final)
     outcomes: dict[str, int] = {outcome: counts[outcome] for outcome in get_args(Outcome)}
     requested = config.puzzles * config.samples
-    lost = requested - len(scored)
     usages = [each.usage for each in scored]
     accuracy, solved = _estimates(by_puzzle)
     main_accuracy, main_solved = _main_estimates(by_puzzle)
@@ -214,10 +153,10 @@ def summary(run: Tally) -> Summary:
         responses=len(scored),
         responses_asked=requested,
         outcomes=outcomes,
-        missing=requested - len(run.responses),
-        rates={k: n / len(run.responses) if run.responses else 0.0 for k, n in outcomes.items()},
-        failed_attempts=run.failed_attempts,
-        complete=lost <= MAX_LOST * requested,
+        missing=requested - len(final),
+        rates={k: n / len(final) if final else 0.0 for k, n in outcomes.items()},
+        failed_attempts=len(failed),
+        complete=requested - len(scored) <= MAX_LOST * requested,
         accuracy=accuracy,
         solved=solved,
         main_accuracy=main_accuracy,
@@ -232,11 +171,11 @@ def summary(run: Tally) -> Summary:
         latency_median_s=median_s,
         latency_p95_s=p95_s,
         cost_usd=cost_usd,
-        total_cost_usd=None if cost_usd is None else cost_usd * len(scored) + run.failed_usd,
+        total_cost_usd=None if cost_usd is None else cost_usd * len(scored) + failed_usd,
         unpriced=sum(each.cost_usd is None for each in scored),
-        at_most_usd=run.at_most_usd,
+        at_most_usd=math.fsum(each.at_most_usd or 0.0 for each in of_unknown_cost),
         cost_litellm_usd=known_mean([each.cost_litellm_usd for each in scored]),
-        repriced_usd=run.repriced_usd,
+        repriced_usd=known_mean([repriced(u, prices) for u in usages]) if prices else None,
         cost_note=agreement(
             config.prices, [(each.usage, each.cost_usd, each.cost_litellm_usd) for each in scored]
         ),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tclue.bench.costs.cost import Prices, Usage
-from tclue.bench.records import Response, RunConfig, read_run
+from tclue.bench.records import Response, Run, RunConfig, read_run
 from tclue.bench.stats.intervals import (
     Estimate,
     known_mean,
@@ -23,7 +23,7 @@ from tclue.bench.stats.intervals import (
     t_inside,
     t_quantile,
 )
-from tclue.bench.stats.summary import Summary, tally
+from tclue.bench.stats.summary import Summary
 from tclue.bench.stats.summary import summary as summary_of
 from tclue.board import terminal
 from tclue.puzzle.puzzle import band
@@ -112,7 +112,7 @@ def test_an_unknown_value_makes_the_mean_unknown() -> None:
 
 
 def summarized(config: RunConfig, responses: Iterable[Response]) -> Summary:
-    return summary_of(tally(config, responses))
+    return summary_of(Run(config, tuple(responses)))
 
 
 def test_more_samples_of_the_same_are_no_new_evidence(
