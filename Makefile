@@ -55,10 +55,10 @@ board: $(INSTALLED)  ## leaderboards/, from what is in results/
 
 install: $(INSTALLED)  ## the environment that the others use, from requirements/*.lock
 
-lock:  ## writes requirements/*.lock anew, where pyproject.toml asks for it; UPGRADE=1 for the newest
+lock:  ## writes requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 	scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
-audit:  ## known vulnerabilities of the locked packages; says so if the service cannot be reached
+audit:  ## known vulnerabilities of the locked packages
 	scripts/audit.py
 
 $(INSTALLED): pyproject.toml $(wildcard requirements/*.lock) scripts/install.sh scripts/install_torch.sh

@@ -3,12 +3,12 @@
 
     scripts/audit.py [LOCK...]
 
-Exit code 0: every package was looked up, and none is known to be vulnerable. 1: some are. 3: some
-could not be looked up, for example because the service cannot be reached here. That is no
-finding, and no acquittal either, so it is said apart, after the findings.
+Exit code 0: every package was looked up, and none is known to be vulnerable. 1: some are. 3: none
+is known to be vulnerable, but some could not be looked up, for example because the service cannot
+be reached.
 
-pip-audit alone counts a package that the service does not know as one without vulnerabilities. It
-has an environment of its own, .venv-audit.
+pip-audit alone would count a package that the service does not know as one without vulnerabilities.
+It is installed in an environment of its own, .venv-audit.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ TOOL = "pip-audit==2.10.1"
 def verdict(packages: Sequence[Mapping[str, Any]], expected: int, reason: str) -> tuple[int, str]:
     """The exit code and the text for what pip-audit reports of `expected` packages.
 
-    `reason` is the last that pip-audit said, for those that it does not report.
+    `reason` is pip-audit's last error line, which is shown for packages that it does not report.
     """
     lines = [
-        f"{each['name']} {each['version']}: {fault['id']}, mended in "
+        f"{each['name']} {each['version']}: {fault['id']}, fixed in "
         f"{', '.join(fault['fix_versions']) or 'no release'}"
         for each in packages
         for fault in each.get("vulns", [])
@@ -49,9 +49,9 @@ def verdict(packages: Sequence[Mapping[str, Any]], expected: int, reason: str) -
 
 
 def pins(locks: Sequence[Path]) -> list[list[str]]:
-    """The pins of lock files, and that of torch, in lists with each name once.
+    """The pins of lock files and of torch, in lists that have each name only once.
 
-    A lock has several versions of some packages, each for some versions of Python.
+    A lock has several versions of some packages, for different versions of Python.
     """
     script = (ROOT / "scripts" / "install_torch.sh").read_text(encoding="utf-8")
     text = "\n".join(lock.read_text(encoding="utf-8") for lock in locks)
@@ -69,7 +69,7 @@ def pins(locks: Sequence[Path]) -> list[list[str]]:
 
 
 def look_up(requirements: Sequence[str], folder: Path) -> tuple[list[dict[str, Any]], str]:
-    """What pip-audit reports of these pins, and the last line that it said."""
+    """What pip-audit reports of these pins, and the last line of its errors."""
     tools = ROOT / ".venv-audit"
     if not (tools / "bin" / "pip-audit").exists():
         venv.create(tools, with_pip=True)

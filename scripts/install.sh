@@ -26,7 +26,7 @@ python=$venv/bin/python
 pip=("$python" -m pip install --quiet --disable-pip-version-check)
 
 if [[ $lock == yes ]]; then
-    # What is published as source only is built with these, and not with what pip would fetch.
+    # Packages that are published as source only are built with these packages.
     "${pip[@]}" --require-hashes --no-deps --requirement "$repo/requirements/build.lock"
     "${pip[@]}" --require-hashes --no-deps --no-build-isolation \
         --requirement "$repo/requirements/dev.lock"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Writes the lock files in requirements/:  scripts/lock.sh [--upgrade]
-# Without --upgrade, the versions that they have are kept where they still fit pyproject.toml.
+# Without --upgrade, the locked versions are kept where they still fit pyproject.toml.
 #
 #   build.lock   what builds tclue, and the dependencies that are published as source only
 #   dev.lock     all that the tests and the demo need, for Python 3.11 to 3.13 on Linux and macOS
 #
-# * Every file has its SHA-256, and pip takes no other: see scripts/install.sh.
+# * Each file has its SHA-256, and pip installs no other file: see scripts/install.sh.
 # * torch and its CUDA packages are left out, because which build is right depends on the machine:
 #   see scripts/install_torch.sh. The versions are those that fit its torch.
-# * The package index is always the public one, never one of this machine's.
+# * The package index is always the public one, whatever this machine's settings say.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,7 +36,7 @@ compile() { # compile NAME SOURCE...
 
 options=("$@")
 "$work/venv/bin/python" - >"$work/build.in" <<'PYTHON'
-"""The build requirements, and those that an editable installation has besides."""
+"""The build requirements, and those of an editable installation."""
 import tomllib
 
 with open("pyproject.toml", "rb") as file:
@@ -44,5 +44,5 @@ with open("pyproject.toml", "rb") as file:
 PYTHON
 sed -n 's/^VERSION=/torch==/p' scripts/install_torch.sh >"$work/torch.txt"
 compile dev pyproject.toml "${EXTRAS[@]/#/--extra=}" --constraints "$work/torch.txt"
-# What both have is the same version.
+# Packages in both locks have the same version.
 compile build "$work/build.in" --constraints requirements/dev.lock

@@ -21,7 +21,7 @@ def user_file(name: str, given: Path | None) -> Path | None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, as `decode` gives it. Raises UserError if it cannot be read."""
+    """The text of a file, as `decode` returns it. Raises UserError if it cannot be read."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # a name can have characters that no path may have
@@ -31,7 +31,7 @@ def read_text(path: Path) -> str:
 
 
 def decode(data: bytes, where: str) -> str:
-    """UTF-8 text as `plain` gives it. Raises UserError, which begins with `where`, if it is not."""
+    """The text of UTF-8 bytes, as `plain` returns it. Raises UserError, which names `where`."""
     reason = "not UTF-8 text"
     # UTF-16 begins with one of its marks, or one of its first two bytes is 0.
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or data[:2].count(0) == 1:
@@ -57,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML text. Raises ValueError or RecursionError if it is not valid."""
-    # Dots take quadratic memory: a key of 200 kB with nothing else took 40 GB.
+    # A key takes memory quadratic in its dots: 200 kB of dots took 40 GB.
     if any(line.partition("=")[0].count(".") > 1000 for line in text.splitlines()):
         raise ValueError("a line has more than 1,000 dots")
     return tomllib.loads(text)

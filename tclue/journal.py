@@ -54,7 +54,7 @@ class Journal:
         self._writer = ThreadPoolExecutor(1)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
-        # the write whose end `_flush` has not seen yet, and its lines
+        # the write that `_flush` waits for, and its lines
         self._job: tuple[Future[tuple[int, OSError | None]], list[bytes]] | None = None
         # lines that could not be written, and whose task no longer waits for them
         self._unwritten: list[bytes] = []
@@ -70,14 +70,14 @@ class Journal:
         return not same(self._descriptor, self._path)
 
     def change(self) -> OSError | None:
-        """What others did to the file while it was open, as an error; None if nothing."""
+        """How other programs changed the file while it was open, as an error; None if unchanged."""
         if self.orphaned:
-            what = "removed or replaced"
+            change = "removed or replaced"
         elif (size := os.fstat(self._descriptor).st_size) != self._end:
-            what = f"changed by another program, from {self._end} bytes to {size},"
+            change = f"changed by another program, from {self._end} bytes to {size},"
         else:
             return None
-        return OSError(errno.ESTALE, f"the file was {what} while this command was writing it")
+        return OSError(errno.ESTALE, f"the file was {change} while this command was writing it")
 
     def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
         """Write lines, each with a line break at its end.
@@ -150,7 +150,7 @@ class Journal:
         self._end = os.fstat(self._descriptor).st_size
 
     def lines(self) -> Iterator[bytes]:
-        """The lines that were written and that the open file still holds, wherever it is."""
+        """The written lines that the open file still holds, also if its path names another file."""
         left = self._end
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             file.seek(0)
@@ -161,7 +161,7 @@ class Journal:
                 yield line
 
     def drain(self) -> list[bytes]:
-        """Write the lines that are left; returns those that could not be written."""
+        """Write the remaining lines. Returns those that could not be written."""
         self._writer.shutdown()
         lines, self._queue = [line for line, _ in self._queue], []
         if self._job:  # the tasks were cancelled meanwhile
@@ -177,7 +177,7 @@ class Journal:
         `name` and cannot be guessed, and only this user can read it. Returns its path and its
         number of lines. Raises OSError if no place has room.
         """
-        failed = OSError("there is no place")
+        failed = OSError("no folder to write to")
         for place in places:
             path = None
             try:
@@ -196,7 +196,7 @@ class Journal:
         raise failed
 
     def close(self) -> None:
-        """Write the lines that are left, and close the file."""
+        """Write the remaining lines, and close the file."""
         self.drain()
         os.close(self._descriptor)
 
@@ -227,7 +227,7 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what a killed `replace` left behind, in a folder that only this process writes."""
+    """Remove the drafts of a killed `replace`, in a folder that only this process writes."""
     for draft in folder.glob(f"*.{'[0-9a-f]' * 16}{_DRAFT}"):
         draft.unlink(missing_ok=True)
 
@@ -276,7 +276,7 @@ def _open(path: Path, flags: int) -> int:
         return os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            error.strerror = "it is a symbolic link: put the file itself here"
+            error.strerror = "it is a symbolic link: expected a regular file in its place"
         raise
 
 

@@ -77,9 +77,9 @@ def error_line(text: str) -> str:
 
 
 class _Masked:
-    """An output stream that masks keys, and passes no commands to a screen.
+    """An output stream that masks keys and removes control sequences.
 
-    What is written to a file or a pipe by way of standard output is data, and stays as it is.
+    What standard output writes to a file or a pipe is data, and only keys are masked in it.
     """
 
     def __init__(self, stream: TextIO, data: bool) -> None:
@@ -100,7 +100,7 @@ class _Masked:
 
 
 def guard() -> None:
-    """Mask keys, and commands to a screen, in what this process writes to its two outputs."""
+    """Mask keys and control sequences in standard output and standard error."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _Masked):

@@ -5,18 +5,18 @@ from decimal import Decimal
 from itertools import groupby
 from unicodedata import category
 
-_MOST_MARKS = 4  # on one character; with hundreds they cover the lines around it
+_MOST_MARKS = 4  # combining marks on one character; hundreds would cover the lines around it
 _LONGEST_LINE = 4000  # characters of an error, which may list a whole board
-# Colours and movements of the cursor, which progress bars need in a terminal.
-_COMMAND = r"\x1b\[[\d;?]*[A-Za-z]|\r"
+# Escape sequences for colours and the cursor, which progress bars need in a terminal.
+_FOR_PROGRESS = r"\x1b\[[\d;?]*[A-Za-z]|\r"
 
 
 def clean(text: str) -> str:
     """The text on one line, with what no screen or file format can show replaced.
 
-    That is every character of Unicode's categories C and Zl and Zp: control and escape characters,
-    those without a width or that turn the direction of writing around, halves of characters,
-    private and unassigned ones. Of many marks on one character only the first are kept.
+    These are the characters of Unicode's categories C, Zl and Zp: control, format (also those of
+    bidirectional text), surrogate, private-use and unassigned characters, and line and paragraph
+    separators. Of many combining marks on one character only the first are kept.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -31,13 +31,13 @@ _UNSHOWABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 def screen(text: str, terminal: bool) -> str:
-    """Lines of text without what could command a screen, except what moves a progress bar there."""
-    hidden = rf"({_COMMAND})|[^\n\t -~]+" if terminal else r"()[^\n\t -~]+"
+    """Lines of text without control sequences, except those of progress bars in a terminal."""
+    hidden = rf"({_FOR_PROGRESS})|[^\n\t -~]+" if terminal else r"()[^\n\t -~]+"
     return re.sub(hidden, lambda found: found[1] or clean(found[0]), text)
 
 
 def shortened(text: str) -> str:
-    """The text, or the beginning and the end of it, and of words that are longer than any path."""
+    """The text, with the middle left out of a long text and of words that are no paths."""
     ends = f"{text[:2000]} ... {text[-1000:]}" if len(text) > _LONGEST_LINE else text
     return re.sub(r"(\S{160})\S{160,}(\S{80})", r"\1...\2", ends)
 

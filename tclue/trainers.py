@@ -49,12 +49,12 @@ class TrainRequest:
 
 
 def check_run_name(name: str) -> None:
-    """Raise UserError if a run's name is no name of a folder, or no part of a model's name."""
+    """Raise UserError if a run's name cannot be a folder's name, or a part of a model's name."""
     plain = re.fullmatch(r"[^\s./\\,:-]([^/\\,:]*[^\s/\\,:])?", name) and clean(name) == name
     if not plain or len(os.fsencode(name)) > 200 or _DEVICE.fullmatch(name):
         raise UserError(
-            f"--run {name[:80]!r}: expected a name of 1 to 200 bytes without / \\ , or :, that "
-            "begins with neither a dot nor a hyphen, and that is no device's"
+            f"--run {name[:80]!r}: expected a folder name of at most 200 bytes, without / \\ , : "
+            "or spaces around it, with no . or - at its start, and not a device's, such as con"
         )
 
 

@@ -1,7 +1,7 @@
-"""Records of older formats, filled in, so that no response is ever requested a second time.
+"""Completes records of older formats, so that no response is ever requested a second time.
 
 Early records lack the letters that are right, the accuracy on the main questions, and keys. All of
-that follows from the puzzle and the text, so an early record is graded again while it is read.
+these follow from the puzzle and the text, so an early record is graded again while it is read.
 """
 
 from collections.abc import Callable, Mapping

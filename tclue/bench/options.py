@@ -119,10 +119,10 @@ class BenchOptions(RecordedOptions):
     def __post_init__(self) -> None:
         """Raise UserError, naming the flag, for an invalid value."""
         check(self, flag)
-        if self.seed is not None and self.seed + self.samples - 1 > LARGEST_SEED:
+        largest = LARGEST_SEED - self.samples + 1  # each further sample has the next seed
+        if self.seed is not None and self.seed > largest:
             raise UserError(
-                f"--seed is {self.seed}: expected at most {LARGEST_SEED}, also when the number of "
-                "each sample is added"
+                f"--seed is {self.seed}: expected at most {largest} with --samples {self.samples}"
             )
         if (self.price_in is None) != (self.price_out is None):
             raise UserError("--price-in and --price-out: expected both, or neither")

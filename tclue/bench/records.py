@@ -268,43 +268,44 @@ def iter_responses(
 ) -> Iterator[Response]:
     """Iterate over the responses of a run folder, as `read_run` reads them.
 
-    `grades=False` accepts grades that contradict themselves, to grade the texts again. `puzzles`
-    are those of the run by their ids. Only early formats need them, and only for a user's own file.
+    `grades=False` also accepts grades that contradict themselves, so that the texts can be graded
+    again. `puzzles` are those of the run by their ids, needed for early records of a user's file.
     """
     path = folder / "responses.jsonl"
     if not path.exists():
         return
-    known = cache(lambda: puzzles or run_puzzles(config))
+    run_puzzles_by_id = cache(lambda: puzzles or run_puzzles(config))
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
             where = f"{path}, line {number}"
             try:
-                response = _read_line(line, where, config, known)
-                if grades and response.grade and (wrong := wrong_grade(response.grade)):
-                    raise UserError(f"{where}: {wrong}")
+                response = _read_line(line, where, config, run_puzzles_by_id)
             except UserError as error:
                 advice = "correct the line, or remove it to have it requested again"
                 raise UserError(f"{error}; {advice}") from None
+            if grades and response.grade and (wrong := wrong_grade(response.grade)):
+                advice = f"`tclue regrade {folder.name}` grades the run's texts again"
+                raise UserError(f"{where}: {wrong}; {advice}")
             yield response if texts else _without_texts(response)
 
 
 def run_puzzles(config: RunConfig, source: str | None = None) -> dict[str, Puzzle]:
-    """id -> puzzle, of a run, by default of the set that its records name.
+    """The puzzles of a run by their ids, from `source` or from the set that its records name.
 
-    Raises UserError if the set is not at hand, or if `source` is another set or file.
+    Raises UserError if the set cannot be found, or if `source` is another set or file.
     """
     found = load_set(source) if source else find_recorded(config.puzzle_set, config.puzzle_sha256)
     if found is None:
         raise UserError(
-            f"{config.run_name}: its puzzles, {config.puzzle_set}, are not at hand: run "
-            "`tclue regrade RUN --puzzles FILE`"
+            f"{config.run_name}: its puzzles, {config.puzzle_set}, cannot be found: `tclue regrade "
+            "RUN --puzzles FILE` takes them from a file, and grades the texts again"
         )
     if found.sha256 != config.puzzle_sha256:
         raise UserError(
-            f"--puzzles {source}: not the puzzles of {config.run_name}: expected a file with the "
-            f"SHA-256 {config.puzzle_sha256}"
+            f"--puzzles {source}: these are not the puzzles of {config.run_name}: expected a file "
+            f"with the SHA-256 {config.puzzle_sha256}"
         )
     return {puzzle.id: puzzle for puzzle in found.puzzles}
 
@@ -323,7 +324,7 @@ def _read_line(
 
 
 def wrong_grade(grade: Grade) -> str | None:
-    """What contradicts itself in a grade, and what is expected; None if nothing does."""
+    """The contradiction in a grade, and what is expected; None if there is none."""
     right, total = len(set(grade.right)), len(grade.answers)
     if len(grade.right) != right or not set(grade.right) <= grade.answers.keys():
         return f"right is {list(grade.right)!r}: expected letters of its answers"
@@ -340,7 +341,7 @@ def wrong_grade(grade: Grade) -> str | None:
 
 @lru_cache
 def _possible_main_accuracies(right: int, total: int) -> set[float | None]:
-    """Those for any choice of main questions, because only the puzzle says which these are."""
+    """The main accuracies that fit: only the puzzle says which questions are the main ones."""
     return {None} | {
         hits / size
         for size in range(1, total + 1)

@@ -142,9 +142,9 @@ def read_sets(
 ) -> tuple[tuple[RankedSet, ...], tuple[LeftOut, ...]]:
     """Every run below a results folder, by puzzle set, and the runs that cannot be read.
 
-    `book` prices responses a second time. `only` and `without` choose runs,
-    by a pattern for the names of their folders or variants (`tiny*`) or the beginning of a folder's
-    name. There are none if the folder does not exist. Raises UserError if a pattern fits no run.
+    If the folder does not exist, there are no runs. `book` prices responses a second time. `only`
+    and `without` choose runs, by a pattern for the names of their folders or variants (`tiny*`) or
+    the beginning of a folder's name. Raises UserError if a pattern fits no run.
     """
     folders = run_folders(results)
     chosen = set(_fitting("--only", only, folders) if only else folders)

@@ -76,7 +76,7 @@ def show_text(
 ) -> None:
     """Lines of text without markup: wrapped at words in a terminal, whole in a pipe.
 
-    A pipe gets `data` as they are.
+    In a pipe, `data` are not changed.
     """
     console = console or _console()
     if console.is_terminal or not data:

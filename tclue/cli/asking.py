@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from tclue.bench.options import BenchOptions, Group, read_config
-from tclue.cli.common import FOLDER, JSON, complete_models, emit, folder, options_of
+from tclue.cli.common import FOLDER, JSON, complete_models, emit, folder, in_folders, options_of
 from tclue.text import counted
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def bench(models: str, as_json: bool, **options: Any) -> None:
     except StopError as error:
         stopped, summaries = error, error.summaries
     runs, results = [summary.run for summary in summaries], chosen.results
-    where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    where = in_folders(results=results)
     compare = f"tclue compare {' '.join(runs[:2])}{where}, or " if len(runs) > 1 else ""
     hints = [
         "records: " + ", ".join(str(results / run) for run in runs),
@@ -203,10 +202,13 @@ def train(
         if benched.greedy:
             data["greedy_difference"] = benched.greedy.difference
     data["seconds"] = round(time.perf_counter() - start, 1)
-    hint = f"next: tclue bench --models train:{trained.folder.name}@best --puzzles easy-test"
+    made, where = [], in_folders(runs=trained.folder.parent)
+    hint = f"tclue bench --models train:{trained.folder.name}@best --puzzles easy-test{where}"
     if benching:
-        hint = f"board: {board / 'README.md'}\nnext: tclue results, or tclue compare RUN RUN"
-    emit(as_json, data, lambda: terminal.show_text("\n".join(lines)), hint)
+        where = in_folders(results=results)
+        hint = f"tclue results{where}, or tclue compare RUN RUN{where}"
+        made = [f"board: {board / 'README.md'}"]
+    emit(as_json, data, lambda: terminal.show_text("\n".join(lines)), *made, f"next: {hint}")
 
 
 def _gain_lines(benched: TrainingGain) -> list[str]:

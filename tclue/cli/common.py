@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
@@ -62,6 +63,12 @@ def folder(name: str, default: str, text: str) -> Callable[[Command], Command]:
     return click.option(
         name, default=default, show_default=True, type=FOLDER, is_eager=True, help=text
     )
+
+
+def in_folders(**folders: Path) -> str:
+    """The options that a hint's command needs for folders other than `results` and `runs`."""
+    given = ((f"--{name}", str(path)) for name, path in folders.items() if str(path) != name)
+    return "".join(f" {option} {shlex.quote(path)}" for option, path in given)
 
 
 RESULTS = folder("--results", "results", "Folder of the run folders.")

@@ -306,10 +306,10 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     """Grade responses that were made elsewhere.
 
     RESPONSES is a file with lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...},
-    with null for a response that is missing; or the responses.jsonl of a run. A response without a
-    text scores 0. Puzzles without a response and failed requests are counted and not scored. The
-    means are over puzzles, with 95% intervals. --json prints a line for each scored response, in
-    the order of the file, and then {"summary": ...}.
+    with null for an empty response, or the responses.jsonl of a run. A response without a text
+    scores 0. Puzzles without a response and failed requests are counted and not scored. The means
+    are over puzzles, with 95% intervals. --json prints a line for each scored response, in the
+    order of the file, and then {"summary": ...}.
 
     \b
     tclue grade test responses.jsonl

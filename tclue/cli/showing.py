@@ -1,4 +1,4 @@
-"""The commands on measured runs: results, compare, leaderboard, lm-eval."""
+"""The commands on measured runs: results, compare, regrade, leaderboard, lm-eval."""
 
 import sys
 from dataclasses import asdict
@@ -14,6 +14,7 @@ from tclue.cli.common import (
     complete_runs,
     emit,
     folder,
+    in_folders,
 )
 from tclue.errors import UserError
 
@@ -46,9 +47,10 @@ def list_results(results: Path, remove: str | None, restore: str | None, as_json
         raise UserError("--remove and --restore: expected only one of them")
     if remove is None and restore is None:
         listed = runs.list_runs(results)
-        hint = "next: tclue compare RUN RUN, tclue leaderboard, or tclue results --remove RUN"
+        where = in_folders(results=results)
+        hint = f"next: tclue compare RUN RUN{where}, or tclue leaderboard{where}"
         if not listed:
-            hint = f"{results}: no runs yet\nnext: tclue bench --models random,solver"
+            hint = f"{results}: no runs yet\nnext: tclue bench --models random,solver{where}"
         emit(as_json, listed, lambda: terminal.show_runs(listed), hint)
         return
     move, run = (runs.remove, remove) if restore is None else (runs.restore, restore)
@@ -88,9 +90,9 @@ def compare(first: str, second: str, results: Path, as_json: bool) -> None:
 @click.option(
     "--puzzles",
     shell_complete=complete_puzzles,
-    help="The puzzle file of the runs, if it is your own.",
+    help="The puzzles of the runs, if they are a file of your own.",
 )
-@click.option("--grader", type=GRADERS, help="Another grader than that of the runs.")
+@click.option("--grader", type=GRADERS, help="Another grader than the one of the runs.")
 @RESULTS
 @JSON
 def regrade(
@@ -98,8 +100,8 @@ def regrade(
 ) -> None:
     """Grade the recorded texts of runs again, without asking a model.
 
-    Use it if your version of tclue has a newer grader than the one of the records: the leaderboard
-    puts versions of a grader into different tables. The records are replaced in one step.
+    Use it if your version of tclue has a newer version of the grader, because the leaderboard shows
+    scores by different versions in different tables, or to correct grades that somebody edited.
 
     \b
     tclue regrade tiny--easy-test--8a3f
@@ -113,11 +115,12 @@ def regrade(
     done = [regrade_run(folder, puzzles, grader) for folder in folders]
     lines = [
         f"{run.run}: grader {run.grader} (version {run.grader_version}) changed {run.changed} of "
-        f"{run.responses} responses; accuracy {estimate(run.before)} before, {estimate(run.after)} "
-        "now"
+        f"{run.responses} responses; accuracy "
+        f"{estimate(run.before) if run.before else 'unknown'} before, {estimate(run.after)} now"
         for run in done
     ]
-    emit(as_json, done, lambda: click.echo("\n".join(lines)), "next: tclue leaderboard")
+    hint = f"next: tclue leaderboard{in_folders(results=results)}"
+    emit(as_json, done, lambda: click.echo("\n".join(lines)), hint)
 
 
 @click.command()
@@ -141,7 +144,7 @@ def regrade(
     "--check",
     "checking",
     is_flag=True,
-    help="Write nothing; grade all texts again; exit with 1 if anything differs.",
+    help="Write nothing, grade all texts again, and exit with 1 if anything differs.",
 )
 @JSON
 def leaderboard(
@@ -158,7 +161,7 @@ def leaderboard(
     variants. Both can be given several times.
 
     A run that cannot be read is left out and named, and the exit code is 2. --check compares the
-    board with the records, and the grades and costs of the records with their texts.
+    board with the records, and the records' grades and costs with what their texts and tokens give.
 
     \b
     tclue leaderboard
@@ -177,18 +180,20 @@ def leaderboard(
         stale = boards.check(built, board, results)
         checked = check_grades([results / run for run in built.runs])
         hints = [f"{board / name} does not match the runs in {results}" for name in stale]
-        hints += ["next: tclue leaderboard"] if stale else []
+        hints += ["next: the same command without --check"] if stale else []
         data = {"stale": stale, "left_out": built.left_out, **asdict(checked)}
         emit(as_json, data, lambda: None, *checked.lines(), *hints, *left_out)
         wrong = bool(stale or checked.differences)
         sys.exit(2 if left_out else int(wrong))
     boards.write(built, board, results)
+    hints, where = [], in_folders(results=results)
     if as_json:
         click.echo((board / "board.json").read_text(encoding="utf-8"), nl=False)
     else:
         terminal.show_board(built)
-        hints = [f"board: {board / 'README.md'}", "next: tclue results"]
-        click.echo("\n".join([*hints, *left_out]), err=True)
+        hints = [f"board: {board / 'README.md'}", f"next: tclue results{where}"]
+    for hint in (*hints, *left_out):
+        click.echo(hint, err=True)
     sys.exit(2 if left_out else 0)
 
 

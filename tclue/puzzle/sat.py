@@ -84,8 +84,8 @@ class Clauses:
 
     def _exactly(self, count: int, literals: list[int]) -> None:
         """Add clauses that allow exactly `count` of the literals to be true."""
-        # The fastest in generation of those that stay small for hundreds of rooms; the first is
-        # for 1 alone.
+        # The fastest encodings in generation, of those that stay small for hundreds of rooms.
+        # `bitwise` can only count to 1.
         encoding = EncType.bitwise if count == 1 else EncType.seqcounter
         exactly = CardEnc.equals(literals, count, self._top, encoding=encoding)
         self._top = max(self._top, exactly.nv)

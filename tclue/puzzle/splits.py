@@ -99,17 +99,17 @@ def load_set(name: str) -> PuzzleSet:
             f"{', '.join((*SPLITS, *TRAIN_RANGES, *PUBLISHED))}"
         )
     if not path.is_file():
-        raise UserError(f"{name}: a pipe or a folder: expected a file, which is read twice")
+        raise UserError(f"{name}: is no regular file: expected one, because it is read twice")
     return _read_set(path.stem, path)
 
 
 def name_of_records(recorded: str) -> str:
-    """The name by which a set is asked for; records name `easy-train:64` `easy-train-64`."""
+    """The name with which a user asks for a set; `easy-train:64` is recorded as `easy-train-64`."""
     return re.sub(r"^((?:easy-)?train)-(\d+)$", r"\1:\2", recorded)
 
 
 def find_recorded(recorded: str, sha256: str) -> PuzzleSet | None:
-    """The set that records name, by its name and SHA-256; None if it is not at hand."""
+    """The set that records name, by its name and SHA-256; None if it cannot be found."""
     name = name_of_records(recorded)
     try:
         found = load_set(name) if is_named(name) else None

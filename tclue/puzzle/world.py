@@ -29,7 +29,7 @@ class PuzzleError(UserError):
 class World:
     """The entities of one case and the plan of its rooms.
 
-    No list has a name twice, and the plan has each room once: `prompt` and `draw` see to that.
+    No list has a name twice, and the plan has each room once: `prompt` and `draw` make sure of it.
     Raises PuzzleError if a sentence could mean two people or things.
 
     `times` is empty if the prompt lists none: then there is a single, unnamed time. `motives` is

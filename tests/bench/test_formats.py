@@ -91,7 +91,7 @@ def test_an_early_run_of_a_file_that_is_not_at_hand(tmp_path: Path) -> None:
     folder = folder.rename(results / folder.name.replace("easy-val", "mine"))
     config = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(config | {"puzzle_set": "mine"}))
-    with pytest.raises(UserError, match=r"run `tclue regrade RUN --puzzles FILE`"):
+    with pytest.raises(UserError, match=r"`tclue regrade RUN --puzzles FILE`"):
         read_run(folder)
     with pytest.raises(UserError, match="not the puzzles of"):
         regrade_run(folder, str(DATA / "easy-test.jsonl"))

@@ -453,7 +453,7 @@ def test_rescued_responses_are_added_once(finished: tuple[Path, Path, Path]) -> 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("rescued-00000000-x.jsonl", b"", "it is of another run: move it into that run's folder"),
+        ("rescued-00000000-x.jsonl", b"", "belongs to another run: move it to that run's folder"),
         ("rescued-{}-x.jsonl", b'{"puzzle": 1', r"rescued-\w+-x\.jsonl, line 1: "),
     ],
 )

@@ -298,7 +298,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     target, path = tmp_path / "target", tmp_path / "lines"
     target.write_bytes(LINES[0])
     path.symlink_to(target)
-    with pytest.raises(OSError, match="it is a symbolic link: put the file itself here"):
+    with pytest.raises(OSError, match="it is a symbolic link: expected a regular file"):
         Journal(path)
     replace(path, LINES[1:2])
     assert (target.read_bytes(), path.read_bytes()) == (LINES[0], LINES[1])

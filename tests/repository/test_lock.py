@@ -94,7 +94,7 @@ UNKNOWN = {"name": "c", "skip_reason": "not found"}
     ("packages", "expected", "code", "says"),
     [
         ([SOUND], 1, 0, ["1 packages looked up, none"]),
-        ([SOUND, FAULT], 2, 1, ["a 1: CVE-1, mended in 2"]),
+        ([SOUND, FAULT], 2, 1, ["a 1: CVE-1, fixed in 2"]),
         ([SOUND, UNKNOWN], 2, 3, ["NOT looked up: 1 of 2 packages: not found"]),
         ([FAULT, UNKNOWN], 2, 1, ["CVE-1", "NOT looked up: 1 of 2"]),
         ([], 2, 3, ["NOT looked up: 2 of 2 packages: no network"]),

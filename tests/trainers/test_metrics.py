@@ -173,7 +173,7 @@ def test_metrics_that_are_edited_in_place(tmp_path: Path) -> None:
 def test_metrics_behind_a_link_are_refused(tmp_path: Path) -> None:
     (tmp_path / "target").touch()
     (tmp_path / "metrics.jsonl").symlink_to("target")
-    with pytest.raises(UserError, match="it is a symbolic link: put the file itself here"):
+    with pytest.raises(UserError, match="it is a symbolic link: expected a regular file"):
         Metrics(tmp_path)
 
 

@@ -257,7 +257,8 @@ def _rng_states() -> dict[str, Any]:
 def _restore_rng(states: Mapping[str, Any]) -> None:
     version, numbers, gauss = states["python"]
     if not (gauss is None or (isinstance(gauss, float) and math.isfinite(gauss))):
-        raise ValueError("the next normal number is none")  # Python would return it as it is
+        # Python checks nothing, and would return it as the next normal number.
+        raise ValueError("the last item of python is not a finite number")
     random.setstate((version, tuple(numbers), gauss))
     torch.set_rng_state(torch.tensor(list(bytes.fromhex(states["torch"])), dtype=torch.uint8))
 

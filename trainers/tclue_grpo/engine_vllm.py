@@ -65,7 +65,7 @@ class VLLMEngine:
         make_row: Callable[[int, int], WatchedRow] | None = None,
         log: Path | None = None,
     ) -> None:
-        """`make_row` makes the empty response that tells when one degenerates; None stops none."""
+        """`make_row` makes a response that stops when it degenerates; None: no response stops."""
         self._ends, self._python = ends, python
         self._max_tokens, self._temperature = max_tokens, temperature
         self._settings, self._make_row = settings or ServerSettings(), make_row

@@ -128,7 +128,7 @@ class WatchedRow(DecodingRow):
 
     # weight of the previous average at each token
     alpha: float = 0.992
-    # nats, as the average is
+    # lowest moving average, and the moving average so far; nats
     threshold: float = -3.0
     average: float = 0.0
 

@@ -76,18 +76,18 @@ class Metrics:
         if error is None:
             return
         self._failed = True
-        kept = "Correct the cause"
+        advice = "Correct the cause"
         if self._journal.orphaned:
             try:
                 places = (self.path.parent, Path(tempfile.gettempdir()), self.path.parent.parent)
                 saved, _ = self._journal.rescue(lines, "rescued-metrics-", places)
                 move = f"mv {shlex.quote(str(saved))} {shlex.quote(str(self.path))}"
                 folder = shlex.quote(str(self.path.parent))
-                kept = f"All lines are in {saved}: run `mkdir -p {folder} && {move}` first"
+                advice = f"All lines are in {saved}: run `mkdir -p {folder} && {move}` first"
             except OSError:
-                kept = "Its lines cannot be saved elsewhere. Restore the file"
+                advice = "Its lines cannot be saved elsewhere. Restore the file"
         raise UserError(
-            f"{self.path}: cannot be written: {error.strerror}. {kept}, and the same command "
+            f"{self.path}: cannot be written: {error.strerror}. {advice}, and the same command "
             "resumes from the last checkpoint"
         )
 
@@ -103,7 +103,7 @@ class Metrics:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """A run's complete lines, in order; none if there is no file. UserError if one is damaged."""
+    """A run's complete lines, in order; none without a file. Raises UserError if one is damaged."""
     path = run / FILE
     if not path.exists():
         return []

@@ -24,9 +24,9 @@ from typing import Any
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 
-# Warnings that nobody needs: `loading` reports weights itself, and torchao's kernels are not used.
-_KNOWN = re.compile(" LOAD REPORT|^Skipping import of cpp extensions")
-_told: set[str] = set()  # the warnings since something was last loaded
+# Not shown, because `loading` reports weights itself, and torchao's kernels are not used.
+_HIDDEN = re.compile(" LOAD REPORT|^Skipping import of cpp extensions")
+_seen: set[str] = set()  # the warnings since the last call of `import_transformers_quietly`
 _TAGS = "(?i:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
 _CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
 # Patterns of the marks that open and close reasoning.
@@ -166,23 +166,23 @@ def check_hub_name(name: str, shown_name: str) -> None:
         )
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    text, told = record.getMessage(), len(_told)
-    _told.add(text)
-    return len(_told) > told and not _KNOWN.search(text)
+def _is_new(record: logging.LogRecord) -> bool:
+    text, before = record.getMessage(), len(_seen)
+    _seen.add(text)
+    return len(_seen) > before and not _HIDDEN.search(text)
 
 
 def import_transformers_quietly() -> Any:
     """Import transformers, without its progress bars, and with each of its warnings once."""
     # Otherwise a thread asks the hub to convert weights that are not safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    logging.getLogger("torchao").addFilter(_is_news)  # transformers imports it if it is there
+    logging.getLogger("torchao").addFilter(_is_new)  # transformers imports it if it is installed
     import transformers
 
     logs: Any = transformers.logging
     logs.set_verbosity_warning()
-    _told.clear()
+    _seen.clear()
     for handler in logs.get_logger("transformers").handlers:
-        handler.addFilter(_is_news)
+        handler.addFilter(_is_new)
     logs.disable_progress_bar()
     return transformers

@@ -132,9 +132,9 @@ class HostedModel(Model):
         # Only Gemini's own form counts thoughts apart, where a completion of 0 can be right.
         apart = "thoughtsTokenCount" in reply.usage
         has_text = bool(reply.text or (reply.reasoning and not apart))
-        # Longer than any usage, so it counts nothing; it would be in every record.
-        known = reply.usage if len(json.dumps(reply.usage)) <= _LONGEST_USAGE else {}
-        counts = read_usage(known, complete=ended, has_text=has_text, service_tier=tier)
+        # A longer one is no usage, and would be stored in the record.
+        reported = reply.usage if len(json.dumps(reply.usage)) <= _LONGEST_USAGE else {}
+        counts = read_usage(reported, complete=ended, has_text=has_text, service_tier=tier)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
     async def _send(self, request: Request, captured: wire.CapturedReply) -> tuple[Reply, Any]:
@@ -240,7 +240,7 @@ def _in_words(error: BaseException) -> str:
     chain = list(failures.causes(error))
     # A library's error says more than the system's, which caused it.
     first = next((c for c in reversed(chain) if type(c).__module__ != "builtins"), chain[-1])
-    # The text of some of aiohttp's errors has several lines; the second says what is wrong.
+    # The text of some of aiohttp's errors has several lines; their `message` says what is wrong.
     text = getattr(first, "message", None) or str(first) or str(error)
     text = text.split("Traceback (most recent call last)")[0].strip().split("\n")[0]
     while matched := _OF_LITELLM.match(text):

@@ -29,15 +29,15 @@ from typing import Any
 
 from tclue.bench.costs.usage import merge_usage
 
-# Limits of a reply, after which it is given up. A model's longest output is 128,000 tokens, some
-# 600,000 characters, each of at most 12 bytes in JSON. In a stream each token is an event of 300 to
-# 700 bytes. Not more, because hostile JSON takes 24 times as much memory when it is parsed.
+# Limits of a reply: a longer one is not read to its end. The longest output of a model is 128,000
+# tokens, about 600,000 characters, each of at most 12 bytes in JSON. In a stream each token is an
+# event of 300 to 700 bytes. Parsed JSON can take 24 times the memory of its text.
 MAX_BYTES = 1 << 24  # of a body, of an event of a stream, and of all text (in characters)
 MAX_STREAM = 1 << 28
 MAX_LINES = 1000  # of an event; litellm takes quadratic time for these
 _LINE = 64  # bytes that a line of a stream counts in addition, because empty ones take time too
-_LONGEST_NAME = 400  # characters of a model's name, of a finish reason and of the like
-_MAX_PIECES = 100_000  # of text that are kept apart, each of which takes 50 bytes more than it has
+_LONGEST_NAME = 400  # characters of a model's name, a finish reason and other short fields
+_MAX_PIECES = 100_000  # of text, before they are joined; each takes 50 bytes more than its text
 # What a stream of server-sent events can begin with (https://html.spec.whatwg.org, 9.2.6).
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 # The fields of a message, or of its parts, that hold reasoning. The first that is there is read,
@@ -310,7 +310,7 @@ def _add(reply: Reply, usage: Any, **texts: Any) -> None:
 
 
 def _shallow(value: Any, levels: int = 8) -> Any:
-    """A usage without what is nested deeper, because no reader of records would take that."""
+    """A usage without deeper levels, because records with many levels cannot be read."""
     if isinstance(value, dict | list) and not levels:
         return None
     if isinstance(value, list):

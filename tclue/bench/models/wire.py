@@ -87,7 +87,8 @@ class CapturedReply:
     def _begin_reply(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = {k: v for k, v in response.headers.items() if k in KEPT_HEADERS}
-        # Some servers compress although they are asked not to. httpx does not see that.
+        # Some servers compress although they are asked not to. Without the header, httpx does not
+        # decompress.
         encoding = response.headers.pop("content-encoding", "").strip().lower() or "identity"
         response.headers.pop("content-length", None)
         self._inflater = _Inflater() if encoding in ("gzip", "deflate") else None
@@ -96,10 +97,10 @@ class CapturedReply:
         self.when_heard()
 
     def _add_chunk(self, chunk: bytes) -> Iterator[bytes]:
-        """Read a chunk, and pass it on, in pieces and without compression."""
+        """Read a chunk, and pass it on decompressed, in pieces."""
         self.when_heard()
         self._size += len(chunk)
-        if self._size > MAX_STREAM:  # compressed, it may be nothing
+        if self._size > MAX_STREAM:  # compressed bytes can be endless and hold no text
             self.given_up = f"the reply is longer than {MAX_STREAM >> 20} MiB"
         if not self.given_up:
             try:
@@ -133,7 +134,7 @@ class _Inflater:
         while chunk or len(piece) == _PIECE:  # zlib may hold more after a whole piece
             if self._stream.eof:
                 if not b"\x1f\x8b".startswith(chunk[:2]):
-                    return  # as gzip does, ignore what is behind the last member
+                    return  # as gzip does, ignore what follows the last member
                 self._stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
             try:
                 piece = self._stream.decompress(chunk, _PIECE)
@@ -225,7 +226,7 @@ class _CapturedStream(httpx.AsyncByteStream):
 
 
 async def _send(send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Send a request; the headers of its reply stay bytes, of which httpx takes any."""
+    """Send a request; the headers of its reply stay bytes, because httpx accepts any bytes."""
     response = await send(*args, **kwargs)
     response._cache["headers"] = httpx.Headers(list(response.raw_headers))
     return response
@@ -237,11 +238,11 @@ _transports: WeakSet[CapturingTransport] = WeakSet()
 async def close() -> None:
     """Close all connections; a later request opens new ones.
 
-    litellm would close them when Python exits, when their event loop is no longer there, and only
-    those that its cache knows.
+    litellm would close only those in its cache, and only when Python exits, after their event loop
+    has ended.
     """
     for transport in list(_transports):
-        with suppress(RuntimeError):  # one of an event loop that is closed
+        with suppress(RuntimeError):  # its event loop is closed
             await transport.aclose()
 
 

@@ -1,6 +1,6 @@
 """Grades stored texts again: `tclue regrade RUN`, and what `tclue leaderboard --check` looks at.
 
-No model is asked. A run can be graded again if its puzzles are at hand: a shipped or fetched set,
+No model is asked. A run can be graded again if its puzzles can be found: a shipped or fetched set,
 or the user's own file.
 """
 
@@ -101,17 +101,18 @@ def regrade_all(folder: RunFolder, config: RunConfig) -> int:
 def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = None) -> Regraded:
     """Grade a run's texts again with the current version of its grader, or with another grader.
 
-    `puzzles` is a puzzle file or set, if it is not the one of that name in the records. Raises
-    UserError if the puzzles are not those of the run, or if another process writes the run.
+    `puzzles` is a puzzle file or set, by default the set that the records name; `name` is the name
+    of a grader. Raises UserError if the puzzles are not those of the run, or if another process
+    writes the run.
     """
     config = read_config(folder)
     new_grader = grader(name or config.grader)
-    asked = run_puzzles(config, puzzles)
+    puzzles_by_id = run_puzzles(config, puzzles)
     try:
         before = read_numbers(folder).summary.accuracy
     except UserError:
         before = None  # for example, grades that contradict themselves
-    with RunFolder(folder.parent, config, asked) as opened:
+    with RunFolder(folder.parent, config, puzzles_by_id) as opened:
         updated = replace(opened.config, grader=new_grader.name, grader_version=new_grader.version)
         changed = regrade_all(opened, updated)
         after = write_summary(opened)
@@ -128,22 +129,22 @@ def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = Non
 
 @dataclass(frozen=True)
 class GradesChecked:
-    """What grading the texts of runs again has shown."""
+    """The result of grading the texts of runs again."""
 
     texts: int
     # one line for each record that differs, or for a run by another version of its grader
     differences: tuple[str, ...]
-    # one line for each run that cannot be graded again, because its puzzles are not at hand
+    # one line for each run that cannot be graded again, because its puzzles cannot be found
     unchecked: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The lines for a person, of which there are a few at most."""
+        """The lines that a person reads, with at most a few of the differences."""
         more = len(self.differences) - MOST_SHOWN
         return [
             *self.differences[:MOST_SHOWN],
-            *([f"and {more:,} more records that differ"] if more > 0 else []),
+            *([f"and {counted(more, 'more difference')}"] if more > 0 else []),
             *(f"not graded again: {why}" for why in self.unchecked),
-            f"{counted(self.texts, 'text')} graded again: {len(self.differences):,} differ",
+            f"{counted(self.texts, 'text')} graded again; differences: {len(self.differences):,}",
         ]
 
 
@@ -172,37 +173,38 @@ def check_grades(folders: Iterable[Path]) -> GradesChecked:
 def _differences(
     folder: Path, config: RunConfig, puzzles: Mapping[str, Puzzle]
 ) -> Iterator[str | None]:
-    """For each response, what differs if it is graded and priced again; None if nothing does."""
-    now, key = grader(config.grader), config.response_key()
-    if now.version != config.grader_version:
+    """What differs in each response if it is graded and priced again; None if nothing does."""
+    current, key = grader(config.grader), config.response_key()
+    if current.version != config.grader_version:
         yield (
-            f": graded by version {config.grader_version} of the grader {now.name}, and this is "
-            f"version {now.version}: `tclue regrade {folder.name}` grades it again"
+            f": graded by version {config.grader_version} of the grader {current.name}, and this "
+            f"is version {current.version}: `tclue regrade {folder.name}` grades its texts again"
         )
         return
     for number, old in enumerate(iter_responses(folder, config), 1):
         differs: str | None = f"{old.puzzle} is not a puzzle of {config.puzzle_set}"
         if puzzle := puzzles.get(old.puzzle):
-            new = regrade(old, config, puzzle, now)
+            new = regrade(old, config, puzzle, current)
             new = replace(new, num_clues=puzzle.num_clues, difficulty=puzzle.difficulty)
             differs = _difference(old, new, key(puzzle.prompt, old.sample))
         yield differs and f", line {number} of responses.jsonl: {differs}"
 
 
 def _difference(old: Response, new: Response, key: str) -> str | None:
-    """The first field of a record that is not what its text and its usage give."""
+    """The first difference between a record and what its text and its usage give, if any."""
     if old.key and old.key != key:
         return f"the key is {old.key}: its settings, prompt and sample give {key}"
     for name in ("outcome", "num_clues", "difficulty"):
-        was, now = getattr(old, name), getattr(new, name)
-        if was != now and was is not None:
-            return f"{name} is {was}: expected {now}"
+        recorded, computed = getattr(old, name), getattr(new, name)
+        if recorded != computed and recorded is not None:
+            return f"{name} is {recorded}: expected {computed}"
     if old.grade != new.grade:
-        for name, was in vars(old.grade).items() if old.grade else ():
-            if was != (now := getattr(new.grade, name)):
-                return f"{name} is {was}: the text gives {now}"
+        for name, recorded in vars(old.grade).items() if old.grade else ():
+            if recorded != (computed := getattr(new.grade, name)):
+                return f"{name} is {recorded}: the text gives {computed}"
         return "it has a grade: expected none" if old.grade else "it has no grade: expected one"
-    was, now = old.cost_usd, new.cost_usd
-    if was is None or now is None or not math.isclose(was, now, rel_tol=1e-9):
-        return None if was == now else f"cost_usd is {was}: usage and prices give {now}"
-    return None
+    recorded, computed = old.cost_usd, new.cost_usd
+    same = recorded == computed or (
+        recorded and math.isclose(recorded, computed or 0, rel_tol=1e-9)
+    )
+    return None if same else f"cost_usd is {recorded}: usage and prices give {computed}"

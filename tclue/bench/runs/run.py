@@ -258,12 +258,12 @@ def _recounted(recorded: RunConfig, config: RunConfig) -> RunConfig:
 
 
 def _recount(folder: RunFolder, config: RunConfig) -> None:
-    """Bring an existing run to today's format and grader, and to the prices given now, if any."""
-    updated, now = _recounted(folder.config, config), folder.config
+    """Update an existing run to the current format, grader and prices."""
+    updated, recorded = _recounted(folder.config, config), folder.config
     by_other_grader = folder.graders - {(updated.grader, updated.grader_version)}
-    if by_other_grader or updated.prices != now.prices or now.format == 1:
+    if by_other_grader or updated.prices != recorded.prices or recorded.format == 1:
         regrade_all(folder, updated)
-    elif (updated.grader_version, now.format) != (now.grader_version, FORMAT):
+    elif (updated.grader_version, recorded.format) != (recorded.grader_version, FORMAT):
         folder.amend(grader_version=updated.grader_version, format=FORMAT)
 
 

@@ -56,9 +56,10 @@ def _one_line_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kept = ". All earlier records are complete; correct this, and the same command resumes"
-        told = "" if error.errno == errno.ESTALE else kept  # others changed the files
-        raise UserError(f"{path}: cannot be written: {error.strerror}{told}") from None
+        advice = ". All earlier records are complete; correct this, and the same command resumes"
+        if error.errno == errno.ESTALE:  # another program has changed the files
+            advice = ""
+        raise UserError(f"{path}: cannot be written: {error.strerror}{advice}") from None
 
 
 def existing_folder(results: Path, config: RunConfig) -> Path:
@@ -136,7 +137,7 @@ class RunFolder:
             # lines that could not be written
             self._unwritten: list[bytes] = []
             remove_drafts(self.path)
-            if self._take_up():
+            if self._add_rescued():
                 self._start_count()
             self._count(self._recover())
             os.fsync(self._folder)
@@ -150,13 +151,13 @@ class RunFolder:
         self._count(self.responses())
 
     def responses(self, *, texts: bool = False) -> Iterator[Response]:
-        """The recorded responses, also those whose grades contradict themselves."""
+        """The recorded responses, including those whose grades contradict themselves."""
         return iter_responses(
             self.path, self.config, texts=texts, grades=False, puzzles=self.puzzles
         )
 
-    def _take_up(self) -> bool:
-        """Add the lines of rescued files that are not here yet. Returns whether there were any."""
+    def _add_rescued(self) -> bool:
+        """Add the lines of rescued files that are not here yet. Returns whether there are files."""
         rescued = sorted(self.path.glob("rescued-*.jsonl"))
 
         # Not the whole line: other prices or another grader may have changed it since.
@@ -166,7 +167,7 @@ class RunFolder:
         known = set(map(identity, self.responses() if rescued else ()))
         for path in rescued:
             if not path.name.startswith(self._rescued_name):
-                raise UserError(f"{path}: it is of another run: move it into that run's folder")
+                raise UserError(f"{path}: belongs to another run: move it to that run's folder")
             new = {}
             for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
                 if line:
@@ -216,13 +217,13 @@ class RunFolder:
         self._unwritten += self._journal.drain()
         reason, rescued = self._rescue()
         self._journal.close()
-        ours = same(self._folder, self.path)
-        if ours and not (self.path / "run.json").exists():  # others have removed it
+        in_place = same(self._folder, self.path)
+        if in_place and not (self.path / "run.json").exists():  # another program has removed it
             with suppress(UserError):
                 self.write_json("run.json", self.config.to_dict())
         if self._in_flight_journal:
             self._in_flight_journal.close()
-            if ours and not self._in_flight:
+            if in_place and not self._in_flight:
                 self._in_flight_file.unlink(missing_ok=True)
         os.close(self._folder)
         if not rescued:
@@ -230,10 +231,10 @@ class RunFolder:
         if isinstance(error, Exception) and not isinstance(error, UserError):
             error.add_note(rescued.removeprefix(". "))  # shown below the traceback
             return
-        told = (
-            error if isinstance(error, UserError) else f"{self._file}: cannot be written: {reason}"
-        )
-        raise UserError(f"{told}{rescued}") from error
+        message = f"{self._file}: cannot be written: {reason}"
+        if isinstance(error, UserError):
+            message = str(error)
+        raise UserError(f"{message}{rescued}") from error
 
     async def set_aside(self, responses: Sequence[Response]) -> None:
         """Write the records of requests that are about to be sent, should their replies be lost.
@@ -255,8 +256,8 @@ class RunFolder:
     async def record(self, response: Response) -> None:
         """Write a response, together with those that arrive at the same time.
 
-        It is on the disk when this returns. Raises UserError if it cannot be written. It is then
-        written, or saved elsewhere, when the folder is closed, whose error says where it is.
+        It is on the disk when this returns. Raises UserError if it cannot be written. Closing the
+        folder then writes it, or saves it elsewhere, and raises an error that names the place.
         """
         line = self._line(response)
         with _one_line_errors(self._file):
@@ -271,30 +272,31 @@ class RunFolder:
     def _rescue(self) -> tuple[str | None, str]:
         """Write what could not be written, here or elsewhere.
 
-        Returns why it cannot be written here, and a sentence on where it is; empty if it is here.
+        Returns why it cannot be written here, and sentences that say where it is; empty texts if it
+        was written here.
         """
         done, failed = self._journal.append(self._unwritten)
         if failed is None:
             return "", ""
-        lines, lost, told = self._unwritten[done:], 0, ""
+        lines, lost, saved = self._unwritten[done:], 0, ""
         try:
-            # Earlier lines of a file that was emptied or edited in place are nowhere any more.
+            # Earlier lines of a file that was emptied or edited in place no longer exist.
             lost = max(0, self._records - sum(1 for _ in self._journal.lines()))
             path, count = self._journal.rescue(lines, self._rescued_name, self._places())
-            told = f". Saved in {path}: {counted(count, 'response')}. "
+            saved = f". Saved in {path}: {counted(count, 'response')}. "
             if path.parent != self.path.resolve():
                 folder, file = shlex.quote(str(self.path)), shlex.quote(str(path))
-                told += f"Run `mkdir -p {folder} && mv {file} {folder}/` first. "
-            told += "The same command adds them to the run"
+                saved += f"Run `mkdir -p {folder} && mv {file} {folder}/` first. "
+            saved += "The same command adds them to the run"
         except OSError:
             lost = len(lines) + (self._records if self._journal.orphaned else lost)
-        return failed.strerror, told + (f". Lost: {counted(lost, 'response')}" if lost else "")
+        return failed.strerror, saved + (f". Lost: {counted(lost, 'response')}" if lost else "")
 
     def _places(self) -> Iterator[Path]:
         """The folders for what cannot be written, the best first."""
         if same(self._folder, self.path):
             yield self.path.resolve()
-        with suppress(OSError):  # there may be none
+        with suppress(OSError):  # no such folder may be usable
             yield Path(tempfile.gettempdir())
         yield from (self.path.parent, Path())
 

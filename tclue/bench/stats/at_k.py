@@ -95,25 +95,25 @@ def consensus(ballots: Sequence[Sequence[Vote]], ks: Sequence[int]) -> dict[int,
     choice, as in the tests, took nine tenths of the time of a large board. Samples are bits of
     words, because counting bits is quick and, unlike a product of matrices, starts no threads.
     """
-    named, named_right = _namers(ballots)
+    voters, right_voters = _voters(ballots)
     chosen = _members(len(ballots), tuple(ks))[:, None, None]
-    # how often each answer is named [choice, letter, answer]
-    counts = np.bitwise_count(chosen & named).sum(-1)
+    # the number of votes for each answer [choice, letter, answer]
+    counts = np.bitwise_count(chosen & voters).sum(-1)
     leading = (counts == counts.max(-1, keepdims=True)) & (counts > 0)
-    is_right = (leading & (chosen & named_right).any(-1)).any(-1)
+    is_right = (leading & (chosen & right_voters).any(-1)).any(-1)
     # the probability that the answer with most votes is right, if ties are broken at random
     shares = is_right / leading.sum(-1).clip(1)
     solved = reduce(mul, shares.T)
     # The sums of the upper and of the lower bits are exact, so only their sum is rounded.
     upper = (shares * 2**26).round() / 2**26
-    accuracy = (upper.sum(-1) + (shares - upper).sum(-1)) / len(named)
+    accuracy = (upper.sum(-1) + (shares - upper).sum(-1)) / len(voters)
     sizes = [min(math.comb(len(ballots), k), MOST_CHOICES) for k in ks]
     parts = [np.split(scores, np.cumsum(sizes)) for scores in (accuracy, solved)]
     return {k: (mean(a.tolist()), mean(s.tolist())) for k, a, s in zip(ks, *parts, strict=False)}
 
 
-def _namers(ballots: Sequence[Sequence[Vote]]) -> NDArray[np.uint64]:
-    """The samples with an answer, and those of them that are right: [2, letter, answer, word]."""
+def _voters(ballots: Sequence[Sequence[Vote]]) -> NDArray[np.uint64]:
+    """The samples with each answer, and those that are right: [2, letter, answer, word]."""
     # letter -> answer -> its number
     numbers: list[dict[str, int]] = [{} for _ in ballots[0]]
     votes = [

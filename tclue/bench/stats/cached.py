@@ -62,7 +62,7 @@ def load(kind: type[_T], name: str) -> _T | None:
 
 
 def save(name: str, value: Any) -> None:
-    """Keep a dataclass as the value of an entry, if possible, and not too many of them."""
+    """Write a dataclass as the value of an entry, if possible; remove entries above the limit."""
     with suppress(*_ERRORS):
         text = json.dumps(asdict(value), allow_nan=False).encode()
         path = _path(name)

@@ -103,7 +103,7 @@ def _check_comparable(first: RunConfig, second: RunConfig) -> None:
     if graders[0] != graders[1]:
         raise UserError(
             f"the runs were graded by {graders[0]} and by {graders[1]}: expected the same grader; "
-            "`tclue regrade RUN` grades a run's texts again without requests"
+            f"`tclue regrade RUN --grader {first.grader}` grades the texts of a run again"
         )
 
 

@@ -38,8 +38,8 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     UserError, naming the file and the line, if no run writes such records.
     """
     name = _entry_name(folder, config := read_config(folder), book)
-    if kept := load(RunNumbers, name):
-        return kept
+    if cached := load(RunNumbers, name):
+        return cached
     prices = entry.prices if (entry := _entry(config, book)) else None
     run = Run(config, tuple(checked(folder, config, iter_responses(folder, config, texts=False))))
     by_puzzle = {puzzle: scores(responses) for puzzle, responses in run.by_puzzle().items()}
@@ -106,6 +106,6 @@ def _wrong(response: Response, config: RunConfig) -> str | None:
     if graders[0] != graders[1]:
         return (
             f"graded by {graders[0]}: expected {graders[1]}, as run.json says; `tclue regrade RUN` "
-            "grades all texts again"
+            "grades the run's texts again"
         )
     return None

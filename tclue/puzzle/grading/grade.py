@@ -58,7 +58,7 @@ class Grader:
     """A way to read the answers of a text, and to grade them."""
 
     name: str
-    # the number of its rules: a grader that reads a text in another way has a higher one
+    # the version of its rules, which is higher if they read some text in another way
     version: int
     # letter -> the option that was read, or None
     read: Callable[[Puzzle, str], dict[str, str | None]]
@@ -120,7 +120,7 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Gr
     A response is a line `{"id": …, "response": …}` or `{"prompt": …, "response": …}`, with a null
     if there is none, which is graded like an empty text. Several lines may answer the same puzzle,
     and the puzzle file may contain a puzzle more than once. Lines of a run's own `responses.jsonl`
-    are read too. Of a run's attempts at a request the first that did not fail counts.
+    are read too. Of several attempts at a request of a run, the first that did not fail counts.
     Raises UserError, which names the line, if a line is invalid or its puzzle is not in `puzzles`.
     """
     by_id = {puzzle.id: puzzle for puzzle in puzzles}
@@ -136,7 +136,7 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Gr
         is_run = isinstance(record, dict) and "outcome" in record and "response" not in record
         field = "text" if is_run else "response"
         if not isinstance(record, dict) or not isinstance(record.get(field, 0), str | None):
-            raise UserError(f'{where}: expected an object with a text "{field}"')
+            raise UserError(f'{where}: expected an object with a text or null as "{field}"')
         key = "puzzle" if is_run else "id" if record.get("id") is not None else "prompt"
         name = record.get(key)
         known = by_prompt.get(plain(str(name))) if key == "prompt" else by_id.get(str(name))

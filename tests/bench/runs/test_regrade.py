@@ -175,23 +175,25 @@ def test_the_commands(results: Path, folder: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         return done.returncode, done.stdout, done.stderr
 
-    code, out, _ = tclue("regrade", folder.name[:-3], "--grader", "published")
+    code, out, err = tclue("regrade", folder.name[:-3], "--grader", "published")
     assert (code, "grader published (version 1) changed " in out) == (0, True)
+    assert err == f"next: tclue leaderboard --results {results}\n"
     assert tclue("regrade", folder.name, "--grader", "sound")[0] == 0
     assert tclue("leaderboard")[0] == 0
     code, _, err = tclue("leaderboard", "--check")
-    assert (code, err) == (0, "12 texts graded again: 0 differ\n")
+    assert (code, err) == (0, "12 texts graded again; differences: 0\n")
     edit(folder, claim_all)
     code, _, err = tclue("leaderboard", "--check")
     assert code == 1
     assert f"{folder.name}, line 2 of responses.jsonl: accuracy is 1.0: the text gives" in err
     # A run that cannot be read stops no other one, and is not passed over in silence.
     edit(folder, raise_accuracy, line=1)
-    for check in ((), ("--check",)):
+    for check in ((), ("--check",), ("--json",)):
         code, _, err = tclue("leaderboard", *check)
         assert code == 2
         assert (
             f"left out of the board: {folder / 'responses.jsonl'}, line 1: accuracy is 1.0" in err
         )
+        assert f"; `tclue regrade {folder.name}` grades the run's texts again" in err
         assert "Traceback" not in err
     assert "solver" in (tmp_path / "leaderboards/README.md").read_text()
