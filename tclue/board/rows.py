@@ -19,17 +19,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from operator import attrgetter
 from pathlib import Path
 
 from tclue.bench.costs.price_book import PriceBook
-from tclue.bench.records import RunConfig, read_config, run_folders, slug
+from tclue.bench.records import read_config, run_folders, slug
 from tclue.bench.stats.compare import Difference, compare_scores
-from tclue.bench.stats.run_numbers import read_numbers
-from tclue.bench.stats.summary import Scores, Summary
+from tclue.bench.stats.run_numbers import RunNumbers, read_numbers
 from tclue.board.notes import labels, seed_text, shorten
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
@@ -44,27 +43,20 @@ class Neighbour:
     accuracy: Difference
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, kw_only=True)
+class Row(RunNumbers):
     """One run on the board. Accuracies and rates are fractions 0..1, costs US dollars."""
 
     # the variant, and after it what tells the runs apart where two here share the variant
     label: str
     # name of the run's folder
     run: str
-    config: RunConfig
-    summary: Summary
-    # puzzle -> its means over samples
-    scores: Mapping[str, Scores]
-    # the day of the last response (UTC); None if the records do not say
-    day: str | None = None
     # nothing in the table beats it at its cost or less
     on_frontier: bool = False
     # the next cheaper row on the frontier; None for the cheapest, and for rows that are not on it
     neighbour: Neighbour | None = None
     # of trained weights, the row of those that training began with; None if it is not here
     base: Neighbour | None = None
-
     # the same run with other seeds
     seeds: tuple[Row, ...] = ()
 
@@ -164,9 +156,7 @@ def read_sets(
             *(clean(config.puzzle_set), config.grader, config.puzzle_sha256),
             config.grader_version,
         )
-        label = clean(config.variant)
-        row = Row(label, folder.name, config, run.summary, run.scores, run.day)
-        tables[key].append(row)
+        tables[key].append(Row(**vars(run), label=clean(config.variant), run=folder.name))
     sets = []
     # The picture of the published results has that name.
     stems = {"published"}

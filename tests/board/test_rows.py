@@ -15,6 +15,7 @@ from tclue.bench.costs.cost import Prices
 from tclue.bench.models.model import CheckpointOrigin
 from tclue.bench.records import Run, RunConfig
 from tclue.bench.stats.intervals import Estimate
+from tclue.bench.stats.run_numbers import RunNumbers
 from tclue.bench.stats.summary import Scores
 from tclue.bench.stats.summary import summary as summary_of
 from tclue.board.leaderboard import paths
@@ -129,7 +130,8 @@ def row(number: int, accuracy: float, cost_usd: float | None, failed: int, missi
         complete=failed + missing <= 2,
     )
     scores = {f"p{i}": Scores(accuracy, 0.0) for i in range(10)}
-    return Row(config.variant, f"r{number}", config, summary, scores)
+    numbers = RunNumbers(config, summary, scores, None)
+    return Row(**vars(numbers), label=config.variant, run=f"r{number}")
 
 
 fields = st.tuples(
