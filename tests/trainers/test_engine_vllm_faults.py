@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from places import SUPPORT
@@ -90,7 +91,7 @@ def test_new_weights_a_death_and_a_second_failure(engine: VLLMEngine, tmp_path: 
 def test_degenerate_responses_are_stopped_and_others_are_not(python: Path, tmp_path: Path) -> None:
     # The average of equal log-probabilities of -4 is -4 * (1 - 0.5^n): below -3.2 after 3 tokens.
     make_row = partial(WatchedRow, alpha=0.5, threshold=-3.2)
-    settings = {"python": python, "max_tokens": 8, "log": tmp_path / "vllm.log"}
+    settings: dict[str, Any] = {"python": python, "max_tokens": 8, "log": tmp_path / "vllm.log"}
     with closing(VLLMEngine({3}, **settings, make_row=make_row)) as engine:
         engine.sync(Level(tmp_path, -4.0))
         stopped = engine.sample(REQUESTS)
