@@ -5,8 +5,7 @@
   turned off.
 * The value of a key is masked in every record and in everything that the command line writes to a
   screen or a log, including tracebacks. `mask` does that, and `guard` applies it to both output
-  streams. `error_line` also masks text that looks like a key, because providers repeat parts of
-  keys.
+  streams. `error_line` also masks what looks like a key, because providers repeat parts of keys.
 """
 
 import io

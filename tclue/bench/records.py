@@ -286,7 +286,7 @@ def iter_responses(
                 advice = "correct the line, or remove it to have it requested again"
                 raise UserError(f"{error}; {advice}") from None
             if grades and response.grade and (wrong := wrong_grade(response.grade)):
-                advice = f"`tclue regrade {folder.name}` grades the run's texts again"
+                advice = f"`tclue regrade {folder}` grades the run's texts again"
                 raise UserError(f"{where}: {wrong}; {advice}")
             yield response if texts else _without_texts(response)
 

@@ -74,10 +74,7 @@ def _console() -> Console:
 def show_text(
     text: str, console: Console | None = None, style: str | None = None, *, data: bool = False
 ) -> None:
-    """Lines of text without markup: wrapped at words in a terminal, whole in a pipe.
-
-    In a pipe, `data` are not changed.
-    """
+    """Lines of text without markup: wrapped in a terminal, whole in a pipe, `data` unchanged."""
     console = console or _console()
     if console.is_terminal or not data:
         text = "\n".join(map(clean, text.split("\n")))

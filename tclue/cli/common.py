@@ -67,8 +67,7 @@ def folder(name: str, default: str, text: str) -> Callable[[Command], Command]:
 
 def in_folders(**folders: Path) -> str:
     """The options that a hint's command needs for folders other than `results` and `runs`."""
-    given = ((f"--{name}", str(path)) for name, path in folders.items() if str(path) != name)
-    return "".join(f" {option} {shlex.quote(path)}" for option, path in given)
+    return "".join(f" --{k} {shlex.quote(str(v))}" for k, v in folders.items() if str(v) != k)
 
 
 RESULTS = folder("--results", "results", "Folder of the run folders.")

@@ -26,7 +26,7 @@ COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 )
 def test_a_run_has_a_plain_name(tmp_path: Path, name: str, dry: bool) -> None:
     done = call(tmp_path, *TRAIN, f"--run={name}", *(["--dry-run"] if dry else []))
-    assert "expected a folder name of at most 200 bytes" in refused(done)
+    assert "expected a folder name" in refused(done)
     assert not list(tmp_path.iterdir())
 
 

@@ -379,8 +379,8 @@ def test_a_plan_for_programs(tmp_path: Path, no_gpu: None) -> None:
         (("--preset", "tiny", "--seed", "-1"), "--seed: train.seed is -1: expected 0 or more"),
         (("--preset", "tiny", "--set", "packing.length=90000000"),
          "tiny: tiny needs 5511.2 GB of memory ("),
-        (("--preset", "tiny", "--run", ".."), "--run '..': expected a folder name of at most 200 bytes"),
-        (("--preset", "tiny", "--run", "../x"), "--run '../x': expected a folder name of at most 200 bytes"),
+        (("--preset", "tiny", "--run", ".."), "--run '..': expected a folder name"),
+        (("--preset", "tiny", "--run", "../x"), "--run '../x': expected a folder name"),
         (("--trainer", "none"), "--trainer none: no such trainer: expected one of "),
     ],
 )  # fmt: skip

@@ -257,8 +257,7 @@ def _rng_states() -> dict[str, Any]:
 def _restore_rng(states: Mapping[str, Any]) -> None:
     version, numbers, gauss = states["python"]
     if not (gauss is None or (isinstance(gauss, float) and math.isfinite(gauss))):
-        # Python checks nothing, and would return it as the next normal number.
-        raise ValueError("the last item of python is not a finite number")
+        raise ValueError("python: its last item is no finite number")  # Python does not check it
     random.setstate((version, tuple(numbers), gauss))
     torch.set_rng_state(torch.tensor(list(bytes.fromhex(states["torch"])), dtype=torch.uint8))
 

@@ -13,13 +13,7 @@ from tclue.bench.models.local import fingerprint
 from tclue.errors import UserError
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
-from tclue.trainers import (
-    PresetLine,
-    TrainedRun,
-    TrainingPlan,
-    TrainRequest,
-    check_run_name,
-)
+from tclue.trainers import PresetLine, TrainedRun, TrainingPlan, TrainRequest, check_run_name
 from tclue_grpo import config_file, plan
 from tclue_grpo.config import Config
 from tclue_grpo.metrics import SINKS

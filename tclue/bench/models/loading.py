@@ -49,9 +49,7 @@ def check_folder(name: str, folder: Path) -> None:
         ends = data.get("eos_token_id") if isinstance(data, dict) else [None]
         for token in ends if isinstance(ends, list) else [ends or 0]:
             if not isinstance(token, int):
-                raise UserError(
-                    f"{path}: expected eos_token_id to be a number or a list of numbers"
-                )
+                raise UserError(f"{path}: eos_token_id: expected a number or a list of numbers")
 
 
 def load_tokenizer(name: str, source: str | Path) -> Any:

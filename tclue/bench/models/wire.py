@@ -87,8 +87,7 @@ class CapturedReply:
     def _begin_reply(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = {k: v for k, v in response.headers.items() if k in KEPT_HEADERS}
-        # Some servers compress although they are asked not to. Without the header, httpx does not
-        # decompress.
+        # Some servers compress although they are asked not to. httpx must not decompress.
         encoding = response.headers.pop("content-encoding", "").strip().lower() or "identity"
         response.headers.pop("content-length", None)
         self._inflater = _Inflater() if encoding in ("gzip", "deflate") else None

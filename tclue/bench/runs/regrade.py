@@ -101,9 +101,8 @@ def regrade_all(folder: RunFolder, config: RunConfig) -> int:
 def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = None) -> Regraded:
     """Grade a run's texts again with the current version of its grader, or with another grader.
 
-    `puzzles` is a puzzle file or set, by default the set that the records name; `name` is the name
-    of a grader. Raises UserError if the puzzles are not those of the run, or if another process
-    writes the run.
+    `puzzles` is a file or a set, by default that of the records, and `name` is a grader's. Raises
+    UserError if the puzzles are not those of the run, or if another process writes the run.
     """
     config = read_config(folder)
     new_grader = grader(name or config.grader)
@@ -178,7 +177,7 @@ def _differences(
     if current.version != config.grader_version:
         yield (
             f": graded by version {config.grader_version} of the grader {current.name}, and this "
-            f"is version {current.version}: `tclue regrade {folder.name}` grades its texts again"
+            f"is version {current.version}: `tclue regrade {folder}` grades its texts again"
         )
         return
     for number, old in enumerate(iter_responses(folder, config), 1):

@@ -57,8 +57,7 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = ". All earlier records are complete; correct this, and the same command resumes"
-        if error.errno == errno.ESTALE:  # another program has changed the files
-            advice = ""
+        advice = "" if error.errno == errno.ESTALE else advice  # other programs changed the files
         raise UserError(f"{path}: cannot be written: {error.strerror}{advice}") from None
 
 
@@ -272,8 +271,7 @@ class RunFolder:
     def _rescue(self) -> tuple[str | None, str]:
         """Write what could not be written, here or elsewhere.
 
-        Returns why it cannot be written here, and sentences that say where it is; empty texts if it
-        was written here.
+        Returns why it cannot be written here, and sentences that say where it is; or empty texts.
         """
         done, failed = self._journal.append(self._unwritten)
         if failed is None:

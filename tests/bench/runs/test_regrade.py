@@ -194,6 +194,6 @@ def test_the_commands(results: Path, folder: Path, tmp_path: Path) -> None:
         assert (
             f"left out of the board: {folder / 'responses.jsonl'}, line 1: accuracy is 1.0" in err
         )
-        assert f"; `tclue regrade {folder.name}` grades the run's texts again" in err
+        assert f"; `tclue regrade {folder}` grades the run's texts again" in err
         assert "Traceback" not in err
     assert "solver" in (tmp_path / "leaderboards/README.md").read_text()
