@@ -110,11 +110,8 @@ def _run_process(
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(max(1, threads // count))
     try:
-        join_process_group()
-        trained = train(config, folder, manifest)
-        if distributed.is_rank_zero():
+        if trained := run_training(config, folder, manifest, count):
             results.put(trained)
-        dist.destroy_process_group()
     except UserError as error:
         results.put(UserError(str(error)))
         sys.exit(2)
