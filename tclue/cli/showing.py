@@ -112,15 +112,19 @@ def regrade(
     from tclue.board.wording import estimate
 
     folders = [find_run(name, results) for name in runs]
-    done = [regrade_run(folder, puzzles, grader) for folder in folders]
-    lines = [
-        f"{run.run}: grader {run.grader} (version {run.grader_version}) changed {run.changed} of "
-        f"{run.responses} responses; accuracy "
-        f"{estimate(run.before) if run.before else 'unknown'} before, {estimate(run.after)} now"
-        for run in done
-    ]
+    done = []
+    for folder in folders:
+        run = regrade_run(folder, puzzles, grader)
+        done.append(run)
+        if not as_json:  # at once, because the next run may be refused
+            before = estimate(run.before) if run.before else "unknown"
+            click.echo(
+                f"{run.run}: grader {run.grader} (version {run.grader_version}) changed "
+                f"{run.changed} of {run.responses} responses; accuracy {before} before, "
+                f"{estimate(run.after)} now"
+            )
     hint = f"next: tclue leaderboard{in_folders(results=results)}"
-    emit(as_json, done, lambda: click.echo("\n".join(lines)), hint)
+    emit(as_json, done, lambda: None, hint)
 
 
 @click.command()
