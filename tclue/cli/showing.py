@@ -111,10 +111,10 @@ def regrade(
     from tclue.bench.runs.regrade import regrade_run
     from tclue.board.wording import estimate
 
-    folders = [find_run(name, results) for name in runs]
+    paths = [find_run(name, results) for name in runs]
     done = []
-    for folder in folders:
-        run = regrade_run(folder, puzzles, grader)
+    for path in paths:
+        run = regrade_run(path, puzzles, grader)
         done.append(run)
         if not as_json:  # at once, because the next run may be refused
             before = estimate(run.before) if run.before else "unknown"
