@@ -292,9 +292,13 @@ def test_with_masters_no_step_is_lost() -> None:
     before = [master.detach().clone() for master in state.optimizer.masters]
     step.iterate(state)
     assert {master.dtype for master in state.optimizer.masters} == {torch.float32}
+    moved = total = 0
     for master, start, weight in zip(
         state.optimizer.masters, before, state.optimizer.weights, strict=True
     ):
         used = start.abs() > 1e-4  # decay moves these, if nothing else does
-        assert float((master != start)[used].double().mean()) > 0.99
+        moved += int((master != start)[used].sum())
+        total += int(used.sum())
         assert torch.equal(weight, master.bfloat16())
+    # A step and the decay may cancel. Where they do depends on how a processor adds bfloat16.
+    assert moved > 0.999 * total
