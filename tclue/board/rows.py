@@ -33,7 +33,7 @@ from tclue.bench.stats.summary import Scores, Summary
 from tclue.board.notes import labels, seed_text, shorten
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
-from tclue.text import clean
+from tclue.text import clean, shortened
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_sets(
         try:
             run = read_numbers(folder, book)
         except (UserError, OSError) as error:
-            left_out.append(LeftOut(folder.name, str(error)))
+            left_out.append(LeftOut(folder.name, shortened(str(error))))
             continue
         config = run.config
         key = (
