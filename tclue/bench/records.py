@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +63,8 @@ _OPTIONAL = ("trained", "terms", "sent", "prompts_sha256")
 _NO_RAW: Mapping[str, Any] = {}
 # Arguments that change how a reply is sent, and not what it says.
 _TRANSPORT = ("stream", "stream_options", "timeout")
+# Bytes of a line. The text of a reply has at most 16 Mi characters, each of at most 6 bytes here.
+LONGEST_LINE = 1 << 27
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +260,14 @@ def read_run(folder: Path, *, texts: bool = True) -> Run:
     return Run(config, tuple(iter_responses(folder, config, texts=texts)))
 
 
+def response_file(folder: Path) -> Path | None:
+    """The file of a run's responses; None if there is none. Raises UserError if it is no file."""
+    path = folder / "responses.jsonl"
+    if path.exists() and not path.is_file():  # a pipe or a device may have no end
+        raise UserError(f"{path}: expected a file")
+    return path if path.exists() else None
+
+
 def iter_responses(
     folder: Path,
     config: RunConfig,
@@ -271,16 +281,17 @@ def iter_responses(
     `grades=False` also accepts grades that contradict themselves, so that the texts can be graded
     again. `puzzles` are those of the run by their ids, needed for early records of a user's file.
     """
-    path = folder / "responses.jsonl"
-    if not path.exists():
+    if not (path := response_file(folder)):
         return
     run_puzzles_by_id = cache(lambda: puzzles or run_puzzles(config))
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
             where = f"{path}, line {number}"
+            if not line.endswith(b"\n") and len(line) < LONGEST_LINE:
+                return
             try:
+                if len(line) == LONGEST_LINE:
+                    raise UserError(f"{where}: longer than {LONGEST_LINE >> 20} MiB")
                 response = _read_line(line, where, config, run_puzzles_by_id)
             except UserError as error:
                 advice = "correct the line, or remove it to have it requested again"

@@ -16,6 +16,7 @@ from tclue.bench.stats.run_numbers import read_numbers
 from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.journal import locked
+from tclue.text import shortened
 
 REMOVED = ".removed"
 _CANDIDATES = 8
@@ -47,7 +48,7 @@ def _listed(folder: Path, name: str) -> RunListing:
     try:
         run = read_numbers(folder)
     except (UserError, OSError) as error:
-        return RunListing(folder.name, name, f"cannot be read: {error}")
+        return RunListing(folder.name, name, shortened(f"cannot be read: {error}"))
     state = "complete" if run.summary.complete else "incomplete"
     return RunListing(folder.name, name, state, run.summary, run.day)
 

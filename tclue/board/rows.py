@@ -32,7 +32,7 @@ from tclue.bench.stats.run_numbers import RunNumbers, read_numbers
 from tclue.board.notes import labels, seed_text, shorten
 from tclue.errors import UserError
 from tclue.puzzle.splits import shipped_sizes
-from tclue.text import clean
+from tclue.text import clean, shortened
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def read_sets(
         try:
             run = read_numbers(folder, book)
         except (UserError, OSError) as error:
-            left_out.append(LeftOut(folder.name, str(error)))
+            left_out.append(LeftOut(folder.name, shortened(str(error))))
             continue
         config = run.config
         key = (

@@ -181,6 +181,10 @@ def test_data_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
     path.write_text(f"price = {'9' * 5000}")
     with pytest.raises(UserError, match=r"deep\.toml: not a TOML file"):
         read_toml(path)
+    for start in ("", '"=".'):
+        path.write_text(f"{start}{'a.' * 100_000}a = 1")
+        with pytest.raises(UserError, match=r"a line has more than 1,000 dots"):
+            read_toml(path)
 
 
 def test_a_label_may_be_a_number() -> None:

@@ -38,7 +38,6 @@ from tclue.errors import UserError
 from tclue.secrets import error_line
 
 CONNECT_S = 30.0
-_LONGEST_USAGE = 1 << 16  # bytes
 _PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
 _TERMS = ("stream", "stream_options", "service_tier", "max_price")
@@ -132,9 +131,7 @@ class HostedModel(Model):
         # Only Gemini's own form counts thoughts apart, where a completion of 0 can be right.
         apart = "thoughtsTokenCount" in reply.usage
         has_text = bool(reply.text or (reply.reasoning and not apart))
-        # A longer one is no usage, and would be stored in the record.
-        reported = reply.usage if len(json.dumps(reply.usage)) <= _LONGEST_USAGE else {}
-        counts = read_usage(reported, complete=ended, has_text=has_text, service_tier=tier)
+        counts = read_usage(reply.usage, complete=ended, has_text=has_text, service_tier=tier)
         return _completion(reply, counts, streamed, latency_s, cost_usd, error)
 
     async def _send(self, request: Request, captured: wire.CapturedReply) -> tuple[Reply, Any]:

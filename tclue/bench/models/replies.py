@@ -23,20 +23,32 @@ kept in the provider's words; `failures` interprets them. As of 2026-11.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from tclue.bench.costs.usage import merge_usage
 
 # Limits of a reply: a longer one is not read to its end. The longest output of a model is 128,000
 # tokens, about 600,000 characters, each of at most 12 bytes in JSON. In a stream each token is an
-# event of 300 to 700 bytes. Parsed JSON can take 24 times the memory of its text.
+# event of 300 to 700 bytes.
 MAX_BYTES = 1 << 24  # of a body, of an event of a stream, and of all text (in characters)
+# Brackets and commas outside of texts, in a body or an event. `{"":0},` takes 29 times its length
+# in memory when it is parsed, and litellm takes minutes for millions of such values.
+MAX_VALUES = 500_000
+MAX_USAGE = 1 << 16  # bytes; a longer usage counts nothing, and would be in every record
 MAX_STREAM = 1 << 28
 MAX_LINES = 1000  # of an event; litellm takes quadratic time for these
 _LINE = 64  # bytes that a line of a stream counts in addition, because empty ones take time too
 _LONGEST_NAME = 400  # characters of a model's name, a finish reason and other short fields
+# Up to the next bracket or comma outside of texts, or to the end. It matches at any place, because
+# a search for a place would take quadratic time.
+_VALUE = re.compile(
+    rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[^\[{,"]++)*+(?:[\[{,]|\Z)', re.DOTALL
+)
+_TOO_LONG: dict[str, Any] = {}  # stands for a usage of more than MAX_USAGE
 _MAX_PIECES = 100_000  # of text, before they are joined; each takes 50 bytes more than its text
 # What a stream of server-sent events can begin with (https://html.spec.whatwg.org, 9.2.6).
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -49,9 +61,10 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "r
 class Reply:
     """A reply. A fact is None if the reply does not have it."""
 
-    # the pieces of the text and of the reasoning
+    # the pieces of the text, of the reasoning and of a refusal, which may have no text
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     # as the provider sent it; a stream may send several, and then the last value of each field
     usage: dict[str, Any] = field(default_factory=dict)
     finish_reason: str | None = None
@@ -61,8 +74,6 @@ class Reply:
     # the service tier of the whole reply, and the upstream provider that OpenRouter chose
     service_tier: str | None = None
     provider: str | None = None
-    # the text of a refusal; a reply may be refused without such a text
-    refusal: str | None = None
     # the reason for which Gemini blocked the prompt
     blocked: str | None = None
     # an error instead of a reply, or within one
@@ -77,6 +88,11 @@ class Reply:
     def reasoning(self) -> str:
         """The whole reasoning, as far as the provider shows it."""
         return "".join(self.thoughts)
+
+    @property
+    def refusal(self) -> str | None:
+        """The whole text of a refusal; None if it has none."""
+        return "".join(self.refusals) or None
 
 
 class TooLargeError(Exception):
@@ -156,7 +172,9 @@ class ReplyReader:
 
     def _read_event(self, text: bytes) -> bool:
         """Add JSON to the reply; False if it is invalid or incomplete."""
-        pieces = self.reply.texts, self.reply.thoughts
+        if reason := too_many_values(text):
+            raise TooLargeError(reason)
+        pieces = self.reply.texts, self.reply.thoughts, self.reply.refusals
         before = [len(each) for each in pieces]
         try:
             plain = text.decode("utf-8-sig", "replace")
@@ -173,6 +191,13 @@ class ReplyReader:
         if self._characters > MAX_BYTES:
             raise TooLargeError(f"the text is longer than {MAX_BYTES:,} characters")
         return True
+
+
+def too_many_values(text: bytes) -> str | None:
+    """Why JSON must not be parsed; None if it may be."""
+    if len(text) > MAX_VALUES and any(islice(_VALUE.finditer(text), MAX_VALUES, None)):
+        return f"the reply has more than {MAX_VALUES:,} values"
+    return None
 
 
 def _finite(text: str) -> float | str:
@@ -232,7 +257,7 @@ def _add_choices(reply: Reply, event: Mapping[str, Any], choices: list[Any]) -> 
     reasoning = next((message[name] for name in _REASONING if message.get(name)), None)
     reply.thoughts.append(_text_of(reasoning))
     if isinstance(refusal := message.get("refusal"), str):
-        _add(reply, None, refusal=(reply.refusal or "") + refusal)
+        reply.refusals.append(refusal)
 
 
 def _add_response(reply: Reply, response: Mapping[str, Any]) -> None:
@@ -280,7 +305,7 @@ def _add_parts(reply: Reply, content: Any) -> None:
     for part in parts:
         match part:
             case {"refusal": str(refusal)}:
-                reply.refusal = (reply.refusal or "") + refusal
+                reply.refusals.append(refusal)
             case {"thinking": _} | {"thought": True}:
                 reply.thoughts.append(_text_of(part.get("thinking") or part.get("text")))
             case {"type": "reasoning" | "summary_text"}:
@@ -303,10 +328,12 @@ def _text_of(value: Any) -> str:
 
 def _add(reply: Reply, usage: Any, **texts: Any) -> None:
     """Add the usage and the texts that an event has. Later values replace earlier ones."""
-    reply.usage = merge_usage(reply.usage, _table(_shallow(usage)))
+    if usage and reply.usage is not _TOO_LONG:
+        merged = merge_usage(reply.usage, _table(_shallow(usage)))
+        reply.usage = merged if len(json.dumps(merged)) <= MAX_USAGE else _TOO_LONG
     for name, text in texts.items():
         if isinstance(text, str) and text:
-            setattr(reply, name, text if name == "refusal" else text[:_LONGEST_NAME])
+            setattr(reply, name, text[:_LONGEST_NAME])
 
 
 def _shallow(value: Any, levels: int = 8) -> Any:

@@ -37,7 +37,7 @@ from weakref import WeakSet
 
 import httpx
 
-from tclue.bench.models.replies import MAX_STREAM, ReplyReader, TooLargeError
+from tclue.bench.models.replies import MAX_STREAM, ReplyReader, TooLargeError, too_many_values
 
 MAX_ERROR_BYTES = 1 << 16  # after which no more of an error is read
 _PIECE = 1 << 16  # bytes that are decompressed at once
@@ -210,6 +210,10 @@ class _CapturedStream(httpx.AsyncByteStream):
                 # litellm searches the body of an error for minutes if it is long.
                 if failed and size > MAX_ERROR_BYTES:
                     return
+        # Before litellm parses it.
+        if reason := too_many_values(self._captured.reading.body()):
+            self._captured.given_up = reason
+            raise RuntimeError(reason)
 
     async def aclose(self) -> None:
         reading, task = self._captured.reading, asyncio.current_task()

@@ -26,7 +26,7 @@ from tclue.bench.stats.summary import Summary
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grader, grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue.text import counted
+from tclue.text import counted, shortened
 
 MOST_SHOWN = 5
 
@@ -111,7 +111,8 @@ def regrade_run(folder: Path, puzzles: str | None = None, name: str | None = Non
         before = read_numbers(folder).summary.accuracy
     except UserError:
         before = None  # for example, grades that contradict themselves
-    with RunFolder(folder.parent, config, puzzles_by_id) as opened:
+    # The parent of `.` would be `.` too.
+    with RunFolder(folder.absolute().parent, config, puzzles_by_id) as opened:
         updated = replace(opened.config, grader=new_grader.name, grader_version=new_grader.version)
         changed = regrade_all(opened, updated)
         after = write_summary(opened)
@@ -186,7 +187,7 @@ def _differences(
             new = regrade(old, config, puzzle, current)
             new = replace(new, num_clues=puzzle.num_clues, difficulty=puzzle.difficulty)
             differs = _difference(old, new, key(puzzle.prompt, old.sample))
-        yield differs and f", line {number} of responses.jsonl: {differs}"
+        yield differs and shortened(f", line {number} of responses.jsonl: {differs}")
 
 
 def _difference(old: Response, new: Response, key: str) -> str | None:

@@ -164,13 +164,19 @@ class RunFolder:
             return response.pair, response.at, response.latency_s, response.error
 
         known = set(map(identity, self.responses() if rescued else ()))
+        key = self.config.response_key()
         for path in rescued:
-            if not path.name.startswith(self._rescued_name):
+            if not path.name.startswith(self._rescued_name) or not path.is_file():
                 raise UserError(f"{path}: belongs to another run: move it to that run's folder")
             new = {}
             for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
                 if line:
-                    new[identity(parse(Response, line, f"{path}, line {number}"))] = line + b"\n"
+                    found = parse(Response, line, where := f"{path}, line {number}")
+                    puzzle = self.puzzles.get(found.puzzle)
+                    expected = puzzle and key(puzzle.prompt, found.sample)
+                    if self.puzzles and found.key != expected:
+                        raise UserError(f"{where}: it is of another run: remove the line")
+                    new[identity(found)] = line + b"\n"
             _, failed = self._journal.append([new[each] for each in new if each not in known])
             if failed:
                 raise failed

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclue.bench.costs.price_book import Entry, PriceBook
-from tclue.bench.records import Response, Run, RunConfig, iter_responses, read_config
+from tclue.bench.records import (
+    Response,
+    Run,
+    RunConfig,
+    iter_responses,
+    read_config,
+    response_file,
+)
 from tclue.bench.stats.cached import entry_name, load, save
 from tclue.bench.stats.summary import Scores, Summary, scores, summary
 from tclue.errors import UserError
@@ -57,8 +64,8 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
 
 def _entry_name(folder: Path, config: RunConfig, book: PriceBook | None) -> str:
     """The name in the cache of the numbers that these records and prices give."""
-    path, records = folder / "responses.jsonl", hashlib.sha256()
-    if path.exists():  # a run may have no responses so far
+    records = hashlib.sha256()
+    if path := response_file(folder):  # a run may have no responses so far
         with path.open("rb") as file:
             records = hashlib.file_digest(file, "sha256")
     price = repr(_entry(config, book))

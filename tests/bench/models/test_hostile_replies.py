@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 TOO_LONG = "the reply is longer than 16 MiB"
 EVENT_TOO_LONG = "an event of the streamed reply is longer than 16 MiB or 1,000 lines"
+TOO_MANY = "the reply has more than 500,000 values"
 UNREADABLE = "the reply cannot be read: "
 WHOLE = json.dumps(TEXT).encode()
 
@@ -26,6 +27,19 @@ def usage(text: bytes) -> bytes:
     """A reply with these bytes as its usage."""
     return WHOLE[:-1] + b', "usage": ' + text + b"}"
 
+
+def part(name: str, value: str, **fields: Any) -> bytes:
+    """An event of a stream whose delta has one field."""
+    choice = {"index": 0, "delta": {name: value}, **fields}
+    return b"data: %s\n\n" % json.dumps({"choices": [choice]}).encode()
+
+
+def usage_part(name: str, value: str) -> bytes:
+    """An event of a stream whose usage has one field."""
+    return b"data: %s\n\n" % json.dumps({"choices": [], "usage": {name: value}}).encode()
+
+
+END = part("content", "A. x", finish_reason="stop")
 
 # name -> the reply, and how its error begins; None if it is answered
 CASES = {
@@ -57,6 +71,17 @@ CASES = {
     "long-usage": (case(usage(b'{"a": "%s"}' % (b"x" * 5_000_000))), None),
     "long-number": (case(usage(b'{"total_tokens": 1%s}' % (b"0" * 5000))), UNREADABLE),
     "large-number": (case(usage(b'{"total_tokens": 1%s}' % (b"0" * 4000))), None),
+    "values": (case(b"[", b'{"":0},' * 2_000_000, b"0]"), TOO_MANY),
+    "usage-values": (case(usage(b'{"a": [%s0]}' % (b"[]," * 5_000_000))), TOO_MANY),
+    "values-sse": (case(b"data: [%s0]\n\n" % (b'{"":0},' * 2_000_000), kind=SSE), TOO_MANY),
+    "refusals-sse": (
+        case(*[part("refusal", "x" * 500_000)] * 40, kind=SSE),
+        "the text is longer than 16,777,216 characters",
+    ),
+    "usages-sse": (
+        case(*(usage_part(f"k{i}", "x" * 500_000) for i in range(400)), END, kind=SSE),
+        None,
+    ),
     "same-keys": (case(usage(b'{"prompt_tokens": 1, "prompt_tokens": 2}')), None),
     "zeros": (case(json.dumps({**TEXT, "model": "a\0\ud800\x1b[2J"}).encode()), None),
     "long-name": (case(json.dumps({**TEXT, "model": "a" * 5_000_000}).encode()), None),
