@@ -25,7 +25,7 @@ from tclue.bench.older_formats import completed, config_of_format_1, is_early
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import Grade, grader
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.splits import find_recorded, load_set
+from tclue.puzzle.splits import find_recorded, load_set, shipped_sizes
 from tclue.strict import (
     STRICT,
     Count,
@@ -51,10 +51,17 @@ _SHAPING = ("api_base", "seed", "temperature", "max_tokens", "dtype", "request")
 _NAMING = ("puzzle_sha256", "limit", "samples")
 # The first fields of `run.json`, after the format. The rest is in the order of the fields.
 _FIRST = (
-    *("variant", "model", "puzzle_set", "puzzle_sha256", "puzzles", "limit", "samples"),
-    *("seed", "temperature", "max_tokens", "grader", "grader_version", "prices", "concurrency"),
-    *("timeout_s", "stream", "api_base", "request", "reasoning", "notes", "served_as"),
-    *("checkpoint", "dtype"),
+    *("variant", "model", "puzzle_set", "puzzle_sha256", "puzzles", "limit", "samples", "seed"),
+    *(
+        "temperature",
+        "max_tokens",
+        "grader",
+        "grader_version",
+        "prices",
+        "concurrency",
+        "timeout_s",
+    ),
+    *("stream", "api_base", "request", "reasoning", "notes", "served_as", "checkpoint", "dtype"),
 )
 # Fields with a default that every `run.json` has nevertheless.
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
@@ -241,6 +248,10 @@ def read_config(folder: Path) -> RunConfig:
     config = read(RunConfig, data, str(path))
     if missing := [name for name in _ALWAYS if name not in data]:
         raise UserError(f"{path}: {missing[0]} is missing")
+    # The number of puzzles is not part of the name, and decides what a whole run is.
+    asked = config.limit or shipped_sizes().get(config.puzzle_sha256, config.puzzles)
+    if config.puzzles != asked:
+        raise UserError(f"{path}: puzzles is {config.puzzles}: expected {asked}")
     # In format 1, the hash in the name was that of other fields.
     if config.format > 1 and folder.absolute().name != config.run_name:
         raise UserError(

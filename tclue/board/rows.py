@@ -152,6 +152,9 @@ def read_sets(
             left_out.append(LeftOut(folder.name, shortened(str(error))))
             continue
         config = run.config
+        if folder.name != config.run_name and (results / config.run_name).exists():
+            left_out.append(LeftOut(folder.name, f"{folder}: a second copy of {config.run_name}"))
+            continue
         key = (
             *(clean(config.puzzle_set), config.grader, config.puzzle_sha256),
             config.grader_version,

@@ -1,6 +1,7 @@
 """Grading again: `tclue regrade`, versions of a grader, and `tclue leaderboard --check`."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tclue.bench.records import read_run, run_folders
 from tclue.bench.runs.regrade import check_grades, regrade_run
 from tclue.bench.stats.compare import compare
 from tclue.bench.stats.run_numbers import read_numbers
+from tclue.board.rows import read_sets
 from tclue.errors import UserError
 from tclue.puzzle.grading.grade import GRADERS
 from tclue.puzzle.puzzle import Puzzle
@@ -151,6 +153,23 @@ def test_an_accuracy_that_contradicts_the_letters_is_never_believed(
     assert bench("random", EASY, results, **OPTIONS) == before
     edit(folder, raise_accuracy)
     assert regrade_run(folder).after == before.accuracy
+
+
+def test_a_part_of_a_set_is_not_taken_for_the_whole(folder: Path) -> None:
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace('"puzzles": 3', '"puzzles": 256'))
+    with pytest.raises(UserError, match=r"run\.json: puzzles is 256: expected 3"):
+        read_numbers(folder)
+
+
+def test_a_copy_that_claims_an_older_format_is_left_out(results: Path, folder: Path) -> None:
+    copy = Path(shutil.copytree(folder, results / f"{folder.name[:-8]}01234567"))
+    path = copy / "run.json"
+    path.write_text(path.read_text().replace('"format": 3', '"format": 1'))
+    sets, left_out = read_sets(results)
+    assert [run.run for run in left_out] == [copy.name]
+    assert "a second copy of random--easy-val--" in left_out[0].reason
+    assert len(sets[0].partial) == 2
 
 
 def test_a_run_with_another_name_is_refused(results: Path, folder: Path) -> None:
