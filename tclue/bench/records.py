@@ -52,16 +52,9 @@ _NAMING = ("puzzle_sha256", "limit", "samples")
 # The first fields of `run.json`, after the format. The rest is in the order of the fields.
 _FIRST = (
     *("variant", "model", "puzzle_set", "puzzle_sha256", "puzzles", "limit", "samples", "seed"),
-    *(
-        "temperature",
-        "max_tokens",
-        "grader",
-        "grader_version",
-        "prices",
-        "concurrency",
-        "timeout_s",
-    ),
-    *("stream", "api_base", "request", "reasoning", "notes", "served_as", "checkpoint", "dtype"),
+    *("temperature", "max_tokens", "grader", "grader_version", "prices", "concurrency"),
+    *("timeout_s", "stream", "api_base", "request", "reasoning", "notes", "served_as"),
+    *("checkpoint", "dtype"),
 )
 # Fields with a default that every `run.json` has nevertheless.
 _ALWAYS = ("seed", "temperature", "max_tokens", "notes", "served_as")
@@ -235,8 +228,7 @@ def read_config(folder: Path) -> RunConfig:
     """
     path = folder / "run.json"
     data = read_json(path)
-    found = data.get("format", 1) if isinstance(data, dict) else FORMAT
-    if found == 1:
+    if (found := data.get("format", 1) if isinstance(data, dict) else FORMAT) == 1:
         data = config_of_format_1(data)
     elif found not in range(2, FORMAT + 1):
         raise UserError(
