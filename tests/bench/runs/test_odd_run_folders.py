@@ -60,7 +60,7 @@ def test_a_rescued_file_of_another_run_is_refused(folder: Path, what: str) -> No
         bench("solver", puzzles, folder.parent)
         solver = next(each for each in run_folders(folder.parent) if each != folder)
         rescued.write_bytes((solver / "responses.jsonl").read_bytes())
-    with pytest.raises(UserError, match="(is of|belongs to) another run"):
+    with pytest.raises(UserError, match=r"(is of|belongs to) another run"):
         bench("random", puzzles, folder.parent)
     assert (folder / "responses.jsonl").read_bytes() == before
 
