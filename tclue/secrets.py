@@ -62,6 +62,18 @@ def masker() -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda match: names[match.group()], text)
 
 
+def mask_values(value: Any, mask: Callable[[str], str]) -> Any:
+    """JSON data with its texts masked. A secret may be equal to a field's name, which stays."""
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {name: mask_values(inner, mask) for name, inner in value.items()}
+        case list() | tuple():
+            return [mask_values(inner, mask) for inner in value]
+    return value
+
+
 def mask(text: str) -> str:
     """A text without the values of the keys, tokens and passwords in the environment."""
     return masker()(text)

@@ -266,6 +266,17 @@ def test_a_secret_in_a_text_is_masked(
     assert read_run(folder).responses[-1].text == "your key is [SOME_API_KEY]"
 
 
+def test_a_secret_that_is_the_name_of_a_field(
+    finished: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, results, folder = finished
+    monkeypatch.setenv("DB_PASSWORD", "latency_s")
+    (first, *_) = the_run(results).responses
+    with RunFolder(results, config(results)) as opened:
+        asyncio.run(opened.record(replace(first, text="it is latency_s")))
+    assert read_run(folder).responses[-1].text == "it is [DB_PASSWORD]"
+
+
 def test_texts_that_no_file_can_hold(finished: tuple[Path, Path, Path]) -> None:
     _, results, folder = finished
     (first, *_) = the_run(results).responses

@@ -43,7 +43,7 @@ from tclue.bench.records import (
 from tclue.errors import UserError
 from tclue.journal import Journal, locked, remove_drafts, replace, same
 from tclue.puzzle.puzzle import Puzzle
-from tclue.secrets import masker
+from tclue.secrets import mask_values, masker
 from tclue.strict import CountOrZero, parse
 from tclue.text import counted
 
@@ -319,17 +319,24 @@ class RunFolder:
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the folder's small files completely or not at all."""
-        text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        content = self._json(data, indent=2)
         with _one_line_errors(self.path / name):
             if not same(self._folder, self.path):
                 raise OSError(errno.ESTALE, "its folder was removed or replaced")
-            replace(self.path / name, [self._mask(text).encode("utf-8", "replace")])
+            replace(self.path / name, [content])
 
     def _line(self, response: Response) -> bytes:
         # Not `asdict`, because its deep copies take longer than everything else here.
         usage = {name: getattr(response.usage, name) for name in _USAGE}
         data = {**vars(response), "usage": usage}
         data["grade"] = response.grade and vars(response.grade)
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+        return self._json(data)
+
+    def _json(self, data: Mapping[str, Any], indent: int | None = None) -> bytes:
+        """JSON with a line break at its end, and without the values of keys."""
+        text = json.dumps(data, ensure_ascii=False, indent=indent, allow_nan=False)
+        if self._mask(text) != text:  # rarely; only the values, because a name may be equal to one
+            masked = mask_values(data, self._mask)
+            text = json.dumps(masked, ensure_ascii=False, indent=indent, allow_nan=False)
         # A provider may send an unpaired surrogate, which no UTF-8 file can hold.
-        return self._mask(text).encode("utf-8", "replace")
+        return (text + "\n").encode("utf-8", "replace")
