@@ -201,9 +201,10 @@ class _Command:
             self._executor = None
             _report_failures(config.model, executor.errors)
         summary = write_summary(folder)
+        if stop is None:
+            return summary, None
         remaining = len(missing(self._puzzles, config, folder.done))
-        message = f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
-        return summary, message if stop else None
+        return summary, f"{config.model}: {stop}; {remaining} of {summary.responses_asked} are left"
 
     @contextmanager
     def _interrupt_handler(self) -> Iterator[None]:

@@ -83,11 +83,11 @@ def checked(folder: Path, config: RunConfig, responses: Iterable[Response]) -> I
 
     Raises UserError, naming the file and the line, for values that no run writes.
     """
-    asked = config.puzzles * config.samples
+    asked, file = config.puzzles * config.samples, str(folder / "responses.jsonl")
     pairs: set[tuple[str, int]] = set()
     letters: dict[str, list[str]] = {}
     for number, response in enumerate(responses, 1):
-        where = f"{folder / 'responses.jsonl'}, line {number}"
+        where = f"{file}, line {number}"
         if wrong := _wrong(response, config):
             raise UserError(f"{where}: {wrong}")
         pairs.add(response.pair)
