@@ -84,7 +84,8 @@ class TrainingGain:
     def to_dict(self) -> dict[str, Any]:
         """The gain for `--json`, with the numbers of the sampled gain at the top level."""
         data = asdict(self)
-        return {**data.pop("sampled"), **data}
+        greedy = {"greedy_difference": self.greedy.difference} if self.greedy else {}
+        return {**data.pop("sampled"), **data, **greedy}
 
 
 def check_folders(results: Path, board: Path) -> None:
@@ -140,8 +141,8 @@ def then_bench(
 
 def _build_board(results: Path) -> leaderboard.Board:
     board = leaderboard.build(results)
-    for run in board.left_out:
-        print(f"left out of the board: {run.reason}", file=sys.stderr)
+    for warning in board.warnings:
+        print(warning, file=sys.stderr)
     return board
 
 

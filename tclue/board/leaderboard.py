@@ -50,6 +50,11 @@ class Board:
         rows = [row for ranked in self.sets for name in groups for row in getattr(ranked, name)]
         return sorted(run.run for row in rows for run in (row, *row.seeds))
 
+    @property
+    def warnings(self) -> list[str]:
+        """A line for each run that is left out."""
+        return [f"left out of the board: {run.reason}" for run in self.left_out]
+
     @cached_property  # a digest of each is needed several times
     def charts(self) -> dict[str, Chart]:
         """The beginning of a picture's file name -> its chart; a set without a point has none."""

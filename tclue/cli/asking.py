@@ -199,8 +199,6 @@ def train(
         benched = then_bench(trained.folder, results=results, board=board)
         data |= benched.to_dict()
         lines += _gain_lines(benched)
-        if benched.greedy:
-            data["greedy_difference"] = benched.greedy.difference
     data["seconds"] = round(time.perf_counter() - start, 1)
     made, where = [], in_folders(runs=trained.folder.parent)
     hint = f"tclue bench --models train:{trained.folder.name}@best --puzzles easy-test{where}"

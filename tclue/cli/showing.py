@@ -179,7 +179,7 @@ def leaderboard(
     if not results.exists():
         raise UserError(f"{results}: no such folder: expected the folder of the run folders")
     built = boards.build(results, only, without)
-    left_out = [f"left out of the board: {run.reason}" for run in built.left_out]
+    left_out = built.warnings
     if checking:
         stale = boards.check(built, board, results)
         checked = check_grades([results / run for run in built.runs])
