@@ -22,30 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from tclue.errors import UserError
+from tclue.puzzle.grading.reasoning import marks_of
 from tclue.puzzle.puzzle import Puzzle
 
 # Not shown, because `loading` reports weights itself, and torchao's kernels are not used.
 _HIDDEN = re.compile(" LOAD REPORT|^Skipping import of cpp extensions")
 _seen: set[str] = set()  # the warnings since the last call of `import_transformers_quietly`
-_TAGS = "(?i:(?:seed:|mm:|longcat_)?think(?:ing|:opensource)?|thought|reasoning)"
-_CHANNEL = r"(?:<\|start\|>assistant)?<\|channel\|>"
-# Patterns of the marks that open and close reasoning.
-_MARKS = (
-    (rf"<{_TAGS}>", rf"</{_TAGS}>"),  # DeepSeek, EXAONE, GLM, Nemotron, Olmo, Qwen and many more
-    (r"\[THINK\]", r"\[/THINK\]"),  # Mistral
-    ("◁think▷", "◁/think▷"),  # Kimi
-    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Cohere
-    (r"<\|think:start\|>", r"<\|think:end\|>"),  # Solar
-    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
-    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker
-    ("Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),  # Apriel
-    (r"<\|channel>(?:thought\n)?", r"<channel\|>"),  # Gemma
-    # gpt-oss: every channel other than `final` is reasoning.
-    (
-        rf"{_CHANNEL}(?!final)(?:[^<]*<\|message\|>)?",
-        rf"{_CHANNEL}final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
-    ),
-)
 
 
 def prompt_parts(tokenizer: Any, puzzle: Puzzle) -> tuple[str, str]:
@@ -114,9 +96,7 @@ class Thinking:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         own = "\n".join((str(tokenizer.chat_template), *tokenizer.get_added_vocab()))
-        marks = [pair for pair in _MARKS if re.search("|".join(pair), own)] or [("(?!)", "(?!)")]
-        opening, closing = map("|".join, zip(*marks, strict=True))
-        self._marks = re.compile(f"(?P<opening>{opening})|{closing}")
+        self._marks = marks_of(own)
         added = tokenizer.added_tokens_decoder.values()
         special = sorted((token.content for token in added if token.special), reverse=True)
         self._special = re.compile("|".join(map(re.escape, special)) or "(?!)")
@@ -128,7 +108,7 @@ class Thinking:
     def split(self, ids: Sequence[int], *, inside: bool) -> tuple[str, str | None]:
         """The text and the reasoning (None if there is none) of a response's tokens."""
         raw = self._tokenizer.decode(ids, skip_special_tokens=False)
-        if not inside and not self._marks.search(raw):
+        if not inside and not (self._marks and self._marks.search(raw)):
             return self._tokenizer.decode(ids, skip_special_tokens=True), None
         text, reasoning, _ = self._parts(raw, inside=inside)
         return text, reasoning or None
@@ -136,7 +116,7 @@ class Thinking:
     def _parts(self, raw: str, *, inside: bool) -> tuple[str, str, bool]:
         """Answer and reasoning without special tokens, and whether `raw` ends inside reasoning."""
         parts, start = {False: "", True: ""}, 0  # by whether it is reasoning
-        for mark in self._marks.finditer(raw):
+        for mark in self._marks.finditer(raw) if self._marks else ():
             parts[inside] += f"{raw[start : mark.start()]}\n"
             if not inside and not mark["opening"]:
                 parts = {False: "", True: parts[True] + parts[False]}

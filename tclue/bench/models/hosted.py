@@ -35,6 +35,7 @@ from tclue.bench.models.model import Completion, Model, Request, ResolvedModel
 from tclue.bench.models.replies import Reply, add_event
 from tclue.config_files import merged
 from tclue.errors import UserError
+from tclue.puzzle.grading.reasoning import leading_reasoning
 from tclue.secrets import error_line
 
 CONNECT_S = 30.0
@@ -42,7 +43,6 @@ _PROMPT = "(the prompt)"  # in the place of the prompt, in a recorded request
 # What a request says about its transport and its price, which do not change the response.
 _TERMS = ("stream", "stream_options", "service_tier", "max_price")
 # A block of reasoning before the answer, from a server that does not separate it (as in litellm).
-_THOUGHT = re.compile(r"<(?:think|thinking)>(.*?)</(?:think|thinking)>(.*)", re.DOTALL)
 _OF_LITELLM = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception)(?:: | - )")
 _OF_AIOHTTP = re.compile(r" ssl:(?:<[^<>]*>|\w+)")
 
@@ -325,8 +325,8 @@ def _completion(
     end = ending(finish_reason)
     refused = bool(reply.refusal or reply.blocked or end == "refused")
     text, reasoning = reply.text or reply.refusal or "", reply.reasoning
-    if not reasoning and (block := _THOUGHT.match(text)):
-        reasoning, text = block.groups()
+    if not reasoning and (block := leading_reasoning(text)):
+        reasoning, text = block
     error = None  # why it cannot be used
     if reply.error is not None:
         error = error_line(failures.error_text(reply.error))
