@@ -19,8 +19,9 @@ from worlds import BARE, ONE_TIME, published_path
 
 from tclue.bench.stats.intervals import mean_interval, rate_interval
 from tclue.puzzle import prompt
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import generate
-from tclue.puzzle.puzzle import Puzzle, house_line, published_list, read_puzzles
+from tclue.puzzle.puzzle import Puzzle, house_line, published_list
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.statements import At, Either, KilledWith, MurderedBy, Ref
 from tclue.puzzle.wording import Question

@@ -23,10 +23,10 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from tclue.config_files import plain
+from tclue.config_files import plain, read_records
 from tclue.errors import UserError
 from tclue.puzzle.grading.answer_blocks import final_answers
-from tclue.puzzle.puzzle import Puzzle, read_records
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue.puzzle.world import PuzzleError
 from tclue.strict import Share
