@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tclue.config_files import read_records
+from tclue.puzzle import controls
 from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.world import PuzzleError
 
@@ -17,13 +18,15 @@ def read_puzzles(path: Path) -> list[Puzzle]:
 
     A file may hold a prompt more than once. Each copy is a separate puzzle, with its number in the
     file added to its id. Raises UserError, which names the file and the line (or the place in the
-    list), also for an id with two prompts.
+    list), also for an id with two prompts, and for a stated
+    answer that the grader `sound` would not count as right.
     """
     puzzles: dict[str, Puzzle] = {}
     places: dict[str, str] = {}
     for number, where, record in read_records(path, "puzzle"):
         try:
             puzzle = Puzzle.from_dict(record)
+            _check_gold(puzzle)
         except PuzzleError as error:
             raise PuzzleError(f"{where}: {error}") from None
         if puzzle.id in puzzles and puzzles[puzzle.id].prompt == puzzle.prompt:
@@ -36,3 +39,14 @@ def read_puzzles(path: Path) -> list[Puzzle]:
             )
         puzzles[puzzle.id], places[puzzle.id] = puzzle, where
     return list(puzzles.values())
+
+
+def _check_gold(puzzle: Puzzle) -> None:
+    """Raise PuzzleError if the stated answers are not graded as right."""
+    # Grading takes three times as long as reading, and these names are known to be read.
+    if not controls.has_own_names(puzzle) and (letters := controls.misread(puzzle)):
+        line = f"{letters[0]}. {puzzle.solution[letters[0]]}"
+        raise PuzzleError(
+            f"the grader does not read {line!r} as the stated answer: expected names that differ "
+            "in more than signs, and without markup or a letter with a sign (B.) in them"
+        )

@@ -170,6 +170,11 @@ class Puzzle:
         return {k: question.answer(case, self.world) for k, question in self.questions.items()}
 
 
+def answer_lines(answers: Mapping[str, str]) -> str:
+    """Answers by their letters, in the format that prompts ask for."""
+    return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
+
+
 def house_line(puzzle: Puzzle) -> str:
     """A puzzle as a line of a puzzle file, with a line break at its end."""
     return json.dumps(puzzle.to_dict(), ensure_ascii=False) + "\n"
