@@ -44,6 +44,7 @@ _CLAIMS = {
     "history_unique": "whole history unique",
     "inclusive_or_unique": 'answers unique under an inclusive "or" too',
     "minimal": "every clue needed",
+    "controls_hold": "controls as expected",
 }
 
 # A name and two intervals take so many columns. On a narrower screen an interval stands below its
@@ -196,6 +197,9 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
         if report.needless:
             numbers = ", ".join(map(str, report.needless))
             show_text(f"{report.id}: unnecessary clues: {numbers}", console)
+        for control, letters in report.failed_controls.items():
+            where = ", ".join(letters)
+            show_text(f"{report.id}: control graded wrong: {control}, for {where}", console)
     rows = [
         (_CLAIMS[claim], str(sum(held)), str(len(held)))
         for claim, held in claims(reports).items()

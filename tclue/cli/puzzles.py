@@ -266,12 +266,14 @@ def solve(
 @click.option("--minimal", is_flag=True, help="Also check that every clue is needed.")
 @JSON
 def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -> None:
-    """Check that each question has one answer, that of the file.
+    """Check that each question has one answer, that of the file, and that it can be graded.
 
     FILE is a puzzle file or the name of a puzzle set. The
     report also says whether the whole history is unique, and whether the answers stay unique if a
-    bare "or" may mean "one or both". The exit code is 1 if any question has another answer, or more
-    than one.
+    bare "or" may mean "one or both". The controls are texts whose grade is known: the stated
+    answers have to be right, and an empty text, the prompt itself and lists of all options must
+    give no answer. The exit code is 1 if any question has another answer, or more than one, or if
+    a control is graded wrong.
 
     \b
     tclue check puzzles.jsonl
@@ -290,7 +292,8 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
     hint = f"next: tclue bench --models random,solver --puzzles {shlex.quote(file)}"
     emit(as_json, report.summary(reports), lambda: terminal.show_reports(reports), hint)
     passed = all(
-        checked.sound and (checked.history == "unique" or not history) for checked in reports
+        each.sound and not each.failed_controls and (each.history == "unique" or not history)
+        for each in reports
     )
     sys.exit(0 if passed else 1)
 

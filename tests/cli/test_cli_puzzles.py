@@ -201,6 +201,7 @@ def test_check_reports_each_claim(folder: Path) -> None:
         "history_unique": 3,
         "inclusive_or_unique": None,
         "minimal": 3,
+        "controls_hold": 3,
     }
     assert results[0] == {
         "id": "easy-7",
@@ -209,6 +210,7 @@ def test_check_reports_each_claim(folder: Path) -> None:
         "as_stated": True,
         "inclusive_or": None,
         "needless": [],
+        "failed_controls": {},
     }
     assert run(folder, "check", "easy.jsonl", "--history").returncode == 0
 
@@ -233,9 +235,25 @@ def test_check_exits_with_1_where_a_claim_fails(
         assert report["results"][0]["needless"] == [3]
 
 
+def test_check_names_a_control_that_is_graded_wrong(tmp_path: Path) -> None:
+    """The answer format of this prompt is an answer: "A. SUSPECT"."""
+    world = replace(BARE, suspects=("SUSPECT", "Mr. Green"))
+    text = prompt.write(world, (MurderedBy(SCARLET),), {"A": Question("murderer")})
+    misleading = Puzzle(text, {"A": "SUSPECT"}, id="misleading")
+    lines = house_line(EASY[0]) + house_line(misleading)
+    (tmp_path / "puzzles.jsonl").write_text(lines, encoding="utf-8")
+    report = json_of(tmp_path, "check", "puzzles.jsonl", code=1)
+    assert (report["puzzles"], report["answers_as_stated"], report["controls_hold"]) == (2, 2, 1)
+    assert [each["failed_controls"] for each in report["results"]] == [{}, {"prompt": ["A"]}]
+    shown = call(tmp_path, "check", "puzzles.jsonl").stdout
+    assert shown.startswith("misleading: control graded wrong: prompt, for A\n")
+    assert re.search(r"^controls as expected +1 +2$", shown, re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_check_the_published_puzzles(folder: Path) -> None:
     report = json_of(folder, "check", str(published_path()))
+    assert report["controls_hold"] == 64
     assert report["puzzles"] == report["answers_as_stated"] == 64
     assert report["inclusive_or_unique"] == 57
 

@@ -101,3 +101,11 @@ def test_no_control_fails_for_generated_puzzles() -> None:
         puzzle = sample.made.puzzle
         assert controls.has_own_names(puzzle)
         assert controls.failed(puzzle) == {}
+
+
+def test_a_control_that_fails_is_named_with_its_letters() -> None:
+    assert controls.failed(named("Sam.", "Sam")) == {"stated answers": ["A"]}
+    # An answer format is no answer, but here it is one.
+    assert controls.failed(named("SUSPECT", "Ann")) == {"prompt": ["A"]}
+    # A question with one option: a list of all options is its answer.
+    assert controls.failed(named("Ann")) == {}
