@@ -6,10 +6,8 @@ answer nothing, so no letter of them may be read.
 
 from collections.abc import Callable
 
-from tclue.puzzle import names
 from tclue.puzzle.grading.grade import grader
 from tclue.puzzle.puzzle import Puzzle, answer_lines
-from tclue.puzzle.wording import ANSWER_KINDS
 
 # How a text can list all options of a letter.
 _LISTS: dict[str, Callable[[str, tuple[str, ...]], str]] = {
@@ -18,14 +16,6 @@ _LISTS: dict[str, Callable[[str, tuple[str, ...]], str]] = {
         f"{letter}. {option}" for option in options
     ),
     "all options as a list": lambda letter, options: "\n- ".join([f"{letter}.", *options]),
-}
-# The names that the generator draws, which `sound` reads (tests/puzzle/test_controls.py).
-_OWN_NAMES = {
-    "SUSPECT": frozenset(names.SUSPECTS),
-    "WEAPON": frozenset(names.WEAPONS),
-    "ROOM": frozenset(names.ROOMS),
-    "TIME": frozenset(map(names.clock, range(names.MINUTES_A_DAY))),
-    "MOTIVE": frozenset(names.MOTIVES),
 }
 
 
@@ -37,17 +27,9 @@ def misread(puzzle: Puzzle) -> list[str]:
     return [letter for letter in puzzle.questions if letter not in right]
 
 
-def has_own_names(puzzle: Puzzle) -> bool:
-    """Whether all options are names that the generator draws, so that none can be misread."""
-    return all(
-        _OWN_NAMES[ANSWER_KINDS[question.topic]].issuperset(puzzle.options[letter])
-        for letter, question in puzzle.questions.items()
-    )
-
-
 def failed(puzzle: Puzzle) -> dict[str, list[str]]:
     """What each control that fails is -> the letters that it fails for."""
-    several = {letter: names for letter, names in puzzle.options.items() if len(names) > 1}
+    several = {letter: each for letter, each in puzzle.options.items() if len(each) > 1}
     lists = {
         name: "\n".join(written(letter, options) for letter, options in several.items())
         for name, written in _LISTS.items()
