@@ -237,6 +237,8 @@ def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) ->
     ):
         if count:
             console.print(f"{counted(count, noun)} {what}")
+    if summary.unread:
+        show_text(summary.unread.describe(), console)
 
 
 def show_summaries(summaries: Sequence[Summary]) -> None:

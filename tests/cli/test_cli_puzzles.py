@@ -310,6 +310,7 @@ def test_grade_averages_by_puzzle_and_counts_what_has_no_text(folder: Path) -> N
         "responses": 3,
         "responses_without_text": 1,
         "failed": 0,
+        "unread": None,
     }
     shown = call(folder, "grade", "easy.jsonl", "responses.jsonl").stdout
     assert "3 responses to 2 puzzles, grader sound: accuracy 0.500 [0.000, 1.000]" in shown
@@ -336,6 +337,26 @@ def test_grade_reads_the_responses_of_a_run_as_the_run_counts_them(tmp_path: Pat
     assert found["accuracy"] == asdict(summary.accuracy)
     assert found["solved"] == asdict(summary.solved)
     assert (found["puzzles"], found["responses"], found["failed"]) == (3, 6, 1)
+
+
+def test_grade_says_how_the_texts_look_that_nobody_could_read(folder: Path) -> None:
+    suspects = EASY[0].world.suspects
+    texts = [
+        f"A: {suspects[0]} or {suspects[1]}?",
+        f"A: {suspects[1]} or {suspects[0]}?",
+        "No.",
+        "",
+    ]
+    lines = [json.dumps({"id": EASY[0].id, "response": text}) + "\n" for text in texts]
+    (folder / "r.jsonl").write_text("".join(lines) + response(EASY[1]), encoding="utf-8")
+    done = call(folder, "grade", "easy.jsonl", "r.jsonl", "--json")
+    summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+    expected = {"responses": 3, "scored": 5, "shape": "X: SUSPECT or SUSPECT?", "alike": 2}
+    assert (summary["unread"], summary["responses_without_text"]) == (expected, 1)
+    assert (
+        "no answer was read in the text of 3 of 5 responses (60.0%), 2 of them of this shape: "
+        "X: SUSPECT or SUSPECT?\n"
+    ) in call(folder, "grade", "easy.jsonl", "r.jsonl").stdout
 
 
 # Bad input: one line, exit code 2, no traceback

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tclue.bench.stats.intervals import Estimate, mean, mean_interval, rate_interval
 from tclue.puzzle.grading.grade import Grade, Graded
+from tclue.puzzle.grading.shape import Unread, shape, unread
 from tclue.puzzle.puzzle import Puzzle
 
 
@@ -24,6 +25,8 @@ class GradeSummary:
     responses_without_text: int
     # requests of a run that failed
     failed: int
+    # scored responses with a text of which no answer was read; None if there are none
+    unread: Unread | None
 
 
 def summarize_grades(puzzles: Sequence[Puzzle], graded: Sequence[Graded]) -> GradeSummary:
@@ -42,4 +45,12 @@ def summarize_grades(puzzles: Sequence[Puzzle], graded: Sequence[Graded]) -> Gra
         sum(map(len, by_puzzle.values())),
         sum(bool(response.grade) and not response.has_text for response in graded),
         sum(response.grade is None for response in graded),
+        unread(
+            [
+                shape(response.puzzle, response.text)
+                for response in graded
+                if response.has_text and response.grade and not response.grade.answered
+            ],
+            sum(map(len, by_puzzle.values())),
+        ),
     )

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tclue.bench.costs.price_book import Entry, PriceBook
@@ -17,10 +18,14 @@ from tclue.bench.records import (
     iter_responses,
     read_config,
     response_file,
+    without_texts,
 )
 from tclue.bench.stats.cached import entry_name, load, save
 from tclue.bench.stats.summary import Scores, Summary, scores, summary
 from tclue.errors import UserError
+from tclue.puzzle.grading.shape import shape, unread
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import SPLITS, find_recorded
 from tclue.strict import STRICT
 
 
@@ -48,18 +53,45 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     if cached := load(RunNumbers, name):
         return cached
     prices = entry.prices if (entry := _entry(config, book)) else None
-    run = Run(config, tuple(checked(folder, config, iter_responses(folder, config, texts=False))))
+    shapes: dict[tuple[str, int], str | None] = {}
+    responses = _noted(checked(folder, config, iter_responses(folder, config)), config, shapes)
+    run = Run(config, tuple(map(without_texts, responses)))
     by_puzzle = {puzzle: scores(responses) for puzzle, responses in run.by_puzzle().items()}
     days = [
         day[0]
         for response in run.responses
         if response.scored and (day := re.match(r"\d{4}-\d\d-\d\d", response.at or ""))
     ]
-    found = RunNumbers(config, summary(run, prices), by_puzzle, max(days, default=None))
+    seen = unread([each for each in shapes.values() if each is not None], len(shapes))
+    found = RunNumbers(config, summary(run, prices, seen), by_puzzle, max(days, default=None))
     # Records that change while they are read are not kept, because it is unknown what was read.
     if _entry_name(folder, read_config(folder), book) == name:
         save(name, found)
     return found
+
+
+def _noted(
+    responses: Iterable[Response], config: RunConfig, shapes: dict[tuple[str, int], str | None]
+) -> Iterator[Response]:
+    """The responses; also notes for each scored pair the shape of its text if none was read.
+
+    The shape is "" unless the puzzles are shipped: then it is the same on every machine.
+    """
+
+    @cache
+    def puzzles() -> Mapping[str, Puzzle]:
+        shipped = config.puzzle_set in SPLITS
+        found = find_recorded(config.puzzle_set, config.puzzle_sha256) if shipped else None
+        return {puzzle.id: puzzle for puzzle in found.puzzles} if found else {}
+
+    for response in responses:
+        # Of several responses to a request, the first counts.
+        if response.grade and response.pair not in shapes:
+            is_read = response.grade.answered or not response.text.strip()
+            puzzle = None if is_read else puzzles().get(response.puzzle)
+            text = shape(puzzle, response.text) if puzzle else ""
+            shapes[response.pair] = None if is_read else text
+        yield response
 
 
 def _entry_name(folder: Path, config: RunConfig, book: PriceBook | None) -> str:

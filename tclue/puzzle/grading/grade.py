@@ -110,8 +110,12 @@ class Graded:
     puzzle: Puzzle
     # None if the request failed: there is nothing to score
     grade: Grade | None
-    # whether there is more than white space
-    has_text: bool
+    text: str
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is more than white space."""
+        return bool(self.text.strip())
 
 
 def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Graded]:
@@ -146,5 +150,5 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Gr
         grade = None if is_run and record["outcome"] == "failed" else grader.grade(known, text)
         request = (known.id, str(record.get("sample"))) if is_run else number
         if request not in chosen or chosen[request].grade is None:
-            chosen[request] = Graded(known, grade, bool(text.strip()))
+            chosen[request] = Graded(known, grade, text)
     return list(chosen.values())
