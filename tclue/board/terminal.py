@@ -208,8 +208,10 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
     _show_table(console, ("claim", "holds for", "of"), rows)
 
 
-def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) -> None:
-    """Each response's grade, the means, and what is missing."""
+def show_grades(
+    graded: Sequence[Graded], summary: GradeSummary, grader: str, why: Sequence[str] | None = None
+) -> None:
+    """Each response's grade, or the lines that say `why`; the means, and what is missing."""
     console = _console()
     rows = []
     for response in graded:
@@ -223,8 +225,11 @@ def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) ->
         )
         solved = "yes" if grade.solved else ""
         rows.append((_escape(puzzle.id), f"{grade.accuracy:.3f}", solved, answers))
-    _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
-    console.print("(answers: a capital is right, a small letter wrong)")
+    if why is not None:
+        show_text("\n".join(why), console)
+    else:
+        _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
+        console.print("(answers: a capital is right, a small letter wrong)")
     console.print(
         f"{counted(summary.responses, 'response')} to {counted(summary.puzzles, 'puzzle')}, grader "
         f"{grader}: accuracy {_interval(summary.accuracy)}, solved {_interval(summary.solved)} "

@@ -14,6 +14,7 @@ from tclue.cli.common import (
     JSON,
     SOURCE,
     Command,
+    choose,
     complete_puzzles,
     emit,
     pick,
@@ -304,8 +305,14 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
 @click.option(
     "--grader", type=GRADERS, default="sound", show_default=True, help="Rules for grading."
 )
+@click.option(
+    "--puzzle", "which", help="Only the responses to this puzzle: its number or id in the file."
+)
+@click.option("--why", is_flag=True, help="Say for each letter which line decided, or why none.")
 @JSON
-def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
+def grade(
+    puzzles: str, responses: Path, grader: str, which: str | None, why: bool, as_json: bool
+) -> None:
     """Grade responses that were made elsewhere.
 
     RESPONSES is a file with lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...},
@@ -314,20 +321,29 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     are over puzzles, with 95% intervals. --json prints a line for each scored response, in the
     order of the file, and then {"summary": ...}.
 
+    If a score looks wrong, --why shows for each letter the line of the text that decided, as the
+    grader read it, or says why there is no answer.
+
     \b
     tclue grade test responses.jsonl
+    tclue grade test responses.jsonl --why --puzzle 1
     tclue grade val.json responses.jsonl --grader published --json
     """
     from tclue.bench.stats.graded import summarize_grades
     from tclue.board import terminal
+    from tclue.puzzle.grading import why as reasons
     from tclue.puzzle.grading.grade import grade_file
     from tclue.puzzle.grading.grade import grader as find_grader
 
     asked = read_source(puzzles)
     graded = grade_file(asked, responses, find_grader(grader))
+    if which is not None:
+        asked = [choose(asked, puzzles, which)]
+        graded = [each for each in graded if each.puzzle.id == asked[0].id]
     summary = summarize_grades(asked, graded)
     if not as_json:
-        terminal.show_grades(graded, summary, grader)
+        lines = [line for each in graded for line in reasons.lines(each, grader)] if why else None
+        terminal.show_grades(graded, summary, grader, lines)
         return
     for response in graded:
         if found := response.grade:
@@ -337,5 +353,8 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
                 "solved": found.solved,
                 "answers": found.answers,
             }
+            if why:
+                decided = reasons.WHY[grader](response.puzzle, response.text)
+                record["why"] = {letter: asdict(each) for letter, each in decided.items()}
             click.echo(json.dumps(record))
     click.echo(json.dumps({"summary": asdict(summary)}))
