@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import NoneType
@@ -143,11 +143,7 @@ def pick(source: str, which: str) -> Puzzle:
         if text.lstrip()[0] in "[{":
             raise UserError("standard input is a puzzle file: expected /dev/stdin in place of -")
         return Puzzle.from_prompt(text)
-    return choose(read_source(source), source, which)
-
-
-def choose(puzzles: Sequence[Puzzle], source: str, which: str) -> Puzzle:
-    """The puzzle with this number or id. Raises UserError if there is none in the source."""
+    puzzles = read_source(source)
     matches = [p for n, p in enumerate(puzzles, 1) if which in (str(n), p.id)]
     if not matches:
         raise UserError(

@@ -14,7 +14,6 @@ from tclue.cli.common import (
     JSON,
     SOURCE,
     Command,
-    choose,
     complete_puzzles,
     emit,
     pick,
@@ -338,7 +337,7 @@ def grade(
     asked = read_source(puzzles)
     graded = grade_file(asked, responses, find_grader(grader))
     if which is not None:
-        asked = [choose(asked, puzzles, which)]
+        asked = [pick(puzzles, which)]
         graded = [each for each in graded if each.puzzle.id == asked[0].id]
     summary = summarize_grades(asked, graded)
     if not as_json:

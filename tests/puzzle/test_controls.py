@@ -78,10 +78,11 @@ def test_every_name_that_the_generator_draws_is_read() -> None:
         motive_counts=tuple(int(i < len(names.SUSPECTS)) for i in range(len(names.MOTIVES))),
     )
     asked = {
-        letter: Question(topic)
-        for letter, topic in zip(
-            "ABCDE", ("murderer", "weapon", "room", "time", "motive"), strict=True
-        )
+        "A": Question("murderer"),
+        "B": Question("weapon"),
+        "C": Question("room"),
+        "D": Question("time"),
+        "E": Question("motive"),
     }
     text = prompt.write(world, (KilledWith(0),), asked)
     puzzle = Puzzle(text)

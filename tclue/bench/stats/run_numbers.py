@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from tclue.bench.costs.price_book import Entry, PriceBook
@@ -54,8 +54,12 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
         return cached
     prices = entry.prices if (entry := _entry(config, book)) else None
     shapes: dict[tuple[str, int], str | None] = {}
-    responses = _noted(checked(folder, config, iter_responses(folder, config)), config, shapes)
-    run = Run(config, tuple(map(without_texts, responses)))
+    responses = []
+    for response in checked(folder, config, iter_responses(folder, config)):
+        if response.scored and response.pair not in shapes:  # of several, the first counts
+            shapes[response.pair] = _shape(response, config)
+        responses.append(without_texts(response))
+    run = Run(config, tuple(responses))
     by_puzzle = {puzzle: scores(responses) for puzzle, responses in run.by_puzzle().items()}
     days = [
         day[0]
@@ -70,28 +74,22 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     return found
 
 
-def _noted(
-    responses: Iterable[Response], config: RunConfig, shapes: dict[tuple[str, int], str | None]
-) -> Iterator[Response]:
-    """The responses; also notes for each scored pair the shape of its text if none was read.
+def _shape(response: Response, config: RunConfig) -> str | None:
+    """The shape of a scored text of which no answer was read; None for other responses.
 
-    The shape is "" unless the puzzles are shipped: then it is the same on every machine.
+    It is "" unless the puzzles are shipped, so that it is the same on every machine.
     """
+    if not response.grade or response.grade.answered or not response.text.strip():
+        return None
+    puzzle = _shipped(config.puzzle_set, config.puzzle_sha256).get(response.puzzle)
+    return shape(puzzle, response.text) if puzzle else ""
 
-    @cache
-    def puzzles() -> Mapping[str, Puzzle]:
-        shipped = config.puzzle_set in SPLITS
-        found = find_recorded(config.puzzle_set, config.puzzle_sha256) if shipped else None
-        return {puzzle.id: puzzle for puzzle in found.puzzles} if found else {}
 
-    for response in responses:
-        # Of several responses to a request, the first counts.
-        if response.grade and response.pair not in shapes:
-            is_read = response.grade.answered or not response.text.strip()
-            puzzle = None if is_read else puzzles().get(response.puzzle)
-            text = shape(puzzle, response.text) if puzzle else ""
-            shapes[response.pair] = None if is_read else text
-        yield response
+@lru_cache(maxsize=len(SPLITS))
+def _shipped(name: str, sha256: str) -> Mapping[str, Puzzle]:
+    """The puzzles of a shipped set by their ids; none for other sets."""
+    found = find_recorded(name, sha256) if name in SPLITS else None
+    return {puzzle.id: puzzle for puzzle in found.puzzles} if found else {}
 
 
 def _entry_name(folder: Path, config: RunConfig, book: PriceBook | None) -> str:

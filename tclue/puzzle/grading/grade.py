@@ -124,11 +124,6 @@ class Graded:
     grade: Grade | None
     text: str
 
-    @property
-    def has_text(self) -> bool:
-        """Whether there is more than white space."""
-        return bool(self.text.strip())
-
 
 def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Graded]:
     """Grade each response of a file, in order (`tclue grade PUZZLES RESPONSES.jsonl`).

@@ -42,8 +42,8 @@ def unread(shapes: Iterable[str], scored: int) -> Unread | None:
     counts = Counter(shapes)
     # Of equally common ones the first in the alphabet: the order of the responses does not matter.
     known = [(-count, shape) for shape, count in counts.items() if shape]
-    fewest, shape = min(known, default=(0, ""))
-    return Unread(counts.total(), scored, shape, -fewest) if counts else None
+    alike, shape = min(known, default=(0, ""))
+    return Unread(counts.total(), scored, shape, -alike) if counts else None
 
 
 def shape(puzzle: Puzzle, text: str) -> str:
@@ -60,20 +60,13 @@ def shape(puzzle: Puzzle, text: str) -> str:
     marks = re.compile(rf"(?<![\w'])[{''.join(puzzle.questions).lower()}](?= ?[.):\]|=>-])")
     for pattern in (names.search, marks.match):
         if line := next(filter(pattern, reversed(lines)), ""):
-            return _generalized(line, names, marks)
+            line = marks.sub("X", names.sub(lambda found: found.lastgroup or "", line))
+            line = clean(re.sub(r"\d+", "9", line))
+            # Of a long line, the first name is shown with the words before it.
+            kind = re.search("SUSPECT|WEAPON|ROOM|TIME|MOTIVE", line)
+            start = max(0, kind.end() - _LONGEST) if kind else 0
+            return line[start : start + _LONGEST]
     return "no line names an option" if any(lines) else "no words outside reasoning"
-
-
-def _generalized(line: str, names: re.Pattern[str], marks: re.Pattern[str]) -> str:
-    line = marks.sub("X", names.sub(lambda found: found.lastgroup or "", line))
-    line = clean(re.sub(r"\d+", "9", line))
-    if len(line) > _LONGEST:
-        kind = re.search("SUSPECT|WEAPON|ROOM|TIME|MOTIVE", line)
-        # The first name is shown, with the words before it.
-        start = max(0, kind.end() - _LONGEST // 2) if kind else 0
-        end = start + _LONGEST - 2
-        line = f"{'…' if start else ''}{line[start:end]}{'…' if end < len(line) else ''}"
-    return line
 
 
 @lru_cache(maxsize=256)
@@ -88,7 +81,6 @@ def _names(world: World) -> re.Pattern[str]:
     }
     groups = []
     for kind, listed in kinds.items():
-        plain = sorted(set(filter(None, map(plain_text, listed))), key=len, reverse=True)
-        if plain:
+        if plain := sorted(set(filter(None, map(plain_text, listed))), key=len, reverse=True):
             groups.append(f"(?P<{kind}>{'|'.join(map(re.escape, plain))})")
     return re.compile(rf"(?<!\w)(?:{'|'.join(groups)})(?!\w)")
