@@ -50,13 +50,12 @@ from tclue.bench.models.model import (
     Model,
     Request,
     ResolvedModel,
-    answer_lines,
 )
 from tclue.bench.models.resolve import resolve_all
 from tclue.bench.runs import run
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.bench.runs.run_progress import RunProgress
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Puzzle, answer_lines
 from tclue.puzzle.splits import load_set
 
 ROOT = Path(__file__).parent.parent

@@ -1,15 +1,16 @@
-"""The user's own files: texts, TOML files that extend the shipped ones, and the cache."""
+"""The user's own files: texts, JSON records, TOML files that extend the shipped ones; the cache."""
 
 import codecs
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tclue.errors import UserError
 from tclue.journal import replace
+from tclue.strict import parse_json
 
 
 def user_file(name: str, given: Path | None) -> Path | None:
@@ -45,6 +46,26 @@ def decode(data: bytes, where: str) -> str:
 def plain(text: str) -> str:
     """The text without a byte order mark, and with line feeds alone as line breaks."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_records(path: Path, noun: str) -> Iterator[tuple[int, str, Any]]:
+    """The values of a file of JSON Lines or of one JSON list: number, place in the file, value.
+
+    Raises UserError, which names the place, if it is not JSON, and if there is no value.
+    """
+    text, found = read_text(path), False
+    if text.lstrip().startswith("["):
+        for number, value in enumerate(parse_json(text, str(path)), 1):
+            found = True
+            yield number, f"{path}, {noun} {number}", value
+    else:
+        for number, line in enumerate(text.split("\n"), 1):
+            # Files that were joined can each have had a byte order mark.
+            if line := line.removeprefix("\ufeff").strip():
+                found, where = True, f"{path}, line {number}"
+                yield number, where, parse_json(line, where)
+    if not found:
+        raise UserError(f"{path}: it holds no {noun}: expected JSON Lines, one {noun} per line")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from tclue.errors import UserError
 from tclue.journal import replace
 from tclue.puzzle.grading.grade import GRADERS
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Puzzle, answer_lines
 from tclue.puzzle.puzzle import band as band_of
 from tclue.puzzle.splits import load_set
 
@@ -54,7 +54,7 @@ def dataset(puzzles: str, shots: str, band: str | None = None, **_: Any) -> dict
 
 
 def _document(puzzle: Puzzle) -> dict[str, str]:
-    answers = "\n".join(f"{letter}. {answer}" for letter, answer in puzzle.solution.items())
+    answers = answer_lines(puzzle.solution)
     return {"id": puzzle.id, "prompt": puzzle.prompt, "answers": answers}
 
 

@@ -302,7 +302,7 @@ def iter_responses(
             if grades and response.grade and (wrong := wrong_grade(response.grade)):
                 advice = f"`tclue regrade {folder}` grades the run's texts again"
                 raise UserError(f"{where}: {wrong}; {advice}")
-            yield response if texts else _without_texts(response)
+            yield response if texts else without_texts(response)
 
 
 def run_puzzles(config: RunConfig, source: str | None = None) -> dict[str, Puzzle]:
@@ -363,7 +363,7 @@ def _possible_main_accuracies(right: int, total: int) -> set[float | None]:
     }
 
 
-def _without_texts(response: Response) -> Response:
+def without_texts(response: Response) -> Response:
     """A response that was just read, without its texts, which take most of the memory."""
     object.__setattr__(response.usage, "raw", _NO_RAW)
     # A new one, because pydantic's takes more memory. Short texts are shared by pydantic already.

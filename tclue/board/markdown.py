@@ -32,7 +32,9 @@ _LEGEND = f"""\
 - **{SAME}** means that the accuracy is not statistically different from that of the next
   {FRONTIER} below (paired t test over the puzzles, p of 0.05 or more). *Puzzles needed* is the
   number of puzzles that would show a difference of this size in four of five trials.
-- **{NOTED}** refers to a note below the table.
+- **{NOTED}** refers to a note below the table. The shape of texts is their last line that names an
+  option or begins with the letter of a question, with X for the letter, 9 for a number, and
+  SUSPECT, WEAPON, ROOM, TIME or MOTIVE for a name.
 - **Levels**: `random` draws one of the legal answers to each question, and `solver` proves the
   answers. They are the chance level and the ceiling, not models.
 - **Incomplete**: more than {MAX_LOST:.0%} of the requests failed or are missing. Failed requests

@@ -114,6 +114,8 @@ def notes(run: Summary) -> list[str]:
         shown = ", ".join(f"{whose} {dollars(cost, 4)}" for whose, cost in costs)
         unknown = run.cost_usd is None and run.cost_litellm_usd is None
         found.append(f"cost: {run.cost_note}" + ("" if unknown else f" (a response: {shown})"))
+    if run.unread:
+        found.append(run.unread.describe())
     return [note for note in (*found, *run.notes) if note]
 
 

@@ -44,6 +44,7 @@ _CLAIMS = {
     "history_unique": "whole history unique",
     "inclusive_or_unique": 'answers unique under an inclusive "or" too',
     "minimal": "every clue needed",
+    "controls_hold": "controls as expected",
 }
 
 # A name and two intervals take so many columns. On a narrower screen an interval stands below its
@@ -196,6 +197,9 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
         if report.needless:
             numbers = ", ".join(map(str, report.needless))
             show_text(f"{report.id}: unnecessary clues: {numbers}", console)
+        for control, letters in report.failed_controls.items():
+            where = ", ".join(letters)
+            show_text(f"{report.id}: control graded wrong: {control}, for {where}", console)
     rows = [
         (_CLAIMS[claim], str(sum(held)), str(len(held)))
         for claim, held in claims(reports).items()
@@ -204,8 +208,10 @@ def show_reports(reports: Sequence[CheckReport]) -> None:
     _show_table(console, ("claim", "holds for", "of"), rows)
 
 
-def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) -> None:
-    """Each response's grade, the means, and what is missing."""
+def show_grades(
+    graded: Sequence[Graded], summary: GradeSummary, grader: str, why: Sequence[str] | None = None
+) -> None:
+    """Each response's grade, or the lines that say `why`; the means, and what is missing."""
     console = _console()
     rows = []
     for response in graded:
@@ -219,8 +225,11 @@ def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) ->
         )
         solved = "yes" if grade.solved else ""
         rows.append((_escape(puzzle.id), f"{grade.accuracy:.3f}", solved, answers))
-    _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
-    console.print("(answers: a capital is right, a small letter wrong)")
+    if why is not None:
+        show_text("\n".join(why), console)
+    else:
+        _show_table(console, ("puzzle", "accuracy", "solved", "answers"), rows)
+        console.print("(answers: a capital is right, a small letter wrong)")
     console.print(
         f"{counted(summary.responses, 'response')} to {counted(summary.puzzles, 'puzzle')}, grader "
         f"{grader}: accuracy {_interval(summary.accuracy)}, solved {_interval(summary.solved)} "
@@ -233,6 +242,8 @@ def show_grades(graded: Sequence[Graded], summary: GradeSummary, grader: str) ->
     ):
         if count:
             console.print(f"{counted(count, noun)} {what}")
+    if summary.unread:
+        show_text(summary.unread.describe(), console)
 
 
 def show_summaries(summaries: Sequence[Summary]) -> None:

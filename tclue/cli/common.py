@@ -122,7 +122,7 @@ def emit(as_json: bool, data: Any, show: Callable[[], object], *hints: str) -> N
 def read_source(source: str) -> list[Puzzle]:
     """The puzzles of a named set or a file."""
     from tclue.puzzle import splits
-    from tclue.puzzle.puzzle import read_puzzles
+    from tclue.puzzle.files import read_puzzles
 
     if splits.is_named(source):
         return list(splits.load_set(source).puzzles)

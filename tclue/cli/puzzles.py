@@ -266,12 +266,14 @@ def solve(
 @click.option("--minimal", is_flag=True, help="Also check that every clue is needed.")
 @JSON
 def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -> None:
-    """Check that each question has one answer, that of the file.
+    """Check that each question has one answer, that of the file, and that it can be graded.
 
     FILE is a puzzle file or the name of a puzzle set. The
     report also says whether the whole history is unique, and whether the answers stay unique if a
-    bare "or" may mean "one or both". The exit code is 1 if any question has another answer, or more
-    than one.
+    bare "or" may mean "one or both". The controls are texts whose grade is known: the stated
+    answers have to be right, and an empty text, the prompt itself and lists of all options must
+    give no answer. The exit code is 1 if any question has another answer, or more than one, or if
+    a control is graded wrong.
 
     \b
     tclue check puzzles.jsonl
@@ -290,7 +292,8 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
     hint = f"next: tclue bench --models random,solver --puzzles {shlex.quote(file)}"
     emit(as_json, report.summary(reports), lambda: terminal.show_reports(reports), hint)
     passed = all(
-        checked.sound and (checked.history == "unique" or not history) for checked in reports
+        each.sound and not each.failed_controls and (each.history == "unique" or not history)
+        for each in reports
     )
     sys.exit(0 if passed else 1)
 
@@ -301,8 +304,14 @@ def check(file: str, prover: Any, history: bool, minimal: bool, as_json: bool) -
 @click.option(
     "--grader", type=GRADERS, default="sound", show_default=True, help="Rules for grading."
 )
+@click.option(
+    "--puzzle", "which", help="Only the responses to this puzzle: its number or id in the file."
+)
+@click.option("--why", is_flag=True, help="Say for each letter which line decided, or why none.")
 @JSON
-def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
+def grade(
+    puzzles: str, responses: Path, grader: str, which: str | None, why: bool, as_json: bool
+) -> None:
     """Grade responses that were made elsewhere.
 
     RESPONSES is a file with lines {"id": ..., "response": ...} or {"prompt": ..., "response": ...},
@@ -311,20 +320,29 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
     are over puzzles, with 95% intervals. --json prints a line for each scored response, in the
     order of the file, and then {"summary": ...}.
 
+    If a score looks wrong, --why shows for each letter the line of the text that decided, as the
+    grader read it, or says why there is no answer.
+
     \b
     tclue grade test responses.jsonl
+    tclue grade test responses.jsonl --why --puzzle 1
     tclue grade val.json responses.jsonl --grader published --json
     """
     from tclue.bench.stats.graded import summarize_grades
     from tclue.board import terminal
+    from tclue.puzzle.grading import why as reasons
     from tclue.puzzle.grading.grade import grade_file
     from tclue.puzzle.grading.grade import grader as find_grader
 
     asked = read_source(puzzles)
     graded = grade_file(asked, responses, find_grader(grader))
+    if which is not None:
+        asked = [pick(puzzles, which)]
+        graded = [each for each in graded if each.puzzle.id == asked[0].id]
     summary = summarize_grades(asked, graded)
     if not as_json:
-        terminal.show_grades(graded, summary, grader)
+        lines = [line for each in graded for line in reasons.lines(each, grader)] if why else None
+        terminal.show_grades(graded, summary, grader, lines)
         return
     for response in graded:
         if found := response.grade:
@@ -334,5 +352,8 @@ def grade(puzzles: str, responses: Path, grader: str, as_json: bool) -> None:
                 "solved": found.solved,
                 "answers": found.answers,
             }
+            if why:
+                decided = reasons.WHY[grader](response.puzzle, response.text)
+                record["why"] = {letter: asdict(each) for letter, each in decided.items()}
             click.echo(json.dumps(record))
     click.echo(json.dumps({"summary": asdict(summary)}))

@@ -19,7 +19,8 @@ from typing import Literal
 from tclue.errors import UserError
 from tclue.journal import replace, sync
 from tclue.puzzle.draw import GenerationSettings
-from tclue.puzzle.puzzle import house_line, published_list, read_puzzles
+from tclue.puzzle.files import read_puzzles
+from tclue.puzzle.puzzle import house_line, published_list
 from tclue.strict import LARGEST_SEED
 
 # Seeds per task of a worker: few, so that progress is shown often and an interrupt loses little.

@@ -202,10 +202,12 @@ def _sections(lines: list[Line], edition: Edition) -> dict[str, list[Line]]:
         if key not in sections and key not in _OPTIONAL:
             description = "a line" if house else "a line ending in"
             raise PuzzleError(f'no {key}: expected {description} "{label}"')
-    for (number, label), *below in sections.values():
-        if not below:
+    for key, ((number, label), *below) in sections.items():
+        if not below and key not in _OPTIONAL:
             raise PuzzleError(f'line {number}: "{label}": expected at least one line below it')
-    return {key: section[1:] for key, section in sections.items()}
+    # A label with nothing below it is a section that is left out: some published prompts have the
+    # label of the bonus questions and none of them.
+    return {key: section[1:] for key, section in sections.items() if len(section) > 1}
 
 
 def _items(lines: list[Line], pattern: re.Pattern[str], expected: str) -> list[tuple[Line, str]]:

@@ -1,8 +1,7 @@
-"""A puzzle, which is the public side of a case; the files of puzzles; the result of a proof.
+"""A puzzle, which is the public side of a case, and as text; the result of a proof.
 
-A puzzle file is JSON Lines, one puzzle per line. A published file is a JSON list of
-`{num_clues, prompt, solution}` and can be read too. The entities, clues, questions and options are
-always read from the prompt and never from other fields, because the prompt is what a model sees.
+The entities, clues, questions and options are always read from the prompt and never from other
+fields, because the prompt is what a model sees.
 """
 
 from __future__ import annotations
@@ -10,19 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-from tclue.config_files import plain, read_text
-from tclue.errors import UserError
+from tclue.config_files import plain
 from tclue.puzzle import prompt as prompts
 from tclue.puzzle.statements import Case, Statement
 from tclue.puzzle.wording import Edition, Question, wording
 from tclue.puzzle.world import PuzzleError, World
-from tclue.strict import parse_json
 
 # Name of a band of sizes -> its smallest number of clues, ascending. The bounds are fixed, so a
 # band means the same in every set. They divide the published mix of sizes, whose puzzles have no
@@ -174,50 +170,9 @@ class Puzzle:
         return {k: question.answer(case, self.world) for k, question in self.questions.items()}
 
 
-def read_records(path: Path, noun: str) -> Iterator[tuple[int, str, Any]]:
-    """The values of a file of JSON Lines or of one JSON list: number, place in the file, value.
-
-    Raises UserError, which names the place, if it is not JSON, and if there is no value.
-    """
-    text, found = read_text(path), False
-    if text.lstrip().startswith("["):
-        for number, value in enumerate(parse_json(text, str(path)), 1):
-            found = True
-            yield number, f"{path}, {noun} {number}", value
-    else:
-        for number, line in enumerate(text.split("\n"), 1):
-            # Files that were joined can each have had a byte order mark.
-            if line := line.removeprefix("\ufeff").strip():
-                found, where = True, f"{path}, line {number}"
-                yield number, where, parse_json(line, where)
-    if not found:
-        raise UserError(f"{path}: it holds no {noun}: expected JSON Lines, one {noun} per line")
-
-
-def read_puzzles(path: Path) -> list[Puzzle]:
-    """All puzzles of a file of JSON Lines, or of a published JSON list.
-
-    A file may hold a prompt more than once. Each copy is a separate puzzle, with its number in the
-    file added to its id. Raises UserError, which names the file and the line (or the place in the
-    list), also for an id with two prompts.
-    """
-    puzzles: dict[str, Puzzle] = {}
-    places: dict[str, str] = {}
-    for number, where, record in read_records(path, "puzzle"):
-        try:
-            puzzle = Puzzle.from_dict(record)
-        except PuzzleError as error:
-            raise PuzzleError(f"{where}: {error}") from None
-        if puzzle.id in puzzles and puzzles[puzzle.id].prompt == puzzle.prompt:
-            puzzle = replace(puzzle, id=f"{puzzle.id}-{number}")
-        if puzzle.id in puzzles:
-            first = places[puzzle.id].removeprefix(f"{path}, ")
-            raise PuzzleError(
-                f"{where}: its id {puzzle.id} is that of {first}, which has another prompt: "
-                "expected different ids, or none"
-            )
-        puzzles[puzzle.id], places[puzzle.id] = puzzle, where
-    return list(puzzles.values())
+def answer_lines(answers: Mapping[str, str]) -> str:
+    """Answers by their letters, in the format that prompts ask for."""
+    return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
 
 
 def house_line(puzzle: Puzzle) -> str:

@@ -5,10 +5,11 @@ makes the first, a generated puzzle both. Under the inclusive reading a bare "or
 both". The house edition has no bare "or", so its puzzles have no result for that claim.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tclue.puzzle import controls
 from tclue.puzzle.puzzle import Entailment, Proof, Puzzle, Scope, Verdict
 from tclue.puzzle.statements import Case
 from tclue.puzzle.wording import wording
@@ -31,6 +32,8 @@ class CheckReport:
     inclusive_or: bool | None
     # the clues that could be removed, numbered from 1
     needless: tuple[int, ...] | None
+    # texts whose grade is known (`controls`) that the grader `sound` reads wrongly -> their letters
+    failed_controls: Mapping[str, Sequence[str]]
 
     @property
     def sound(self) -> bool:
@@ -79,6 +82,7 @@ def check(puzzle: Puzzle, prover: Prover = "sat", minimal: bool = False) -> Chec
         as_stated=unique_answers == dict(puzzle.solution) if puzzle.solution else None,
         inclusive_or=inclusive,
         needless=needless_clues(puzzle) if minimal else None,
+        failed_controls=controls.failed(puzzle),
     )
 
 
@@ -150,6 +154,7 @@ def claims(reports: Sequence[CheckReport]) -> dict[str, list[bool]]:
         "history_unique": [report.history == "unique" for report in reports],
         "inclusive_or_unique": [report.inclusive_or for report in reports],
         "minimal": [None if r.needless is None else not r.needless for r in reports],
+        "controls_hold": [not report.failed_controls for report in reports],
     }
     return {claim: [v for v in held if v is not None] for claim, held in values.items()}
 

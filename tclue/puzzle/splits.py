@@ -27,7 +27,8 @@ from urllib.parse import urlsplit
 
 from tclue.config_files import cache_folder, write_cached
 from tclue.errors import UserError
-from tclue.puzzle.puzzle import Puzzle, house_line, prompt_hash, read_puzzles
+from tclue.puzzle.files import read_puzzles
+from tclue.puzzle.puzzle import Puzzle, house_line, prompt_hash
 from tclue.puzzle.world import PuzzleError
 
 DATA = Path(str(files("tclue.puzzle") / "data"))

@@ -19,8 +19,9 @@ from worlds import BARE, ONE_TIME, published_path
 
 from tclue.bench.stats.intervals import mean_interval, rate_interval
 from tclue.puzzle import prompt
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import generate
-from tclue.puzzle.puzzle import Puzzle, house_line, published_list, read_puzzles
+from tclue.puzzle.puzzle import Puzzle, house_line, published_list
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.statements import At, Either, KilledWith, MurderedBy, Ref
 from tclue.puzzle.wording import Question
@@ -200,6 +201,7 @@ def test_check_reports_each_claim(folder: Path) -> None:
         "history_unique": 3,
         "inclusive_or_unique": None,
         "minimal": 3,
+        "controls_hold": 3,
     }
     assert results[0] == {
         "id": "easy-7",
@@ -208,6 +210,7 @@ def test_check_reports_each_claim(folder: Path) -> None:
         "as_stated": True,
         "inclusive_or": None,
         "needless": [],
+        "failed_controls": {},
     }
     assert run(folder, "check", "easy.jsonl", "--history").returncode == 0
 
@@ -232,9 +235,25 @@ def test_check_exits_with_1_where_a_claim_fails(
         assert report["results"][0]["needless"] == [3]
 
 
+def test_check_names_a_control_that_is_graded_wrong(tmp_path: Path) -> None:
+    """The answer format of this prompt is an answer: "A. SUSPECT"."""
+    world = replace(BARE, suspects=("SUSPECT", "Mr. Green"))
+    text = prompt.write(world, (MurderedBy(SCARLET),), {"A": Question("murderer")})
+    misleading = Puzzle(text, {"A": "SUSPECT"}, id="misleading")
+    lines = house_line(EASY[0]) + house_line(misleading)
+    (tmp_path / "puzzles.jsonl").write_text(lines, encoding="utf-8")
+    report = json_of(tmp_path, "check", "puzzles.jsonl", code=1)
+    assert (report["puzzles"], report["answers_as_stated"], report["controls_hold"]) == (2, 2, 1)
+    assert [each["failed_controls"] for each in report["results"]] == [{}, {"prompt": ["A"]}]
+    shown = call(tmp_path, "check", "puzzles.jsonl").stdout
+    assert shown.startswith("misleading: control graded wrong: prompt, for A\n")
+    assert re.search(r"^controls as expected +1 +2$", shown, re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_check_the_published_puzzles(folder: Path) -> None:
     report = json_of(folder, "check", str(published_path()))
+    assert report["controls_hold"] == 64
     assert report["puzzles"] == report["answers_as_stated"] == 64
     assert report["inclusive_or_unique"] == 57
 
@@ -291,6 +310,7 @@ def test_grade_averages_by_puzzle_and_counts_what_has_no_text(folder: Path) -> N
         "responses": 3,
         "responses_without_text": 1,
         "failed": 0,
+        "unread": None,
     }
     shown = call(folder, "grade", "easy.jsonl", "responses.jsonl").stdout
     assert "3 responses to 2 puzzles, grader sound: accuracy 0.500 [0.000, 1.000]" in shown
@@ -317,6 +337,89 @@ def test_grade_reads_the_responses_of_a_run_as_the_run_counts_them(tmp_path: Pat
     assert found["accuracy"] == asdict(summary.accuracy)
     assert found["solved"] == asdict(summary.solved)
     assert (found["puzzles"], found["responses"], found["failed"]) == (3, 6, 1)
+
+
+def test_grade_says_how_the_texts_look_that_nobody_could_read(folder: Path) -> None:
+    suspects = EASY[0].world.suspects
+    texts = [
+        f"A: {suspects[0]} or {suspects[1]}?",
+        f"A: {suspects[1]} or {suspects[0]}?",
+        "No.",
+        "",
+    ]
+    lines = [json.dumps({"id": EASY[0].id, "response": text}) + "\n" for text in texts]
+    (folder / "r.jsonl").write_text("".join(lines) + response(EASY[1]), encoding="utf-8")
+    done = call(folder, "grade", "easy.jsonl", "r.jsonl", "--json")
+    summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+    expected = {"responses": 3, "scored": 5, "shape": "X: SUSPECT or SUSPECT?", "alike": 2}
+    assert (summary["unread"], summary["responses_without_text"]) == (expected, 1)
+    assert (
+        "no answer was read in the text of 3 of 5 responses (60.0%), 2 of them of this shape: "
+        "X: SUSPECT or SUSPECT?\n"
+    ) in call(folder, "grade", "easy.jsonl", "r.jsonl").stdout
+
+
+WHY = """{id} (r.jsonl, line 1): accuracy {accuracy}
+  A: {A}, line 3 names it
+     a. {a}
+  B: {B} (wrong), line 4 names it
+     b. {b}
+"""
+
+
+def test_grade_says_why(folder: Path) -> None:
+    """For each letter the line that decided; of one puzzle or of all; and as JSON."""
+    puzzle, letters = EASY[0], list(EASY[0].questions)
+    right = puzzle.solution["A"]
+    wrong = next(each for each in puzzle.options["B"] if each != puzzle.solution["B"])
+    text = f"Let me see.\n\n**A.** {right}\nB. {wrong}"
+    lines = [json.dumps({"id": puzzle.id, "response": text}) + "\n", response(EASY[1])]
+    (folder / "r.jsonl").write_text("".join(lines), encoding="utf-8")
+    command = ("grade", "easy.jsonl", "r.jsonl", "--why")
+    shown = call(folder, *command, "--puzzle", "1").stdout
+    accuracy = f"{1 / len(letters):.3f}"
+    named = {"A": right, "a": right.lower(), "B": wrong, "b": wrong.lower()}
+    assert shown.startswith(WHY.format(id=puzzle.id, accuracy=accuracy, **named))
+    assert f"  {letters[2]}: no answer, no line answers it\n" in shown
+    assert max(map(len, shown.partition("1 response")[0].splitlines())) <= 80
+    assert f"{EASY[1].id} (" not in shown
+    assert f"{EASY[1].id} (r.jsonl, line 2): accuracy 1.000\n" in call(folder, *command).stdout
+    first, second, _ = map(json.loads, call(folder, *command, "--json").stdout.splitlines())
+    assert list(first["why"]) == letters
+    reason = {"option": right, "line": 3, "words": f"a. {right.lower()}"}
+    assert first["why"]["A"] == reason | {"reason": "line 3 names it"}
+    assert (first["why"][letters[2]]["option"], first["why"][letters[2]]["line"]) == (None, None)
+    assert {k: each["option"] for k, each in second["why"].items()} == second["answers"]
+
+
+def test_grade_says_why_of_the_published_grader(folder: Path) -> None:
+    suspect = EASY[0].solution["A"]
+    text = f"A. Nobody\n\nPLAN A. {suspect}\nB. the moon?"
+    (folder / "r.jsonl").write_text(json.dumps({"id": EASY[0].id, "response": text}))
+    command = ("grade", "easy.jsonl", "r.jsonl", "--why", "--grader", "published")
+    shown = call(folder, *command).stdout
+    assert f"  A: {suspect}, line 3 has the last match\n     A. {suspect}\n" in shown
+    assert "  B: no answer, line 4 has the last match, which is no option\n" in shown
+    assert '  C: no answer, nothing matches "C. " with letters after it\n' in shown
+
+
+def test_grade_says_why_of_a_run_and_shows_no_commands_to_a_terminal(tmp_path: Path) -> None:
+    """A failed request has no grade and no reason. A long line is cut."""
+    file, puzzles = write_puzzles(tmp_path, 3)
+    bench("random", file, tmp_path / "results")
+    (path,) = (tmp_path / "results").glob("*/responses.jsonl")
+    first, second, third = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    suspect = puzzles[0].world.suspects[0]
+    first["text"] = f"A. {suspect} \x1b[31m\u202e\ud800" + "\x07 as said" * 50
+    second |= {"outcome": "failed", "grade": None, "text": ""}
+    path.write_text("\n".join(map(json.dumps, (first, second, third))), encoding="utf-8")
+    done = call(tmp_path, "grade", file.name, str(path), "--why")
+    assert done.returncode == 0, done.stderr
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    assert f"{second['puzzle']} (" not in done.stdout
+    assert f"{third['puzzle']} (" in done.stdout
+    assert "1 failed request not scored" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if line[0] == " ") <= 80
 
 
 # Bad input: one line, exit code 2, no traceback
@@ -355,6 +458,16 @@ BAD: list[tuple[list[str], str, str]] = [
     (["grade", "easy.jsonl", "parts"], "", "parts, response 1: expected an object with a text"),
     (["grade", "easy.jsonl", "comma"], "", "comma, line 1: not JSON: Extra data"),
     (["grade", "easy.jsonl", "cut"], "", "cut, line 2: not JSON: Unterminated string"),
+    (
+        ["grade", "easy.jsonl", "cut", "--why", "--puzzle", "2"],
+        "",
+        "cut, line 2: not JSON: Unterminated string",
+    ),
+    (
+        ["grade", "easy.jsonl", "right", "--why", "--puzzle", "2"],
+        "",
+        "--puzzle 2: no such puzzle in easy.jsonl: expected 1 to 1, or an id such as easy-7",
+    ),
     (["check", "number"], "", 'number, line 1: expected an object with a text "prompt"'),
     (["check", "nothing"], "", "nothing: it holds no puzzle: expected JSON Lines"),
     (
@@ -389,6 +502,7 @@ def bad_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "nothing": "[]",
         "parts": json.dumps([{"id": EASY[0].id, "response": ["A. Ann"]}]),
         "comma": response(EASY[0]).strip() + ",\n",
+        "right": response(EASY[0]),
         "cut": response(EASY[0]) + response(EASY[0])[:40],
         "same-id": line + house_line(replace(EASY[1], id=EASY[0].id)),
         "same-id.json": json.dumps([p.to_dict() | {"id": "easy-7"} for p in EASY]),

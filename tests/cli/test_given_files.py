@@ -20,8 +20,9 @@ from tclue.bench.options import read_config
 from tclue.bench.records import read_run
 from tclue.config_files import read_text
 from tclue.errors import UserError
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import generate
-from tclue.puzzle.puzzle import Puzzle, house_line, published_list, read_puzzles
+from tclue.puzzle.puzzle import Puzzle, house_line, published_list
 from tclue.secrets import load_env
 from tclue.strict import read_json
 from tclue_grpo.config_file import load as load_training

@@ -15,10 +15,9 @@ from bench_support import KEY, Answer, Server, completion, prompt_of, serving
 from lm_eval_support import LIMIT, Installed, bench, compare, evaluate, install
 
 from tclue.bench.models.local import MAX_TOKENS
-from tclue.bench.models.model import answer_lines
 from tclue.bench.records import Response
 from tclue.lm_eval import dataset, process_results
-from tclue.puzzle.puzzle import BANDS, Puzzle
+from tclue.puzzle.puzzle import BANDS, Puzzle, answer_lines
 from tclue.puzzle.splits import load_set
 
 pytestmark = pytest.mark.model

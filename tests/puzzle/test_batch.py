@@ -14,7 +14,8 @@ from tclue.errors import UserError
 from tclue.puzzle import batch as batches
 from tclue.puzzle.batch import Batch
 from tclue.puzzle.draw import settings
-from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.files import read_puzzles
+from tclue.puzzle.puzzle import Puzzle
 
 # Enough that a signal comes before the end, on a busy machine too.
 COUNT, SEED = 200, 5000

@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclue.puzzle import cpsat, prompt
-from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.files import read_puzzles
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import load_set
 from tclue.puzzle.statements import (
     BODDY,

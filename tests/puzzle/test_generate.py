@@ -19,8 +19,9 @@ from worlds import mix, samples
 from tclue.errors import UserError
 from tclue.puzzle import names, sat
 from tclue.puzzle.draw import DIFFICULTIES, GenerationSettings, settings
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import Made, generate, make
-from tclue.puzzle.puzzle import Puzzle, house_line, read_puzzles
+from tclue.puzzle.puzzle import Puzzle, house_line
 from tclue.puzzle.report import needless_clues
 from tclue.puzzle.splits import DATA
 from tclue.puzzle.statements import holds

@@ -8,11 +8,20 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import FULL, ONE_TIME, UNIQUE_MOTIVES, published, samples, statements, worlds
+from worlds import (
+    BARE,
+    FULL,
+    ONE_TIME,
+    UNIQUE_MOTIVES,
+    published,
+    samples,
+    statements,
+    worlds,
+)
 
 from tclue.puzzle import prompt
 from tclue.puzzle.puzzle import Puzzle
-from tclue.puzzle.statements import BODDY, At, Either, Iff, Moved, MurderedBy, Ref
+from tclue.puzzle.statements import BODDY, At, Either, Iff, KilledWith, Moved, MurderedBy, Ref
 from tclue.puzzle.wording import Question
 from tclue.puzzle.world import PuzzleError
 
@@ -145,7 +154,33 @@ def test_a_published_prompt_is_read() -> None:
     }
 
 
-@pytest.mark.parametrize("text", [TEXT, PUBLISHED])
+WITHOUT_BONUS = PUBLISHED.replace("B. Where was the Rope?\n", "").replace("\nB. ROOM", "")
+
+
+def test_an_optional_label_with_nothing_below_it_is_read_as_left_out() -> None:
+    """The published test file has such a prompt: without it, the whole file cannot be used."""
+    label = "And the following bonus question(s):\n"
+    for text in (WITHOUT_BONUS, WITHOUT_BONUS.replace(label, label + "\n" * 3)):
+        assert label in text
+        parsed = prompt.read(text)
+        assert parsed == prompt.read(text.replace(label, ""))
+        assert parsed.questions == {"A": Question("murderer")}
+    bare = prompt.write(BARE, (KilledWith(0),), {"A": Question("weapon")})
+    empty = bare.replace("\nRules:", "\nTimes:\n\nMotives:\n\nRules:")
+    assert empty != bare
+    assert prompt.read(empty) == prompt.read(bare)
+    # A clue or a question on what is left out is refused.
+    lost = re.sub(r"(?<=\nMotives:)(\n.+)+", "", TEXT)
+    with pytest.raises(PuzzleError, match=r"^line \d+: .*expected"):
+        prompt.read(lost)
+
+
+def test_an_answer_format_for_a_bonus_question_that_lacks_is_refused() -> None:
+    with pytest.raises(PuzzleError, match="does not fit the questions: expected SUSPECT"):
+        prompt.read(PUBLISHED.replace("B. Where was the Rope?\n", ""))
+
+
+@pytest.mark.parametrize("text", [TEXT, PUBLISHED, WITHOUT_BONUS])
 @pytest.mark.parametrize(
     "change",
     [
@@ -289,7 +324,7 @@ def damage(text: str, done: list[tuple[str, int, int]]) -> str:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.sampled_from([TEXT, PUBLISHED]), operations(TEXT.count("\n") + 1))
+@given(st.sampled_from([TEXT, PUBLISHED, WITHOUT_BONUS]), operations(TEXT.count("\n") + 1))
 def test_a_damaged_prompt_raises_nothing_but_a_puzzle_error(
     text: str, done: list[tuple[str, int, int]]
 ) -> None:

@@ -22,7 +22,8 @@ from commands import call, refused
 
 from tclue.bench.records import read_run
 from tclue.errors import UserError
-from tclue.puzzle import splits
+from tclue.puzzle import controls, splits
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import generate
 from tclue.puzzle.puzzle import published_list
 from tclue.puzzle.splits import fetch_published
@@ -274,6 +275,21 @@ def test_a_file_that_was_changed_is_refused_and_fetched_anew(
         splits.load_set("published-val")
     assert list(fetch_published(server.url).values()) == [True, False]
     assert path.read_bytes() == bodies["published-val"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", splits.PUBLISHED)
+def test_a_pinned_file_is_read_whole(name: str) -> None:
+    """Wherever it is at hand: in the folder of the published puzzles, or fetched."""
+    given = Path(os.environ.get("TCLUE_PUBLISHED", "")) / f"{name}.json"
+    path = next((each for each in (given, splits.published_path(name)) if each.is_file()), None)
+    if path is None:
+        pytest.skip(f"{name} is not at hand: neither in TCLUE_PUBLISHED nor fetched")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == splits.PUBLISHED[name]
+    puzzles = read_puzzles(path)
+    assert len(puzzles) == len(json.loads(path.read_text(encoding="utf-8")))
+    assert all(puzzle.solution for puzzle in puzzles)
+    assert {puzzle.id: found for puzzle in puzzles if (found := controls.failed(puzzle))} == {}
 
 
 @pytest.mark.skipif(

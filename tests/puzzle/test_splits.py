@@ -15,8 +15,9 @@ from commands import refused, run
 from tclue.errors import UserError
 from tclue.puzzle import cpsat, generate, splits
 from tclue.puzzle.draw import DIFFICULTIES
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import VERSION
-from tclue.puzzle.puzzle import Puzzle, prompt_hash, read_puzzles
+from tclue.puzzle.puzzle import Puzzle, prompt_hash
 
 MANIFEST: dict[str, Any] = json.loads((splits.DATA / "manifest.json").read_text(encoding="utf-8"))
 SIZES = {"val": 64, "test": 64, "easy-val": 256, "easy-test": 256}

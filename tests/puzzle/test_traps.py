@@ -15,7 +15,8 @@ import pytest
 from worlds import FULL, ONE_TIME, UNIQUE_MOTIVES, samples
 
 from tclue.puzzle import prompt, sat
-from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.files import read_puzzles
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.splits import DATA, SPLITS
 from tclue.puzzle.statements import (
     BODDY,

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import strategies as st
 
 from tclue.puzzle.draw import settings
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import Made, make
-from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.statements import (
     BODDY,
     MURDER_WEAPON,

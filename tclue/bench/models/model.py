@@ -14,7 +14,7 @@ from typing import Any
 from tclue.bench.costs.cost import Prices, Usage, today
 from tclue.bench.models.failures import Failure
 from tclue.bench.options import RecordedOptions
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Puzzle, answer_lines
 from tclue.strict import Text
 from tclue.text import money
 
@@ -150,11 +150,6 @@ class Model:
     def complete(self, batch: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """Answer the requests of a batch; yields each as it is done. It does not retry."""
         raise NotImplementedError
-
-
-def answer_lines(answers: Mapping[str, str]) -> str:
-    """Answers in the format that prompts ask for."""
-    return "\n".join(f"{letter}. {answer}" for letter, answer in answers.items())
 
 
 class BuiltinModel(Model):

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tclue.bench.costs.price_book import Entry, PriceBook
@@ -17,10 +18,14 @@ from tclue.bench.records import (
     iter_responses,
     read_config,
     response_file,
+    without_texts,
 )
 from tclue.bench.stats.cached import entry_name, load, save
 from tclue.bench.stats.summary import Scores, Summary, scores, summary
 from tclue.errors import UserError
+from tclue.puzzle.grading.shape import shape, unread
+from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.splits import SPLITS, find_recorded
 from tclue.strict import STRICT
 
 
@@ -48,18 +53,43 @@ def read_numbers(folder: Path, book: PriceBook | None = None) -> RunNumbers:
     if cached := load(RunNumbers, name):
         return cached
     prices = entry.prices if (entry := _entry(config, book)) else None
-    run = Run(config, tuple(checked(folder, config, iter_responses(folder, config, texts=False))))
+    shapes: dict[tuple[str, int], str | None] = {}
+    responses = []
+    for response in checked(folder, config, iter_responses(folder, config)):
+        if response.scored and response.pair not in shapes:  # of several, the first counts
+            shapes[response.pair] = _shape(response, config)
+        responses.append(without_texts(response))
+    run = Run(config, tuple(responses))
     by_puzzle = {puzzle: scores(responses) for puzzle, responses in run.by_puzzle().items()}
     days = [
         day[0]
         for response in run.responses
         if response.scored and (day := re.match(r"\d{4}-\d\d-\d\d", response.at or ""))
     ]
-    found = RunNumbers(config, summary(run, prices), by_puzzle, max(days, default=None))
+    seen = unread([each for each in shapes.values() if each is not None], len(shapes))
+    found = RunNumbers(config, summary(run, prices, seen), by_puzzle, max(days, default=None))
     # Records that change while they are read are not kept, because it is unknown what was read.
     if _entry_name(folder, read_config(folder), book) == name:
         save(name, found)
     return found
+
+
+def _shape(response: Response, config: RunConfig) -> str | None:
+    """The shape of a scored text of which no answer was read; None for other responses.
+
+    It is "" unless the puzzles are shipped, so that it is the same on every machine.
+    """
+    if not response.grade or response.grade.answered or not response.text.strip():
+        return None
+    puzzle = _shipped(config.puzzle_set, config.puzzle_sha256).get(response.puzzle)
+    return shape(puzzle, response.text) if puzzle else ""
+
+
+@lru_cache(maxsize=len(SPLITS))
+def _shipped(name: str, sha256: str) -> Mapping[str, Puzzle]:
+    """The puzzles of a shipped set by their ids; none for other sets."""
+    found = find_recorded(name, sha256) if name in SPLITS else None
+    return {puzzle.id: puzzle for puzzle in found.puzzles} if found else {}
 
 
 def _entry_name(folder: Path, config: RunConfig, book: PriceBook | None) -> str:

@@ -31,6 +31,7 @@ from tclue.bench.stats.intervals import (
     mean_interval,
     rate_interval,
 )
+from tclue.puzzle.grading.shape import Unread
 from tclue.puzzle.puzzle import BANDS, band
 
 # Share of the requested responses that may be failed or missing in a complete run.
@@ -122,10 +123,15 @@ class Summary:
     served_otherwise: tuple[str, ...]
     # notes on the requests, such as a budget that was made smaller
     notes: tuple[str, ...]
+    # scored responses with a text of which no answer was read; None if there are none
+    unread: Unread | None = None
 
 
-def summary(run: Run, prices: Prices | None = None) -> Summary:
-    """The summary of a run; its responses are also priced by `prices`, if there are any."""
+def summary(run: Run, prices: Prices | None = None, unread: Unread | None = None) -> Summary:
+    """The summary of a run; its responses are also priced by `prices`, if there are any.
+
+    `unread` has to be found while there are texts.
+    """
     config, final, by_puzzle = run.config, run.final(), list(run.by_puzzle().values())
     scored = [response for responses in by_puzzle for response in responses]
     failed = [response for response in run.responses if not response.scored]
@@ -182,6 +188,7 @@ def summary(run: Run, prices: Prices | None = None) -> Summary:
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
         notes=config.notes + ((config.trained.describe(),) if config.trained else ()),
+        unread=unread,
     )
 
 

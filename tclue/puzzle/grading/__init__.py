@@ -9,6 +9,8 @@ and whether all are right.
   Its `grade_file` grades texts that were made elsewhere (`tclue grade`).
 * `answer_text` removes the markup from a text, `answer_blocks` decides which of its lines count,
   and `answer_words` decides which answer the words of a line give. Only `sound` uses them.
+* `why` says which line of a text decided, and `shape` how a text looks of which no answer was
+  read.
 
 Nothing here depends on models, prompts or costs.
 """

@@ -19,6 +19,7 @@ or several blocks never scores more than a text that gives only the last of them
 """
 
 import re
+from dataclasses import dataclass
 
 from tclue.puzzle.grading.answer_text import plain_lines, tokens
 from tclue.puzzle.grading.answer_words import AnswerReader, Commit, Reading, answer_reader
@@ -49,6 +50,20 @@ _OFFERS = re.compile(
     r"(?:or|also|alternatively|alternatives?|alternate|otherwise|another|maybe|perhaps|possibly|"
     r"possible|possibility|option|scenario|case|second|backup|fallback|else|failing|if not)\b"
 )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Why a text has this answer to a letter, or none."""
+
+    # the answer, or None
+    option: str | None
+    # number, from 1, of the text's line that decided; None if none did
+    line: int | None
+    # that line as the grader read it, plain and in lower case; "" if none decided
+    words: str
+    # words that can follow "A: Miss Scarlet, " or "A: no answer, "
+    reason: str
 
 
 class _Blocks:
@@ -137,6 +152,20 @@ def final_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
             letter = letter if _OFFERS.match(line) else ""
     final_options = blocks.answers()
     return {letter: final_options.get(letter.lower()) for letter in puzzle.questions}
+
+
+def decisions(puzzle: Puzzle, text: str) -> dict[str, Decision]:
+    """letter -> why it has its answer, or none."""
+    lines = list(enumerate(text.split("\n"), 1))
+    found = {}
+    for letter, option in final_answers(puzzle, text).items():
+        fits = [i for i, line in lines if final_answers(puzzle, line)[letter] == option]
+        if option is None or not fits:
+            found[letter] = Decision(option, None, "", "no line answers it")
+            continue
+        words = " ".join(plain_lines(lines[fits[-1] - 1][1]))
+        found[letter] = Decision(option, fits[-1], words, f"line {fits[-1]} names it")
+    return found
 
 
 def _add_reading(blocks: _Blocks, letter: str, reading: Reading) -> None:

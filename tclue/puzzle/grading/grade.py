@@ -16,6 +16,7 @@ time is ever right, and it does not see an answer that is emphasized.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,10 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from tclue.config_files import plain
+from tclue.config_files import plain, read_records
 from tclue.errors import UserError
 from tclue.puzzle.grading.answer_blocks import final_answers
-from tclue.puzzle.puzzle import Puzzle, read_records
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import MAIN_TOPICS
 from tclue.puzzle.world import PuzzleError
 from tclue.strict import Share
@@ -77,13 +78,22 @@ class Grader:
         return Grade(len(right) / total, len(right) == total, answers, right, main_accuracy)
 
 
+def published_match(letter: str, text: str) -> re.Match[str] | None:
+    """The last match of the published pattern for a letter; its first group is the answer.
+
+    As published, the letter may be the end of a word, and the pattern does not match digits.
+    """
+    # A text can have millions of matches, and a list of all of them would not fit into memory.
+    last = deque(re.finditer(rf"{letter}\. ([A-Za-z \.:-]+)", text), maxlen=1)
+    return last[0] if last else None
+
+
 def published_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
     """letter -> the option that the published evaluation read, or None."""
     answers: dict[str, str | None] = {}
     for letter, answer in puzzle.solution.items():
-        # As published, the letter may be the end of a word, and the pattern does not match digits.
-        matches = re.findall(rf"{letter}\. ([A-Za-z \.:-]+)", text)
-        given = matches[-1].strip().lower() if matches else None
+        match = published_match(letter, text)
+        given = match[1].strip().lower() if match else None
         # The right answer is tried first, because options may differ only in upper and lower case.
         options = (answer, *puzzle.options[letter])
         answers[letter] = next((name for name in options if name.lower() == given), None)
@@ -107,11 +117,12 @@ def grader(name: str) -> Grader:
 class Graded:
     """The grade of one response of a response file."""
 
+    # its place: the file and the line
+    where: str
     puzzle: Puzzle
     # None if the request failed: there is nothing to score
     grade: Grade | None
-    # whether there is more than white space
-    has_text: bool
+    text: str
 
 
 def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Graded]:
@@ -146,5 +157,5 @@ def grade_file(puzzles: Sequence[Puzzle], path: Path, grader: Grader) -> list[Gr
         grade = None if is_run and record["outcome"] == "failed" else grader.grade(known, text)
         request = (known.id, str(record.get("sample"))) if is_run else number
         if request not in chosen or chosen[request].grade is None:
-            chosen[request] = Graded(known, grade, bool(text.strip()))
+            chosen[request] = Graded(where, known, grade, text)
     return list(chosen.values())

@@ -14,10 +14,9 @@ from bench_support import Silent, bench, the_run, write_puzzles
 from tclue.bench.models import loading
 from tclue.bench.models.chat_template import Thinking
 from tclue.bench.models.local import TINY, LocalModel
-from tclue.bench.models.model import answer_lines
 from tclue.bench.runs.run import BenchOptions, run_models
 from tclue.errors import UserError
-from tclue.puzzle.puzzle import Puzzle
+from tclue.puzzle.puzzle import Puzzle, answer_lines
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

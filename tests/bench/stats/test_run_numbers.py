@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_support import Answer as Reply
+from bench_support import bench, completion, serving, write_puzzles
 from board_runs import Answer, write_run
 from places import ROOT
 
@@ -24,6 +27,7 @@ from tclue.bench.stats import cached, run_numbers
 from tclue.bench.stats.run_numbers import RunNumbers, read_numbers
 from tclue.board.leaderboard import build, texts
 from tclue.errors import UserError
+from tclue.puzzle.grading.shape import Unread
 
 Counter = Callable[[], int]
 
@@ -321,3 +325,51 @@ def test_processes_at_once(tmp_path: Path) -> None:
     entries = list((tmp_path / "cache" / "tclue" / "numbers").iterdir())
     assert [entry.suffix for entry in entries] == [".json"] * 6
     assert started().communicate()[0] == outputs[0]
+
+
+def in_turn(text: str, *others: str) -> Callable[[object], Reply]:
+    """A server's replies: these texts in turn, the last one again and again."""
+    left = [*others]
+
+    def reply(_: object) -> Reply:
+        nonlocal text
+        found, text = text, left.pop(0) if left else text
+        return Reply(completion(found))
+
+    return reply
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("cache")
+def test_texts_that_nobody_could_read_are_counted_with_their_shape(tmp_path: Path) -> None:
+    """The same from the cache. Of a user's own puzzles no shape is known."""
+    own, _ = write_puzzles(tmp_path, 2)
+    results = tmp_path / "results"
+    with serving(in_turn("A. SUSPECT", "", "A. SUSPECT", "Sorry.", "A: Nobody")) as server:
+        summary = bench(
+            "m", Path("easy-test"), results, limit=5, api_base=server.url, concurrency=1
+        )
+        (folder,) = results.iterdir()
+        bench("m", own, tmp_path / "own", api_base=server.url)
+    assert summary.unread == Unread(4, 5, "X. suspect", 2)
+    assert read_numbers(folder).summary == summary
+    (own_folder,) = (tmp_path / "own").iterdir()
+    assert read_numbers(own_folder).summary.unread == Unread(2, 2)
+    # Of several responses to a request the first that did not fail counts, as for the scores.
+    lines = (folder / "responses.jsonl").read_text().splitlines(keepends=True)
+    failed = json.dumps({**json.loads(lines[0]), "outcome": "failed", "grade": None, "text": ""})
+    later = json.dumps({**json.loads(lines[1]), "text": "A. SUSPECT"})
+    text = "".join([failed, "\n", *lines, later, "\n"])
+    (folder / "responses.jsonl").write_text(text, encoding="utf-8")
+    assert read_numbers(folder).summary.unread == summary.unread
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_board_says_how_texts_look_that_nobody_could_read(tmp_path: Path) -> None:
+    """Real responses of a small model, which repeats the answer format."""
+    (folder, *_) = sorted((ROOT / "results").glob("HuggingFaceTB-SmolLM2-135M-Instruct--test--*"))
+    shutil.copytree(folder, tmp_path / folder.name)
+    first, second = (texts(build(tmp_path)) for _ in range(2))
+    assert first == second
+    sentence = "no answer was read in the text of 64 of 64 responses (100.0%), 57 of them of this"
+    assert f"{sentence} shape: X. room\n" in first["README.md"].decode()

@@ -16,11 +16,12 @@ from worlds import MOTIVES, ROOMS, SUSPECTS, TIMES, WEAPONS
 
 from tclue.errors import UserError
 from tclue.puzzle import names
+from tclue.puzzle.files import read_puzzles
 from tclue.puzzle.generate import generate
 from tclue.puzzle.grading.answer_text import plain_text
 from tclue.puzzle.grading.answer_words import Commit, answer_reader
 from tclue.puzzle.grading.grade import GRADERS, Grade, Grader, grader
-from tclue.puzzle.puzzle import Puzzle, read_puzzles
+from tclue.puzzle.puzzle import Puzzle
 from tclue.puzzle.wording import MAIN_TOPICS, Topic
 from tclue.puzzle.world import PuzzleError
 from tclue.strict import read
