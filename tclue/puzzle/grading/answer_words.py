@@ -2,117 +2,56 @@
 
 The words are read as
 
-    [words of the question]* OPTION [words of the question]* [a separator and a remark]
+    [words of the question]* OPTION [words of the question]* [a remark]
 
 where "words of the question" are those of the question in the prompt, the words for what is asked
 ("murderer", "room", "time"), and the articles, prepositions and verbs that connect them. So "the
 Rope", "WEAPON: Rope", "What weapon did the murderer use? The Rope" and "The murderer used the
-Rope." all name the Rope, and "The murderer was seen with the Rope" names nothing.
+Rope." all name the Rope, and "The murderer was seen with the Rope" names nothing. In the five main
+questions, names that are no options may stand there too, if the words are about the murder ("Miss
+Scarlet killed him with the Rope").
 
-- An option is matched as a whole, the longest first. Its title may be missing or different, and a
-  time may be without its half of the day, if what remains fits only one option.
-- A second option, a joining word or a question mark after the option refuses the answer. So does a
-  remark that takes it back ("(or ...)", "- no", ": ruled out").
-- A remark may name other options only as a reason: after a reason word or a verb, or as the subject
-  of a clause, and without a word that offers an alternative ("because Mr. Green was in the Hall",
-  "not Mr. Green", "Mr. Green was in the Hall").
-
-The result is always one option at most, so a text gains nothing by naming more.
+A second option, a joining word or a question mark after the option refuses the answer. Whether any
+other remark does is for `answer_remarks` to say. The result is always one option at most, so a text
+gains nothing by naming more.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Literal
 
-from tclue.puzzle.grading.answer_text import plain_text, tokens
+from tclue.puzzle.grading import vocabulary as v
+from tclue.puzzle.grading.answer_options import (
+    ELSE,
+    OTHER,
+    OWN,
+    Names,
+    marked,
+    unique,
+    words_and_signs,
+    words_of,
+)
+from tclue.puzzle.grading.answer_remarks import concludes, is_foreign, is_verb, stands
+from tclue.puzzle.grading.answer_text import STRUCK, plain_text
 from tclue.puzzle.wording import ANSWER_KINDS, MAIN_QUESTIONS, Topic
 
-Name = TypeVar("Name")
-
-
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_TITLES = _set(
-    "mr mrs ms miss madame monsieur dr sgt col prof lady captain reverend baroness judge inspector "
-    "countess major dame lord senator sister admiral"
+# "None other than X" is X.
+_NONE_BUT = re.compile(
+    r"\b(?:none|no ?one|nobody|nothing|nowhere|no (?:room|suspect|weapon|time|place|motive|person)|"
+    r"(?:cannot|can't) (?:be|have \w{1,12}) (?:(?:at|in) )?any(?:one|body|thing|where| \w{1,12})?)"
+    r"(?: else)?(?: other)? (?:but|than|except)(?: for)?\b"
 )
-_SHORT_TITLES = {
-    "mister": "mr",
-    "missus": "mrs",
-    "doctor": "dr",
-    "sergeant": "sgt",
-    "colonel": "col",
-    "professor": "prof",
-}
-
-# Words that may stand around an option, in addition to the words of the question itself: in every
-# question, by the kind of answer, and in questions about the murder.
-_ALWAYS = _set(
-    "the is was it it's answer final bonus question mr boddy boddy's of probably likely most "
-    "i my conclude believe think"
-)
-_AROUND = {
-    "SUSPECT": _set("suspect by motivates") | _TITLES,
-    "WEAPON": _set("weapon with"),
-    "ROOM": _set("room location place in at inside") | frozenset(map(str, range(1, 100))),
-    "TIME": _set("time hour at exactly precisely sharp"),
-    "MOTIVE": _set(
-        "motive motivation reason motivated by out for driven he she they his her their"
-    ),
-}
-_AROUND_MURDER = {
-    "SUSPECT": _set("murderer murderer's killer culprit murdered killed did committed"),
-    "WEAPON": _set("murder used use using murderer killer killed murdered he she they"),
-    "ROOM": _set("scene site crime murder murdered killed committed occurred took"),
-    "TIME": _set("murder murdered killed occurred happened took place"),
-    "MOTIVE": _set("murder"),
-}
-_LABEL_SIGNS = frozenset(":.,;-=|>()[]?'#<&")
-_SEPARATORS = frozenset(".,;:()[]-|!=>'#<")
-_INSIDE_NAMES = frozenset(".-&")
-
-_JOINING = _set("or and nor / & + plus vs versus")
-_REASONS = _set("because since as due given while when before after until not")
-_VERBS = _set(
-    "was were is are had has moved carried took brought went left came stayed entered stopped seen "
-    "found ruled excluded eliminated cannot"
-)
-_BECAUSE = _set("because since due as")
-_COPULAS = _set("is was were be been")
-_PRONOUNS = _set("he she they this that it who which")
-_DENIALS = {"isn't", "wasn't", "didn't", "aren't", "weren't"}
-# With one of these words a clause makes another option the answer: "Mr. Green was guilty".
-_ANEW = _set("guilty it him her one answer culprit murderer killer who done")
-_REFUSALS = _JOINING | _set(
-    "not no neither none either both all any every unknown unclear undetermined cannot could "
-    "maybe perhaps possibly insufficient between alternatively otherwise alternative alternate"
-)
-_RETRACTIONS = _set(
-    "or either nor / alternatively otherwise maybe perhaps possibly no wait actually wrong false "
-    "incorrect impossible innocent excluded eliminated ruled cannot unlikely "
-    "possible candidate unclear uncertain unsure"
-)
-_ALTERNATIVES = _RETRACTIONS - _set(
-    "excluded eliminated ruled no innocent impossible cannot false"
-) | _set(
-    "also could might may both between else instead rather second other another unless if guess "
-    "equally sure well choice pick option runner & +"
-)
-# A line below an answer that begins with one of these words offers another answer. With the second
-# set it does so only if it says nothing more about the options that it names.
-_OFFERS = _set("or / maybe perhaps possibly alternatively otherwise")
-_MAY_OFFER = _set(
-    "and & + either both all any one between also alternative alternate second backup fallback "
-    "else failing if"
-)
-_CLOCK = re.compile(r"(\d\d:\d\d)[ap]m")
+_STRUCK = re.compile(rf"^\s*(?:{STRUCK}[^{STRUCK}]*{STRUCK}\s*)+")
+_LABELLED_CHARS = 100
 _SHORT_WORDS = 4  # most words of a refusal that names no option
+_ASIDE = re.compile(
+    r"[, ]{1,3}(?:on the other hand|by contrast|in contrast|of course|in turn|though|however),"
+)
+_BOX = re.compile(r"\[[x ]\]")
 
 
 @dataclass(frozen=True)
@@ -129,217 +68,252 @@ Reading = Commit | Literal["refused", "empty", "prose"]
 
 
 @lru_cache(maxsize=4096)
-def answer_reader(topic: Topic, question: str, options: tuple[str, ...]) -> AnswerReader:
+def answer_reader(
+    topic: Topic, question: str, options: tuple[str, ...], others: tuple[str, ...] = ()
+) -> AnswerReader:
     """The reader of one question. It is cached, because training grades the same puzzles often."""
-    return AnswerReader(topic, question, options)
+    return AnswerReader(topic, question, options, others)
 
 
 class AnswerReader:
     """Reads the answers to one question in plain text."""
 
-    def __init__(self, topic: Topic, question: str, options: Sequence[str]) -> None:
-        """`question` is the text of the question."""
-        kind = ANSWER_KINDS[topic]
+    def __init__(
+        self, topic: Topic, question: str, options: Sequence[str], others: Sequence[str] = ()
+    ) -> None:
+        """`question` is the text of the question, `others` the puzzle's names of other kinds."""
+        self._kind = ANSWER_KINDS[topic]
         # Exactly as listed, because a name may contain signs and joining words.
-        self._exact = _unique((plain_text(option).strip(" ."), option) for option in options)
-        self._options = _aliases(options)
-        asked = _words(question)
-        question_words = _ALWAYS | _AROUND[kind] | {*asked, *(f"{word}'s" for word in asked)}
-        # In other questions these words begin another subject: "H. Sgt. Gray. The murderer is ...".
-        question_words |= _AROUND_MURDER[kind] if topic in MAIN_QUESTIONS.values() else set()
-        self._question_words = question_words - _REFUSALS
-        self._lead = (
-            self._question_words | _LABEL_SIGNS | ({"because"} if kind == "MOTIVE" else set())
-        )
-        named = [(word, option) for option in options for word in _words(option)]
-        self._named = {word for word, _ in named}
-        # In a remark, a word that only one option contains is enough to name it: "Rope, Pipe".
-        common = _TITLES | self._question_words
-        self._distinctive = _unique(pair for pair in named if pair[0] not in common)
+        self._exact = unique((plain_text(option).strip(" ."), option) for option in options)
+        asked = words_of(question)
+        is_main = topic in MAIN_QUESTIONS.values()
+        self._is_position = topic == "position"
+        self._is_of_weapon = self._is_position and "weapon" in asked
+        self._has_other_names = is_main or self._is_of_weapon
+        # In other questions than the main ones the words about the murder begin another subject:
+        # "H. Sgt. Gray. The murderer is ...".
+        around = v.ALWAYS | v.AROUND[self._kind] | {*asked}
+        self._asked = (around | (v.AROUND_MURDER[self._kind] if is_main else set())) - v.REFUSALS
+        self._options = Names(options, self._asked)
+        self._others = Names([*others, "Mr. Boddy"])
+        self._named = {word for option in options for word in words_of(option)}
+        because = {"because"} if self._kind == "MOTIVE" else set()
+        self._lead = self._asked | v.LABEL_SIGNS | because
 
     def read(self, text: str) -> Reading:
         """How to read the text after the question's letter, which is plain and on one line."""
         if exact := self._exact.get(text.strip(" .")):
             return Commit(exact, bare=True)
-        words = _tokens(text)
-        at = self._skip(words, 0, self._lead)
+        words = words_and_signs(_ASIDE.sub(" ", _NONE_BUT.sub("only", _ticked(_unstruck(text)))))
+        at = self._start(words, 0, self._lead)
         if at == len(words):
             return "empty"
-        if not (option_match := self._option_at(words, at)):
-            return self._without_option(words, at)
-        option, end = option_match
-        while (repeat := self._option_at(words, end)) and repeat[0] == option:
+        if not (found := self._options.at(words, at)):
+            commit = self._concluding(words) or self._foreign(words) or self._labelled(text)
+            return commit or self._without_option(words, at)
+        option, end = found
+        while (repeat := self._options.at(words, end)) and repeat[0] == option:
             end = repeat[1]
-        rest = words[self._skip(words, end, self._question_words) :]
-        commit = Commit(option, self._is_bare(rest))
+        rest = words[self._after(words, end) :]
+        # Where somebody was, or where something was at another time, is no answer.
+        at_other_time = self._is_position and bool(rest) and _is_time(rest[0])
+        if at_other_time or _places(words[end:]):
+            return self._concluding(words) or "prose"
         if not rest:
-            return commit
-        if rest[0] in _SEPARATORS or rest[0] in _BECAUSE:
-            return commit if self._is_remark(option, rest) else "refused"
-        if rest[0] in _JOINING or rest[0] == "?" or self._option_at(rest, 0):
-            return "refused"
-        offers = not _ALTERNATIVES.isdisjoint(rest) and self._others(option, rest)
-        return "refused" if offers else "prose"
+            return Commit(option, bare=True)
+        remark = words[end:] if words[end] in v.REMARK_STARTS else rest
+        items = self._marked(remark, option)
+        if self._joins(words, rest, items) or _denies(words[end:], rest):
+            return self._concluding(words) or "refused"
+        is_only = "only" in words
+        if not is_only and remark[0] not in v.SEPARATORS | v.REMARK_STARTS | v.JOINING:
+            if OTHER in items and not v.NEUTRAL.isdisjoint(rest):
+                return self._concluding(words) or "refused"
+            if OTHER in items or not rest[0].isalnum() or is_verb(rest[0]):
+                return self._concluding(words) or "prose"
+        if stands(items, self._kind):
+            return Commit(option, self._is_bare(rest))
+        may_be_firm = words[0] in v.CONDITIONS | v.SELECTIONS
+        return self._concluding(words, may_be_firm=may_be_firm) or "refused"
 
-    def _is_bare(self, rest: list[str]) -> bool:
-        """Whether the words after an option say nothing about it, except how likely it is."""
-        neutral = _ALTERNATIVES | _MAY_OFFER | self._question_words
-        return all(word in neutral or word.isdigit() or not word[0].isalnum() for word in rest)
+    def excludes(self, text: str) -> bool:
+        """Whether a line names options only to exclude them ("Mr. Green: in the Hall, so no")."""
+        items = self._marked(words_and_signs(text))
+        return OTHER in items and concludes(items, firmly=False)
 
     def offers(self, text: str) -> bool:
         """Whether a line offers another option after an answer ("or Mr. Green", "Rope, Pipe")."""
-        words = [word for word in _tokens(text) if word not in _LABEL_SIGNS]
-        if not words or not self._others("", words):
+        words = [word for word in words_and_signs(text) if word not in v.LABEL_SIGNS]
+        words = words[1:] if words[:1] and words[0].isdigit() else words  # a footnote's number
+        items = self._marked(words)
+        if OTHER not in items or not v.CROSSES.isdisjoint(words):
             return False
-        if words[0] in _OFFERS:
+        if words[0] in v.OFFERS or (words[0] in v.TURNS and OTHER in items[1:4]):
             return True
-        lists = words[0] in _MAY_OFFER or self._option_at(words, 0) is not None
+        lists = words[0] in v.MAY_OFFER or items[0] == OTHER
         return lists and self._is_bare([word for word in words if word not in self._named])
 
-    def _skip(self, words: list[str], at: int, passed: frozenset[str]) -> int:
+    def asks(self, words: set[str]) -> bool:
+        """Whether words are, in part, those of the question or of an option."""
+        return not words.isdisjoint((self._asked - v.ALWAYS) | self._named)
+
+    def named(self, text: str) -> set[str]:
+        """The options that a plain line names."""
+        return self._options.named(words_and_signs(text))
+
+    def _marked(self, words: Sequence[str], own: str | None = None) -> list[str]:
+        return marked(self._options, self._others, words, own)
+
+    def _skip(self, words: Sequence[str], at: int, passed: frozenset[str]) -> int:
         """The first index from `at` with an option, or with a word that is not in `passed`."""
-        while at < len(words) and words[at] in passed and not self._option_at(words, at):
+        while at < len(words) and words[at] in passed and not self._options.at(words, at):
             at += 1
         return at
 
-    def _without_option(self, words: list[str], at: int) -> Reading:
-        """How to read words that name no option: "refused" or "prose"."""
-        if words[at] not in _REFUSALS:
-            return "prose"
-        short = sum(word[0].isalnum() for word in words[at:]) <= _SHORT_WORDS
-        after = self._skip(words, at, _REFUSALS | self._question_words)
-        named = after < len(words) and self._option_at(words, after)
-        return "refused" if short or named else "prose"
+    def _start(self, words: Sequence[str], start: int, lead: frozenset[str]) -> int:
+        """The index of the option, or of the first word that may not stand before it."""
+        at = self._skip(words, start, lead)
+        if not self._has_other_names or at == len(words) or self._options.at(words, at):
+            return at
+        further = at
+        while name := self._others.at(words, further):
+            further = self._skip(words, name[1], lead)
+        is_about = self._is_of_weapon or not v.MURDER.isdisjoint(words[start:further])
+        return further if is_about and self._options.at(words, further) else at
 
-    def _option_at(self, words: Sequence[str], at: int) -> tuple[str, int] | None:
-        """The longest option that the words at an index spell, and the index after it."""
-        for name, option in self._options.get(words[at], ()) if at < len(words) else ():
-            end = at + 1
-            for word in name[1:]:
-                if end < len(words) and words[end] in _INSIDE_NAMES:
-                    end += 1
-                if end == len(words) or words[end] != word:
-                    break
-                end += 1
-            else:
-                return option, end
+    def _after(self, words: Sequence[str], end: int) -> int:
+        """The index after the words of the question that follow an option."""
+        at = self._skip(words, end, self._asked)
+        while self._has_other_names and (name := self._others.at(words, at)):
+            if self._is_position and _is_time(words[at]):
+                break
+            at = self._skip(words, name[1], self._asked)
+        return at
+
+    def _joins(self, words: Sequence[str], rest: Sequence[str], items: Sequence[str]) -> bool:
+        """Whether the words after an option join another one to it."""
+        if self._kind == "TIME" and words[-len(rest) - 1] in ("to", "till", "until", "through"):
+            return True
+        is_next = self._options.at(rest, 0) and len(rest) < len(words)
+        if rest[0] == "?" or (is_next and items[0] not in v.REMARK_STARTS):
+            return True
+        if rest[0] in v.JOINING:  # but "Killer: Miss Scarlet / victim: Mr. Boddy"
+            return rest[0].isalpha() or ELSE not in items
+        passed = (self._asked - v.AND) | {"then", "again"}
+        if items[0] in v.AND:
+            return [item for item in items if item not in passed][1:2] == [OTHER]
+        # "X, Y and Z are excluded" says the same of X as of the others.
+        named = [item for item in items if item not in ("the", "a")]
+        selects = words[0] in v.CONDITIONS | v.SELECTIONS
+        goes_on = named[2:3] == [","] or named[2:4] == ["and", OTHER] or selects
+        return named[:2] == [",", OTHER] and goes_on
+
+    def _concluding(self, words: list[str], *, may_be_firm: bool = True) -> Commit | None:
+        """The option that the last clause names, if the words before it exclude all others.
+
+        "It cannot be Mr. Green, so it must be Miss Scarlet." If it `may_be_firm`, a clause such as
+        "so it must be Miss Scarlet" is enough.
+        """
+        if "neither" in words and "nor" not in words:
+            return None
+        while words and words[-1] in v.LABEL_SIGNS:
+            words = words[:-1]
+        starts = [
+            at
+            for at, word in enumerate(words)
+            if word in v.CONCLUSIONS and (not at or words[at - 1] not in v.TITLES | {"."})
+        ]
+        for at in reversed(starts[-3:]):
+            start = self._start(words, at + 1, self._lead | v.CONCLUDING)
+            found = self._options.at(words, start)
+            if not found or self._skip(words, found[1], self._asked | v.REMAINS) != len(words):
+                continue
+            said = {*words[max(0, at - 1) : start]}
+            says = not said.isdisjoint(v.OCCURRED) and not said.isdisjoint(v.ASKED_NOUNS)
+            firmly = says or not said.isdisjoint(v.FIRM) or words[0] in v.CONDITIONS
+            if words[at] in ",;" and not firmly and words[at + 1] not in ("it", "but"):
+                continue
+            items = self._marked(words[:at], found[0])
+            names = OTHER in items or (
+                firmly and (OWN in items or not said.isdisjoint(v.THEREFORE))
+            )
+            if names and concludes(items, firmly=firmly and may_be_firm):
+                return Commit(found[0], bare=False)
         return None
 
-    def _others(self, option: str, words: list[str]) -> list[int]:
-        """The indices at which options other than this one are named."""
-        own = set(_words(option))
-        places = []
-        at = 0
-        while at < len(words):
-            if option_match := self._option_at(words, at):
-                if option_match[0] != option:
-                    places.append(at)
-                at = option_match[1]
-                continue
-            if words[at] not in own and self._distinctive.get(words[at], option) != option:
-                places.append(at)
-            at += 1
-        return places
+    def _labelled(self, text: str) -> Commit | None:
+        """The option after a label in other words than those of the question ("Position: X")."""
+        label, _, answer = text.partition(": ")
+        if not answer or len(text) > _LABELLED_CHARS or ":" in answer or "," in label:
+            return None
+        said = words_of(label)
+        if len(said) > 3 or not v.NO_LABELS.isdisjoint(said) or self.named(label):
+            return None
+        reading = self.read(answer)
+        return reading if isinstance(reading, Commit) and reading.bare else None
 
-    def _is_remark(self, option: str, rest: list[str]) -> bool:
-        """Whether the words from an option's separator on are a remark that does not refuse it."""
-        start = next((i for i, word in enumerate(rest) if word not in _SEPARATORS), len(rest))
-        remark = rest[start:]
-        if not remark:
-            return True
-        others = self._others(option, remark)
-        if remark[0] in _RETRACTIONS or remark[0] == "?" or (remark[0] == "not" and not others):
-            return False
-        if self._is_retraction(remark) or any(self._answers_anew(remark, at) for at in others):
-            return False
-        if not others:
-            return True
-        before = {_before(remark, at) for at in others}
-        if not before.isdisjoint(_COPULAS) or not _ALTERNATIVES.isdisjoint(remark):
-            return False
-        # "not Mr. Green", "east of the Hall"
-        if before <= {"not", "of", "to", "from"}:
-            return True
-        reasoned = not (_REASONS | _VERBS).isdisjoint(remark[: others[0]])
-        return (reasoned and not _VERBS.isdisjoint(remark)) or self._is_clause(remark[others[0] :])
+    def _foreign(self, words: list[str]) -> Commit | None:
+        """The option at the end of a sentence in another language that names no other."""
+        items = self._marked(words)
+        if OTHER not in items:
+            return None
+        last = items.index(OTHER)
+        before, after = items[:last], items[last + 1 :]
+        if any(item not in self._asked | v.LABEL_SIGNS for item in after):
+            return None
+        is_english = any(is_verb(word) and word not in self._asked for word in before)
+        doubts = v.EXCLUSIONS | v.HEDGES | (v.FOREIGN_HEDGES - {"o"})
+        if is_english or not doubts.isdisjoint(before) or not is_foreign(before):
+            return None
+        return Commit(self._options.named(words).pop(), bare=True)
 
-    def _is_clause(self, words: list[str]) -> bool:
-        """Whether words are a clause about the options at their start ("X and Y were in")."""
-        at = 0
-        while at < len(words):
-            option_match = self._option_at(words, at)
-            if not option_match and words[at] not in ("and", ",", "the"):
-                break
-            at = option_match[1] if option_match else at + 1
-        return at < len(words) and words[at] in _VERBS
+    def _is_bare(self, rest: Sequence[str]) -> bool:
+        """Whether the words after an option say nothing about it, except how likely it is."""
+        neutral = v.NEUTRAL | self._asked
+        return all(word in neutral or word.isdigit() or not word[0].isalnum() for word in rest)
 
-    def _answers_anew(self, words: list[str], at: int) -> bool:
-        """Whether words make the option at an index the answer ("X was the murderer")."""
-        option_match = self._option_at(words, at)
-        end = option_match[1] if option_match else at + 1
-        after = [word for word in words[end : end + 3] if word != "the"]
-        return (
-            len(after) > 1
-            and after[0] in _VERBS
-            and (after[1] in self._question_words or after[1] in _ANEW)
-        )
-
-    def _is_retraction(self, remark: list[str]) -> bool:
-        """Whether a remark denies the option before it ("she is not the murderer")."""
-        words = [word for word in remark if word not in ("the", "my", "a")]
-        if words and words[0] in _PRONOUNS:
-            words = words[1:]
-        if not words or words[0] not in _COPULAS | _DENIALS | {"did"}:
-            return False
-        denied = words[0] in _DENIALS
-        if words[1:2] == ["not"]:
-            denied, words = True, words[1:]
-        after = words[1:2]
-        if denied:
-            return not (self._question_words | _ANEW | {"do", "right", "correct"}).isdisjoint(after)
-        return not (_RETRACTIONS - _OFFERS).isdisjoint(after)
+    def _without_option(self, words: Sequence[str], at: int) -> Reading:
+        """How to read words that name no option: "refused" or "prose"."""
+        if words[at] not in v.REFUSALS:
+            return "prose"
+        short = sum(word[0].isalnum() for word in words[at:]) <= _SHORT_WORDS
+        after = self._skip(words, at, v.REFUSALS | self._asked)
+        named = after < len(words) and self._options.at(words, after)
+        return "refused" if short or named else "prose"
 
 
-def _before(words: list[str], at: int) -> str:
-    """The word before an index, not counting "the"; "" at the start."""
-    before = [word for word in words[max(0, at - 2) : at] if word != "the"]
-    return before[-1] if before else ""
+def _is_time(word: str) -> bool:
+    return word[0].isdigit() and word.endswith(("am", "pm"))
 
 
-def _tokens(text: str) -> list[str]:
-    return [_SHORT_TITLES.get(word, word) for word in tokens(text)]
+def _places(words: Sequence[str]) -> bool:
+    """Whether the words after an option say where it was, which is no answer."""
+    placed = [word for word in words[:5] if word not in ("the", "only", "mr", ".", "boddy")]
+    return placed[:1] in (["is"], ["was"]) and not v.PLACING.isdisjoint(placed[1:2])
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in _tokens(plain_text(text)) if word[0].isalnum()]
+def _denies(words: Sequence[str], rest: Sequence[str]) -> bool:
+    """Whether the words after an option deny it without a sign between them ("is not", "no")."""
+    if words[0] in ("is", "was") and words[1] in v.DENIALS | {"not", "never"}:
+        return True
+    if rest[0] in v.CROSSES:
+        return True
+    if rest[0] == "never":
+        return bool(rest[1:2]) and rest[1] not in v.EXCLUSIONS
+    return rest[0] == "no" and bool(rest[1:2]) and rest[1] not in v.AFTER_NO
 
 
-def _unique(named: Iterable[tuple[Name, str]]) -> dict[Name, str]:
-    """Each name that only one option has -> that option."""
-    options: dict[Name, set[str]] = {}
-    for name, option in named:
-        options.setdefault(name, set()).add(option)
-    return {name: owners.pop() for name, owners in options.items() if len(owners) == 1}
+def _unstruck(text: str) -> str:
+    """A text without what is struck through at its start, if anything else is left."""
+    rest = _STRUCK.sub("", text)
+    return rest if any(sign.isalnum() for sign in rest) else text
 
 
-def _aliases(options: Sequence[str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-    """First word -> the spellings of options that begin with it, the longest first."""
-    full = [(words, option) for option in options if (words := tuple(_words(option)))]
-    # A full name takes precedence over the short form of another name.
-    taken = {words for words, _ in full}
-    short = [(alias, option) for words, option in full for alias in _short_forms(words)]
-    names = _unique([*(pair for pair in short if pair[0] not in taken), *full])
-    aliases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-    for words in sorted(names, key=len, reverse=True):
-        aliases.setdefault(words[0], []).append((words, names[words]))
-    return aliases
-
-
-def _short_forms(words: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Short forms of a name: without its title, or without the half of the day."""
-    if words[0] in _TITLES and len(words) > 1:
-        return [words[1:]]
-    if len(words) == 1 and (time := _CLOCK.fullmatch(words[0])):
-        spoken = {"12:00am": ("midnight",), "12:00pm": ("noon",)}.get(words[0])
-        return [(time[1],), *([spoken] if spoken else [])]
-    return []
+def _ticked(text: str) -> str:
+    """The ticked item of a list with boxes ("[ ] X [x] Y"), or the text if it is no such list."""
+    boxes = [box.start() for box in _BOX.finditer(text)]
+    ticked = [at for at in boxes if text[at + 1] == "x"]
+    if len(boxes) < 2 or len(ticked) != 1:
+        return text
+    end = next((at for at in boxes if at > ticked[0]), len(text))
+    return text[ticked[0] + 3 : end].strip(" ,;|")

@@ -101,7 +101,7 @@ def published_answers(puzzle: Puzzle, text: str) -> dict[str, str | None]:
 
 
 GRADERS = {
-    "sound": Grader("sound", 1, final_answers),
+    "sound": Grader("sound", 2, final_answers),
     "published": Grader("published", 1, published_answers),
 }
 

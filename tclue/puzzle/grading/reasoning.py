@@ -3,8 +3,8 @@
 One table serves all who read a model's text: the graders, `hf:` models and the trainer (which look
 for the marks of a tokenizer among its tokens) and hosted models. These are the rules:
 
-- The text between an opening mark and the next closing mark is reasoning, and so is everything after
-  a mark that is never closed.
+- The text between an opening mark and the next closing mark is reasoning, and so is everything
+  after a mark that is never closed.
 - A closing mark without an opening mark ends reasoning that began with the text.
 - Some opening marks are plain words, which any text may have. They count only in a text with their
   closing mark, and there the closing mark says all.
@@ -48,7 +48,7 @@ MARKS = (
     Mark(r"\[unused16\]", r"\[unused17\]"),  # openPangu
     Mark(r"<\|content_thinking\|>", r"<\|end_message\|>"),  # Inkling
     Mark(r"assistant to=self<\|message\|>", r"assistant to=user<\|message\|>"),  # Muse
-    Mark(r"<\|channel>(?:thought\n)?", r"<channel\|>"),  # Gemma
+    Mark(r"<\|channel>(?:thought\n)?|<unused94>thought\b", r"<channel\|>|<unused95>"),  # Gemma
     # gpt-oss: every channel other than `final` is reasoning
     Mark(
         rf"{_CHANNEL}(?!final)(?:[^<]*<\|message\|>)?",

@@ -12,8 +12,6 @@ from tclue.puzzle.world import World
 from tclue.text import clean, counted
 
 _LONGEST = 60
-# Begins the line below a text; it is lost exactly if the text ends inside reasoning.
-_PROBE = "end of the text"
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,10 @@ def shape(puzzle: Puzzle, text: str) -> str:
     and a sign at its start, in lower case, with X for a letter, 9 for a number, and the kind for a
     name ("X: SUSPECT, maybe SUSPECT"); or why there is no such line.
     """
-    *lines, last = plain_lines(f"{text}\n{_PROBE}")
-    if last != _PROBE:
+    plain, in_reasoning = plain_lines(text)
+    if in_reasoning:
         return "reasoning that never ends"
+    lines = [line.text for line in plain]
     names = _names(puzzle.world)
     marks = re.compile(rf"(?<![\w'])[{''.join(puzzle.questions).lower()}](?= ?[.):\]|=>-])")
     for pattern in (names.search, marks.match):
@@ -66,7 +65,7 @@ def shape(puzzle: Puzzle, text: str) -> str:
             kind = re.search("SUSPECT|WEAPON|ROOM|TIME|MOTIVE", line)
             start = max(0, kind.end() - _LONGEST) if kind else 0
             return line[start : start + _LONGEST]
-    return "no line names an option" if any(lines) else "no words outside reasoning"
+    return "no line names an option" if lines else "no words outside reasoning"
 
 
 @lru_cache(maxsize=256)

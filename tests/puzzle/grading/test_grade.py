@@ -170,11 +170,16 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         ("A. Mr. Green\nB. Rope\n\nNo.\n\nA. Miss Scarlet\nB. Knife", "A=Miss Scarlet B=Knife"),
         ("A. Mr. Green\nB. Rope\n\nFinal answer:\nA. Mrs. White\nB. Knife", "A=Mrs. White B=Knife"),
         ("A. Mr. Green\nB. Rope\nWait, that fails.\nA. Miss Scarlet", "A=Miss Scarlet"),
-        ("B. Rope\n\nA.\nMr. Green\nWait.\nA. Miss Scarlet", "A=Miss Scarlet"),
-        ("A. Mr. Green\n\n### Final Answers\n\nB. Rope", "B=Rope"),
+        # and the letters that it does not mention keep their answers
+        ("B. Rope\n\nA.\nMr. Green\nWait.\nA. Miss Scarlet", "A=Miss Scarlet B=Rope"),
+        ("A. Mr. Green\n\n### Final Answers\n\nB. Rope", "A=Mr. Green B=Rope"),
+        ("final answers (main)\nA. Mr. Green\nB. Rope\n\nfinal answers (further)\nF. Hall",
+         "A=Mr. Green B=Rope F=Hall"),
+        # unless they were a draft, or a part, that was found to fail
+        ("First guess:\nA. Mr. Green\n\nThat contradicts clue 4.\n\nFinal answer:\nB. Rope", "B=Rope"),
         ("A. Mr. Green\nWait, I cannot tell.\nA. Unknown\nB. Rope", "B=Rope"),
         ("A. Mr. Green\nFinal answer:\nA. Mr. Green or Mrs. White\nB. Rope", "B=Rope"),
-        ("A. Mr. Green\n<answer>B. Rope</answer>", "B=Rope"),
+        ("A. Mr. Green\n<answer>B. Rope</answer>", "A=Mr. Green B=Rope"),
         # an explanation below it is no block
         ("A. Miss Scarlet\nB. Rope\n\nWhy:\nA. She was alone there.\nB. The clues say so.",
          "A=Miss Scarlet B=Rope"),
@@ -199,7 +204,10 @@ def test_a_short_block_corrects_a_full_one() -> None:
     assert read_answers(f"{GOLD}\n\nOn reflection:\n\nA. Mr. Green or Mrs. White") == {
         letter: answer for letter, answer in SOLUTION.items() if letter != "A"
     }
-    assert read_answers(f"{GOLD}\n\nFinal answer:\n\nA. Mr. Green") == {"A": "Mr. Green"}
+    assert read_answers(f"{GOLD}\n\nFinal answer:\n\nA. Mr. Green") == {
+        **SOLUTION,
+        "A": "Mr. Green",
+    }
 
 
 def test_a_full_block_after_a_draft_takes_nothing_from_it() -> None:
