@@ -41,9 +41,15 @@ _FINAL_WORDS = {"final", "corrected", "revised", "updated"}
 # A line that begins like this offers an alternative. What follows it does not begin a new block.
 _OFFERS = re.compile(
     r"\W*(?:(?:an|the|a|and)\b )?"
-    r"(?:or|also|alternatively|alternatives?|alternate|otherwise|another|maybe|perhaps|possibly|"
-    r"possible|possibility|option|scenario|solution \d|case|second(?! thought| pass| attempt)|"
-    r"backup|fallback|else|failing|if not)\b|\W*if\b[^:]{1,80}:$"
+    r"(?:or|also|alternativ\w*|alternate|otherwise|another|maybe|perhaps|possibly|possible|"
+    r"possibility|option|scenario|case|second(?! thought| pass| attempt)|backup|fallback|else|"
+    r"failing|if not|equally|just as (?:likely|valid|good)|plus|runners?-up|plan b|2nd|oder|ou|"
+    r"oppure|sinon|sonst|altrimenti|или|либо|альтернатив\w*|(?:solution|answers?|(?:answer )?set|"
+    r"variant|interpretation|reading|opción|möglichkeit|вариант) #?\d)\b|\W*(?:and|o|o bien)\W*$"
+    r"|\W*(?:或|另一|方案|また|もしく|あるい|또는|혹은)|\W*if\b[^:]{1,80}:$"
+    r"|(?!.*\b(?:correct|revis|chang|fix|thought|final|updat|mistake|instead|check|so\b|no\b|not\b))"
+    r"[^:]{0,60}\b(?:also|alternative|another|other|second|two solutions|both|different|variant|"
+    r"hedge|be safe|safety|bases|in case|likely|next best|depending)\b[^:]{0,60}:$"
 )
 # Words before a block that is no answer yet, and words after one that turned out to be none.
 _DRAFT = re.compile(

@@ -148,8 +148,8 @@ class Markers:
                 if is_named or self._is_near(letter, next_letter):
                     parts.append((letter, between))
                     letter, start = next_letter, found.end()
-        parts.append((letter, line[start:]))
-        return [(letter, _without_joint(text)) for letter, text in parts]
+        parts = [(each, _without_joint(text)) for each, text in parts]
+        return [*parts, (letter, line[start:])]
 
     def _is_near(self, letter: str, next_letter: str) -> bool:
         """Whether a letter may follow another one on a line."""

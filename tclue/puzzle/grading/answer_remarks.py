@@ -93,7 +93,7 @@ def stands(items: Sequence[str], kind: str) -> bool:
                 return False
             continue
         saw_other = True
-        if not _is_not_excluded(clause.said) and _is_denied(clause, _after(clauses, number)):
+        if _is_denied(clause, _after(clauses, number)):
             continue
         if _answers_anew(clause) or _offers(clause) or (clause.sign == "->" and not is_path):
             return False
@@ -177,6 +177,11 @@ def _clauses(items: Sequence[str]) -> list[_Clause]:
 
 def _inheriting(clause: _Clause, previous: _Clause) -> _Clause:
     """A clause that goes on with the one before it, with the words of that one too."""
+    # "everyone else was away, even Y", "X has an alibi, and so does Y"
+    start = [word for word in clause.said if word != "and"][:3]
+    likewise = start[:1] in (["so"], ["as"]) and start[1:2] in (["do"], ["does"], ["did"])
+    if start[:1] in (["even"], ["including"]) or likewise:
+        return replace(clause, words=previous.words[-9:] + clause.words)
     if clause.sign not in (",", "(", "[") or clause.said[:1] not in ([OTHER], ["clue"]):
         return clause
     excludes = previous.has(v.EXCLUSIONS)
@@ -209,8 +214,15 @@ def _is_unsure(clause: _Clause) -> bool:
 
 
 def _is_not_excluded(words: Sequence[str]) -> bool:
-    """Whether words say that an option is not excluded, which offers it."""
+    """Whether words say that an option is not excluded, or counts if the answer is wrong."""
+    depends = "would" not in words and {"if", "when", "should"} & {*words}
+    if depends and words[-1] in (OTHER, *v.MISTAKEN) and not v.MISTAKEN.isdisjoint(words):
+        return True
+    if words[-2:] in ([OTHER, "instead"], ["second", "thought"]):
+        return True
     for at, word in enumerate(words):
+        if word in v.HARDLY and not v.EXCLUDE.isdisjoint(words[at + 1 : at + 4]):
+            return True
         if word in v.NEGATIONS and "only" not in words:
             near = v.EXCLUSIONS.intersection(words[at + 1 : at + 4]) - v.NEGATIONS - v.CROSSES
             if near - {"than", "out", "unlike"}:
@@ -221,10 +233,10 @@ def _is_not_excluded(words: Sequence[str]) -> bool:
 def _is_denied(clause: _Clause, following: Sequence[_Clause]) -> bool:
     """Whether a clause denies the options that it names, or the words after it do."""
     words = clause.said
-    later = [word for each in following for word in each.words]
-    if "unless" in words:
+    later = [word for each in following if each.words[0] not in _IF for word in each.words]
+    if "unless" in words or _is_not_excluded(words):
         return False
-    if words[:2] == ["such", "as"] or words[0] in ("even", "including"):
+    if words[:2] in (["such", "as"], ["even", "though"], ["even", "if"]):
         return True
     if words[0] == "no" and not v.AFTER_NO.intersection(words[1:2]):
         return False  # "no, X"
@@ -260,7 +272,7 @@ def _is_denied(clause: _Clause, following: Sequence[_Clause]) -> bool:
 def _answers_anew(clause: _Clause) -> bool:
     """Whether a clause makes another option the answer."""
     words = clause.said
-    instead = v.INSTEAD | ({"to"} if clause.has(v.CHANGES) else set())
+    instead = v.INSTEAD | ({"to", "by", "with"} if clause.has(v.CHANGES) else set())
     saw_else = False
     for at, word in enumerate(words):
         saw_else |= word == ELSE
@@ -275,8 +287,13 @@ def _answers_anew(clause: _Clause) -> bool:
                 return True
             if before[-1] in v.ANSWERS and len(before) < 3:
                 return True
+            chosen = before[:-1] if before[-1] in v.CHOICE_LINKS else before
+            if not v.CHOOSING.isdisjoint(chosen[-1:]) and not _predicated(words[at:]):
+                return ELSE not in words
         is_said = after[:1] and after[0] in v.COPULAS | {"did", "must"} and ELSE not in after[:2]
         if is_said and (v.ANSWER.intersection(after[1:2]) or v.GUILTY.intersection(after[1:3])):
+            return True
+        if after == ["it", "is"]:
             return True
     return False
 
@@ -382,7 +399,7 @@ def _thinks_again(clause: _Clause, said: Sequence[str], saw_other: bool) -> bool
     """Whether a clause gives the answer up, in whatever place."""
     if {"take", "back"} <= {*said} or not {"withdraw", "retract"}.isdisjoint(said):
         return True
-    if said in (["?"], ["accepted", "false"]) or said[0] == "example":
+    if said in (["?"], ["accepted", "false"]) or "example" in said[:2]:
         return True
     text = " ".join(clause.words[:20])
     gives_up = said[-2:] in (["can't", "be"], ["cannot", "be"])
@@ -415,7 +432,8 @@ def _denies(said: Sequence[str], *, is_subject: bool) -> bool:
     ends = len(said) == 2 or not v.PRONOUNS.isdisjoint(said[2:3])
     if head[0] in ("cannot", "can't") and after == ["be"] and ends:
         return True
-    rest = [word for word in said[1:] if word not in ("been", "be", "now", "then", "also", "have")]
+    passed = {"been", "be", "now", "then", "also", "have", "one"}
+    rest = [word for word in said[1:] if word not in passed]
     denied = head[0] in _PREDICATE_NEGATIONS
     if rest[:1] == ["not"]:
         denied, rest = True, rest[1:]

@@ -201,7 +201,8 @@ class AnswerReader:
             return rest[0].isalpha() or ELSE not in items
         passed = (self._asked - v.AND) | {"then", "again"}
         if items[0] in v.AND:
-            return [item for item in items if item not in passed][1:2] == [OTHER]
+            first = [item for item in items if item not in passed][1:2]
+            return not v.REST.union((OTHER,)).isdisjoint(first)
         # "X, Y and Z are excluded" says the same of X as of the others.
         named = [item for item in items if item not in ("the", "a")]
         selects = words[0] in v.CONDITIONS | v.SELECTIONS
@@ -270,7 +271,7 @@ class AnswerReader:
     def _is_bare(self, rest: Sequence[str]) -> bool:
         """Whether the words after an option say nothing about it, except how likely it is."""
         neutral = v.NEUTRAL | self._asked
-        return all(word in neutral or word.isdigit() or not word[0].isalnum() for word in rest)
+        return all(word in neutral or word[0].isdigit() or not word[0].isalnum() for word in rest)
 
     def _without_option(self, words: Sequence[str], at: int) -> Reading:
         """How to read words that name no option: "refused" or "prose"."""
@@ -313,6 +314,8 @@ def _ticked(text: str) -> str:
     """The ticked item of a list with boxes ("[ ] X [x] Y"), or the text if it is no such list."""
     boxes = [box.start() for box in _BOX.finditer(text)]
     ticked = [at for at in boxes if text[at + 1] == "x"]
+    if len(ticked) > 1:
+        return _BOX.sub(" ", text)
     if len(boxes) < 2 or len(ticked) != 1:
         return text
     end = next((at for at in boxes if at > ticked[0]), len(text))

@@ -187,7 +187,7 @@ HEDGES = _set(
     "too another fits fit work works match matches satisfies qualifies consistent valid viable "
     "likely guess choice pick case scenario version well good acceptable failing aided helped "
     "assisted accomplice together jointly likelier probable plausibly conceivable remains joint "
-    "aka either if"
+    "aka either if chance claim favored favoured running play stands equal safe gut help"
 )
 LOCATIVES = {
     "TIME": _set("before after until till from since past between to than"),
@@ -200,17 +200,30 @@ MOMENTS = _set("before after earlier later then afterwards previously")
 ABOUT = _set("about concerning regarding")
 # With one of these words a clause makes an option the answer, or denies that it is.
 GUILTY = _set("guilty answer culprit murderer killer")
-ANSWER = GUILTY | _set("it him one who right correct final weapon scene")
+ANSWER = GUILTY | _set(
+    "it him one who what right correct true better best preferred final weapon scene"
+)
+# "I go with X", "adding X", "which means X"
+CHOOSING = _set(
+    "go going choose chose choosing pick picking select selecting settle settling bet "
+    "vote prefer lean leaning says say means meaning make makes making accept read reads add "
+    "adding include including hedging favor favors followed does do did"
+)
+CHOICE_LINKS = _set("with for on by it that toward towards")
+# "hard to exclude X", and "if wrong, X"
+HARDLY = _set("unable failed hard difficult impossible")
+EXCLUDE = _set("rule exclude eliminate dismiss discount reject refute disprove")
+MISTAKEN = _set("wrong mistaken incorrect false")
 ANSWERS = _set("answer murderer killer culprit it choice guess solution choose say")
 INSTEAD = _set("actually instead rather now wait correction sorry mean no")
 CHANGES = _set(
     "back changed change changing corrected correct correcting revised switch switched "
-    "switching updated make"
+    "switching updated make amended replaced substituted superseded"
 )
 DOUBTS = _set(
     "ou oder или vielleicht quizás tal forse talvez or either nor alternatively otherwise maybe "
     "perhaps possibly unsure uncertain unclear undetermined unknown undecided wait tbd nope nah "
-    "scratch scrap"
+    "scratch scrap etc"
 )
 UNSURE = _set(
     "sure certain decide tell determine choose separate distinguish know convinced confident"
@@ -219,7 +232,7 @@ DENIALS = (CROSSES - {"x"}) | _set(
     "wrong false incorrect impossible innocent excluded eliminated ruled rejected retracted "
     "withdrawn discarded dismissed cleared contradiction contradicted contradictory invalid "
     "failed cancelled crossed struck changed replaced superseded unlikely refuted disproved "
-    "inconsistent out"
+    "inconsistent out possible possibility candidate option"
 )
 DENYING = _set("contradicts violates fails conflicts breaks")
 # What may follow a denial: "rejected by clue 3", but not "incorrect alternatives".
@@ -263,12 +276,13 @@ FOREIGN = _set(
 FOREIGN_HEDGES = _set(
     "o ou oder или 或 quizás quizá tal vez posiblemente puede podría tambien también peut-être "
     "peut aussi vielleicht auch möglicherweise könnte forse anche potrebbe talvez também pode "
-    "może возможно 또는 可能 也许 或许 也"
+    "être si może может возможно 또는 可能 也许 或许 也"
 )
 # What a text says that thinks again.
 THINKING_AGAIN = (
     *("second thought", "hold on", "no longer", "start over", "never mind", "scratch that"),
     *("not anymore", "on reflection", "cannot be right", "was wrong", "leave this question"),
+    "no idea",
 )
 
 # A sentence about the answer to a letter takes it back, or offers another one, with these words.
