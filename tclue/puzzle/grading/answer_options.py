@@ -29,7 +29,7 @@ _SHORT_TITLES = {
     "mademoiselle": "mlle",
     "scarlett": "scarlet",  # as many write the name
 }
-_INSIDE_NAMES = frozenset(".-&")
+_INSIDE_NAMES = frozenset((".", "-", "&", "'s"))
 # Of a name such as "Billiard Room", these words alone do not name anything.
 _GENERIC = TITLES | GENERIC
 _CLOCK = re.compile(r"(\d\d:\d\d)[ap]m")

@@ -295,6 +295,10 @@ def test_names_that_share_words() -> None:
     assert rooms.read("study annex") == Commit("Study Annex", bare=True)
     assert rooms.read("study") == Commit("Study", bare=True)
     assert rooms.read("annex") == Commit("Annex", bare=True)
+    rooms = answer_reader("room", "Where?", ("Servants' Hall", "Cook's Pantry", "Pantry"))
+    assert rooms.read("the cook's pantry, as clue 3 says") == Commit("Cook's Pantry", bare=False)
+    assert rooms.read("servants' hall, as clue 3 says") == Commit("Servants' Hall", bare=False)
+    assert rooms.read("pantry, cook's pantry") == "refused"
     suspects = answer_reader("murderer", "Who?", ("Mr. White", "Mrs. White", "Mr. Green"))
     assert suspects.read("mrs white") == Commit("Mrs. White", bare=True)
     assert suspects.read("green") == Commit("Mr. Green", bare=True)
