@@ -253,8 +253,8 @@ class _Reading:
     def _add_parts(self, line: Line, lead: Lead, parts: list[tuple[str, str]]) -> None:
         if lead.turns and not lead.offers:
             self.blocks.turn()
-        for letter, words in parts:
-            reading = self.readers[letter].read(words)
+        readings = [(letter, self.readers[letter].read(words)) for letter, words in parts]
+        for letter, reading in readings:
             self._give(letter, reading, line, offered=lead.offers)
             self._number, self._last = line.number, letter
             self._in_dialogue = line.text.startswith("q:")
@@ -262,8 +262,8 @@ class _Reading:
             self._alone = reading == "empty"
             self._section = "" if isinstance(reading, Commit) else letter
             self._unclear = reading == "refused"
-            if reading == "prose":
-                self._doubt(line)
+        if any(reading == "prose" for _, reading in readings):
+            self._doubt(line)
 
     def _add_labelled(self, line: Line, lead: Lead) -> bool:
         """Read a line such as "Answer: X" in the section of a letter; whether it was one."""

@@ -142,7 +142,8 @@ class Markers:
         for found in following.finditer(line, start):
             next_letter = next(filter(None, found.groups()))
             between = line[start : found.start()]
-            if self._begins(next_letter, letter, between, line[found.start() :][:_INITIAL_CHARS]):
+            after = line[found.start() : found.start() + _INITIAL_CHARS]
+            if self._begins(next_letter, letter, between, after):
                 is_named = found[0].endswith((" is", " be")) or found[0].startswith("for ")
                 is_named |= between.rstrip().endswith((",", ";")) and next_letter > letter
                 if is_named or self._is_near(letter, next_letter):
