@@ -220,7 +220,7 @@ def plain_lines(text: str) -> tuple[list[Line], bool]:
         number += text.count("\n", counted_to, start)
         counted_to = start
         for at, source in enumerate(part.split("\n")):
-            for line in _plain(source, has_letter_tags).split("\n"):
+            for line in _plain(source, has_letter_tags).split("\n") if source else ():
                 if line := line.strip():
                     lines.append(Line(number + at, line))
     return lines, in_reasoning

@@ -176,7 +176,8 @@ def test_reasoning_is_cut_away(text: str, answers: dict[str, str]) -> None:
         ("final answers (main)\nA. Mr. Green\nB. Rope\n\nfinal answers (further)\nF. Hall",
          "A=Mr. Green B=Rope F=Hall"),
         # unless they were a draft, or a part, that was found to fail
-        ("First guess:\nA. Mr. Green\n\nThat contradicts clue 4.\n\nFinal answer:\nB. Rope", "B=Rope"),
+        ("First guess:\nA. Mr. Green\n\nThat contradicts clue 4.\n\nFinal answer:\nB. Rope",
+         "B=Rope"),
         ("A. Mr. Green\nWait, I cannot tell.\nA. Unknown\nB. Rope", "B=Rope"),
         ("A. Mr. Green\nFinal answer:\nA. Mr. Green or Mrs. White\nB. Rope", "B=Rope"),
         ("A. Mr. Green\n<answer>B. Rope</answer>", "A=Mr. Green B=Rope"),

@@ -1,7 +1,7 @@
 """Labelled texts: what `sound` reads in forms, remarks and evasions that were written to try it.
 
 The files in `tests/data/grading` were written by people who did not know the rules of the grader.
-Each line is a text with the answers that a careful reader finds in it. A third of the texts (part
+Each line is a text with the answers that a careful reader finds in it. About half of the texts (part
 "held") was not looked at before it had been measured once; docs/method/grading.md has the figures.
 Where the grader still reads something else, the line says what ("reads"), so that every change of
 the rules shows here.
@@ -58,7 +58,8 @@ def test_reads_nothing_where_nothing_is_answered() -> None:
 def test_the_tables_are_as_large_as_they_say() -> None:
     """And few of their texts are read in another way than their label."""
     remarks, none, clear = rows("remarks"), rows("none"), rows("clear")
-    assert len(remarks) > 1_800 and sum(row["part"] == "held" for row in remarks) > 600
+    assert len(remarks) > 2_800
+    assert sum(row["part"] == "held" for row in remarks) > 1_500
     assert len({row["style"] for row in clear}) > 700
     for table, most in ((clear, 0.01), (remarks, 0.06), (none, 0.002)):
         assert sum("reads" in row for row in table) <= most * len(table)
@@ -66,7 +67,8 @@ def test_the_tables_are_as_large_as_they_say() -> None:
     for row in rows("families"):
         assert row["source"]
         families[row["family"]] = families.get(row["family"], 0) + 1
-    assert len(families) >= 12 and min(families.values()) >= 3
+    assert len(families) >= 12
+    assert min(families.values()) >= 3
 
 
 def test_no_answer_is_read_wrong() -> None:
