@@ -1,10 +1,10 @@
 """Labelled texts: what `sound` reads in forms, remarks and evasions that were written to try it.
 
-The files in `tests/data/grading` were written by people who did not know the rules of the grader.
-Each line is a text with the answers that a careful reader finds in it. About half of the texts (part
-"held") was not looked at before it had been measured once; docs/method/grading.md has the figures.
-Where the grader still reads something else, the line says what ("reads"), so that every change of
-the rules shows here.
+The files in `tests/data/grading` were written by authors who did not know the rules of the grader.
+Each line is a text with the answers that a careful reader finds in it. About half of the texts
+(part "held") were measured once before anybody looked at them; docs/method/grading.md has the
+figures. Where the grader reads something else, the line says what ("reads"), so that every change
+of the rules shows here.
 
 * `clear`: whole responses in some 1,000 styles; all answers have to be read.
 * `remarks`: answers with a remark that names other options or sounds like a refusal.
