@@ -28,7 +28,7 @@ from tclue.puzzle.grading.answer_options import ELSE, OTHER, OWN
 _SIGNS = frozenset(".,;:()[]|-!=<>?")
 _IF = ("if", "unless", "provided", "assuming")
 _LINKS = ("but", "and", "now", "then", "later", "so", "yet", "already")
-_UNLIKELY = 10  # percent
+_UNLIKELY = frozenset(map(str, range(11)))  # percent
 _IF_IT_WERE = frozenset(("if", "else", "otherwise", "being"))
 _PATH = frozenset((ELSE, "path", "route", "moved", "track", "trail"))
 # Negations that can begin a clause without a subject: "wasn't there", but not "nobody saw it".
@@ -249,7 +249,7 @@ def _is_denied(clause: _Clause, following: Sequence[_Clause]) -> bool:
         return True
     if "else" in words and not {"everyone", "everybody", "all"}.isdisjoint(words):
         return True
-    if "%" in words and any(word.isdigit() and int(word) <= _UNLIKELY for word in words):
+    if "%" in words and not _UNLIKELY.isdisjoint(words):
         return True  # "95% sure; Mr. Green 5%"
     found = v.EXCLUSIONS.intersection(words)
     if found and found <= v.CROSSES:  # before each option, or after each
