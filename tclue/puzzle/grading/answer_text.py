@@ -121,6 +121,11 @@ _LATEX = [
     (re.compile(r"\\item\b"), "\n"),
     (re.compile(r"\\(?:begin|end)\{[a-z*]{1,20}\}(?:\{[^{}\n]{0,20}\})?"), "\n"),
     (re.compile(r"\\\\(?:\[[^\[\]\n]{0,10}\])?|\\newline\b|\\[nt](?=[^a-z]|[a-z] ?[.):\]])"), "\n"),
+    # the line break of "Rope\nKnife" in JSON, but not \neq or \times
+    (
+        re.compile(r"\\(?!n(?:eq?|ot|u|eg|i)\b|t(?:o|t|imes|heta|au|frac|ilde|ag)\b)[nt](?=[a-z])"),
+        "\n",
+    ),
     (re.compile(r"\\(?:long)?(?:rightarrow|to|implies)\b"), "->"),
     (re.compile(r"\\(?:q?quad\b|[,;:! ])"), " "),
     (re.compile(r"\\colon\b"), ":"),

@@ -231,7 +231,9 @@ class AnswerReader:
                 continue
             said = {*words[max(0, at - 1) : start]}
             says = not said.isdisjoint(v.OCCURRED) and not said.isdisjoint(v.ASKED_NOUNS)
-            firmly = says or not said.isdisjoint(v.FIRM) or words[0] in v.CONDITIONS
+            # "When did the murder occur?" is no condition.
+            is_condition = words[0] in v.CONDITIONS and "?" not in words
+            firmly = says or is_condition or not said.isdisjoint(v.FIRM)
             if words[at] in ",;" and not firmly and words[at + 1] not in ("it", "but"):
                 continue
             items = self._marked(words[:at], found[0])
