@@ -95,6 +95,8 @@ def stands(items: Sequence[str], kind: str) -> bool:
         saw_other = True
         if _is_denied(clause, _after(clauses, number)):
             continue
+        if clause.said == ["leaving", OTHER] and kind != "ROOM":
+            return False  # "Mr. Green was elsewhere, leaving X"
         if _answers_anew(clause) or _offers(clause) or (clause.sign == "->" and not is_path):
             return False
         if counts and any(word.isdigit() for word in clause.said):
@@ -225,6 +227,7 @@ def _is_not_excluded(words: Sequence[str]) -> bool:
             return True
         if word in v.NEGATIONS and "only" not in words:
             near = v.EXCLUSIONS.intersection(words[at + 1 : at + 4]) - v.NEGATIONS - v.CROSSES
+            near -= {"placed", "taken", "accounted"}
             if near - {"than", "out", "unlike"}:
                 return True
     return False

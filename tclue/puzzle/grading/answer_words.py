@@ -123,6 +123,8 @@ class AnswerReader:
             return Commit(option, bare=True)
         remark = words[end:] if words[end] in v.REMARK_STARTS else rest
         items = self._marked(remark, option)
+        if remark[0] == "as":  # "as" is a word of questions too
+            rest = remark
         if self._joins(words, rest, items) or _denies(words[end:], rest):
             return self._concluding(words) or "refused"
         is_only = "only" in words

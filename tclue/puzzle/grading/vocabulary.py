@@ -207,7 +207,7 @@ ANSWER = GUILTY | _set(
 CHOOSING = _set(
     "go going choose chose choosing pick picking select selecting settle settling bet "
     "vote prefer lean leaning says say means meaning make makes making accept read reads add "
-    "adding include including hedging favor favors followed does do did"
+    "adding include including hedging favor favors followed does do did only"
 )
 CHOICE_LINKS = _set("with for on by it that toward towards")
 # "hard to exclude X", and "if wrong, X"
