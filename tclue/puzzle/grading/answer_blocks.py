@@ -314,7 +314,7 @@ class _Reading:
         stated = {
             letter: {given.option for given in self.blocks.given(letter)} for letter in self.readers
         }
-        is_below = line.number <= self._number + 1 or sum(map(bool, stated.values())) == 1
+        is_below = line.number <= self._number + 2 or sum(map(bool, stated.values())) == 1
         last = self._last if is_below else ""
         for letter in doubted_letters(line.text, self.readers, stated, last):
             self.blocks.doubt(letter, line)

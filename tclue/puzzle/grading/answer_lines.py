@@ -220,15 +220,13 @@ class Table:
             return []
         if not WORD.search(line):
             return [] if self._header else None
-        if len(cells) == len(self._header):
+        if self._header and len(cells) == len(self._header):
             pairs = [
                 pair for pair in zip(self._header, cells, strict=True) if pair[0] in self._letters
             ]
-            if any(self._readers[letter].read(cell) != "empty" for letter, cell in pairs):
-                self._header = []
-                return pairs
-            return []  # what is asked
-        self._header = []
+            # A row that says what is asked has no answer.
+            answers = any(self._readers[letter].read(cell) != "empty" for letter, cell in pairs)
+            return pairs if answers else []
         self._read_heads(cells)
         if self._columns and len(cells) == self._columns[2]:
             at = 0 if cells[0] in self._letters else self._columns[0]

@@ -152,6 +152,8 @@ class AnswerReader:
             return False
         if words[0] in v.OFFERS or (words[0] in v.TURNS and OTHER in items[1:4]):
             return True
+        if (words[0] == "if" and words[1] in v.MISTAKEN | {"not"}) or {"torn", "toss"} & {*words}:
+            return True
         lists = words[0] in v.MAY_OFFER or items[0] == OTHER
         return lists and self._is_bare([word for word in words if word not in self._named])
 

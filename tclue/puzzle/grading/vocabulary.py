@@ -91,7 +91,7 @@ REMARK_STARTS = _set(
 # "X was in the Hall" is no answer.
 PLACING = _set("in at with near by from between next seen beside inside outside to")
 REFUSALS = _set(
-    "or and nor / & + plus vs versus not no neither none either both all any every unknown "
+    "or also and nor / & + plus vs versus not no neither none either both all any every unknown "
     "unclear undetermined cannot could maybe perhaps possibly insufficient between "
     "alternatively otherwise alternative alternate unresolved undecided n null tbd nobody"
 )
@@ -114,7 +114,7 @@ CONDITIONS = _set("with although though even since because as after while when h
 OFFERS = _set("could might may or / maybe perhaps possibly alternatively otherwise plus")
 MAY_OFFER = _set(
     "and & + either both all any one between also alternative alternate second backup fallback "
-    "else failing if"
+    "else failing if it note alt 2nd hedge plan other possible"
 )
 TURNS = _set("no wait actually changed correction scratch sorry rather make")
 NEUTRAL = (
@@ -123,7 +123,7 @@ NEUTRAL = (
     | _set(
         "consistent plausible fits works instead rather other another unless guess equally sure "
         "well choice pick option runner wait actually unlikely possible candidate unclear "
-        "uncertain unsure"
+        "uncertain unsure too b"
     )
 )
 # Words that no label of an answer has.
