@@ -16,7 +16,7 @@ import pytest
 from places import DATA
 
 from tclue_grpo import config
-from tclue_grpo.guard import Alarm, Guard
+from tclue_grpo.guard import Guard
 
 RUNS = DATA / "guard_runs"
 HEALTHY = sorted(path.stem for path in RUNS.glob("healthy-*.jsonl"))
@@ -26,7 +26,7 @@ def lines_of(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (RUNS / f"{name}.jsonl").read_text().splitlines()]
 
 
-def alarms(lines: Sequence[dict[str, Any]], guard: Guard) -> Iterator[tuple[int, Alarm]]:
+def alarms(lines: Sequence[dict[str, Any]], guard: Guard) -> Iterator[tuple[int, str]]:
     """Every alarm, with the line's number; the guard is restored from its state at each line."""
     options = guard._options
     for number, line in enumerate(lines):
@@ -66,7 +66,7 @@ def healthy(number: int, **changes: Any) -> dict[str, Any]:
     return usual | changes
 
 
-def feed(guard: Guard, *runs: tuple[int, dict[str, Any]]) -> list[Alarm | None]:
+def feed(guard: Guard, *runs: tuple[int, dict[str, Any]]) -> list[str | None]:
     """Feed the guard iterations, `n` with each of the changes in turn; return its alarms."""
     return [guard.check_iteration(healthy(i, **changes)) for n, changes in runs for i in range(n)]
 
@@ -83,19 +83,18 @@ def test_healthy_runs_are_left_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sign", "word"),
+    ("name", "reason"),
     [
-        ("rate-1", "moved", "learning rate"),
-        ("gap-1", "gap", "sampler's"),
-        ("entropy-1", "entropy", "check the sign"),
+        ("rate-1", "one iteration changed the log-probabilities by"),
+        ("gap-1", "the trainer's log-probabilities differ from the sampler's"),
+        ("entropy-1", "the entropy term raises entropy"),
     ],
 )
-def test_a_forced_collapse_is_caught_before_accuracy_falls(name: str, sign: str, word: str) -> None:
+def test_a_forced_collapse_is_caught_before_accuracy_falls(name: str, reason: str) -> None:
     lines = lines_of(name)
     weight = 10.0 if name == "entropy-1" else 0.0
     number, alarm = next(alarms(lines, Guard(config.GuardConfig(), entropy_weight=weight)))
-    assert alarm.sign == sign
-    assert word in alarm.reason
+    assert alarm.startswith(reason)
     seen = lines[: number + 1]
     assert lines[number]["iteration"] <= 2
     assert fall(seen) < 0.05
@@ -107,27 +106,29 @@ def test_a_policy_that_goes_to_pieces_has_fallen_after_the_alarm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sign"),
+    ("changes", "reason"),
     [
-        ({"grad_norm": 0.2}, "gradient"),
-        ({"entropy": 0.3}, "entropy"),
-        ({"truncated": 0.4}, "truncated"),
-        ({"grad_norm": None}, "not finite"),
+        ({"grad_norm": 0.2}, "gradient norm is 0.2, usually 0.003"),
+        ({"entropy": 0.3}, "entropy is 0.300 nats, usually 0.060"),
+        ({"truncated": 0.4}, "40% of the responses are truncated, usually 0%"),
+        ({"grad_norm": None}, "grad_norm of the iteration: not a finite number"),
     ],
 )
-def test_what_is_wrong_several_times_is_told(changes: dict[str, Any], sign: str) -> None:
+def test_what_is_wrong_several_times_is_told(changes: dict[str, Any], reason: str) -> None:
     raised = feed(Guard(config.GuardConfig()), (8, {}), (1, changes), (1, {}), (2, changes))
     assert raised[:-1] == [None] * 11  # wrong once, then well, then wrong once: patience is 2
-    assert raised[-1]
-    assert raised[-1].sign == sign
-    assert "2 iterations in a row" in raised[-1].reason
+    assert raised[-1] == f"{reason} (2 iterations in a row)"
 
 
 @pytest.mark.parametrize(
-    ("changes", "sign"), [({"entropy": 0.001}, "entropy"), ({"length": 10.0}, "length")]
+    ("changes", "reason"),
+    [
+        ({"entropy": 0.001}, "entropy is 0.0010 nats"),
+        ({"length": 10.0}, "responses have 10 tokens"),
+    ],
 )
 def test_settled_or_short_answers_alarm_only_where_accuracy_falls(
-    changes: dict[str, Any], sign: str
+    changes: dict[str, Any], reason: str
 ) -> None:
     assert feed(Guard(config.GuardConfig()), (8, {}), (20, changes)) == [None] * 28
     assert (
@@ -136,14 +137,14 @@ def test_settled_or_short_answers_alarm_only_where_accuracy_falls(
     )
     raised = feed(Guard(config.GuardConfig()), (8, {}), (9, {**changes, "accuracy": 0.5}))
     first = next(alarm for alarm in raised if alarm)
-    assert first.sign == sign
-    assert "accuracy has fallen" in first.reason
+    assert first.startswith(reason)
+    assert "accuracy has fallen" in first
 
 
 def test_an_entropy_term_is_named() -> None:
     raised = feed(Guard(config.GuardConfig(), entropy_weight=10.0), (8, {}), (2, {"entropy": 0.5}))
     assert raised[-1]
-    assert "check the sign of loss.entropy, which is 10" in raised[-1].reason
+    assert "check the sign of loss.entropy, which is 10" in raised[-1]
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.1, 1.0, -1.0])
@@ -166,8 +167,8 @@ def test_validation_falls_beyond_chance() -> None:
     assert guard.check_validation([a - 0.06 + 0.2 * (-1) ** i for i, a in enumerate(best)]) is None
     alarm = guard.check_validation([a - 0.06 + 0.1 * (-1) ** i for i, a in enumerate(best)])
     assert alarm
-    assert alarm.sign == "accuracy"
-    assert "0.060 below the best (0.697)" in alarm.reason
+    assert alarm.startswith("validation accuracy is")
+    assert "0.060 below the best (0.697)" in alarm
 
 
 def test_a_guard_that_is_off_says_nothing() -> None:
@@ -194,13 +195,16 @@ def test_a_real_step_that_is_too_large() -> None:
 
     from tclue_grpo.step import iterate
 
-    for name, expected in (("healthy", None), ("rate", "moved")):
+    for name, expected in (
+        ("healthy", ""),
+        ("rate", "one iteration changed the log-probabilities"),
+    ):
         state = train_state(small(configuration(name, 1)))
         try:
             alarm = Guard(state.config.guard).check_iteration(iterate(state))
         finally:
             state.puzzles.close()
-        assert (alarm and alarm.sign) == expected
+        assert (alarm or "")[: len(expected) or None] == expected
 
 
 def small(full: config.Config) -> config.Config:

@@ -19,7 +19,6 @@ noisy to show a fall of five points in time: no alarm depends on it alone.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any, Self
 
@@ -40,18 +39,8 @@ REMEMBERED = ("usual", "recent", "best_recent", "streaks", "best")
 WATCHED = ("entropy", "length", "truncated", "grad_norm", "accuracy")
 
 
-@dataclass(frozen=True)
-class Alarm:
-    """What went wrong."""
-
-    # the number at fault: moved, gap, gradient, entropy, length, truncated, accuracy, not finite
-    sign: str
-    # a sentence for the user, with the numbers
-    reason: str
-
-
 class Guard:
-    """Watches the numbers of a run."""
+    """Watches the numbers of a run. An alarm is a sentence for the user, with the numbers."""
 
     def __init__(self, options: config.GuardConfig, *, entropy_weight: float = 0.0) -> None:
         """`entropy_weight` is the weight of the loss's entropy term, which alarms may name."""
@@ -79,7 +68,7 @@ class Guard:
         """Forget the recent iterations, because the best weights are in place again."""
         self._streaks, self._recent = {}, []
 
-    def check_iteration(self, numbers: Mapping[str, Any]) -> Alarm | None:
+    def check_iteration(self, numbers: Mapping[str, Any]) -> str | None:
         """An alarm about an iteration's numbers, or None."""
         # Without a group with spread nothing is learned: that is a flat reward, not a decline.
         if not self._options.on or numbers.get("groups") == 0:
@@ -97,7 +86,7 @@ class Guard:
         self._remember(numbers)
         return alarm
 
-    def check_validation(self, by_puzzle: Sequence[float]) -> Alarm | None:
+    def check_validation(self, by_puzzle: Sequence[float]) -> str | None:
         """An alarm about a validation, or None; `by_puzzle` [puzzle] are its accuracies."""
         if not self._options.on:
             return None
@@ -107,34 +96,31 @@ class Guard:
             change = mean(changes)
             high = change + t_quantile(len(changes) - 1, CONFIDENCE) * standard_error(changes)
             if change < -self._options.accuracy_drop and high < 0:
-                alarm = Alarm(
-                    "accuracy",
+                alarm = (
                     f"validation accuracy is {mean(by_puzzle):.3f}, {-change:.3f} below the best "
-                    f"({mean(self._best):.3f}); by the paired 99.9% interval at least {-high:.3f}",
+                    f"({mean(self._best):.3f}); by the paired 99.9% interval at least {-high:.3f}"
                 )
         if not self._best or mean(by_puzzle) > mean(self._best):
             self._best = list(by_puzzle)
         return alarm
 
-    def _check_at_once(self, numbers: Mapping[str, Any]) -> Alarm | None:
+    def _check_at_once(self, numbers: Mapping[str, Any]) -> str | None:
         options = self._options
         moved = numbers.get("moved", 0.0)
         if moved > options.moved:
-            return Alarm(
-                "moved",
+            return (
                 f"one iteration changed the log-probabilities by {moved:.2f} nats per token, more "
-                f"than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is too high",
+                f"than {options.moved:g}: the learning rate ({numbers['rate']:.2g}) is too high"
             )
         gap = numbers.get("gap", 0.0)
         if gap > options.gap:
-            return Alarm(
-                "gap",
+            return (
                 f"the trainer's log-probabilities differ from the sampler's by {gap:.3f} nats per "
-                f"token, more than {options.gap}: the sampler uses other weights",
+                f"token, more than {options.gap}: the sampler uses other weights"
             )
         return None
 
-    def _entropy_pull(self, numbers: Mapping[str, Any]) -> Alarm | None:
+    def _entropy_pull(self, numbers: Mapping[str, Any]) -> str | None:
         """An alarm about an entropy term that outweighs the reward, or None."""
         reward = numbers.get("surrogate_weight", 0.0)
         pull = abs(self._entropy_weight) / reward if reward and self._entropy_weight else 0.0
@@ -145,7 +131,7 @@ class Guard:
         )
         return self._streak("entropy pull", pull > ENTROPY_PULL, reason)
 
-    def _check_in_a_row(self, numbers: Mapping[str, Any]) -> Alarm | None:
+    def _check_in_a_row(self, numbers: Mapping[str, Any]) -> str | None:
         """An alarm about a number that is wrong for several iterations in a row, or None."""
         options = self._options
         usual = {name: median(self._usual[name]) for name in WATCHED}
@@ -156,54 +142,38 @@ class Guard:
             if self._entropy_weight
             else ""
         )
-        signs = [
-            (
-                "gradient",
-                norm > options.gradient_ratio * usual["grad_norm"],
-                f"gradient norm is {norm:.3g}, usually {usual['grad_norm']:.3g}",
+        too_long, too_short = options.length_ratio, 1 / options.length_ratio
+        length_ratio = length / max(1.0, usual["length"])
+        signs = {
+            f"gradient norm is {norm:.3g}, usually {usual['grad_norm']:.3g}": (
+                norm > options.gradient_ratio * usual["grad_norm"]
             ),
-            (
-                "entropy",
-                entropy > options.entropy_high * usual["entropy"],
-                f"entropy is {entropy:.3f} nats, usually {usual['entropy']:.3f}{hint}",
+            f"entropy is {entropy:.3f} nats, usually {usual['entropy']:.3f}{hint}": (
+                entropy > options.entropy_high * usual["entropy"]
             ),
-            (
-                "entropy",
-                entropy < options.entropy_low * usual["entropy"] and self._has_fallen(),
-                f"entropy is {entropy:.4f} nats, usually {usual['entropy']:.3f}, and training "
-                f"accuracy has fallen with it{hint}",
+            f"entropy is {entropy:.4f} nats, usually {usual['entropy']:.3f}, and training accuracy "
+            f"has fallen with it{hint}": (
+                entropy < options.entropy_low * usual["entropy"] and self._has_fallen()
             ),
-            (
-                "truncated",
-                rise > options.truncated_rise,
-                f"{numbers['truncated']:.0%} of the responses are truncated, "
-                f"usually {usual['truncated']:.0%}",
+            f"{numbers['truncated']:.0%} of the responses are truncated, usually "
+            f"{usual['truncated']:.0%}": rise > options.truncated_rise,
+            f"responses have {length:.0f} tokens, usually {usual['length']:.0f}, and training "
+            "accuracy has fallen with it": (
+                not too_short < length_ratio < too_long and self._has_fallen()
             ),
-            (
-                "length",
-                not 1 / options.length_ratio
-                < length / max(1.0, usual["length"])
-                < options.length_ratio
-                and self._has_fallen(),
-                f"responses have {length:.0f} tokens, usually {usual['length']:.0f}, and training "
-                "accuracy has fallen with it",
-            ),
-        ]
+        }
         alarms = [
-            self._streak(f"{sign}{i}", wrong, reason)
-            for i, (sign, wrong, reason) in enumerate(signs)
+            self._streak(f"sign {i}", wrong, reason)
+            for i, (reason, wrong) in enumerate(signs.items())
         ]
         return next((alarm for alarm in alarms if alarm), None)
 
-    def _streak(self, key: str, wrong: bool, reason: str) -> Alarm | None:
+    def _streak(self, key: str, wrong: bool, reason: str) -> str | None:
         """Count how often in a row `key` was wrong; an alarm once that reaches `patience`."""
         self._streaks[key] = self._streaks.get(key, 0) + 1 if wrong else 0
         if self._streaks[key] < self._options.patience:
             return None
-        return Alarm(
-            key.rstrip("0123456789").removesuffix(" pull"),
-            f"{reason} ({self._streaks[key]} iterations in a row)",
-        )
+        return f"{reason} ({self._streaks[key]} iterations in a row)"
 
     def _has_fallen(self) -> bool:
         """Whether smoothed training accuracy is clearly below its best value."""

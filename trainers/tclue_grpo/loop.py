@@ -36,7 +36,7 @@ from tclue_grpo.build import build, load_tokenizer, text_config
 from tclue_grpo.checkpoint import Checkpoints, State
 from tclue_grpo.config import Config
 from tclue_grpo.distributed import all_gather, broadcast_from_rank_zero, is_rank_zero
-from tclue_grpo.guard import Alarm, Guard
+from tclue_grpo.guard import Guard
 from tclue_grpo.model_size import resolve_base
 from tclue_grpo.rollout import Numbers, describe
 from tclue_grpo.run_report import RunReport, Validation
@@ -205,7 +205,7 @@ class TrainingRun:
         yield
         self.trained_s += broadcast_from_rank_zero(lambda: time.perf_counter() - start)
 
-    def _validate(self) -> Alarm | None:
+    def _validate(self) -> str | None:
         """Measure accuracy on the validation puzzles, and remember the best step."""
         state, n = self.state, self.state.iteration
         result = validate(state, self.validation, self.config.train.validation_samples)
@@ -217,12 +217,12 @@ class TrainingRun:
             self.best = {"iteration": n, "accuracy": accuracy.value}
         return alarm
 
-    def _handle_alarm(self, alarm: Alarm) -> None:
+    def _handle_alarm(self, alarm: str) -> None:
         """Stop, or roll back to the best step and continue from it, as `guard.action` says."""
         options, state = self.config.guard, self.state
-        self.report.say(f"alarm at {self.progress}: {alarm.reason}")
+        self.report.say(f"alarm at {self.progress}: {alarm}")
         if options.action == "stop" or self.best is None or self.rollbacks >= options.rollbacks:
-            self.checkpoints.stop(f"the guard stopped at {self.progress}: {alarm.reason}")
+            self.checkpoints.stop(f"the guard stopped at {self.progress}: {alarm}")
             return
         step = self.best["iteration"]
         checkpoint.restore(checkpoint.step_folder(self.folder, step), state.optimizer)
