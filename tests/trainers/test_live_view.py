@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ET
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from tclue.bench.stats.intervals import Estimate
 from tclue.board.drawing import LIGHT, data_digest
+from tclue_grpo.metrics import Metrics
 from tclue_grpo.plots import MeasuredPoint, curves, draw, page, power_law
-from tclue_grpo.run_report import View
+from tclue_grpo.run_report import RunReport, Validation
 
 TIMINGS = {"sample_s": 3.0, "train_s": 1.0}
 
@@ -36,14 +38,20 @@ def validation(iteration: int, value: float) -> dict[str, Any]:
     return {"iteration": iteration, "validation": {"accuracy": accuracy}}
 
 
-def test_plain_lines_in_a_log() -> None:
+def report_of(tmp_path: Path, out: io.StringIO, hour_usd: float = 0.0) -> RunReport:
+    folder = tmp_path / "tiny-seed1"
+    folder.mkdir()
+    return RunReport(folder, 20, Metrics(folder), hour_usd, out)
+
+
+def test_plain_lines_in_a_log(tmp_path: Path) -> None:
     out = io.StringIO()
-    view = View("tiny-seed1", 20, hour_usd=3.6, out=out)
-    with view.showing(trained_s=10.0):
-        view.validation(0, Estimate(0.62, 0.58, 0.66))
+    report = report_of(tmp_path, out, hour_usd=3.6)
+    with closing(report), report.showing(trained_s=10.0):
+        report.validation(0, Validation(Estimate(0.62, 0.58, 0.66), (0.62,), 1.0, 90.0))
         for i, trained_s in ((1, 15.0), (2, 20.0), (20, 110.0)):
-            view.iteration(line(i), trained_s)
-        view.say("stopped")
+            report.iteration(i, line(i), trained_s)
+        report.say("stopped")
     lines = out.getvalue().splitlines()
     assert lines[0] == "tiny-seed1: validation 0.620 [0.580, 0.660] at 0"
     assert lines[1] == (
@@ -57,14 +65,14 @@ def test_plain_lines_in_a_log() -> None:
     assert lines[3:] == ["tiny-seed1: stopped"]
 
 
-def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_view_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     out = io.StringIO()
     out.isatty = lambda: True  # type: ignore[method-assign]
-    view = View("tiny-seed1", 20, out=out)
-    with view.showing():
-        view.iteration(line(1, entropy=None), 5.0)
-        view.say("[alarm]")
+    report = report_of(tmp_path, out)
+    with closing(report), report.showing(trained_s=0.0):
+        report.iteration(1, line(1, entropy=None), 5.0)
+        report.say("[alarm]")
     assert "1/20" in out.getvalue()
     assert out.getvalue().count("unknown") >= 2  # entropy and cost
     assert "[alarm]" in out.getvalue()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,65 +41,19 @@ class RunReport:
     """Writes a run's metrics and plots, and shows its progress; close it at the end."""
 
     def __init__(
-        self, folder: Path, iterations: int, written: Metrics | None, hour_usd: float
+        self,
+        folder: Path,
+        iterations: int,
+        written: Metrics | None,
+        hour_usd: float = 0.0,
+        out: TextIO | None = None,
     ) -> None:
-        """`written` are the metrics, open for writing in process 0, and None in the others."""
-        self._folder, self._iterations, self._metrics = folder, iterations, written
-        self._view = View(folder.name, iterations, hour_usd=hour_usd)
+        """`written` are the metrics, open for writing in process 0, and None in the others.
 
-    @property
-    def metrics_bytes(self) -> int:
-        """The size of the metrics file in bytes, for a checkpoint."""
-        return self._metrics.length if self._metrics else 0
-
-    def showing(self, trained_s: float) -> AbstractContextManager[object]:
-        """Show the run while the block runs; `trained_s` is the training time so far."""
-        return self._view.showing(trained_s) if self._metrics else nullcontext()
-
-    def iteration(self, iteration: int, numbers: Mapping[str, Any], trained_s: float) -> None:
-        """Record an iteration's numbers, and the training time so far."""
-        if self._metrics:
-            self._metrics.write(iteration, numbers)
-            self._view.iteration({"iteration": iteration, **numbers}, trained_s)
-
-    def validation(self, iteration: int, result: Validation, *, final: bool = False) -> None:
-        """Record a validation, and draw the curves; after the final one, each by itself too."""
-        if self._metrics:
-            self._metrics.write(iteration, {"validation": asdict(result)})
-            self._view.validation(iteration, result.accuracy)
-            try:
-                lines = metrics.read(self._folder)
-                plots.draw(self._folder / "plots", lines, singly=final)
-            except Exception as error:  # a setting of matplotlib, a full disk: training goes on
-                self.say(f"warning: the run's pictures cannot be drawn: {error!r}")
-
-    def explain_if_flat(self, iteration: int) -> None:
-        """Explain a flat reward, once, after the first iterations."""
-        if self._metrics and iteration == min(diagnose_reward.WINDOW, self._iterations):
-            lines = metrics.iterations(metrics.read(self._folder))
-            if diagnose_reward.is_flat(lines):
-                self._view.say(diagnose_reward.screen(diagnose_reward.diagnose(lines), lines))
-
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
-        if self._metrics:
-            self._view.say(text)
-
-    def close(self) -> None:
-        """Close the file and the sinks."""
-        if self._metrics:
-            self._metrics.close()
-
-
-class View:
-    """Shows one run; `showing` opens the live table if there is a terminal."""
-
-    def __init__(
-        self, name: str, total: int, *, hour_usd: float = 0.0, out: TextIO | None = None
-    ) -> None:
-        """`total` is the number of iterations; `hour_usd` is the machine's price, 0 if unknown."""
-        self._name, self._total, self._hour_usd = clean(name), total, hour_usd
-        self._out = out or sys.stderr
+        `hour_usd` is the machine's price, 0 if unknown.
+        """
+        self._folder, self._total, self._metrics = folder, iterations, written
+        self._name, self._hour_usd, self._out = clean(folder.name), hour_usd, out or sys.stderr
         self._live: Any = None
         # seconds of each stage in this session; of all training, and of earlier sessions
         self._stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
@@ -108,26 +62,34 @@ class View:
         self._last_line_s = float("-inf")
         self._validation = ""
 
+    @property
+    def metrics_bytes(self) -> int:
+        """The size of the metrics file in bytes, for a checkpoint."""
+        return self._metrics.length if self._metrics else 0
+
     @contextmanager
-    def showing(self, trained_s: float = 0.0) -> Iterator[View]:
+    def showing(self, trained_s: float) -> Iterator[None]:
         """Show the run while the block runs; `trained_s` is the training time so far."""
         self._earlier_s = trained_s
-        if not self._out.isatty():
-            yield self
+        if not (self._metrics and self._out.isatty()):
+            yield
             return
         from rich.console import Console
         from rich.live import Live
 
         with Live(console=Console(file=self._out), auto_refresh=False) as self._live:
-            yield self
+            yield
         self._live = None
 
-    def iteration(self, numbers: Mapping[str, Any], trained_s: float) -> None:
-        """Show an iteration's numbers, with its `timings`, and the training time so far."""
+    def iteration(self, iteration: int, numbers: Mapping[str, Any], trained_s: float) -> None:
+        """Record an iteration's numbers, with its `timings`, and the training time so far."""
+        if not self._metrics:
+            return
+        self._metrics.write(iteration, numbers)
         self._trained_s, self._counted = trained_s, self._counted + 1
         for stage in STAGES:
             self._stages[stage] += numbers["timings"].get(stage, 0.0)
-        rows = self.rows(numbers)
+        rows = self._rows(iteration, numbers)
         if self._live:
             from rich.table import Table
 
@@ -136,29 +98,49 @@ class View:
                 table.add_row(name, value)
             self._live.update(table, refresh=True)
         elif (
-            numbers["iteration"] >= self._total
+            iteration >= self._total
             or time.monotonic() - self._last_line_s >= SECONDS_BETWEEN_LINES
         ):
             self._last_line_s = time.monotonic()
-            self._print(", ".join(f"{name} {value}" for name, value in rows.items()))
+            self.say(", ".join(f"{name} {value}" for name, value in rows.items()))
 
-    def validation(self, iteration: int, mean: Estimate) -> None:
-        """Show a validation's accuracy with its interval."""
+    def validation(self, iteration: int, result: Validation, *, final: bool = False) -> None:
+        """Record a validation, and draw the curves; after the final one, each by itself too."""
+        if not self._metrics:
+            return
+        self._metrics.write(iteration, {"validation": asdict(result)})
+        mean = result.accuracy
         self._validation = f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] at {iteration}"
         if not self._live:
-            self._print(f"validation {self._validation}")
+            self.say(f"validation {self._validation}")
+        try:
+            lines = metrics.read(self._folder)
+            plots.draw(self._folder / "plots", lines, singly=final)
+        except Exception as error:  # a setting of matplotlib, a full disk: training goes on
+            self.say(f"warning: the run's pictures cannot be drawn: {error!r}")
+
+    def explain_if_flat(self, iteration: int) -> None:
+        """Explain a flat reward, once, after the first iterations."""
+        if self._metrics and iteration == min(diagnose_reward.WINDOW, self._total):
+            lines = metrics.iterations(metrics.read(self._folder))
+            if diagnose_reward.is_flat(lines):
+                self.say(diagnose_reward.screen(diagnose_reward.diagnose(lines), lines))
 
     def say(self, text: str) -> None:
-        """Print a line that stays: an alarm, a rollback, the folder of a checkpoint."""
+        """Print a text that stays: an alarm, a rollback, a validation."""
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
-        else:
-            self._print(text)
+        elif self._metrics:
+            print(f"{self._name}: {text}", file=self._out, flush=True)
 
-    def rows(self, numbers: Mapping[str, Any]) -> dict[str, str]:
+    def close(self) -> None:
+        """Close the file and the sinks."""
+        if self._metrics:
+            self._metrics.close()
+
+    def _rows(self, iteration: int, numbers: Mapping[str, Any]) -> dict[str, str]:
         """The rows of the table for an iteration: label and text."""
         timings = numbers["timings"]
-        iteration = numbers["iteration"]
         sampled = numbers["sampled_tokens"]
         learned = sampled + numbers["prompt_tokens"]
         mean_s = (self._trained_s - self._earlier_s) / self._counted
@@ -179,9 +161,6 @@ class View:
             "cost": money(self._trained_s / 3600 * self._hour_usd if self._hour_usd else None),
         }
         return {name: value for name, value in rows.items() if value}
-
-    def _print(self, text: str) -> None:
-        print(f"{self._name}: {text}", file=self._out, flush=True)
 
 
 def _number(value: float | None, digits: int) -> str:
