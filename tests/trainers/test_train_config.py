@@ -287,7 +287,7 @@ def test_tokens_with_shared_prompts() -> None:
     prompt, response = tokens.prompt, tokens.response
     assert tokens.sampled == 32 * 50 * response
     assert tokens.executed == 32 * (prompt + 50 * response)
-    assert tokens.unshared == 32 * 50 * (prompt + response)
+    assert tokens.without_sharing == 32 * 50 * (prompt + response)
     short = plan.expected_tokens(replace(config, rollout=RolloutConfig(max_tokens=10)))
     assert short.response == 10
 

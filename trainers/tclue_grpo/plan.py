@@ -113,7 +113,7 @@ class Tokens:
     sampled: float
     # in training, with each prompt once a group; and if each response had its own copy
     executed: float
-    unshared: float
+    without_sharing: float
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ class ResourceEstimate:
     trained_parameters: int
     gpus: int
     gpu: str
-    # bytes of each GPU, or of the machine
-    available: float
-    memory: Memory
-    tokens: Tokens
+    # of each GPU, or of the machine
+    memory_available_bytes: float
+    memory_bytes: Memory
+    tokens_an_iteration: Tokens
     optimizer_steps: int
     hours: float
     dollars: float | None
@@ -135,7 +135,7 @@ class ResourceEstimate:
     @property
     def fits(self) -> bool:
         """Whether the memory suffices."""
-        return self.memory.total <= self.available
+        return self.memory_bytes.total <= self.memory_available_bytes
 
 
 def estimate(config: Config, shape: Shape, machine: Machine) -> ResourceEstimate:
@@ -212,8 +212,8 @@ def expected_tokens(config: Config) -> Tokens:
     executed = groups * (prompt + size * response)
     # A pack begins with the rest of a split group: at most one more copy of its prompt.
     executed += prompt * (executed // config.packing.length)
-    sampled, unshared = groups * size * response, groups * size * (prompt + response)
-    return Tokens(prompt, response, sampled, executed, unshared)
+    sampled, without_sharing = groups * size * response, groups * size * (prompt + response)
+    return Tokens(prompt, response, sampled, executed, without_sharing)
 
 
 def _hours(config: Config, shape: Shape, tokens: Tokens, peak: float) -> float:
@@ -243,12 +243,15 @@ def refuse_unfit(name: str, config: Config, needs_gpu: bool, machine: Machine) -
         )
     needs = estimate(config, shape, machine)
     if not needs.fits:
-        parts = ", ".join(f"{part} {size / GB:.1f}" for part, size in asdict(needs.memory).items())
+        parts = ", ".join(
+            f"{part} {size / GB:.1f}" for part, size in asdict(needs.memory_bytes).items()
+        )
         where = "each of its GPUs" if machine.gpus else "this machine"
+        needed, available = needs.memory_bytes.total / GB, needs.memory_available_bytes / GB
         raise UserError(
-            f"{name}: {config.model.base} needs {needs.memory.total / GB:.1f} GB of memory "
-            f"({parts}), and {where} has {needs.available / GB:.1f} GB: use a smaller model, set "
-            "model.lora_rank, or lower packing.length"
+            f"{name}: {config.model.base} needs {needed:.1f} GB of memory ({parts}), and {where} "
+            f"has {available:.1f} GB: use a smaller model, set model.lora_rank, or lower "
+            "packing.length"
         )
 
 
@@ -263,36 +266,24 @@ def fits_machine(config: Config, machine: Machine, needs_gpu: bool) -> bool:
 
 def numbers(config: Config, needs: ResourceEstimate) -> dict[str, Any]:
     """The plan as data, for `--json`."""
-    tokens = needs.tokens
     return {
         "base": config.model.base,
-        "parameters": needs.parameters,
-        "trained_parameters": needs.trained_parameters,
-        "gpus": needs.gpus,
-        "gpu": needs.gpu,
-        "memory_bytes": {part: int(size) for part, size in asdict(needs.memory).items()},
-        "memory_needed_bytes": int(needs.memory.total),
-        "memory_available_bytes": int(needs.available),
+        **asdict(needs),
+        "memory_needed_bytes": needs.memory_bytes.total,
         "fits": needs.fits,
-        "tokens_an_iteration": {
-            "sampled": int(tokens.sampled),
-            "executed": int(tokens.executed),
-            "without_sharing": int(tokens.unshared),
-        },
         "iterations": config.train.iterations,
-        "optimizer_steps": needs.optimizer_steps,
-        "hours": needs.hours,
         "gpu_hours": needs.hours * needs.gpus,
-        "dollars": needs.dollars,
     }
 
 
 def describe(config: Config, needs: ResourceEstimate) -> str:
     """The plan as text."""
-    data, tokens = config.data, needs.tokens
+    data, tokens = config.data, needs.tokens_an_iteration
     group, steps = config.rollout.responses_per_puzzle, config.update.steps_per_iteration
     where = f"each of {needs.gpus} x {needs.gpu}" if needs.gpus else "this machine, on its CPU"
-    parts = ", ".join(f"{part} {size / GB:.2f}" for part, size in asdict(needs.memory).items())
+    parts = ", ".join(
+        f"{part} {size / GB:.2f}" for part, size in asdict(needs.memory_bytes).items()
+    )
     peak = _peak(needs.gpu) if needs.gpus else CORE_PEAK
     unit = "GPU" if needs.gpus else "CPU core"
     trained = f", {needs.trained_parameters:,} trained" if config.model.lora_rank else ""
@@ -301,13 +292,14 @@ def describe(config: Config, needs: ResourceEstimate) -> str:
     gpu_hours = f", {needs.hours * needs.gpus:.1f} GPU-hours" if needs.gpus else ""
     lines = {
         "base": f"{config.model.base}: {needs.parameters:,} weights{trained}",
-        "memory": f"{needs.memory.total / GB:.2f} GB of {needs.available / GB:.1f} GB on {where}"
+        "memory": f"{needs.memory_bytes.total / GB:.2f} GB of "
+        f"{needs.memory_available_bytes / GB:.1f} GB on {where}"
         + ("" if needs.fits else ": NOT ENOUGH"),
         "": f"{parts} GB; {SPARE:.0%} in reserve",
         "iteration": f"{counted(data.puzzles_per_iteration, 'puzzle')} ({data.difficulty}) "
         f"x {counted(group, 'response')}, {counted(steps, 'optimizer step')}",
         "tokens": f"{tokens.sampled:,.0f} sampled, {tokens.executed:,.0f} in training "
-        f"({tokens.unshared:,.0f} if no prompt were shared), each iteration",
+        f"({tokens.without_sharing:,.0f} if no prompt were shared), each iteration",
         "run": f"{counted(config.train.iterations, 'iteration')}, "
         f"{counted(needs.optimizer_steps, 'optimizer step')}",
         "time": f"about {needs.hours:.1f} hours{gpu_hours}",
