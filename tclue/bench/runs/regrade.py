@@ -153,7 +153,7 @@ def check_grades(folders: Iterable[Path]) -> GradesChecked:
 
     Raises UserError if a run cannot be read.
     """
-    texts, found, unchecked = 0, [], []
+    texts, found, unchecked = 0, list[str](), list[str]()
     sets: dict[str, Mapping[str, Puzzle]] = {}  # to read each puzzle file once
     for folder in folders:
         config = read_config(folder)
@@ -163,31 +163,25 @@ def check_grades(folders: Iterable[Path]) -> GradesChecked:
         except UserError as error:
             unchecked.append(str(error))
             continue
-        for differs in _differences(folder, config, puzzles):
+        current, key = grader(config.grader), config.response_key()
+        if current.version != config.grader_version:
+            found.append(
+                f"{folder.name}: graded by version {config.grader_version} of the grader "
+                f"{current.name}, and this is version {current.version}: `tclue regrade {folder}` "
+                "grades its texts again"
+            )
+            continue
+        for number, old in enumerate(iter_responses(folder, config), 1):
             texts += 1
+            differs: str | None = f"{old.puzzle} is not a puzzle of {config.puzzle_set}"
+            if puzzle := puzzles.get(old.puzzle):
+                new = regrade(old, config, puzzle, current)
+                new = replace(new, num_clues=puzzle.num_clues, difficulty=puzzle.difficulty)
+                differs = _difference(old, new, key(puzzle.prompt, old.sample))
             if differs:
-                found.append(f"{folder.name}{differs}")
+                where = f"{folder.name}, line {number} of responses.jsonl"
+                found.append(shortened(f"{where}: {differs}"))
     return GradesChecked(texts, tuple(found), tuple(unchecked))
-
-
-def _differences(
-    folder: Path, config: RunConfig, puzzles: Mapping[str, Puzzle]
-) -> Iterator[str | None]:
-    """What differs in each response if it is graded and priced again; None if nothing does."""
-    current, key = grader(config.grader), config.response_key()
-    if current.version != config.grader_version:
-        yield (
-            f": graded by version {config.grader_version} of the grader {current.name}, and this "
-            f"is version {current.version}: `tclue regrade {folder}` grades its texts again"
-        )
-        return
-    for number, old in enumerate(iter_responses(folder, config), 1):
-        differs: str | None = f"{old.puzzle} is not a puzzle of {config.puzzle_set}"
-        if puzzle := puzzles.get(old.puzzle):
-            new = regrade(old, config, puzzle, current)
-            new = replace(new, num_clues=puzzle.num_clues, difficulty=puzzle.difficulty)
-            differs = _difference(old, new, key(puzzle.prompt, old.sample))
-        yield differs and shortened(f", line {number} of responses.jsonl: {differs}")
 
 
 def _difference(old: Response, new: Response, key: str) -> str | None:

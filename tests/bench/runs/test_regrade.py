@@ -51,7 +51,7 @@ def newer(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return {**puzzle.solution}
         return {letter: options[0] for letter, options in puzzle.options.items()}
 
-    monkeypatch.setitem(GRADERS, "sound", replace(GRADERS["sound"], version=2, read=first))
+    monkeypatch.setitem(GRADERS, "sound", replace(GRADERS["sound"], version=3, read=first))
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None], line: int = 2) -> None:
@@ -72,17 +72,17 @@ def test_a_run_by_the_same_grader_does_not_change(folder: Path) -> None:
 
 @pytest.mark.usefixtures("newer")
 def test_versions_of_a_grader_do_not_share_a_table(results: Path, folder: Path) -> None:
-    assert {table.grader_version for table in ranked_sets(results)} == {1}
+    assert {table.grader_version for table in ranked_sets(results)} == {2}
     done = regrade_run(folder)
-    assert (done.grader_version, done.changed) == (2, 6)
-    assert {r.grader_version for r in read_run(folder).responses} == {2}
+    assert (done.grader_version, done.changed) == (3, 6)
+    assert {r.grader_version for r in read_run(folder).responses} == {3}
     tables = ranked_sets(results)
     # the newest first, and under another title and picture
-    assert [table.grader_version for table in tables] == [2, 1]
+    assert [table.grader_version for table in tables] == [3, 2]
     assert len({table.stem for table in tables}) == len({table.title for table in tables}) == 2
     numbers = [read_numbers(each) for each in run_folders(results)]
     with pytest.raises(
-        UserError, match=r"graded by sound \(version 2\) and by sound \(version 1\)"
+        UserError, match=r"graded by sound \(version 3\) and by sound \(version 2\)"
     ):
         compare(*numbers)
 
@@ -93,8 +93,8 @@ def test_a_resumed_run_is_graded_by_one_version(results: Path, folder: Path) -> 
     (folder / "responses.jsonl").write_bytes(b"".join(lines[:4]))
     bench("random", EASY, results, **OPTIONS)
     run = read_run(folder)
-    assert (run.config.grader_version, len(run.responses)) == (2, 6)
-    assert {response.grader_version for response in run.responses} == {2}
+    assert (run.config.grader_version, len(run.responses)) == (3, 6)
+    assert {response.grader_version for response in run.responses} == {3}
     assert read_numbers(folder).summary.complete
 
 
@@ -188,8 +188,8 @@ def test_a_run_with_another_name_is_refused(results: Path, folder: Path) -> None
 @pytest.mark.usefixtures("newer")
 def test_a_run_by_another_version_is_not_taken_for_checked(results: Path) -> None:
     found = check_grades(run_folders(results))
-    assert found.texts == len(found.differences) == 2
-    assert "graded by version 1 of the grader sound, and this is version 2" in found.differences[0]
+    assert (found.texts, len(found.differences)) == (0, 2)
+    assert "graded by version 2 of the grader sound, and this is version 3" in found.differences[0]
 
 
 @pytest.mark.server
