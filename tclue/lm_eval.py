@@ -1,18 +1,11 @@
 """Temporal Clue as lm-eval tasks (https://github.com/EleutherAI/lm-evaluation-harness).
 
-    tclue lm-eval --register
-    lm_eval --tasks temporal_clue --model hf --model_args pretrained=PATH --apply_chat_template
-
-The tasks are YAML files in `tasks/temporal_clue/` (in a wheel: `tclue/tasks/`). Their functions are
-the first part of this module. lm-eval looks for tasks only in its own folder and in an
-`--include_path`. So `register` writes a stub for each of our files into lm-eval's folder, which
-includes our file by its absolute path; `unregister` removes exactly these stubs; and `run` passes
-the include path to lm-eval if there are no stubs. Checked with lm-eval 0.4.13.
-
-lm-eval differs from `tclue bench` in two ways. If a prompt and the limit together do not fit the
-model's context, lm-eval cuts the beginning of the prompt with a warning, while bench reduces the
-limit; `--gen_kwargs max_gen_toks=N` leaves space for the prompt. And a request that has failed
-three times ends the whole evaluation, while bench records the failure and continues.
+docs/howto/lm-eval.md says how to use them, and how lm-eval differs from `tclue bench`. The tasks
+are YAML files in `tasks/temporal_clue/` (in a wheel: `tclue/tasks/`). Their functions are the first
+part of this module. lm-eval looks for tasks only in its own folder and in an `--include_path`. So
+`register` writes a stub for each of our files into lm-eval's folder, which includes our file by its
+absolute path; `unregister` removes exactly these stubs; and `run` passes the include path to
+lm-eval if there are no stubs. Checked with lm-eval 0.4.13.
 """
 
 from __future__ import annotations

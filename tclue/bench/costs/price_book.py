@@ -2,18 +2,12 @@
 
     prices_for("anthropic/claude-sonnet-5-5", "anthropic", options, litellm)
 
-* The shipped book is `data/prices.toml`; the comment at its top explains the fields. A user's own
-  file of the same format takes precedence: `--prices FILE`, or
-  `$XDG_CONFIG_HOME/tclue/prices.toml`.
-* It is read strictly. An invalid price, an unknown field or a missing date is an error of one line
-  that names the file and the entry.
-* A run's prices are the first of these that apply: `--price-in` and `--price-out`; `--tier`;
-  `--gpu-hour-usd`; the book; litellm's list. If none applies, they are unknown. Only the first
-  three apply to a self-hosted server (`--api-base`), because its price is not that of the provider
-  whose protocol it uses. For a local model it is the first three, then the hourly price of its
-  machine.
-* litellm's calculator gives a second figure: its own reading of the usage, at its own prices. A
-  price of 0 counts as unknown, because litellm lists 0 for a price that it does not know.
+docs/method/costs.md says in which order prices are looked up. The shipped book is
+`data/prices.toml`; the comment at its top explains the fields. It is read strictly: an invalid
+price, an unknown field or a missing date is an error of one line that names the file and the entry.
+
+litellm's calculator gives a second figure: its own reading of the usage, at its own prices. A price
+of 0 counts as unknown, because litellm lists 0 for a price that it does not know.
 """
 
 import math

@@ -1,28 +1,20 @@
 """Usage objects, which every provider sends in its own form, as token counts with one meaning.
 
-Providers count differently, and every difference changes the cost. The keys show the form:
+docs/method/costs.md says how each provider counts, and which servers count differently from the
+form that they use. The keys show the form. Sources:
 
-* OpenAI's chat form (also OpenRouter, DeepSeek, Together, Fireworks, Groq, vLLM): `prompt_tokens`
-  includes tokens read from and written to a cache, and `completion_tokens` includes reasoning
-  (https://platform.openai.com/docs/guides/prompt-caching, .../guides/reasoning). DeepSeek names
-  cached tokens `prompt_cache_hit_tokens` (https://api-docs.deepseek.com/guides/kv_cache).
-* OpenAI's Responses form: the same counts under `input_tokens` and `output_tokens`.
-* Anthropic: "total input tokens in a request is the summation of input_tokens,
-  cache_creation_input_tokens, and cache_read_input_tokens"; `output_tokens` includes thinking
-  (https://platform.claude.com/docs/en/api/messages). Cache writes last 5 minutes by default.
-* Gemini: `promptTokenCount` includes cached content; thoughts are not part of the candidates
-  (https://ai.google.dev/api/generate-content#UsageMetadata). Counts of 0 are left out, as always in
-  the JSON of Protocol Buffers.
-* Bills: OpenRouter's `cost` is in credits of one dollar each. With the user's own key (`is_byok`)
-  that is only its fee, and the provider bills `upstream_inference_cost` in addition
-  (https://openrouter.ai/docs/use-cases/usage-accounting). xAI's `cost_in_usd_ticks` is what it
-  charged, in units of 1e-10 dollars (https://docs.x.ai/developers/cost-tracking).
+* OpenAI's chat form and its Responses form: https://platform.openai.com/docs/guides/prompt-caching,
+  .../guides/reasoning; DeepSeek: https://api-docs.deepseek.com/guides/kv_cache.
+* Anthropic: https://platform.claude.com/docs/en/api/messages. Cache writes last 5 minutes by
+  default.
+* Gemini: https://ai.google.dev/api/generate-content#UsageMetadata. Counts of 0 are left out, as
+  always in the JSON of Protocol Buffers.
+* Bills: https://openrouter.ai/docs/use-cases/usage-accounting (in credits of one dollar each) and
+  https://docs.x.ai/developers/cost-tracking (in units of 1e-10 dollars).
 
-Some servers count differently from their form, and their total shows it: xAI counts reasoning
-in addition to the completion, proxies of Gemini count thoughts only in the total, and proxies of
-Anthropic leave cached tokens out of the prompt. So the counts are checked as a whole. If exactly
-one reading fits the parts and the total, it is taken. Otherwise all counts are None, and `problem`
-says why. A missing count is None, never 0, and a prompt of 0 tokens was not counted.
+The counts are checked as a whole. If exactly one reading fits the parts and the total, it is taken.
+Otherwise all counts are None, and `problem` says why. A missing count is None, never 0, and a
+prompt of 0 tokens was not counted.
 """
 
 from collections.abc import Mapping

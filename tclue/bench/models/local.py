@@ -7,20 +7,12 @@
   top-p, is ignored, except for the tokens that end a text. Each response has its own generator,
   seeded by seed, puzzle and sample, so it does not depend on the other rows of its batch. One
   exception is rounding: batches of another shape round differently, which can decide a near-tie.
-* A batch has prompts of similar length, padded on the left; see `decode`.
-* The cost of a response is its share of the wall time: the time of each step divided by the rows
-  that have not ended. It can be priced by a serverless tier's tokens or by GPU-hours instead.
 * Nothing is unpickled (weights must be safetensors), and no code from a checkpoint is run.
-
-`train:RUN@STEP` is a checkpoint that a training run saved, for example `train:tiny-seed1@best`.
-
-* RUN is a folder below `--runs` (default: `runs`), or a path. STEP is the number of an iteration,
-  `best` or `last`. The last two are looked up in the run's `kept.json` and recorded as a number, so
-  they are the same variant if they are the same step.
+* `train:RUN@STEP` is a checkpoint that a training run saved. The steps `best` and `last` are looked
+  up in `kept.json` and recorded as a number, so they are one variant if they are one step.
 * A step is never recorded under a wrong number: the checkpoint's `trainer/state.json` must have the
   number of its folder, and the weights that are loaded must be those that were hashed for
   `run.json`. The hash is part of the run's name, so other weights of the same step are another run.
-* `run.json` says where the weights come from, so that the board can connect them to their base.
 """
 
 from __future__ import annotations

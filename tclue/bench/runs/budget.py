@@ -1,21 +1,8 @@
 """`--max-cost`: money is set aside before a request is sent, so that the limit is not exceeded.
 
-* What is set aside is the most that a request can cost: its prompt, and as many output tokens as
-  it may have, at the run's prices. A prompt is assumed to have at most one token per two bytes
-  (English text has about one per four).
-* If a reply costs more than that (the server ignores the output limit, adds a prompt of its own, or
-  bills more per token than the price list says), all amounts are multiplied by the largest ratio of
-  a cost to its amount: those of later requests, and those of the requests in flight. Until the
-  first reply has come, at most a tenth of the money left is set aside, unless one request
-  needs more.
-* If no output limit is known, or the price is by the hour, the amount is twice the cost of the
-  most expensive response so far. The first request is then sent alone, with all the money that is
-  left.
-* The limit can be exceeded only by replies that cost more than was set aside when their requests
-  were sent.
-* When a response is recorded, its cost replaces the amount. If its cost is unknown, the amount
-  counts as spent. `run_folder` has the amounts on the disk, for a process that is killed.
-* The costs of earlier invocations of the same runs count too.
+docs/reference/bench.md has the rules, under "Money". `Ceiling` is the most that a request to one
+model can cost, and learns from replies that cost more; `Budget` is what is left for all models.
+`run_folder` has the amounts on the disk, for a process that is killed.
 """
 
 import math

@@ -1,25 +1,14 @@
 """`--estimate`: the expected bill and its interval before anything is sent, with a confirmation.
 
 `--dry-run` shows it and ends. `--pilot N` asks for one response to each of the first N puzzles, and
-then does the same for the rest.
+then does the same for the rest. docs/method/costs.md has the rules.
 
 * Only missing responses are counted, so the bill of a resumed run is that of its rest.
-* If the results folder has responses of the same variant to the same puzzle file, the missing ones
-  are expected to cost the same on average. The spread is a 95% interval of the bill, clustered by
-  puzzle. It includes the uncertainty of the mean and the variation of the missing responses. On
-  simulated bills with the skew of real ones it contained the true bill 91 to 96 times in 100;
-  resampling the puzzles was not better.
-* Without such responses, the expectation comes from a published mean of the output tokens. If there
-  is none, the expectation is unknown. In both cases the bounds are no output and the output limit.
-* Tokens of prompts are estimated as one per 3.3 characters. Compared with the published means of
-  tokens on the 64 published prompts that is 9% too many for o1, o3-mini and Llama, 7% for R1, 1%
-  too few for Qwen 2.5, and 7 to 10% too few for Claude 3.7. Output is most of a bill. Real
-  tokenizers would have to be downloaded, or are not published.
+* The spread is a 95% interval of the bill, clustered by puzzle. It includes the uncertainty of the
+  mean and the variation of the missing responses. On simulated bills with the skew of real ones it
+  contained the true bill 91 to 96 times in 100; resampling the puzzles was not better.
 * The total is the sum of the models' expectations, and of their bounds, as if all were high at
   once.
-* You are asked to confirm if the expected total is above `--ask-above`. If no expectation is known,
-  its upper bound is used, and never more than `--max-cost`. A bill without a bound always needs a
-  confirmation.
 """
 
 import math

@@ -1,21 +1,15 @@
 """Executes a run: sends the missing requests, limits those in flight, retries, and records.
 
-A request is missing if its key has no record, or only failed ones. There is one worker per slot,
-and each takes the next missing request; `throttle` limits how many are in flight. A completion is
-on the disk before its worker takes the next request. So a process that is killed at any moment
-loses only the requests in flight, and the next process sends only those again. What they may have
-cost is written to the disk before they are sent.
+docs/reference/bench.md says when a request is sent again, and when no more are sent. A request is
+missing if its key has no record, or only failed ones. There is one worker per slot, and each takes
+the next missing request; `throttle` limits how many are in flight. A completion is on the disk
+before its worker takes the next request. So a process that is killed at any moment loses only the
+requests in flight, and the next process sends only those again. What they may have cost is written
+to the disk before they are sent.
 
-* A request that failed and is not billed is retried. The pause is what the provider asks for, or
-  2, 4, 8, ... 60 seconds, each up to a fifth longer or shorter by a seeded draw. (tenacity is not
-  used, because a waiting request must give its slot to others and must stop waiting when the run
-  stops, and because tenacity's jitter has no seed.)
-* A busy provider (a rate limit, an overload) is waited for until the model has answered nothing for
-  LONGEST_WAIT_S. For any other reason a request is sent at most TRIES times.
-* Sending stops at once if `failures` says so, if no server answers at --api-base, if the first
-  FIRST_ALIKE requests or MAX_LOST_IN_A_ROW in a row failed, if money or time is used up, on Ctrl-C,
-  or on an unexpected exception. Requests in flight are then awaited and recorded, because
-  they are paid for. Only when the time is up are they given up and recorded as failed.
+Pauses double up to a minute, each up to a fifth longer or shorter by a seeded draw. (tenacity is
+not used, because a waiting request must give its slot to others and must stop waiting when the run
+stops, and because tenacity's jitter has no seed.)
 """
 
 import asyncio

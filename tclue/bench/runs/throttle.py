@@ -1,14 +1,9 @@
 """Requests in flight: how many there may be, and how they share the wall time of a machine.
 
 The number is limited by additive increase and multiplicative decrease. This is TCP's method
-(Jacobson, "Congestion Avoidance and Control", 1988), counted in requests:
-
-* the limit starts at the user's number, and never exceeds it;
-* a provider that is busy (429, 503, 529) halves the limit, but only once per round, because other
-  such replies to requests that were sent before the limit was halved have the same cause;
-* an answer increases it by 1/limit, which is one per round;
-* after another 5xx it does not grow until a whole round has succeeded;
-* if the provider asks to wait, no request to that model is sent before then.
+(Jacobson, "Congestion Avoidance and Control", 1988), counted in requests. A round is the requests
+that were sent under one limit: their busy replies have the same cause. docs/reference/bench.md has
+the rules, under "Pace".
 
 `Throttle` calculates it and makes tasks wait. `TimeShares` divides the time.
 """

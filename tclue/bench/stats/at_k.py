@@ -1,16 +1,9 @@
 """Several samples of a puzzle: avg@k, pass@k and consensus@k, per puzzle and then over puzzles.
 
-* avg@k: the mean accuracy of k samples. Its expectation is the same for every k, so all samples are
-  averaged.
-* pass@k: the probability that at least one of k samples solves the puzzle. With c of n samples
-  solved it is 1 - C(n - c, k) / C(n, k) (Chen et al., 2021, https://arxiv.org/abs/2107.03374,
-  equation 1), which is unbiased for k <= n.
-* consensus@k: the score of a vote of k samples, letter by letter (Wang et al., 2022,
-  https://arxiv.org/abs/2203.11171). A sample without an answer to a letter does not vote there. A
-  tie counts as much as a random choice would on average: 1/t if t answers lead and the right one is
-  among them. So the order of samples or options has no influence. The score is averaged over the
-  ways to choose k of the n samples, or over MOST_CHOICES of them, drawn with a fixed seed, if there
-  are more.
+docs/method/statistics.md defines them. pass@k is that of Chen et al., 2021
+(https://arxiv.org/abs/2107.03374, equation 1), consensus@k that of Wang et al., 2022
+(https://arxiv.org/abs/2203.11171), in which a tie of t answers counts 1/t if one of them is right.
+It is averaged over the ways to choose k of the n samples, or over MOST_CHOICES of them.
 """
 
 import math

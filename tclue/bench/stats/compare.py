@@ -1,19 +1,13 @@
 """Two runs on the same puzzles, compared puzzle by puzzle: `tclue compare RUN RUN`.
 
-The means of each puzzle over its samples are compared. Both runs have the same easy and hard
-puzzles, so their differences vary less than their scores, and a paired comparison detects
-differences that two separate intervals do not (Miller, 2024, section 4.2,
-https://arxiv.org/abs/2411.00640).
+The means of each puzzle over its samples are compared. docs/method/statistics.md says why, and how
+the interval was chosen.
 
 * The interval is mean +- t(n-1, 0.975) s / sqrt(n) over the n differences, and p is that of the
-  paired t test: p < 0.05 exactly if the interval excludes 0. Its coverage for such scores is
-  simulated in tests/bench/stats/test_compare.py: 0.94 to 0.96 from 64 puzzles on, also for rare
-  events.
+  paired t test: p < 0.05 exactly if the interval excludes 0.
 * If all differences are equal, t cannot be computed. Then the share of puzzles that could have
   another difference is at most u = t^2 / (n + t^2), the upper score bound for 0 of n, and these
   differences may be anything from -1 to 1.
-* Puzzles needed: with n = (1.96 + 0.84)^2 s^2 / d^2 + 1.96^2 / 2 puzzles, a true difference of the
-  observed size has p < 0.05 in 80% of trials. The last term corrects for t (Guenther, 1981).
 """
 
 import math
