@@ -1,13 +1,9 @@
-"""From the records of runs to the rows of the board.
+"""From the records of runs to the rows of the board; docs/howto/leaderboard.md has the rules.
 
 * A row is one run, computed from `run.json` and `responses.jsonl`; `summary.json`, which is derived
   from them too, is not read.
 * Rows share a table only if they were asked the same puzzles and graded in the same way: the same
-  set name, the same SHA-256 of its file, the same version of the same grader. Runs on a part of
-  the set and runs without a scored response stand apart and are not ranked.
-* A run that cannot be read is left out, and never stops the others.
-* Runs that differ in nothing but their seed are one row, with the other seeds below it.
-* `random` and `solver` are not ranked either: they are the levels that the others lie between.
+  set name, the same SHA-256 of its file, the same version of the same grader.
 * The frontier is drawn among the complete runs that cost something and beat `random`. Where
   responses are missing, the accuracy is that of other puzzles, often easier ones.
 * Each row on the frontier is compared with the next cheaper one on it, puzzle by puzzle; each step

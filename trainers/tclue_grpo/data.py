@@ -2,13 +2,9 @@
 
 Puzzle i of a run has its own generator seed in the training range of its difficulty. A puzzle is
 skipped if its prompt is in a shipped split or in a set that the run is evaluated on, if the base
-was trained on it, or if it is too long.
-
-The tiny base was trained on 20,000 easy puzzles. Each time one was drawn in that training, its
-names were replaced at random, so prompts cannot be compared as they are. Two puzzles count as equal
-if they differ only in the names of suspects, weapons, rooms, motives and times. The Fountain keeps
-its name: the text says "at the Fountain" and "in the" for any other room, so training never
-replaced it. `scripts/tiny/seen.py` made the file of hashes from these puzzles.
+was trained on it (docs/method/training.md), or if it is too long. Of those on which the tiny base
+was trained, `scripts/tiny/seen.py` made the file of hashes. The Fountain keeps its name there: the
+text says "at the Fountain" and "in the" for any other room, so training never replaced it.
 
 Worker processes generate the next puzzles in advance. With `limit`, the first `limit` puzzles are
 repeated: training on 16 puzzles is a common test of whether anything is learned at all.

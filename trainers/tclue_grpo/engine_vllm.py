@@ -1,19 +1,13 @@
-"""Rollouts by a vLLM server that the trainer starts and owns.
+"""Rollouts by a vLLM server that the trainer starts and owns; see docs/howto/vllm-rollouts.md.
 
-* Prompts are sent and responses received as token ids: nothing is tokenized again. Top-p, top-k and
-  the end tokens are sent with each request, so that no default of a checkpoint applies.
+* Prompts are sent and responses received as token ids: nothing is tokenized again.
 * Response i of a request is drawn with the request's seed + i, as vLLM does with `n`; so responses
   can be requested together (`n`) or one by one. They are requested one by one, and streamed, if
   degenerate ones are stopped: closing a connection ends only one response.
-* New weights reach the running server through a file in memory; its prefix cache is cleared, since
-  its contents were computed with the old weights. Before the next request, a short one is sent
-  whose log-probabilities are compared with the policy's. A server that fails this check is
-  restarted, once.
+* The prefix cache is cleared after new weights, since its contents were computed with the old ones.
 * A tied head is written as a separate weight: on a CPU, reloading tied weights in place changes
   the embedding but silently not the head (vLLM 0.32.0).
-* As many requests run at once as fit, at their longest, into vLLM's memory for keys and values.
-* A server that dies is restarted with the current weights, once for each call; responses that were
-  received are kept.
+* Responses that were received before a server died are kept.
 """
 
 import asyncio

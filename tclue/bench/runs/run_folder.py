@@ -1,15 +1,10 @@
 """A run folder that is open for writing: locked, appended to, and resumed.
 
+docs/reference/bench.md says what is where after a crash, under "Resuming".
+
 * A line is on the disk before `record` returns (`tclue.journal`). An incomplete last line, left by
   a killed process, is cut off when the run is resumed.
-* What a hosted request may cost, if that is known, is in `in_flight.jsonl` before it is sent. If
-  the process is killed, the next one records the requests in flight as failed, with that amount. A
-  clean end removes the file. Its first line is the number of records that are older than all its
-  requests.
-* What cannot be written is saved in `rescued-*.jsonl`, with the lines of a `responses.jsonl` that
-  was removed or replaced: in this folder, or elsewhere. If such a file is in this folder, the next
-  process adds its lines to `responses.jsonl`, except those that are there, and removes it.
-* Only one process at a time can write a run, because it locks the folder.
+* The first line of `in_flight.jsonl` is the number of records that are older than all its requests.
 * `responses.jsonl` is only appended to, with one exception: if other prices or another grader
   change its lines, a new file replaces it in one step.
 * An open folder keeps keys and counts in memory, and no texts.

@@ -1,12 +1,7 @@
 """The summary of a run: accuracy and solved rate with intervals, other rates, tokens, dollars.
 
-The puzzles are a sample of all puzzles that could be generated, so the puzzle is the unit: its
-samples are averaged first, and the spread of these averages gives the error (clustered by puzzle:
-Miller, "Adding Error Bars to Evals", 2024, section 2.2, https://arxiv.org/abs/2411.00640).
-`intervals` has the formulas, `at_k` the scores of several samples, and docs/method/statistics.md
-describes all of it.
-
-Failed requests are never scored. They are counted, and a run with too many is incomplete.
+docs/method/statistics.md describes all of it: the puzzle is the unit, and failed requests are
+counted, but never scored. `intervals` has the formulas, `at_k` the scores of several samples.
 
 Records are read without texts (`iter_responses` with `texts=False`), which are most of the data, so
 a large run fits into memory too.
