@@ -19,7 +19,6 @@ from tclue.bench.models.listing import ModelListing
 from tclue.bench.results import RunListing
 from tclue.bench.stats.compare import Comparison
 from tclue.bench.stats.graded import GradeSummary
-from tclue.bench.stats.intervals import Estimate
 from tclue.bench.stats.summary import Summary
 from tclue.board.leaderboard import Board
 from tclue.board.notes import notes
@@ -232,7 +231,7 @@ def show_grades(
         console.print("(answers: a capital is right, a small letter wrong)")
     console.print(
         f"{counted(summary.responses, 'response')} to {counted(summary.puzzles, 'puzzle')}, grader "
-        f"{grader}: accuracy {_interval(summary.accuracy)}, solved {_interval(summary.solved)} "
+        f"{grader}: accuracy {estimate(summary.accuracy)}, solved {estimate(summary.solved)} "
         "(95% intervals, clustered by puzzle)"
     )
     for count, noun, what in (
@@ -258,7 +257,7 @@ def show_summaries(summaries: Sequence[Summary]) -> None:
         lines = []
         if summary.samples > 1:
             full = summary.at_k[-1]
-            solved, consensus = _interval(full.pass_solved), _interval(full.consensus_accuracy)
+            solved, consensus = estimate(full.pass_solved), estimate(full.consensus_accuracy)
             lines.append(f"pass@{full.k} {solved}, consensus@{full.k} {consensus}")
         if summary.total_cost_usd:
             lines.append(f"{money(summary.total_cost_usd)} in all")
@@ -280,7 +279,7 @@ def show_runs(runs: Sequence[RunListing]) -> None:
             cells = [
                 _escape(found.variant),
                 _escape(found.puzzle_set),
-                _interval(found.accuracy, console),
+                _stacked(estimate(found.accuracy), " [", console),
                 _puzzles(found),
                 str(found.outcomes["failed"] or ""),
                 money(found.total_cost_usd),
@@ -325,17 +324,11 @@ def show_comparison(comparison: Comparison) -> None:
     )
 
 
-def _interval(mean: Estimate | None, console: Console | None = None) -> str:
-    """A mean with its interval; on a narrow console the interval is below the mean."""
-    text = estimate(mean) if mean else "none"
-    return _stacked(text, " [", console) if console else text
-
-
 def _scores(summary: Summary, console: Console) -> tuple[str, ...]:
     """The cells below _SCORES; the cost is that of 1,000 responses."""
     return (
-        _interval(summary.accuracy, console),
-        _interval(summary.solved, console),
+        _stacked(estimate(summary.accuracy), " [", console),
+        _stacked(estimate(summary.solved), " [", console),
         per_thousand(summary.cost_usd),
         str(summary.outcomes["failed"] + summary.missing or ""),
     )
