@@ -186,6 +186,6 @@ def test_a_damaged_line_is_one_short_line(tmp_path: Path, line: bytes) -> None:
     write(tmp_path, range(1, 3))
     with (tmp_path / "metrics.jsonl").open("ab") as file:
         file.write(line + b"\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 3: expected a JSON obj") as error:
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 3: (not JSON|all|nest)") as error:
         read(tmp_path)
     assert len(str(error.value)) < 300

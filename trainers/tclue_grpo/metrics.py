@@ -23,6 +23,7 @@ from typing import Any
 
 from tclue.errors import UserError
 from tclue.journal import Journal
+from tclue.strict import parse
 from tclue_grpo.config import LogConfig
 
 FILE = "metrics.jsonl"
@@ -105,18 +106,11 @@ class Metrics:
 def read(run: Path) -> list[dict[str, Any]]:
     """A run's complete lines, in order; none without a file. Raises UserError if one is damaged."""
     path = run / FILE
-    if not path.exists():
-        return []
-    lines = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
-        try:
-            lines.append(dict(json.loads(line)))
-        except (ValueError, TypeError, RecursionError):
-            raise UserError(
-                f"{path}, line {number}: expected a JSON object: restore the file, or start "
-                "another run"
-            ) from None
-    return lines
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [
+        parse(dict[str, Any], line, f"{path}, line {number}")
+        for number, line in enumerate(lines, 1)
+    ]
 
 
 def iterations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
