@@ -1,17 +1,12 @@
 """The cost of a response in US dollars, as parts that add up; None if the price is unknown.
 
-* A built-in model is free. A local model is priced by its wall time and a price per hour.
-* A hosted model is priced by its tokens at the run's prices. Completion tokens include reasoning
-  tokens, as in providers' bills. If the provider reports what it billed, that is the cost, unless
-  the user gave the price.
-* A self-hosted server is priced by its tokens at a named tier, or by its share of GPU time.
-* Each response is priced by the facts in its reply: its service tier, its region and the length of
-  its prompt. A tier or region for which no price is known is not priced at the plain price.
-* The cost is None, never 0, if the price is unknown, if the reply does not report its tokens, or if
-  its counts contradict each other. A price of 0 in litellm's list also counts as unknown.
-* There are two calculators: ours (the usage that the provider sent, at the run's prices) and
-  litellm's (its own reading of the usage, at its own prices). Both are recorded, and a difference
-  is reported.
+docs/method/costs.md has the rules. Each response is priced by the facts in its reply: its service
+tier, its region and the length of its prompt. The cost is None, never 0, if the price is unknown,
+if the reply does not report its tokens, or if its counts contradict each other.
+
+There are two calculators: ours (the usage that the provider sent, at the run's prices) and
+litellm's (its own reading of the usage, at its own prices). Both are recorded, and a difference is
+reported.
 """
 
 import datetime

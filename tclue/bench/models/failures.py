@@ -1,14 +1,8 @@
-"""Kinds of failed requests, and what to do about each.
+"""Kinds of failed requests, and what to do about each; docs/reference/bench.md has a table.
 
-A failure is of one kind:
-
-* "again": there was no answer and nothing was billed. This is a missing connection, one that was
-  lost before a reply and within AT_WORK_S, status 408, 409, 425 or 429, or 5xx within AT_WORK_S
-  including Anthropic's 529 "overloaded". The request is retried.
-* "maybe-paid": a time-out, a connection that was lost later, a later 5xx, 504 and 524 (a proxy that
-  stopped waiting for a server at work), a stream that was cut off, a body that cannot be read, or
-  an error within a 200. It may have been billed, so it is not retried without the user's knowledge.
-  It is recorded as failed, with the most that it may have cost; the same command requests it again.
+* "again": there was no answer and nothing was billed. The request is retried.
+* "maybe-paid": it may have been billed, so it is not retried without the user's knowledge. It is
+  recorded as failed, with the most that it may have cost; the same command requests it again.
 * "stop": further requests are useless until the user fixes something: a key, money, a day's quota,
   a model's name, a setting.
 * "refused": the model refused, and the provider reports that as an error. It is scored.
@@ -130,7 +124,7 @@ def of_status(
         case 408 | 409 | 425 | 429:
             return _again(wait_s, busy=status == 429)
     if status >= 500:
-        if status in (504, 524) or waited_s > AT_WORK_S:
+        if status in (504, 524) or waited_s > AT_WORK_S:  # 504, 524: a proxy stopped waiting
             return MAYBE_PAID
         return _again(wait_s, busy=status in (503, 529))
     known = ((_KEY_WRONG, KEY), (_MODEL, MODEL), (_SETTING, SETTING), (_FLAGGED, REFUSED))
