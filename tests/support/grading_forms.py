@@ -525,5 +525,10 @@ HOSTILE = [
     "1:00 ",
     "a:b:",
     "a:think:b",
+    "——\t",
+    "/*",
+    "&#nobody ",
+    " (B. Rope ",
+    "I go with Mr. Green was ",
     "A. x ",
 ]

@@ -139,16 +139,20 @@ class Markers:
             following = _NEXT_BARE_MARKER if marker.re is _BARE_MARKER else _NEXT_MARKER
         parts: list[tuple[str, str]] = []
         letter, start = marker[marker.lastindex or 1], marker.end()
+        opened, counted = 0, start  # brackets of this letter's text, up to an index
         for found in following.finditer(line, start):
-            next_letter = next(filter(None, found.groups()))
-            between = line[start : found.start()]
-            after = line[found.start() : found.start() + _INITIAL_CHARS]
-            if self._begins(next_letter, letter, between, after):
+            next_letter, at = next(filter(None, found.groups())), found.start()
+            opened += line.count("(", counted, at) - line.count(")", counted, at)
+            counted = at
+            # "(see B. above)" begins no answer
+            if opened <= 0 and self._begins(next_letter, letter, line, start, at):
                 is_named = found[0].endswith((" is", " be")) or found[0].startswith("for ")
-                is_named |= between.rstrip().endswith((",", ";")) and next_letter > letter
+                is_listed = line[max(start, at - 2) : at].rstrip().endswith((",", ";"))
+                is_named |= is_listed and next_letter > letter
                 if is_named or self._is_near(letter, next_letter):
-                    parts.append((letter, between))
+                    parts.append((letter, line[start:at]))
                     letter, start = next_letter, found.end()
+                    opened, counted = 0, start
         parts = [(each, _without_joint(text)) for each, text in parts]
         return [*parts, (letter, line[start:])]
 
@@ -156,12 +160,13 @@ class Markers:
         """Whether a letter may follow another one on a line."""
         return next_letter in self._letters[: self._letters.index(letter) + 2]
 
-    def _begins(self, next_letter: str, letter: str, between: str, after: str) -> bool:
-        """Whether a letter within a line begins an answer."""
-        if next_letter not in self._letters or between.count("(") > between.count(")"):
-            return False  # as "(see B. above)"
+    def _begins(self, next_letter: str, letter: str, line: str, start: int, at: int) -> bool:
+        """Whether a letter at an index begins an answer, after the text of another from `start`."""
+        if next_letter not in self._letters:
+            return False
         # An initial, as in "B. C. Mustard", does not.
-        return bool(WORD.search(between)) or not self._answers(letter, after)
+        is_later = WORD.search(line, start, at)
+        return bool(is_later) or not self._answers(letter, line[at : at + _INITIAL_CHARS])
 
     def _answers(self, letter: str, text: str) -> bool:
         return isinstance(self._readers[letter].read(text), Commit)

@@ -222,10 +222,11 @@ def _is_not_excluded(words: Sequence[str]) -> bool:
         return True
     if words[-2:] in ([OTHER, "instead"], ["second", "thought"]):
         return True
+    is_only = "only" in words
     for at, word in enumerate(words):
         if word in v.HARDLY and not v.EXCLUDE.isdisjoint(words[at + 1 : at + 4]):
             return True
-        if word in v.NEGATIONS and "only" not in words:
+        if word in v.NEGATIONS and not is_only:
             near = v.EXCLUSIONS.intersection(words[at + 1 : at + 4]) - v.NEGATIONS - v.CROSSES
             near -= {"placed", "taken", "accounted"}
             if near - {"than", "out", "unlike"}:
@@ -291,7 +292,7 @@ def _answers_anew(clause: _Clause) -> bool:
             if before[-1] in v.ANSWERS and len(before) < 3:
                 return True
             chosen = before[:-1] if before[-1] in v.CHOICE_LINKS else before
-            if not v.CHOOSING.isdisjoint(chosen[-1:]) and not _predicated(words[at:]):
+            if not v.CHOOSING.isdisjoint(chosen[-1:]) and not _predicated(words[at : at + 9]):
                 return ELSE not in words
         is_said = after[:1] and after[0] in v.COPULAS | {"did", "must"} and ELSE not in after[:2]
         if is_said and (v.ANSWER.intersection(after[1:2]) or v.GUILTY.intersection(after[1:3])):

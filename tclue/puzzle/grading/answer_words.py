@@ -221,8 +221,9 @@ class AnswerReader:
         """
         if "neither" in words and "nor" not in words:
             return None
+        words = words[:]  # one copy: a line may end with a million signs
         while words and words[-1] in v.LABEL_SIGNS:
-            words = words[:-1]
+            words.pop()
         starts = [
             at
             for at, word in enumerate(words)
