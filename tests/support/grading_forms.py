@@ -529,6 +529,7 @@ HOSTILE = [
     "/*",
     "&#nobody ",
     " (B. Rope ",
+    "but ",
     "I go with Mr. Green was ",
     "A. x ",
 ]

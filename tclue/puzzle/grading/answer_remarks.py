@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 
 from tclue.puzzle.grading import vocabulary as v
 from tclue.puzzle.grading.answer_options import ELSE, OTHER, OWN
@@ -374,10 +374,7 @@ def _says_something(clause: _Clause, kind: str, own_has_place: bool) -> bool:
 
 def _takes_back(clause: _Clause, *, first: bool, saw_other: bool) -> bool:
     """Whether a clause that names no other option denies or doubts the answer."""
-    said = clause.said
-    while said and said[0] in _LINKS:
-        said = said[1:]
-    if not said:
+    if not (said := list(dropwhile(_LINKS.__contains__, clause.said))):
         return False
     if _thinks_again(clause, said, saw_other):
         return True

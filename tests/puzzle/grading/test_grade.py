@@ -432,7 +432,7 @@ def seconds(text: str) -> float:
     return time.process_time() - start
 
 
-@pytest.mark.parametrize("start", ["", "A. ", "A. Miss Scarlet ("])
+@pytest.mark.parametrize("start", ["", "A. ", "A. Miss Scarlet, ", "A. Miss Scarlet ("])
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_length_and_not_with_its_square(unit: str, start: str) -> None:
     """Processor time at four times the length is compared: quadratic growth would be 16 times."""
