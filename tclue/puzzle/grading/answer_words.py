@@ -206,7 +206,7 @@ class AnswerReader:
         passed = (self._asked - v.AND) | {"then", "again"}
         if items[0] in v.AND:
             first = [item for item in items if item not in passed][1:2]
-            return not v.REST.union((OTHER,)).isdisjoint(first)
+            return not (v.REST | v.JOINING | {OTHER}).isdisjoint(first)
         # "X, Y and Z are excluded" says the same of X as of the others.
         named = [item for item in items if item not in ("the", "a")]
         selects = words[0] in v.CONDITIONS | v.SELECTIONS
