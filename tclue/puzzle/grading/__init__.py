@@ -9,7 +9,8 @@ and whether all are right.
   Its `grade_file` grades texts that were made elsewhere (`tclue grade`).
 * `reasoning` has the marks of models' reasoning, and `answer_text` removes them and the markup.
   `answer_lines` says which letters a line answers, and `answer_words` which option its words name
-  (with `answer_options` for names and `answer_remarks` for what is said after them).
+  (with `answer_options` for names, and `answer_clauses` and `answer_remarks` for what is said
+  after them).
   `answer_doubts` says which answers a sentence takes back, and `answer_blocks` which lines count.
   `vocabulary` has their words.
 * `why` says which line of a text decided, and `shape` how a text looks of which no answer was

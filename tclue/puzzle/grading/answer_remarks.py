@@ -18,14 +18,12 @@ Words that are in no list of `vocabulary` do no harm, so a reason may be given i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import dropwhile, pairwise
 
 from tclue.puzzle.grading import vocabulary as v
+from tclue.puzzle.grading.answer_clauses import Clause, clauses_of, is_foreign, is_verb
 from tclue.puzzle.grading.answer_options import ELSE, OTHER, OWN
 
-_SIGNS = frozenset(".,;:()[]|-!=<>?")
 _IF = ("if", "unless", "provided", "assuming")
 _LINKS = ("but", "and", "now", "then", "later", "so", "yet", "already")
 _UNLIKELY = frozenset(map(str, range(11)))  # percent
@@ -37,38 +35,12 @@ _PREDICATE_NEGATIONS = v.NEGATIONS - frozenset(
 )
 
 
-@dataclass(frozen=True)
-class _Clause:
-    # the signs before and after it ("->" is one), and its words, in which names are marked
-    sign: str
-    words: tuple[str, ...]
-    end: str
-
-    @cached_property
-    def said(self) -> list[str]:
-        """The words less those that say nothing."""
-        return [word for word in self.words if word not in v.SAYING_NOTHING]
-
-    @cached_property
-    def names_other(self) -> bool:
-        return OTHER in self.words
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether it only names other options."""
-        return self.names_other and {*self.said} <= v.LISTING | {OTHER}
-
-    def has(self, words: frozenset[str]) -> bool:
-        """Whether it has one of some words."""
-        return not words.isdisjoint(self.said)
-
-
 def stands(items: Sequence[str], kind: str) -> bool:
     """Whether an answer stands, by the words and signs after it, in which names are marked.
 
     `kind` is what the question asks for ("SUSPECT", ...).
     """
-    clauses = _clauses(items)
+    clauses = clauses_of(items)
     if not clauses:
         return True
     if clauses[0].sign == "" and clauses[0].words[0] in _IF:
@@ -109,7 +81,7 @@ def stands(items: Sequence[str], kind: str) -> bool:
     return True
 
 
-def _explains(clauses: Sequence[_Clause], number: int) -> bool:
+def _explains(clauses: Sequence[Clause], number: int) -> bool:
     """Whether a clause begins another sentence, with a verb, than that of the answer."""
     return number > 0 and clauses[number - 1].end == "." and any(map(is_verb, clauses[number].said))
 
@@ -119,7 +91,7 @@ def concludes(items: Sequence[str], *, firmly: bool) -> bool:
 
     If the answer is said `firmly` ("so it must be X"), they may say anything of an option.
     """
-    clauses = _clauses(items)
+    clauses = clauses_of(items)
     return all(
         not _is_unsure(clause)
         and (firmly or not clause.names_other or _is_denied(clause, _after(clauses, number)))
@@ -127,79 +99,12 @@ def concludes(items: Sequence[str], *, firmly: bool) -> bool:
     )
 
 
-def _after(clauses: Sequence[_Clause], number: int) -> Sequence[_Clause]:
+def _after(clauses: Sequence[Clause], number: int) -> Sequence[Clause]:
     """The clauses after one that may deny what it names."""
     return clauses[number + 1 : number + 3]
 
 
-def is_foreign(words: Sequence[str]) -> bool:
-    """Whether words are, in part, not English."""
-    return any(word in v.FOREIGN or not word.isascii() for word in words if word[0].isalpha())
-
-
-def is_verb(word: str) -> bool:
-    """Whether a word is, or looks like, a verb."""
-    return word in v.VERBS or (len(word) > 4 and word.endswith(("ed", "ing", "n't")))
-
-
-def _clauses(items: Sequence[str]) -> list[_Clause]:
-    """The clauses between signs. A list of options belongs to what follows it, as in "X, Y were".
-
-    What stands before a colon belongs to what follows it too, as in "ruled out: X".
-    """
-    clauses: list[_Clause] = []
-    words: list[str] = []
-    sign, before = "", ""
-    is_bare, names_other = True, False  # of the words so far
-    for item in [*items, "."]:
-        if item not in _SIGNS:
-            words.append(item)
-            names_other |= item == OTHER
-            is_bare &= item in v.LISTING or item in v.SAYING_NOTHING or item == OTHER
-        elif words:
-            is_list = is_bare and names_other and item in ",:(-[=><"
-            if is_list or (item in ":=-" and not names_other):
-                words.append(",")
-            elif words[-1] == "," and item in "([":
-                pass  # "ruled out: [X, Y]"
-            else:
-                clauses.append(_Clause(sign, tuple(words), item))
-                words, sign, is_bare, names_other = [], item, True, False
-        elif item == ">" and before in ("-", "="):
-            sign = "->"
-        elif item == "?":
-            clauses.append(_Clause(sign, ("?",), item))
-        elif sign != "->":
-            sign = item
-        before = item
-    for at in range(1, len(clauses)):
-        clauses[at] = _inheriting(clauses[at], clauses[at - 1])
-    return clauses
-
-
-def _inheriting(clause: _Clause, previous: _Clause) -> _Clause:
-    """A clause that goes on with the one before it, with the words of that one too."""
-    # "everyone else was away, even Y", "X has an alibi, and so does Y"
-    start = [word for word in clause.said if word != "and"][:3]
-    likewise = start[:1] in (["so"], ["as"]) and start[1:2] in (["do"], ["does"], ["did"])
-    if start[:1] in (["even"], ["including"]) or likewise:
-        return replace(clause, words=previous.words[-9:] + clause.words)
-    if clause.sign not in (",", "(", "[") or clause.said[:1] not in ([OTHER], ["clue"]):
-        return clause
-    excludes = previous.has(v.EXCLUSIONS)
-    if previous.names_other:  # "ruled out: X, Y", "X is ruled out by clue 2, Y by clue 7"
-        ends = clause.is_bare and previous.words[-1] == OTHER and not previous.is_bare
-        again = excludes and len(clause.said) > 1 and not any(map(is_verb, clause.said))
-        goes_on = previous.end == "," and (ends or again)
-    elif "if" in previous.words:
-        return clause
-    else:  # "no others (X, Y)", "everyone else (X, Y) was elsewhere"
-        follows = (len(previous.words) > 2 and excludes) or previous.has(v.REST)
-        goes_on = clause.is_bare and follows
-    return replace(clause, words=previous.words[-9:] + clause.words) if goes_on else clause
-
-
-def _reaffirms(clause: _Clause) -> bool:
+def _reaffirms(clause: Clause) -> bool:
     """Whether the last clause that names an option says that the answer stays ("so X it is")."""
     rest = {word for word in clause.said if word != OWN}
     if "only" in rest and OWN in clause.words and not clause.names_other:
@@ -207,7 +112,7 @@ def _reaffirms(clause: _Clause) -> bool:
     return not clause.names_other and bool(rest) and rest <= v.REAFFIRMING
 
 
-def _is_unsure(clause: _Clause) -> bool:
+def _is_unsure(clause: Clause) -> bool:
     """Whether a clause says that the answer is not known ("I cannot tell", "not sure")."""
     return any(
         word in v.NEGATIONS - {"no"} and not v.UNSURE.isdisjoint(clause.words[at + 1 : at + 3])
@@ -234,7 +139,7 @@ def _is_not_excluded(words: Sequence[str]) -> bool:
     return False
 
 
-def _is_denied(clause: _Clause, following: Sequence[_Clause]) -> bool:
+def _is_denied(clause: Clause, following: Sequence[Clause]) -> bool:
     """Whether a clause denies the options that it names, or the words after it do."""
     words = clause.said
     later = [word for each in following if each.words[0] not in _IF for word in each.words]
@@ -273,7 +178,7 @@ def _is_denied(clause: _Clause, following: Sequence[_Clause]) -> bool:
     return excluded_later and (clause.end in ("?", ":") or turns or in_list)
 
 
-def _answers_anew(clause: _Clause) -> bool:
+def _answers_anew(clause: Clause) -> bool:
     """Whether a clause makes another option the answer."""
     words = clause.said
     instead = v.INSTEAD | ({"to", "by", "with"} if clause.has(v.CHANGES) else set())
@@ -302,7 +207,7 @@ def _answers_anew(clause: _Clause) -> bool:
     return False
 
 
-def _offers(clause: _Clause) -> bool:
+def _offers(clause: Clause) -> bool:
     """Whether a clause offers another option as an answer too."""
     words = clause.said
     if (
@@ -344,7 +249,7 @@ def _predicated(words: Sequence[str]) -> bool:
     return any(map(is_verb, start))
 
 
-def _says_something(clause: _Clause, kind: str, own_has_place: bool) -> bool:
+def _says_something(clause: Clause, kind: str, own_has_place: bool) -> bool:
     """Whether a clause says something of the other options that it names."""
     words = clause.said
     first = words.index(OTHER)
@@ -372,7 +277,7 @@ def _says_something(clause: _Clause, kind: str, own_has_place: bool) -> bool:
     return bool(near) or (kind in v.LOCATIVES and bool(v.MOMENTS.intersection(after[:1])))
 
 
-def _takes_back(clause: _Clause, *, first: bool, saw_other: bool) -> bool:
+def _takes_back(clause: Clause, *, first: bool, saw_other: bool) -> bool:
     """Whether a clause that names no other option denies or doubts the answer."""
     if not (said := list(dropwhile(_LINKS.__contains__, clause.said))):
         return False
@@ -396,7 +301,7 @@ def _takes_back(clause: _Clause, *, first: bool, saw_other: bool) -> bool:
     return first and _denies(said, is_subject=False)
 
 
-def _thinks_again(clause: _Clause, said: Sequence[str], saw_other: bool) -> bool:
+def _thinks_again(clause: Clause, said: Sequence[str], saw_other: bool) -> bool:
     """Whether a clause gives the answer up, in whatever place."""
     if {"take", "back"} <= {*said} or not {"withdraw", "retract"}.isdisjoint(said):
         return True

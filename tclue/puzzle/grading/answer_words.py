@@ -25,6 +25,7 @@ from functools import lru_cache
 from typing import Literal
 
 from tclue.puzzle.grading import vocabulary as v
+from tclue.puzzle.grading.answer_clauses import is_foreign, is_verb
 from tclue.puzzle.grading.answer_options import (
     ELSE,
     OTHER,
@@ -35,7 +36,7 @@ from tclue.puzzle.grading.answer_options import (
     words_and_signs,
     words_of,
 )
-from tclue.puzzle.grading.answer_remarks import concludes, is_foreign, is_verb, stands
+from tclue.puzzle.grading.answer_remarks import concludes, stands
 from tclue.puzzle.grading.answer_text import STRUCK, plain_text
 from tclue.puzzle.wording import ANSWER_KINDS, MAIN_QUESTIONS, Topic
 
