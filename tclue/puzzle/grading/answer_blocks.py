@@ -162,7 +162,7 @@ def decisions(puzzle: Puzzle, text: str) -> dict[str, Decision]:
     """letter -> what a text answers to it, and why."""
     lines, in_reasoning = plain_lines(text)
     reading = _Reading(puzzle)
-    for line in without_lists(lines, puzzle.world):
+    for line in without_lists(lines, puzzle):
         reading.add(line)
     reading.finish(lines)
     return {

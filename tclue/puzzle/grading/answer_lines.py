@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from tclue.puzzle.grading.answer_text import Line, plain_text, tokens
 from tclue.puzzle.grading.answer_words import AnswerReader, Commit
 from tclue.puzzle.grading.vocabulary import NO_LABELS
-from tclue.puzzle.world import World
+from tclue.puzzle.puzzle import Puzzle
 
 # Before a letter: words that begin a new block, words that offer another answer, and others.
 TURN_WORDS = (
@@ -251,16 +251,24 @@ class Table:
             self._columns = (letters[0] if letters else 0, answers[0], len(cells))
 
 
-def without_lists(lines: list[Line], world: World) -> Iterator[Line]:
-    """The lines, less those that list all options of a kind with the letters A, B, C, ..."""
+def without_lists(lines: list[Line], puzzle: Puzzle) -> Iterator[Line]:
+    """The lines, less those that list all options of a kind with the letters A, B, C, ...
+
+    Two of them are a list only if the second is no answer to its letter.
+    """
+    world = puzzle.world
     kinds = (world.suspects, world.weapons, world.rooms, world.times, world.motives)
-    lists = [[*zip(_ALPHABET, map(plain_text, kind), strict=False)] for kind in kinds]
+    lists = [
+        [*zip(_ALPHABET, map(plain_text, kind), strict=False)]
+        for kind in kinds
+        if len(kind) > 2 or (len(kind) == 2 and kind[1] not in puzzle.options.get("B", ()))
+    ]
     end = 0  # where the last list ends
     for at, line in enumerate(lines):
         first = _LIST_ITEM.fullmatch(line.text) if at >= end else None
         for listed in lists if first and first[1] == "a" else ():
             items = [_LIST_ITEM.fullmatch(each.text) for each in lines[at : at + len(listed)]]
-            if len(listed) > 2 and listed == [item and item.groups() for item in items]:
+            if listed == [item and item.groups() for item in items]:
                 end = at + len(listed)
         if at >= end:
             yield line

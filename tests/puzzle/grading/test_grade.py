@@ -274,6 +274,18 @@ def test_a_grade_says_what_is_right_and_how_the_main_questions_went(chosen_grade
     assert read(Grade, asdict(grade), "a record") == grade
 
 
+def test_a_list_of_options_is_no_answer_though_there_are_only_two() -> None:
+    for seed in range(40):
+        puzzle = generate(seed, "easy")
+        lines = []
+        for letter, question in puzzle.to_dict()["questions"].items():
+            lines.append(f"{letter}. {question}")
+            listed = puzzle.options[letter]
+            lines += [f"({mark}) {name}" for mark, name in zip("ABCDEFGH", listed, strict=False)]
+        if len(puzzle.world.suspects) == 2 and puzzle.questions["B"].topic == "weapon":
+            assert SOUND.grade(puzzle, "\n".join(lines[:3])).answers["A"] is None
+
+
 def test_no_name_is_taken_for_another() -> None:
     times = names.clock_times(12, 15)
     for topic, options in (
