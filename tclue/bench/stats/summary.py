@@ -125,7 +125,7 @@ class Summary:
 def summary(run: Run, prices: Prices | None = None, unread: Unread | None = None) -> Summary:
     """The summary of a run; its responses are also priced by `prices`, if there are any.
 
-    `unread` has to be found while there are texts.
+    The caller passes `unread`, because the texts of a run are not kept once it has been read.
     """
     config, final, by_puzzle = run.config, run.final(), list(run.by_puzzle().values())
     scored = [response for responses in by_puzzle for response in responses]
@@ -139,8 +139,7 @@ def summary(run: Run, prices: Prices | None = None, unread: Unread | None = None
     accuracy, solved = _estimates(by_puzzle)
     main_accuracy, main_solved = _main_estimates(by_puzzle)
     cost_usd = known_mean([each.cost_usd for each in scored])
-    seconds = [each.latency_s for each in scored]
-    median_s, p95_s = np.quantile(seconds, (0.5, 0.95)).tolist() if seconds else (None, None)
+    median_s, p95_s = _latency_s(scored)
     ids = Counter(sorted(each.model_id for each in scored if each.model_id))
     return Summary(
         run=config.run_name,
@@ -177,14 +176,27 @@ def summary(run: Run, prices: Prices | None = None, unread: Unread | None = None
         at_most_usd=math.fsum(each.at_most_usd or 0.0 for each in of_unknown_cost),
         cost_litellm_usd=known_mean([each.cost_litellm_usd for each in scored]),
         repriced_usd=known_mean([repriced(u, prices) for u in usages]) if prices else None,
-        cost_note=agreement(
-            config.prices, [(each.usage, each.cost_usd, each.cost_litellm_usd) for each in scored]
-        ),
+        cost_note=_cost_note(config.prices, scored),
         model_ids=dict(ids),
         served_otherwise=tuple(name for name in ids if not is_served_as(name, config.served_as)),
         notes=config.notes + ((config.trained.describe(),) if config.trained else ()),
         unread=unread,
     )
+
+
+def _latency_s(responses: list[Response]) -> tuple[float | None, float | None]:
+    """The median and the 95th percentile of the latencies, in seconds; None without responses."""
+    seconds = [each.latency_s for each in responses]
+    if not seconds:
+        return None, None
+    median_s, p95_s = np.quantile(seconds, (0.5, 0.95)).tolist()
+    return median_s, p95_s
+
+
+def _cost_note(prices: Prices, responses: list[Response]) -> str | None:
+    """Whether our costs and those of litellm agree (see `agreement`)."""
+    costs = [(each.usage, each.cost_usd, each.cost_litellm_usd) for each in responses]
+    return agreement(prices, costs)
 
 
 def _answer_tokens(usage: Usage) -> int | None:

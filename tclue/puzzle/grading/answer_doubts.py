@@ -57,13 +57,13 @@ def doubted_letters(
     if _ALL_WITHDRAWN.search(line):
         return answered
     doubted = {last} & answered if last and _LAST_WITHDRAWN.search(line) else set()
-    if last in answered and lead_of(line).turns and not v.DENIALS.isdisjoint(tokens(line)):
+    words = {*tokens(line)}
+    if last in answered and not v.DENIALS.isdisjoint(words) and lead_of(line).turns:
         doubted |= {last} if readers[last].named(line) & stated[last] else set()
     mentioned = {next(filter(None, mention.groups())) for mention in _MENTION.finditer(line)}
     equally, footnote = _EQUALLY.search(line), _FOOTNOTE.match(line)
     if not (mentioned & answered or equally or footnote):
         return doubted
-    words = {*tokens(line)}
     turns = "but" in words
     for letter in answered:
         named = readers[letter].named(line)

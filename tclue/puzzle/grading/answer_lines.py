@@ -20,7 +20,7 @@ from tclue.puzzle.grading.vocabulary import NO_LABELS
 from tclue.puzzle.puzzle import Puzzle
 
 # Before a letter: words that begin a new block, words that offer another answer, and others.
-TURN_WORDS = (
+_TURN_WORDS = (
     "wait|actually|correction|corrected|edit|edited|update|updated|revised|revision|final|so|"
     "therefore|thus|hence|ps|p\\.s\\.?|postscript|addendum|erratum|amendment|instead|sorry|oops|hmm|"
     "(?:on )?second thoughts?|on reflection|rather|scratch that|i mean|make that|"
@@ -42,10 +42,10 @@ _OTHER_WORDS = (
 _NOT_LEAD = r"[^\w(\[<~≁✗✘❌❎⛔🚫]*"
 _LEAD = re.compile(
     rf"{_NOT_LEAD}(?:\[x\] ?)?(?:\d{{1,3}} ?[.):|](?!\d) ?)?{_NOT_LEAD}"
-    rf"(?:[(\[]? ?(?:(?:{TURN_WORDS}|{_OFFER_WORDS}|{_OTHER_WORDS})\b|q\.?(?=[a-z]\b)|a(?=[a-z]:))"
+    rf"(?:[(\[]? ?(?:(?:{_TURN_WORDS}|{_OFFER_WORDS}|{_OTHER_WORDS})\b|q\.?(?=[a-z]\b)|a(?=[a-z]:))"
     r"(?! ?[.)\]] )[ :,#.*-]{0,3}){0,10}"
 )
-_TURN = re.compile(rf"\b(?:{TURN_WORDS})\b")
+_TURN = re.compile(rf"\b(?:{_TURN_WORDS})\b")
 _OFFER = re.compile(rf"\b(?:{_OFFER_WORDS})\b")
 
 _IS = (

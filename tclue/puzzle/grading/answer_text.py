@@ -143,8 +143,9 @@ _LETTER_KEY = re.compile(
     r"""|[{,]\s*["']([a-z])[.)]?["']\s*(?::|=>)|[\[(]\s*["']([a-z])["']\s*,"""
 )
 _ANSWER_KEY = re.compile(r"""["'](?:final_?)?(?:answer|value|choice|selected|option)["']\s*:""")
-# Words for "answer" and "question" where words are not separated by spaces.
-_CJK = [
+# What replaces the words of other languages that tokens cannot show: those of languages without
+# spaces between words, and words of two tokens.
+_TRANSLATED = [
     (re.compile("peut-être"), " perhaps "),
     (re.compile("最终|最終|最后|最後|최종"), " final "),
     (re.compile("の(?=答え)|의(?= ?답)|번(?= ?정?답)"), " "),
@@ -252,7 +253,7 @@ def _plain(line: str, has_letter_tags: bool) -> str:
     if "~" in line:
         line = _TIE.sub(" ", line.replace("~~", f" {STRUCK} "))
     if not line.isascii():
-        for pattern, word in _CJK:
+        for pattern, word in _TRANSLATED:
             line = pattern.sub(word, line)
     line = _COLUMNS.sub("\n", _COMMENT.sub(" - ", line)).replace("!=", " not ")
     line = _TIMES.sub(" ", line)
